@@ -1,0 +1,1 @@
+"""The Barograph daemon: from records to verdicts, alerts and exported metrics."""

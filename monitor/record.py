@@ -1,0 +1,156 @@
+"""Recordings: a metric file that grows step by step, survives a crash, and is resumed by repeating the command.
+
+Long form, one row a sample: `time` (ms since the epoch), `name`, `value`, and one column a
+label. Rows are appended to a CSV journal, a line at a time; a Parquet recording is made from
+its journal when the recorder closes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+
+from monitor.clock import Clock
+from monitor.errors import MonitorError
+from monitor.sources.host import Reading
+
+__all__ = ["Recorder", "record"]
+
+
+class Recorder:
+    """Appends readings to a recording; opening an existing one goes on behind its last whole row.
+
+    Parameters
+    ----------
+    path : Path
+        `.parquet` or `.csv`.
+    label_names : sequence of str
+        The label columns, fixed for the whole file. A reading with another label is an error.
+    """
+
+    def __init__(self, path: Path, label_names: Sequence[str]) -> None:
+        if path.suffix not in (".parquet", ".csv"):
+            raise MonitorError(f"cannot record to {path}: the name must end in .parquet or .csv")
+        self.path = path
+        self.label_names = tuple(label_names)
+        self.n_samples = 0
+        self._known_labels = frozenset(label_names)
+        self._journal = path if path.suffix == ".csv" else path.with_name(path.name + ".journal.csv")
+        try:
+            self._file = self._open_journal()
+        except OSError as error:
+            raise MonitorError(f"cannot record to {path}: {error.strerror}. Choose a place that can be written.") from error
+
+    def append(self, time_ms: int, readings: Sequence[Reading]) -> None:
+        """Write the readings of one moment and hand them to the operating system."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        for name, labels, value in readings:
+            by_name = dict(labels)
+            if not self._known_labels.issuperset(by_name):
+                raise MonitorError(f"label {sorted(set(by_name) - self._known_labels)} is no column of {self.path}")
+            writer.writerow([time_ms, name, repr(value), *(by_name.get(label, "") for label in self.label_names)])
+        self._file.write(text.getvalue())
+        self._file.flush()
+        self.n_samples += len(readings)
+
+    def close(self) -> None:
+        """Flush to disk and, for Parquet, replace the recording by old rows and journal together."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        if self.path.suffix == ".parquet":
+            _journal_to_parquet(self._journal, self.path)
+            self._journal.unlink()
+
+    def _open_journal(self) -> IO[str]:
+        header = ",".join(["time", "name", "value", *self.label_names]) + "\n"
+        self._journal.parent.mkdir(parents=True, exist_ok=True)
+        if self._journal.exists() and self._journal.stat().st_size:
+            with self._journal.open("r+b") as file:
+                first = file.readline().decode("utf-8", "replace")
+                if first != header:
+                    raise MonitorError(f"{self._journal} has other columns ({first.strip()}); expected {header.strip()}. Record to a new file.")
+                file.truncate(_end_of_last_line(file))
+            return self._journal.open("a", encoding="utf-8")
+        file = self._journal.open("w", encoding="utf-8")
+        file.write(header)
+        file.flush()
+        return file
+
+
+def _end_of_last_line(file: IO[bytes]) -> int:
+    """Find where the last whole line ends: a crash may have torn the one behind it."""
+    end = file.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - 65536)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+def _journal_to_parquet(journal: Path, path: Path) -> None:
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    frame = pd.read_csv(journal, dtype={"name": str}, keep_default_na=False, na_values={"value": ["nan"]})
+    if path.exists():
+        frame = pd.concat([pd.read_parquet(path), frame], ignore_index=True)
+    keys = [column for column in frame.columns if column not in ("time", "value")]
+    # A crash between rename and unlink leaves the journal's rows in both files.
+    frame = frame.drop_duplicates([*keys, "time"], keep="last").sort_values([*keys, "time"], kind="stable")
+    table = pa.Table.from_pandas(frame.astype({"time": "int64", "value": "float64", **dict.fromkeys(keys, "string")}), preserve_index=False)
+    temporary = path.with_name(path.name + ".tmp")
+    # Sorted by series, times are runs of equal steps and values change little: both encodings exploit that.
+    pq.write_table(
+        table,
+        temporary,
+        compression="zstd",
+        compression_level=19,
+        use_dictionary=keys,
+        column_encoding={"time": "DELTA_BINARY_PACKED", "value": "BYTE_STREAM_SPLIT"},
+    )
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def record(
+    recorder: Recorder,
+    read: Callable[[], Sequence[Reading]],
+    *,
+    step_seconds: float,
+    duration_seconds: float,
+    clock: Clock,
+    stop: threading.Event,
+    progress: Callable[[float], None],
+) -> None:
+    """Read and append once a step, at whole multiples of the step, until the time is over or `stop` is set.
+
+    A step that could not be kept (a suspended machine) is left out, never made up.
+
+    Parameters
+    ----------
+    progress : callable
+        Told the seconds recorded so far, after each step.
+    """
+    start = clock.now()
+    step = 1
+    while not stop.is_set():
+        due = (start // step_seconds + step) * step_seconds
+        if due - start > duration_seconds:
+            return
+        if clock.wait(stop, due - clock.now()):
+            return
+        recorder.append(round(due * 1000), read())
+        progress(due - start)
+        step = max(step + 1, int((clock.now() - start // step_seconds * step_seconds) // step_seconds))

@@ -1,0 +1,119 @@
+"""Samples as columns, and the table that gives every series its number.
+
+After decoding the daemon handles arrays only: a series' name and labels are interned once,
+and everything downstream addresses it by its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Columns", "Kind", "Labels", "Series", "SeriesTable", "concatenate", "kind_of", "labels_of", "no_samples", "series_text"]
+
+Labels = tuple[tuple[str, str], ...]  # sorted by label name
+
+
+class Kind(IntEnum):
+    """What a series' values mean: a level, an ever-growing count, or an increase since the last sample."""
+
+    GAUGE = 0
+    COUNTER = 1
+    DELTA = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One metric with one full set of labels."""
+
+    name: str
+    labels: Labels
+    kind: Kind
+
+    def __str__(self) -> str:
+        """Give the series in Prometheus' notation, as messages and channel names show it."""
+        return series_text(self.name, self.labels)
+
+
+def series_text(name: str, labels: Labels) -> str:
+    """Write a name and labels in Prometheus' notation: `name{key="value"}`."""
+    if not labels:
+        return name
+    inside = ",".join(f'{key}="{value}"' for key, value in labels)
+    return f"{name}{{{inside}}}"
+
+
+def labels_of(labels: Mapping[str, str]) -> Labels:
+    """Order labels by name, leaving out empty values (to Prometheus an empty label is no label)."""
+    return tuple(sorted((key, value) for key, value in labels.items() if value != ""))
+
+
+def kind_of(name: str) -> Kind:
+    """Tell a counter by OpenMetrics' suffix `_total`; everything else is taken as a gauge."""
+    return Kind.COUNTER if name.endswith("_total") else Kind.GAUGE
+
+
+class SeriesTable:
+    """Gives each distinct series a number, counted up from 0 and never reused."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[str, Labels], int] = {}
+        self._series: list[Series] = []
+
+    def intern(self, name: str, labels: Labels, kind: Kind | None = None) -> int:
+        """Return the number of a series, giving it the next one when it is new.
+
+        `kind` counts only for a new series; without it the name's suffix decides.
+        """
+        key = (name, labels)
+        number = self._numbers.get(key)
+        if number is None:
+            number = len(self._series)
+            self._numbers[key] = number
+            self._series.append(Series(name, labels, kind_of(name) if kind is None else kind))
+        return number
+
+    def __getitem__(self, number: int) -> Series:
+        return self._series[number]
+
+    def __len__(self) -> int:
+        return len(self._series)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Samples as three parallel arrays of shape (n,).
+
+    `series` int32, the number in the `SeriesTable`; `time_ms` int64, event time since the
+    epoch in UTC; `value` float64, NaN for a gap that the producer wrote down.
+    """
+
+    series: NDArray[np.int32]
+    time_ms: NDArray[np.int64]
+    value: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+
+def no_samples() -> Columns:
+    """Give columns of length 0."""
+    return Columns(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float64))
+
+
+def concatenate(parts: Iterable[Columns]) -> Columns:
+    """Join columns end to end."""
+    filled = [part for part in parts if len(part)]
+    if not filled:
+        return no_samples()
+    if len(filled) == 1:
+        return filled[0]
+    return Columns(
+        np.concatenate([part.series for part in filled]),
+        np.concatenate([part.time_ms for part in filled]),
+        np.concatenate([part.value for part in filled]),
+    )

@@ -1,0 +1,127 @@
+"""This machine's own metrics, read with psutil and from /proc: one reader for recording and live scoring."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+
+from monitor.sample import Labels, labels_of
+
+__all__ = ["HOST_LABELS", "Reading", "read_host"]
+
+Reading = tuple[str, Labels, float]  # metric name, labels, value
+
+HOST_LABELS = ("host", "device", "interface", "mode", "mountpoint")
+
+# Devices that carry no traffic of their own: loop and ram disks, compressed swap, redirection interfaces.
+_IGNORED_DEVICE = re.compile(r"^(loop|ram|zram|ifb)\d*")
+
+
+def read_host(host: str | None = None, *, proc: Path = Path("/proc")) -> list[Reading]:
+    """Read every host metric once.
+
+    Counters end in `_total` and grow from boot; all else are gauges in base units. A part
+    that this kernel or container hides is left out, so that its series show a gap.
+
+    Parameters
+    ----------
+    host : str, optional
+        Value of the label `host`; the machine's own name when left out.
+    proc : Path
+        Where procfs is mounted.
+    """
+    name = host or socket.gethostname()
+    readings: list[Reading] = []
+    for part in (_cpu, _memory, _disks, _filesystems, _network):
+        readings.extend(_read_part(part, name))
+    readings.extend(_read_part(lambda: _kernel_tables(proc), name))
+    return readings
+
+
+def _read_part(part: Callable[[], Iterator[tuple[str, dict[str, str], float]]], host: str) -> Iterator[Reading]:
+    try:
+        for name, labels, value in part():
+            yield name, labels_of({"host": host, **labels}), float(value)
+    except (OSError, NotImplementedError, psutil.Error):
+        return  # hidden by this kernel or container: the series shows a gap
+
+
+def _cpu() -> Iterator[tuple[str, dict[str, str], float]]:
+    times = psutil.cpu_times()
+    for mode in ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"):
+        if hasattr(times, mode):
+            yield "host_cpu_seconds_total", {"mode": mode}, getattr(times, mode)
+    stats = psutil.cpu_stats()
+    yield "host_context_switches_total", {}, stats.ctx_switches
+    yield "host_interrupts_total", {}, stats.interrupts
+    for minutes, load in zip((1, 5, 15), psutil.getloadavg(), strict=True):
+        yield f"host_load{minutes}", {}, load
+
+
+def _memory() -> Iterator[tuple[str, dict[str, str], float]]:
+    memory = psutil.virtual_memory()
+    yield "host_memory_available_bytes", {}, memory.available
+    yield "host_memory_used_bytes", {}, memory.used
+    if hasattr(memory, "cached"):
+        yield "host_memory_cached_bytes", {}, memory.cached
+        yield "host_memory_buffers_bytes", {}, memory.buffers
+    swap = psutil.swap_memory()
+    yield "host_swap_used_bytes", {}, swap.used
+    yield "host_swap_in_bytes_total", {}, swap.sin
+    yield "host_swap_out_bytes_total", {}, swap.sout
+
+
+def _disks() -> Iterator[tuple[str, dict[str, str], float]]:
+    whole = {entry.name for entry in Path("/sys/block").iterdir()} if Path("/sys/block").is_dir() else None
+    for device, io in (psutil.disk_io_counters(perdisk=True) or {}).items():
+        if _IGNORED_DEVICE.match(device) or (whole is not None and device not in whole):
+            continue  # a partition's traffic is in its disk's
+        labels = {"device": device}
+        yield "host_disk_read_bytes_total", labels, io.read_bytes
+        yield "host_disk_written_bytes_total", labels, io.write_bytes
+        yield "host_disk_reads_total", labels, io.read_count
+        yield "host_disk_writes_total", labels, io.write_count
+        if hasattr(io, "busy_time"):
+            yield "host_disk_busy_seconds_total", labels, io.busy_time / 1000
+
+
+def _filesystems() -> Iterator[tuple[str, dict[str, str], float]]:
+    seen = set()
+    for partition in psutil.disk_partitions(all=False):
+        device = partition.device.rsplit("/", 1)[-1]
+        if device in seen or _IGNORED_DEVICE.match(device):
+            continue  # bind mounts show one file system many times
+        seen.add(device)
+        yield "host_filesystem_used_bytes", {"mountpoint": partition.mountpoint}, psutil.disk_usage(partition.mountpoint).used
+
+
+def _network() -> Iterator[tuple[str, dict[str, str], float]]:
+    for interface, io in psutil.net_io_counters(pernic=True).items():
+        if _IGNORED_DEVICE.match(interface):
+            continue
+        labels = {"interface": interface}
+        yield "host_network_receive_bytes_total", labels, io.bytes_recv
+        yield "host_network_transmit_bytes_total", labels, io.bytes_sent
+        yield "host_network_receive_packets_total", labels, io.packets_recv
+        yield "host_network_transmit_packets_total", labels, io.packets_sent
+        yield "host_network_errors_total", labels, io.errin + io.errout
+        yield "host_network_drops_total", labels, io.dropin + io.dropout
+
+
+def _kernel_tables(proc: Path) -> Iterator[tuple[str, dict[str, str], float]]:
+    yield "host_processes", {}, len(psutil.pids())
+    stat = dict(line.split(maxsplit=1) for line in (proc / "stat").read_text().splitlines() if " " in line)
+    yield "host_forks_total", {}, int(stat["processes"])
+    yield "host_processes_running", {}, int(stat["procs_running"])
+    yield "host_processes_blocked", {}, int(stat["procs_blocked"])
+    yield "host_file_descriptors_allocated", {}, int((proc / "sys/fs/file-nr").read_text().split()[0])
+    for line in (proc / "net/sockstat").read_text().splitlines():
+        if line.startswith("TCP:"):
+            fields = line.split()
+            counts = dict(zip(fields[1::2], fields[2::2], strict=True))
+            yield "host_tcp_sockets_in_use", {}, int(counts["inuse"])
+            yield "host_tcp_sockets_time_wait", {}, int(counts["tw"])
