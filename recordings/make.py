@@ -2,8 +2,9 @@
 
     python recordings/make.py recordings/first --seed 20261123 --minutes 85 --quiet-minutes 40 --episodes 12
 
-Writes `schedule.json` before anything starts, then `host.parquet`, `service.parquet` and
-`labels.csv` (kind, strength, exact start and end of each fault, ms since the epoch).
+Writes `schedule.json` before anything starts, then `recording.json` (when it began, how long it
+is free of faults), `host.parquet`, `service.parquet` and `labels.csv` (kind, strength, exact
+start and end of each fault, ms since the epoch).
 """
 
 from __future__ import annotations
@@ -71,8 +72,17 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _inject(schedule: list[faults.Episode], options: argparse.Namespace, scratch: str, start: Callable[..., subprocess.Popen[bytes]]) -> None:
+def _inject(
+    schedule: list[faults.Episode], options: argparse.Namespace, scratch: str, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
     began = time.time()
+    about = {
+        "files": ["host.parquet", "service.parquet"],
+        "started_ms": round(began * 1000),
+        "fault_free_seconds": options.quiet_minutes * 60,
+        "seed": options.seed,
+    }
+    (options.folder / "recording.json").write_text(json.dumps(about, indent=1) + "\n")
     with (options.folder / "labels.csv").open("w", newline="") as file:
         labels = csv.writer(file, lineterminator="\n")
         labels.writerow(["kind", "strength", "start_ms", "end_ms"])

@@ -227,7 +227,7 @@ class _Client:
         try:
             status, _ = await asyncio.wait_for(self.get("/"), CLIENT_TIMEOUT_SECONDS)
             failed = status != 200
-        except (OSError, asyncio.TimeoutError, asyncio.IncompleteReadError):
+        except (TimeoutError, OSError, asyncio.IncompleteReadError):
             failed = True
         finally:
             self.n_open -= 1
@@ -240,7 +240,7 @@ class _Client:
         labels = (("service", "shop"),)
         try:
             stats = json.loads((await asyncio.wait_for(self.get("/stats"), 0.5))[1])
-        except (OSError, asyncio.TimeoutError, asyncio.IncompleteReadError):
+        except (TimeoutError, OSError, asyncio.IncompleteReadError):
             stats = {}
         latencies, self.latencies = sorted(self.latencies), []
         values = {
@@ -281,7 +281,7 @@ async def load(recording: Path, seed: int) -> None:
         due = math.floor(time.time()) + 1
         try:
             await asyncio.wait_for(stop.wait(), due - time.time())
-        except asyncio.TimeoutError:
+        except TimeoutError:
             recorder.append(due * 1000, await client.readings())
     sender.cancel()
     recorder.close()
