@@ -1,0 +1,36 @@
+# Every target builds what it lacks and works as the first command in a fresh clone.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint bench e2e clean
+
+# Stands for an environment that matches these two files.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Barograph needs Python 3.11 or newer; this is " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# Learn the fault-free part of the recording, replay the rest: make demo DEMO_ARGS=--exit
+demo: $(VENV)/installed
+	$(BIN)/barograph demo $(DEMO_ARGS)
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed
+	$(BIN)/python benchmarks/stages.py $(BENCH_ARGS)
+
+# Tests against real servers: Prometheus' promtool here
+e2e: $(VENV)/installed
+	$(BIN)/python -m pytest -m e2e -rs $(TEST_ARGS) tests/e2e
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,181 @@
+"""A bundle: one trained model on disk, complete, checksummed, never pickled.
+
+weights.safetensors   the network's weights
+state.safetensors     error scale, PCA, and per entity scaling, tails and memories
+bundle.json           settings, channels in order, entities in row order, step, how it was made
+MANIFEST.sha256       checksum of each, as `sha256sum -c` reads it
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+import safetensors.torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from models.companions import WindowPca
+from models.detector import Detector, Trained
+from models.errors import BundleError
+from models.network import Autoencoder
+from models.reads import ErrorScale
+from models.settings import ModelSettings
+
+__all__ = ["FORMAT_VERSION", "Bundle", "load_bundle", "save_bundle"]
+
+FORMAT_VERSION = 1
+_FILES = ("weights.safetensors", "state.safetensors", "bundle.json")
+_MANIFEST = "MANIFEST.sha256"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A model and what it says of itself.
+
+    `channels` and `entities` are in the order of the detector's channels and rows. `made` is
+    free information for people: when, from which data, how good.
+    """
+
+    detector: Detector
+    channels: tuple[str, ...]
+    entities: tuple[str, ...]
+    made: Mapping[str, object]
+
+
+def save_bundle(bundle: Bundle, folder: Path) -> None:
+    """Write a bundle as one unit: it is there whole or not at all.
+
+    Raises
+    ------
+    BundleError
+        If the folder exists, or cannot be written.
+    """
+    detector = bundle.detector
+    if detector.trained is None:
+        raise BundleError("a detector without a network is not kept: it calibrates itself when it starts")
+    if folder.exists():
+        raise BundleError(f"{folder} exists: a bundle is never overwritten")
+    temporary = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
+        _write_files(bundle, detector.trained, temporary)
+        for file in [*temporary.iterdir(), temporary]:
+            _sync(file)
+        temporary.rename(folder)
+        _sync(folder.parent)
+    except OSError as error:
+        raise BundleError(f"cannot write the bundle {folder}: {error.strerror or error}. Nothing was changed.") from error
+    finally:
+        if temporary is not None and temporary.exists():
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Read a bundle back; it scores bit-equal to the one that was saved.
+
+    Raises
+    ------
+    BundleError
+        If a file is missing or differs from its checksum, the format is another one, or the
+        parts do not fit each other.
+    """
+    _verify(folder)
+    try:
+        about = json.loads((folder / "bundle.json").read_bytes())
+        if about["format_version"] != FORMAT_VERSION:
+            raise BundleError(f"{folder} has format {about['format_version']}, this program reads {FORMAT_VERSION}. Train again.")
+        arrays = safetensors.numpy.load((folder / "state.safetensors").read_bytes())
+        settings = ModelSettings(**about["settings"])
+        network = Autoencoder(len(about["channels"]), hidden=settings.hidden, latent=settings.latent, cell=settings.cell)
+        network.load_state_dict(safetensors.torch.load((folder / "weights.safetensors").read_bytes()), strict=True)
+        detector = Detector(
+            settings,
+            n_rows=len(about["entities"]),
+            resolution=arrays["resolution"],
+            step_seconds=about["step_seconds"],
+            block_steps=about["block_steps"],
+            trained=Trained(network.eval(), _error_scale(arrays), _pca(arrays)),
+        )
+        detector.load_state(arrays)
+        bundle = Bundle(detector, tuple(about["channels"]), tuple(about["entities"]), dict(about["made"]))
+    except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
+        raise BundleError(f"{folder} cannot be read as a bundle: {error}. Train again or go back to another version.") from error
+    if not all(bool(weight.isfinite().all()) for weight in network.state_dict().values()):
+        raise BundleError(f"{folder} holds weights that are not finite. Train again or go back to another version.")
+    return bundle
+
+
+def _write_files(bundle: Bundle, trained: Trained, folder: Path) -> None:
+    detector = bundle.detector
+    scale = trained.error_scale
+    arrays: dict[str, NDArray[np.generic]] = {
+        "resolution": detector.resolution,
+        "error_scale.window": scale.window,
+        "error_scale.tail": scale.tail,
+        "error_scale.mean": scale.mean,
+        "error_scale.precision": scale.precision,
+        **detector.state(),
+    }
+    if trained.pca is not None:
+        arrays |= {f"pca.{name}": getattr(trained.pca, name) for name in ("mean", "components", "error_scale")}
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    (folder / "state.safetensors").write_bytes(safetensors.numpy.save(contiguous))
+    weights = {name: tensor.contiguous() for name, tensor in trained.network.state_dict().items()}
+    (folder / "weights.safetensors").write_bytes(safetensors.torch.save(weights))
+    about = {
+        "format_version": FORMAT_VERSION,
+        "channels": bundle.channels,
+        "entities": bundle.entities,
+        "step_seconds": detector.step_seconds,
+        "block_steps": detector.block_steps,
+        "settings": asdict(detector.settings),
+        "made": bundle.made,
+    }
+    (folder / "bundle.json").write_text(json.dumps(about, indent=1) + "\n")
+    manifest = "".join(f"{_checksum(folder / name)}  {name}\n" for name in _FILES)
+    (folder / _MANIFEST).write_text(manifest)
+
+
+def _verify(folder: Path) -> None:
+    try:
+        lines = [line.split("  ", 1) for line in (folder / _MANIFEST).read_text().splitlines()]
+        manifest = {name: checksum for checksum, name in lines}
+        for name in _FILES:
+            if manifest.get(name) != _checksum(folder / name):
+                raise BundleError(
+                    f"{folder / name} differs from its checksum: the bundle is damaged. Train again or go back to another version."
+                )
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{folder} is no whole bundle: {error}. Train again or go back to another version.") from error
+
+
+def _error_scale(arrays: Mapping[str, NDArray[np.float64]]) -> ErrorScale:
+    return ErrorScale(*(arrays[f"error_scale.{name}"] for name in ("window", "tail", "mean", "precision")))
+
+
+def _pca(arrays: Mapping[str, NDArray[np.float64]]) -> WindowPca | None:
+    if "pca.mean" not in arrays:
+        return None
+    return WindowPca(arrays["pca.mean"], arrays["pca.components"], arrays["pca.error_scale"])
+
+
+def _checksum(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,85 @@
+"""Training windows: which rows of which entity, and what fills their gaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+__all__ = ["WindowIndex", "fill_gaps", "gather_windows", "index_windows", "padded", "windows_of"]
+
+T = TypeVar("T", bound=np.generic)
+
+_ROWS_TOGETHER = 16
+MIN_KNOWN_SHARE = 0.5  # of a window's cells; a window with less shows its gaps more than its metrics
+
+
+@dataclass(frozen=True, slots=True)
+class WindowIndex:
+    """Windows by their newest step and their entity, both of shape (n_windows,)."""
+
+    end: NDArray[np.int64]
+    row: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.end)
+
+    def take(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> WindowIndex:
+        """Give the chosen windows."""
+        return WindowIndex(self.end[which], self.row[which])
+
+
+def windows_of(steps: NDArray[np.float32], window_length: int) -> NDArray[np.float32]:
+    """View steps of shape (T, n, C) as windows of shape (T - W + 1, n, W, C), without a copy."""
+    return sliding_window_view(steps, window_length, axis=0).transpose(0, 1, 3, 2)
+
+
+def index_windows(steps: NDArray[np.float32], window_length: int) -> WindowIndex:
+    """Find the windows of steps (T, n, C) that can be judged, oldest first.
+
+    A window counts when its newest step was measured, and at least half of the cells of the
+    channels that it shows at all. A channel that never comes is not held against it.
+    """
+    if len(steps) < window_length:
+        return WindowIndex(np.empty(0, np.int64), np.empty(0, np.int64))
+    known = ~np.isnan(steps)  # (T, n, C)
+    counted = np.concatenate([np.zeros((1, *known.shape[1:]), np.int32), np.cumsum(known, axis=0, dtype=np.int32)])
+    in_window = counted[window_length:] - counted[:-window_length]  # (T - W + 1, n, C)
+    enough = in_window.sum(axis=-1) >= MIN_KNOWN_SHARE * window_length * (in_window > 0).sum(axis=-1)
+    end, row = np.nonzero(enough & known[window_length - 1 :].any(axis=-1))
+    return WindowIndex(end + window_length - 1, row)
+
+
+def gather_windows(steps: NDArray[np.float32], index: WindowIndex, window_length: int) -> NDArray[np.float32]:
+    """Copy the indexed windows out of steps (T, n, C); shape (n_windows, W, C), NaN where nothing was measured."""
+    return windows_of(steps, window_length)[index.end - window_length + 1, index.row]
+
+
+def fill_gaps(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fill NaN in windows (B, W, C): the last value before it, else the first one after it, else 0, the median.
+
+    What was filled is masked in loss and error; the filling only keeps the network's input whole.
+    """
+    known = ~np.isnan(windows)
+    if known.all():
+        return windows
+    steps = np.arange(windows.shape[1])[None, :, None]
+    before = np.maximum.accumulate(np.where(known, steps, -1), axis=1)
+    after = np.where(known, steps, windows.shape[1])[:, ::-1]
+    after = np.minimum.accumulate(after, axis=1)[:, ::-1]
+    source = np.where(before >= 0, before, np.minimum(after, windows.shape[1] - 1))
+    filled: NDArray[np.float32] = np.take_along_axis(windows, source, axis=1)
+    return np.nan_to_num(filled, copy=False, nan=0.0)
+
+
+def padded(windows: NDArray[T]) -> NDArray[T]:
+    """Repeat the last of the windows (B, ...) up to a multiple of 16.
+
+    Matrix products take other paths for a few rows than for many, with other roundings. So
+    padded, a window is read bit-equal whatever it is read with.
+    """
+    n_missing = -len(windows) % _ROWS_TOGETHER
+    return np.concatenate([windows, np.repeat(windows[-1:], n_missing, axis=0)]) if n_missing else windows

@@ -1,0 +1,267 @@
+"""One watch's detector: the network and its companions, and for every entity what is normal for it.
+
+A *row* is an entity's place in the arrays. The detector is told which rows may learn a step:
+rows in an open episode may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.companions import GaussianCompanion, NeighbourCompanion, WindowPca
+from models.dataset import WindowIndex, gather_windows, index_windows, windows_of
+from models.limits import PeakHistogram
+from models.network import Autoencoder
+from models.reads import ErrorScale, NetworkReads, read_windows
+from models.scaling import Scaling, fit_scaling
+from models.settings import ModelSettings
+from models.tail import TailBank
+
+__all__ = ["BlockReads", "Detector", "Trained"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What training made and serving never changes."""
+
+    network: Autoencoder
+    error_scale: ErrorScale
+    pca: WindowPca | None  # multivariate watches only
+
+
+@dataclass(frozen=True, slots=True)
+class BlockReads:
+    """Reads of all windows of a block of steps that need no order: the network's and the PCA's.
+
+    `index` names the windows; the arrays run parallel to it. `reads` is (B, R) with the
+    ordered companions' columns still NaN; `channel_error` and `expected` are (B, C), empty
+    without a network.
+    """
+
+    index: WindowIndex
+    reads: NDArray[np.float64]
+    channel_error: NDArray[np.float64]
+    expected: NDArray[np.float32]
+
+
+class Detector:
+    """Turns scaled windows into reads and surprise, and learns what is normal for each row.
+
+    Reads and their weights, as measured on labelled series: with one channel the network's
+    three reads together, the nearest neighbour and the windowed Gaussian weigh a third each;
+    with several, the network's window and tail reads and the windowed PCA. Without a network
+    the neighbour and the Gaussian judge alone.
+
+    Parameters
+    ----------
+    resolution : ndarray, shape (C,)
+        Smallest meaningful change of each channel, in its own unit.
+    block_steps : int
+        Steps of one block of the peak histogram: an episode and its rest, at their shortest.
+    """
+
+    def __init__(
+        self,
+        settings: ModelSettings,
+        *,
+        n_rows: int,
+        resolution: NDArray[np.float64],
+        step_seconds: float,
+        block_steps: int,
+        trained: Trained | None = None,
+    ) -> None:
+        self.settings = settings
+        self.resolution = resolution
+        self.step_seconds = step_seconds
+        self.trained = trained
+        self.weights = _read_weights(trained)
+        self.block_steps = block_steps
+        self.peaks = PeakHistogram(block_steps * step_seconds)
+        n_channels = len(resolution)
+        self.calibrated = np.zeros(n_rows, bool)
+        self.scaling = Scaling(np.zeros((n_rows, n_channels)), np.ones((n_rows, n_channels)))
+        self.tails = TailBank(n_rows, len(self.weights))
+        self.gaussian = GaussianCompanion(n_rows, n_channels)
+        n_windows = settings.memory_windows if self._uses_neighbour else 0
+        self.neighbour = NeighbourCompanion(n_rows, n_windows, settings.window_length, n_channels)
+        self.block_peak = np.zeros(n_rows)
+        self.block_length = np.zeros(n_rows, np.int64)
+
+    @property
+    def n_rows(self) -> int:
+        """Entities that there is room for."""
+        return len(self.calibrated)
+
+    @property
+    def _uses_neighbour(self) -> bool:
+        return self.trained is None or self.trained.pca is None
+
+    def grow(self, n_rows: int) -> None:
+        """Make room for more rows, uncalibrated ones; the old ones keep what they know."""
+        more = Detector(
+            self.settings,
+            n_rows=n_rows - self.n_rows,
+            resolution=self.resolution,
+            step_seconds=self.step_seconds,
+            block_steps=self.block_steps,
+            trained=self.trained,
+        )
+        for part in ("tails", "gaussian", "neighbour"):
+            mine, new = getattr(self, part), getattr(more, part)
+            for name in mine.STATE:
+                setattr(mine, name, np.concatenate([getattr(mine, name), getattr(new, name)]))
+        self.scaling = Scaling(
+            np.concatenate([self.scaling.centre, more.scaling.centre]), np.concatenate([self.scaling.scale, more.scaling.scale])
+        )
+        for name in ("calibrated", "block_peak", "block_length"):
+            setattr(self, name, np.concatenate([getattr(self, name), getattr(more, name)]))
+
+    def read_block(self, scaled: NDArray[np.float32]) -> BlockReads:
+        """Read every window of scaled steps (T + W - 1, n, C) that can be judged, all in one batch."""
+        index = index_windows(scaled, self.settings.window_length)
+        reads = np.full((len(index), len(self.weights)), np.nan)
+        if self.trained is None:
+            return BlockReads(index, reads, np.empty((0, 0)), np.empty((0, 0), np.float32))
+        windows = gather_windows(scaled, index, self.settings.window_length)
+        network: NetworkReads = read_windows(self.trained.network, windows, self.trained.error_scale)
+        reads[:, : network.reads.shape[1]] = network.reads
+        if self.trained.pca is not None:
+            reads[:, -1] = self.trained.pca.read(windows)
+        return BlockReads(index, reads, network.channel_error, network.expected)
+
+    def complete_reads(self, rows: NDArray[np.int64], reads: NDArray[np.float64], windows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Add what the companions with memory read off the windows (n, W, C) of distinct rows, steps in order."""
+        gaussian = self.gaussian.read(rows, windows[:, -1])
+        if not self._uses_neighbour:
+            return reads
+        reads = reads.copy()
+        reads[:, -2] = self.neighbour.read(rows, windows)
+        reads[:, -1] = gaussian
+        return reads
+
+    def surprise(self, rows: NDArray[np.int64], reads: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give the surprise (n,) of reads (n, R): the weighted mean over the reads that are there."""
+        each = self.tails.surprise(rows, reads)
+        weights = np.where(np.isnan(each), 0.0, self.weights)
+        total = weights.sum(axis=1)
+        with np.errstate(invalid="ignore"):
+            return np.where(total > 0, np.nansum(each * weights, axis=1) / total, np.nan)
+
+    def learn(
+        self,
+        rows: NDArray[np.int64],
+        reads: NDArray[np.float64],
+        windows: NDArray[np.float32],
+        surprise: NDArray[np.float64],
+        free: NDArray[np.bool_],
+    ) -> None:
+        """Let distinct rows learn one step; those not `free` (in an episode) teach only their shadow tails.
+
+        Parameters
+        ----------
+        reads, windows, surprise : ndarray, shapes (n, R), (n, W, C), (n,)
+            What was seen of the rows at this step.
+        free : ndarray, shape (n,)
+            True where no episode is open or about to open.
+        """
+        self.tails.learn(rows, reads)
+        self.gaussian.learn(rows[free], windows[free, -1])
+        if self._uses_neighbour:
+            self.neighbour.learn(rows[free], windows[free])
+        self.block_length[rows] = np.where(free, self.block_length[rows] + 1, 0)
+        self.block_peak[rows] = np.where(free, np.fmax(self.block_peak[rows], surprise), 0.0)
+        full = rows[self.block_length[rows] >= self.block_steps]
+        if full.size:
+            self.peaks.add(self.block_peak[full])
+            self.block_length[full], self.block_peak[full] = 0, 0.0
+
+    def calibrate(self, rows: NDArray[np.int64], history: NDArray[np.float64], *, held_out_from: NDArray[np.int64] | None = None) -> None:
+        """Learn from history what is normal for some rows: scaling, companions' memories, tails, peaks.
+
+        Parameters
+        ----------
+        history : ndarray, shape (T, n, C)
+            In the channels' own units, oldest first; NaN is a gap.
+        held_out_from : ndarray, shape (n,), optional
+            First step of each row that the network was not trained on: its reads of older
+            windows are too good to calibrate by. Left out where it never saw these rows.
+        """
+        window_length = self.settings.window_length
+        fitted = fit_scaling(history, self.resolution)
+        self.scaling.centre[rows], self.scaling.scale[rows] = fitted.centre, fitted.scale
+        scaled = fitted.apply(history)
+        block = self.read_block(scaled)
+        n_windows = len(history) - window_length + 1
+        reads = np.full((n_windows, len(rows), len(self.weights)), np.nan)
+        reads[block.index.end - window_length + 1, block.index.row] = block.reads
+        windows = windows_of(scaled, window_length)
+        for t in range(n_windows):
+            here = np.flatnonzero(~np.isnan(windows[t, :, -1]).all(axis=-1))
+            reads[t, here] = self.complete_reads(rows[here], reads[t, here], windows[t, here])
+            self.gaussian.learn(rows[here], windows[t, here, -1])
+            if self._uses_neighbour:
+                self.neighbour.learn(rows[here], windows[t, here])
+        n_network = 0 if self.trained is None else len(self.weights) - (2 if self._uses_neighbour else 0)
+        peaks = [np.empty(0)]
+        for at, row in enumerate(rows.tolist()):
+            first = 0 if held_out_from is None else int(held_out_from[at])
+            reads[:first, at, :n_network] = np.nan
+            if np.isnan(reads[:, at]).all():
+                continue  # nothing was seen of it: it is calibrated when there is
+            self.calibrated[row] = True
+            self.tails.start(row, reads[:, at])
+            held_out = reads[first:, at]
+            peaks.append(self._block_peaks(self.surprise(np.full(len(held_out), row), held_out)))
+        self.peaks.start(np.concatenate(peaks))
+
+    def _block_peaks(self, surprise: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give the highest surprise of each whole block of one row's steps (T,), the newest block ending at the last."""
+        n_blocks = len(surprise) // self.block_steps
+        blocks = surprise[len(surprise) - n_blocks * self.block_steps :].reshape(n_blocks, self.block_steps)
+        judged = ~np.isnan(blocks).all(axis=1)
+        return np.nanmax(blocks[judged], axis=1) if judged.any() else np.empty(0)
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """Give every array that learning changes, by name; the arrays themselves, not copies."""
+        arrays: dict[str, NDArray[np.generic]] = {
+            "calibrated": self.calibrated,
+            "scaling.centre": self.scaling.centre,
+            "scaling.scale": self.scaling.scale,
+            "block_peak": self.block_peak,
+            "block_length": self.block_length,
+            "peaks": self.peaks.counts,
+            "n_blocks": self.peaks.total,
+        }
+        arrays |= {f"tails.{name}": array for name, array in self.tails.state().items()}
+        for part in ("gaussian", "neighbour"):
+            arrays |= {f"{part}.{name}": getattr(getattr(self, part), name) for name in getattr(self, part).STATE}
+        return arrays
+
+    def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over arrays that `state` gave.
+
+        Raises
+        ------
+        ValueError
+            If they are of another number of rows or channels.
+        """
+        for name, array in self.state().items():
+            if array.shape != arrays[name].shape and not name.startswith("tails.saved"):
+                raise ValueError(f"{name} has shape {arrays[name].shape}, expected {array.shape}")
+            if not name.startswith("tails."):
+                array[...] = arrays[name]
+        self.tails.load_state({name.removeprefix("tails."): array for name, array in arrays.items() if name.startswith("tails.")})
+
+
+def _read_weights(trained: Trained | None) -> NDArray[np.float64]:
+    """Weigh the reads in the order of their columns; the companions with memory come last."""
+    if trained is None:
+        return np.array([1 / 2, 1 / 2])  # neighbour, Gaussian
+    if trained.pca is not None:
+        return np.array([1 / 3, 1 / 3, 1 / 3])  # network's window and tail, PCA
+    return np.array([1 / 9, 1 / 9, 1 / 9, 1 / 3, 1 / 3])  # network's window, tail, Mahalanobis; neighbour, Gaussian

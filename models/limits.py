@@ -1,0 +1,140 @@
+"""The alert budget, and the limit on surprise that follows from it."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Budget", "Limit", "PeakHistogram", "limit_for_budget"]
+
+_PERIODS = {"hour": 3600.0, "day": 86400.0, "week": 7 * 86400.0, "month": 30 * 86400.0}
+_BUDGET = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*/\s*(hour|day|week|month)(\s+per\s+entity)?\s*$")
+
+_BIN_WIDTH = 0.05  # of the peak histogram, in surprise
+_N_BINS = 600  # up to a surprise of 30
+_START_BLOCKS = 100.0
+_UPPER = 0.8  # quantile that, with the median, gives the tail's scale
+_MIN_TAIL_SCALE = 0.1  # in surprise; a handful of equal peaks must not make the limit touch them
+_MAX_TAIL_SCALE = 1 / math.log(10)  # a calibrated surprise is -log10 of a probability: no heavier tail is real
+# Peaks that a new histogram starts with, so that a limit exists from the first block on: quantiles
+# of block maxima of surprise on quiet series. A few real blocks outweigh them.
+_PRIOR_PEAKS = (1.0, 1.3, 1.6, 1.9, 2.3, 3.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many false episodes a watch may raise: `count` in `period_seconds`, all its entities together.
+
+    With `per_entity` each entity may raise that many.
+    """
+
+    count: float
+    period_seconds: float
+    per_entity: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """Read `"1/week"` or `"3/day per entity"`; the periods are hour, day, week and month (30 days)."""
+        match = _BUDGET.match(text)
+        if match is None or float(match[1]) == 0:
+            raise ValueError(f'{text!r} is no budget: write "1/week", "3/day" or "1/week per entity" (hour, day, week, month)')
+        return cls(float(match[1]), _PERIODS[match[2]], match[3] is not None)
+
+    def rate_per_second(self, n_entities: int) -> float:
+        """Give the false episodes allowed in a second, all entities together."""
+        rate = self.count / self.period_seconds
+        return rate * n_entities if self.per_entity else rate
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The surprise at which the budget is spent; provisional while it rests on less than one period."""
+
+    value: float
+    provisional: bool
+
+
+class PeakHistogram:
+    """Highest surprise in each block of event time, of all entities of a watch, in bounded memory.
+
+    Blocks are as long as an episode and its rest at their shortest, so that each block can
+    hold one episode at most and errors of neighbouring steps count once.
+
+    Parameters
+    ----------
+    block_seconds : float
+        Event time that one peak stands for.
+    """
+
+    def __init__(self, block_seconds: float) -> None:
+        self.block_seconds = block_seconds
+        self.counts = np.zeros(_N_BINS)
+        self.total = np.zeros(1)  # blocks seen, without the made-up ones and unweighted
+        self._count(np.array(_PRIOR_PEAKS), 1.0)
+
+    def add(self, peaks: NDArray[np.float64]) -> None:
+        """Count the peaks of finished blocks, in surprise, as they come in operation."""
+        self._count(peaks, 1.0)
+        self.total += len(peaks)
+
+    def start(self, peaks: NDArray[np.float64]) -> None:
+        """Count the peaks of a calibration, together as 100 blocks at least.
+
+        Its history was chosen as normal; what follows was not, and a run of faint faults in
+        the first hours must not outweigh it.
+        """
+        if len(peaks):
+            self._count(peaks, max(1.0, _START_BLOCKS / len(peaks)))
+            self.total += len(peaks)
+
+    @property
+    def n_blocks(self) -> float:
+        """Blocks seen so far."""
+        return float(self.total[0])
+
+    def quantile(self, q: float) -> float:
+        """Give the surprise below which a share `q` of the peaks lies."""
+        cumulative = np.cumsum(self.counts)
+        return float((np.searchsorted(cumulative, q * cumulative[-1]) + 0.5) * _BIN_WIDTH)
+
+    def _count(self, peaks: NDArray[np.float64], weight: float) -> None:
+        bins = np.clip((peaks / _BIN_WIDTH).astype(np.int64), 0, _N_BINS - 1)
+        self.counts += weight * np.bincount(bins, minlength=_N_BINS)
+
+
+def limit_for_budget(peaks: PeakHistogram, budget: Budget, *, n_entities: int) -> Limit:
+    """Choose the surprise that normal operation exceeds as often as the budget allows.
+
+    Counts episodes, not steps: one peak stands for a block as long as an episode and its
+    rest. Assumes that the history is free of incidents; one that is not yields a limit that
+    is too high, never one that is too low.
+
+    The peaks above their median are taken as exponential, which extrapolates beyond the
+    largest one seen: P(peak > s) = 1/2 exp(-(s - median) / scale).
+
+    Parameters
+    ----------
+    peaks : PeakHistogram
+        From steps that were judged while no episode was open.
+    n_entities : int
+        Entities that share the budget.
+
+    References
+    ----------
+    Siffer et al. (2017), "Anomaly Detection in Streams with Extreme Value Theory", KDD,
+    section 3, for extrapolating a tail beyond the largest observation; its exponential case
+    was within noise of the general one on labelled series.
+    """
+    median = peaks.quantile(0.5)
+    # From two quantiles instead of the mean: blocks that hold a faint fault must not stretch the tail.
+    spread = (peaks.quantile(_UPPER) - median) / math.log(0.5 / (1 - _UPPER))
+    scale = min(max(spread, _MIN_TAIL_SCALE), _MAX_TAIL_SCALE)
+    blocks_per_second = n_entities / peaks.block_seconds
+    allowed_share = budget.rate_per_second(n_entities) / blocks_per_second  # of blocks that may exceed the limit
+    value = median + scale * max(0.0, math.log(0.5 / allowed_share))
+    history_seconds = peaks.n_blocks * peaks.block_seconds / max(1, n_entities)
+    return Limit(value, provisional=history_seconds < budget.period_seconds)

@@ -1,0 +1,120 @@
+"""The LSTM autoencoder: a window in, its reconstruction out.
+
+The encoder reads the window oldest step first; its last state is squeezed into the latent
+`z`; the decoder starts from a state made of `z`, is fed `z` at every step, and emits the
+window newest step first. There is no teacher forcing: the decoder never sees the window.
+
+Shapes: B batch, W window length, C channels, H hidden, Z latent.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.errors import TrainingError
+from models.settings import Cell, Device
+
+__all__ = ["Autoencoder", "choose_device", "masked_huber"]
+
+_CELLS: dict[str, type[nn.LSTM | nn.GRU | nn.RNN]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+_State = Tensor | tuple[Tensor, Tensor]  # (1, B, H); an LSTM carries two
+
+
+class Autoencoder(nn.Module):
+    """Squeeze a window into a few numbers and rebuild it from them.
+
+    Input weights start Xavier uniform, recurrent ones orthogonal, biases at zero but for the
+    LSTM's forget gate at one, so that gradients reach the oldest steps from the start
+    (Jozefowicz et al., 2015, "An Empirical Exploration of Recurrent Network Architectures").
+    """
+
+    def __init__(self, n_channels: int, *, hidden: int, latent: int, cell: Cell = "lstm") -> None:
+        super().__init__()
+        self.cell = cell
+        self.encoder = _CELLS[cell](n_channels, hidden, batch_first=True)
+        self.to_latent = nn.Linear(hidden, latent)
+        n_states = 2 if cell == "lstm" else 1
+        self.to_state = nn.Linear(latent, n_states * hidden)
+        self.decoder = _CELLS[cell](latent, hidden, batch_first=True)
+        self.output = nn.Linear(hidden, n_channels)
+        self._initialise()
+
+    def forward(self, windows: Tensor, *, tbptt_steps: int = 0) -> Tensor:
+        """Reconstruct windows.
+
+        Parameters
+        ----------
+        windows : Tensor, shape (B, W, C)
+            Scaled, gaps filled.
+        tbptt_steps : int
+            Truncated backpropagation through time: the state is carried on but detached
+            every so many steps, so that no gradient flows back further. 0: never.
+
+        Returns
+        -------
+        Tensor, shape (B, W, C)
+        """
+        latent = self.encode(windows, tbptt_steps=tbptt_steps)  # (B, W, C) -> (B, Z)
+        return self.decode(latent, windows.shape[1], tbptt_steps=tbptt_steps)  # (B, Z) -> (B, W, C)
+
+    def encode(self, windows: Tensor, *, tbptt_steps: int = 0) -> Tensor:
+        """Squeeze windows (B, W, C) into latents (B, Z)."""
+        state: _State | None = None
+        for chunk in torch.split(windows, tbptt_steps or windows.shape[1], dim=1):
+            _, state = self.encoder(chunk, None if state is None else _detached(state))
+        last = state[0] if isinstance(state, tuple) else state
+        assert last is not None
+        return torch.tanh(self.to_latent(last[0]))  # (1, B, H) -> (B, Z)
+
+    def decode(self, latent: Tensor, window_length: int, *, tbptt_steps: int = 0) -> Tensor:
+        """Rebuild windows (B, W, C) from latents (B, Z); the newest step is emitted first."""
+        first = torch.tanh(self.to_state(latent)).unsqueeze(0)  # (1, B, n_states * H)
+        state: _State = tuple(part.contiguous() for part in first.chunk(2, dim=-1)) if self.cell == "lstm" else first  # type: ignore[assignment]
+        emitted = []
+        chunk_length = tbptt_steps or window_length
+        for start in range(0, window_length, chunk_length):
+            n_steps = min(chunk_length, window_length - start)
+            steps, state = self.decoder(latent.unsqueeze(1).expand(-1, n_steps, -1), _detached(state) if start else state)
+            emitted.append(self.output(steps))  # (B, n_steps, H) -> (B, n_steps, C)
+        return torch.cat(emitted, dim=1).flip(1)
+
+    def _initialise(self) -> None:
+        for part in (self.encoder, self.decoder):
+            for name, weight in part.named_parameters():
+                if name.startswith("weight_ih"):
+                    for gate in weight.data.chunk(weight.shape[0] // part.hidden_size):
+                        nn.init.xavier_uniform_(gate)
+                elif name.startswith("weight_hh"):
+                    for gate in weight.data.chunk(weight.shape[0] // part.hidden_size):
+                        nn.init.orthogonal_(gate)
+                else:
+                    nn.init.zeros_(weight)
+                    if self.cell == "lstm" and name.startswith("bias_ih"):  # gates: input, forget, cell, output
+                        nn.init.ones_(weight.data[part.hidden_size : 2 * part.hidden_size])
+        for linear in (self.to_latent, self.to_state, self.output):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)
+
+
+def masked_huber(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """Give the mean Huber loss over the cells that were measured; all (B, W, C).
+
+    The knee is at 1 scaled unit: beyond it a cell pulls with constant force, so that one
+    spike does not outweigh the window around it.
+    """
+    losses = nn.functional.huber_loss(output, target, reduction="none", delta=1.0) * known
+    return losses.sum() / known.sum().clamp(min=1.0)
+
+
+def choose_device(device: Device) -> torch.device:
+    """Resolve `auto` to CUDA where there is a usable GPU, else the CPU; refuse CUDA that is not there."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise TrainingError('model.device is "cuda", but PyTorch finds no usable GPU here. Use "auto" or "cpu".')
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
+
+
+def _detached(state: _State) -> _State:
+    return (state[0].detach(), state[1].detach()) if isinstance(state, tuple) else state.detach()

@@ -1,0 +1,102 @@
+"""Reads of the network's error: a few numbers for each window, and what each channel adds to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.dataset import fill_gaps, padded
+from models.network import Autoencoder
+
+__all__ = ["TAIL_STEPS", "ErrorScale", "NetworkReads", "fit_error_scale", "read_windows"]
+
+TAIL_STEPS = 4  # the newest steps of the tail read; the last step alone is copied by the network
+_CAP = 20.0  # of one channel's error over its own scale: one broken channel must not outshout all
+_FLOOR_SHARE = 0.5  # of the median over channels: one that was silent in training must not dominate
+_SHRINKAGE = 0.1  # of the error's covariance towards its mean variance, so that it can be inverted
+_BLOCK = 512  # windows scored at once: their working set stays in the cache
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorScale:
+    """What an error is measured against, from held-out windows.
+
+    `window` and `tail`, shape (C,): a high (99 %) root mean square error of a normal window
+    and of its newest four steps. `mean` (W,) and `precision` (W, W): of a univariate watch's
+    error windows; empty for multivariate ones.
+    """
+
+    window: NDArray[np.float64]
+    tail: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    precision: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkReads:
+    """What the network says of B windows.
+
+    `reads` (B, R): window RMS, tail RMS and, for one channel, Mahalanobis distance.
+    `channel_error` (B, C): each channel's error over its scale, 0 where it was not measured.
+    `expected` (B, C): the reconstruction of the newest step, scaled.
+    """
+
+    reads: NDArray[np.float64]
+    channel_error: NDArray[np.float64]
+    expected: NDArray[np.float32]
+
+
+def error_windows(network: Autoencoder, windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Give errors (B, W, C), NaN where nothing was measured, and the newest step's reconstruction (B, C)."""
+    errors, expected = np.empty_like(windows), np.empty((len(windows), windows.shape[2]), np.float32)
+    with torch.inference_mode():
+        for start in range(0, len(windows), _BLOCK):
+            block = windows[start : start + _BLOCK]
+            output = network(torch.from_numpy(padded(fill_gaps(np.ascontiguousarray(block))))).numpy()[: len(block)]
+            errors[start : start + _BLOCK] = block - output  # NaN stays NaN: a gap has no error
+            expected[start : start + _BLOCK] = output[:, -1]
+    return errors, expected
+
+
+def fit_error_scale(errors: NDArray[np.float32]) -> ErrorScale:
+    """Fit from the error windows (B, W, C) of windows that the network was not trained on."""
+    if errors.shape[2] > 1:
+        mean, precision = np.empty(0), np.empty((0, 0))
+    else:
+        flat = np.nan_to_num(errors[:, :, 0].astype(np.float64))
+        mean = flat.mean(axis=0)
+        covariance = np.atleast_2d(np.cov(flat, rowvar=False)) if len(flat) > 1 else np.eye(flat.shape[1])
+        ridge = _SHRINKAGE * max(np.trace(covariance) / len(covariance), 1e-12)
+        precision = np.linalg.inv(covariance + ridge * np.eye(len(covariance)))
+    return ErrorScale(_high_error(errors), _high_error(errors[:, -TAIL_STEPS:]), mean, precision)
+
+
+def read_windows(network: Autoencoder, windows: NDArray[np.float32], scale: ErrorScale) -> NetworkReads:
+    """Read windows (B, W, C); NaN cells are masked out of every read."""
+    errors, expected = error_windows(network, windows)
+    in_window = np.minimum(_rms(errors, axis=1) / scale.window, _CAP)  # (B, C)
+    in_tail = np.minimum(_rms(errors[:, -TAIL_STEPS:], axis=1) / scale.tail, _CAP)
+    reads = [_rms(in_window, axis=1), _rms(in_tail, axis=1)]
+    if scale.mean.size:
+        centred = np.nan_to_num(errors[:, :, 0] - scale.mean)
+        reads.append(np.sqrt(np.einsum("bi,ij,bj->b", centred, scale.precision, centred) / len(scale.mean)))
+    return NetworkReads(np.stack(reads, axis=1), np.nan_to_num(in_window), expected)
+
+
+def _high_error(errors: NDArray[np.float32]) -> NDArray[np.float64]:
+    rms = _rms(errors, axis=1)  # (B, C)
+    never = np.isnan(rms).all(axis=0)
+    high = np.nanquantile(np.where(never, 0.0, rms), 0.99, axis=0)
+    typical = np.median(high[~never]) if (~never).any() else 0.0
+    return np.asarray(np.maximum(high, max(_FLOOR_SHARE * typical, 1e-6)))
+
+
+def _rms(values: NDArray[np.floating], axis: int) -> NDArray[np.float64]:
+    """Give the root mean square over the measured cells; NaN where there is none."""
+    known = ~np.isnan(values)
+    total = np.where(known, values, 0.0).astype(np.float64) ** 2
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.sqrt(total.sum(axis=axis) / known.sum(axis=axis)))

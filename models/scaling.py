@@ -1,0 +1,54 @@
+"""Robust scaling per entity and channel, and its inverse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["CLIP", "Scaling", "fit_scaling"]
+
+CLIP = 10.0  # scaled values are kept within +-10, so that one broken sample cannot swamp a window
+_IQR_OF_NORMAL = 1.349  # interquartile range of a normal distribution of standard deviation 1
+_MIN_SD_SHARE = 0.2  # keeps a channel that rests most of the time from being all spikes
+_CONSTANT_SHARE = 0.01  # of its own value: the smallest change that counts on a constant channel
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """Centre and scale of `n` entities' channels, both of shape (n, C), in the channels' own units."""
+
+    centre: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    def apply(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Scale values of shape (..., n, C) to about unit spread, clipped at +-10; NaN stays NaN."""
+        return np.clip((values - self.centre) / self.scale, -CLIP, CLIP).astype(np.float32)
+
+    def invert(self, scaled: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Bring scaled values of shape (..., n, C) back to the channels' own units."""
+        return scaled * self.scale + self.centre
+
+
+def fit_scaling(values: NDArray[np.float64], resolution: NDArray[np.float64]) -> Scaling:
+    """Fit centre (median) and scale (robust spread) of each entity's channels.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_steps, n, C)
+        History in the channels' own units; NaN is a gap.
+    resolution : ndarray, shape (C,)
+        The smallest change of each channel that means something, in its own unit. It floors
+        the scale of a channel that was constant, or nearly always at rest, so that an event
+        is a small step.
+    """
+    empty = np.isnan(values).all(axis=0)
+    with np.errstate(invalid="ignore"):
+        known = np.where(empty, 0.0, values)
+        low, centre, high = np.nanquantile(known, [0.25, 0.5, 0.75], axis=0)
+        spread = (high - low) / _IQR_OF_NORMAL
+        scale = np.maximum(spread, _MIN_SD_SHARE * np.nanstd(known, axis=0))
+    at_rest = spread <= 1e-9 * np.maximum(1.0, np.abs(centre))
+    floor = np.maximum(np.abs(centre) * _CONSTANT_SHARE, resolution)
+    return Scaling(centre, np.where(at_rest, np.maximum(scale, floor), scale))

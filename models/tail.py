@@ -1,0 +1,189 @@
+"""From a read to surprise: per entity and read, a decayed histogram and the tail fitted to it.
+
+Surprise is `-log10` of the probability that normal operation shows a read this high. Below
+the 98 % quantile `u0` it rises linearly from 0 at the median; above, the excess is taken as
+exponential with scale `beta`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["MAX_SURPRISE", "TailBank"]
+
+# The tail starts at the 98 % quantile and its scale is floored at 5 % of the quantile's distance
+# from the lowest read: measured best, with alarms included in the history, on labelled series.
+_TAIL_SHARE = 0.02
+_SCALE_FLOOR_SHARE = 0.05
+_IQR_OF_NORMAL = 1.349  # interquartile range of a normal distribution of standard deviation 1
+_SURPRISE_AT_TAIL = -math.log10(_TAIL_SHARE)
+_FURTHEST_LEARNED = 3.0  # surprise: one decade beyond the tail's start
+MAX_SURPRISE = 30.0  # beyond it a probability means nothing
+
+# Bins of a read's logarithm, in units of its own spread around a typical value: narrow in the middle, where
+# normal reads lie, and ever wider outwards, so that 96 on either side reach any value.
+_N_BINS = 193
+_MIDDLE = _N_BINS // 2
+_BINS_PER_UNIT = 12.0  # of asinh(distance in spreads): the middle bin is a twelfth of a spread wide
+_MIN_SPREAD, _MAX_SPREAD = 0.01, 0.5  # of a logarithm
+_FARTHEST_LOG = 50.0  # logarithms beyond overflow nothing and mean nothing
+# A short history starts with the weight of a longer one: a fault too faint to be seen would otherwise
+# be more than 2 % of all there is, and at once be taken for the tail of normal.
+_START_SHARE = 0.5  # of the memory
+_REFRESH_STEPS = 50  # a fit is renewed this often; each step would cost 50 times as much and change nothing
+
+
+class TailBank:
+    """The tails of `n_rows` entities by `n_reads` reads.
+
+    A row learns every read it is given, alarms included: a tail that leaves them out alerts
+    for ever after a level shift. While an episode is open its row is *frozen*: it still
+    learns, but surprise is judged by the fit from before, and `thaw` either goes back to what
+    was known before the episode or keeps what it taught.
+
+    Parameters
+    ----------
+    memory_steps : float
+        Steps after which a read's weight has fallen to 1/e.
+    """
+
+    STATE = ("counts", "weight", "reference", "spread", "n_learned", "median", "threshold", "scale", "frozen")
+
+    def __init__(self, n_rows: int, n_reads: int, *, memory_steps: float = 4000.0) -> None:
+        self.memory_steps = memory_steps
+        self.counts = np.zeros((n_rows, n_reads, _N_BINS), np.float32)
+        self.weight = np.ones(n_rows)  # of the next read; grows instead of letting all counts decay
+        self.reference = np.ones((n_rows, n_reads))  # a typical read: where the bins are centred
+        self.spread = np.full((n_rows, n_reads), _MAX_SPREAD)  # of the reads' logarithm
+        self.n_learned = np.zeros(n_rows, np.int64)
+        self.median = np.zeros((n_rows, n_reads))
+        self.threshold = np.full((n_rows, n_reads), np.inf)  # u0: infinite until fitted, so surprise is 0
+        self.scale = np.ones((n_rows, n_reads))  # beta
+        self.frozen = np.zeros(n_rows, bool)
+        self._saved: dict[int, tuple[NDArray[np.float32], float, int]] = {}
+
+    def start(self, row: int, reads: NDArray[np.float64]) -> None:
+        """Calibrate one row from its history of reads, oldest first; shape (n_steps, n_reads), NaN where not judged.
+
+        Reads may have histories of different lengths: their leading rows are NaN then.
+        """
+        known = np.isfinite(reads)
+        for r in range(reads.shape[1]):
+            positive = reads[known[:, r] & (reads[:, r] > 0), r]
+            if positive.size:
+                low, middle, high = np.quantile(np.log(positive), [0.25, 0.5, 0.75])
+                self.reference[row, r] = math.exp(middle)
+                self.spread[row, r] = np.clip((high - low) / _IQR_OF_NORMAL, _MIN_SPREAD, _MAX_SPREAD)
+        self.counts[row], self.weight[row] = 0.0, 1.0
+        growth = math.exp(1 / self.memory_steps)
+        bins = self._bins(reads, np.array([row]))
+        for r in range(reads.shape[1]):
+            steps = np.flatnonzero(known[:, r])
+            weights = growth ** (steps - len(reads)).astype(np.float64)
+            counts = np.bincount(bins[steps, r], weights, _N_BINS)
+            self.counts[row, r] = counts * max(1.0, _START_SHARE * self.memory_steps / max(counts.sum(), 1e-12))
+        self.n_learned[row] = len(reads)
+        self._fit(np.array([row]))
+
+    def surprise(self, rows: NDArray[np.int64], reads: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Turn reads, shape (n, n_reads), into surprise of the same shape; NaN stays NaN."""
+        median, threshold, scale = self.median[rows], self.threshold[rows], self.scale[rows]
+        with np.errstate(invalid="ignore"):
+            below = _SURPRISE_AT_TAIL * (reads - median) / np.maximum(threshold - median, 1e-12)
+            above = _SURPRISE_AT_TAIL + (reads - threshold) / (scale * math.log(10))
+            return np.clip(np.where(reads > threshold, above, below), 0.0, MAX_SURPRISE)
+
+    def learn(self, rows: NDArray[np.int64], reads: NDArray[np.float64]) -> None:
+        """Count one step's reads, shape (n, n_reads), of distinct rows; NaN is passed over.
+
+        Unless the row is frozen, a read is counted as no more than the one with a surprise of
+        3: the tail follows what it sees, but a few reads far out do not stretch it.
+        """
+        known = np.isfinite(reads)
+        furthest = self.threshold[rows] + self.scale[rows] * math.log(10) * (_FURTHEST_LEARNED - _SURPRISE_AT_TAIL)
+        free = ~self.frozen[rows]
+        reads = np.where(free[:, None], np.minimum(reads, furthest), reads)
+        bins = self._bins(reads, rows)
+        at, which = np.nonzero(known)
+        self.counts[rows[at], which, bins[at, which]] += self.weight[rows[at]]
+        self.weight[rows] *= math.exp(1 / self.memory_steps)
+        self.n_learned[rows] += 1
+        heavy = rows[self.weight[rows] > 1e6]
+        if heavy.size:  # float32 holds 7 digits: start over from weight 1 long before they run out
+            self.counts[heavy] /= self.weight[heavy, None, None]
+            self.weight[heavy] = 1.0
+        due = rows[free & ((self.n_learned[rows] + rows) % _REFRESH_STEPS == 0)]  # spread over rows
+        if due.size:
+            self._fit(due)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Give every array by name, what was saved of frozen rows among them."""
+        rows = sorted(self._saved)
+        saved = [self._saved[row] for row in rows]
+        return {name: getattr(self, name) for name in self.STATE} | {
+            "saved.rows": np.array(rows, np.int64),
+            "saved.counts": np.array([counts for counts, _, _ in saved], np.float32).reshape(len(rows), *self.counts.shape[1:]),
+            "saved.weight": np.array([weight for _, weight, _ in saved], np.float64),
+            "saved.n_learned": np.array([n_learned for _, _, n_learned in saved], np.int64),
+        }
+
+    def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over arrays that `state` gave."""
+        for name in self.STATE:
+            setattr(self, name, arrays[name].copy())
+        saved = zip(arrays["saved.rows"], arrays["saved.counts"], arrays["saved.weight"], arrays["saved.n_learned"], strict=True)
+        self._saved = {int(row): (counts.copy(), float(weight), int(n_learned)) for row, counts, weight, n_learned in saved}
+
+    def freeze(self, row: int) -> None:
+        """Judge this row by its present fit until it is thawed."""
+        self.frozen[row] = True
+        self._saved[row] = (self.counts[row].copy(), float(self.weight[row]), int(self.n_learned[row]))
+
+    def thaw(self, row: int, *, keep: bool) -> None:
+        """End a freeze: go back to what was known before it, or `keep` what was learned meanwhile."""
+        counts, weight, n_learned = self._saved.pop(row)
+        self.frozen[row] = False
+        if not keep:
+            self.counts[row], self.weight[row], self.n_learned[row] = counts, weight, n_learned
+        self._fit(np.array([row]))
+
+    def _bins(self, reads: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            distance = np.log(reads / self.reference[rows]) / self.spread[rows]
+        position = np.arcsinh(np.nan_to_num(distance, nan=0.0)) * _BINS_PER_UNIT + _MIDDLE
+        return np.asarray(np.clip(np.rint(position), 0, _N_BINS - 1), np.int64)
+
+    def _edges(self, rows: NDArray[np.int64], position: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give the reads at bin positions (n, n_reads, k); a bin reaches from half below its number to half above."""
+        logarithm = self.spread[rows][..., None] * np.sinh((position - _MIDDLE) / _BINS_PER_UNIT)
+        return np.asarray(self.reference[rows][..., None] * np.exp(np.clip(logarithm, -_FARTHEST_LOG, _FARTHEST_LOG)))
+
+    def _fit(self, rows: NDArray[np.int64]) -> None:
+        counts = self.counts[rows].astype(np.float64)
+        cumulative = np.cumsum(counts, axis=-1)
+        known = cumulative[..., -1] > 0
+        tail_from = _quantile(cumulative, 1 - _TAIL_SHARE)
+        positions = np.stack([_quantile(cumulative, 0.5), tail_from, np.argmax(counts > 0, axis=-1)], axis=-1)
+        median, threshold, lowest = np.moveaxis(self._edges(rows, positions), -1, 0)
+        number = np.arange(_N_BINS, dtype=np.float64)
+        share_above = np.clip(number + 0.5 - tail_from[..., None], 0.0, 1.0)  # of each bin
+        centres = self._edges(rows, number + 0.5 - share_above / 2)  # of what lies above
+        above = counts * share_above
+        excess = (above * (centres - threshold[..., None])).sum(axis=-1) / np.maximum(above.sum(axis=-1), 1e-12)
+        self.median[rows] = np.where(known, median, 0.0)
+        self.threshold[rows] = np.where(known, threshold, np.inf)
+        self.scale[rows] = np.maximum(np.maximum(excess, _SCALE_FLOOR_SHARE * (threshold - lowest)), 1e-12)
+
+
+def _quantile(cumulative: NDArray[np.float64], q: float) -> NDArray[np.float64]:
+    """Find the bin position at which the cumulative counts, shape (..., bins), reach a share `q`."""
+    target = q * cumulative[..., -1]
+    index = np.minimum((cumulative < target[..., None]).sum(axis=-1), _N_BINS - 1)
+    upper = np.take_along_axis(cumulative, index[..., None], -1)[..., 0]
+    lower = np.where(index > 0, np.take_along_axis(cumulative, np.maximum(index - 1, 0)[..., None], -1)[..., 0], 0.0)
+    return np.asarray(index - 0.5 + (target - lower) / np.maximum(upper - lower, 1e-12))

@@ -1,0 +1,162 @@
+"""Backpropagation through time over windows: batches, one-cycle rate, clipping, early stopping on later data."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.dataset import WindowIndex, fill_gaps, gather_windows, index_windows
+from models.errors import TrainingError
+from models.network import Autoencoder, choose_device, masked_huber
+from models.settings import ModelSettings
+
+__all__ = ["Epoch", "TrainingResult", "first_held_out", "split_by_time", "train_autoencoder"]
+
+_BLOCK = 512  # windows in one evaluation: their working set stays in the cache
+N_WINDOWS_NEEDED = 64  # one batch
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One pass over the training windows: mean losses, and the gradient's mean global norm before clipping."""
+
+    number: int
+    loss: float
+    validation_loss: float
+    grad_norm: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """The best network by validation loss, on the CPU, and how it came to be."""
+
+    network: Autoencoder
+    epochs: list[Epoch]
+    best_epoch: int
+    n_windows: int
+    seconds: float
+
+    @property
+    def validation_loss(self) -> float:
+        """Mean Huber loss over the held-out windows, in squared scaled units for small errors."""
+        return self.epochs[self.best_epoch].validation_loss
+
+
+def first_held_out(steps: NDArray[np.float32], validation_share: float) -> NDArray[np.int64]:
+    """Give, for each entity of steps (T, n, C), the first step (n,) of the newest part of its own span."""
+    known = ~np.isnan(steps).all(axis=2)  # (T, n)
+    span = len(steps) - np.argmax(known, axis=0)
+    return np.asarray(len(steps) - np.maximum(1, np.round(span * validation_share)), np.int64)
+
+
+def split_by_time(index: WindowIndex, held_out_from: NDArray[np.int64], window_length: int) -> tuple[WindowIndex, WindowIndex]:
+    """Split windows into older ones to train on and newer ones to validate on.
+
+    No step of an entity is in both: its validation windows lie wholly behind its newest
+    training window.
+    """
+    older = index.take(index.end < held_out_from[index.row])
+    newer = index.take(index.end >= held_out_from[index.row] + window_length - 1)
+    return older, newer
+
+
+def train_autoencoder(
+    steps: NDArray[np.float32],
+    settings: ModelSettings,
+    *,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> TrainingResult:
+    """Train one network for all entities of a watch.
+
+    Parameters
+    ----------
+    steps : ndarray, shape (T, n, C)
+        Scaled history of the n entities, each ending at the last step; NaN is a gap. Assumed
+        free of incidents: what is in it is learned as normal.
+    on_epoch : callable
+        Told each epoch when it ends, for progress.
+
+    Raises
+    ------
+    TrainingError
+        If there are too few windows, or the loss stops being finite.
+    """
+    device = choose_device(settings.device)
+    held_out_from = first_held_out(steps, settings.validation_share)
+    training, validation = split_by_time(index_windows(steps, settings.window_length), held_out_from, settings.window_length)
+    if len(training) < N_WINDOWS_NEEDED or len(validation) == 0:
+        raise TrainingError(
+            f"cannot train on {len(training)} windows and validate on {len(validation)}: it needs {N_WINDOWS_NEEDED} and 1. "
+            f"Give a longer history ({len(steps)} steps here) or a shorter window ({settings.window_length} steps)."
+        )
+    started = time.perf_counter()
+    torch.manual_seed(settings.seed)
+    rng = np.random.default_rng(settings.seed)
+    network = Autoencoder(steps.shape[2], hidden=settings.hidden, latent=settings.latent, cell=settings.cell).to(device)
+    batches_per_epoch = math.ceil(min(len(training), settings.windows_per_epoch) / settings.batch_size)
+    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=settings.learning_rate, total_steps=settings.epochs * batches_per_epoch
+    )
+    fixed = rng.permutation(len(validation))[: settings.windows_per_epoch]  # the same ones every epoch
+    validation = validation.take(np.sort(fixed))
+    tbptt_steps = settings.tbptt_steps if settings.tbptt_steps < settings.window_length else 0
+
+    epochs: list[Epoch] = []
+    best_epoch, best_weights = 0, {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    for number in range(settings.epochs):
+        chosen = rng.permutation(len(training))[: settings.windows_per_epoch]
+        losses, norms = [], []
+        for start in range(0, len(chosen), settings.batch_size):
+            batch = training.take(chosen[start : start + settings.batch_size])
+            windows, known = _tensors(steps, batch, settings.window_length, device)
+            loss = masked_huber(network(windows, tbptt_steps=tbptt_steps), windows, known)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = torch.nn.utils.clip_grad_norm_(network.parameters(), settings.max_grad_norm)
+            if not math.isfinite(loss.item()) or not math.isfinite(norm.item()):
+                raise TrainingError(
+                    f"the loss became {loss.item()} with gradient norm {norm.item()} in epoch {number + 1}: training stopped, nothing was "
+                    f"changed. Lower learning_rate ({settings.learning_rate:g}) or max_grad_norm ({settings.max_grad_norm:g})."
+                )
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+            norms.append(norm.item())
+        epoch = Epoch(number, float(np.mean(losses)), _loss_on(network, steps, validation, settings, device), float(np.mean(norms)))
+        if not math.isfinite(epoch.validation_loss):
+            raise TrainingError(
+                f"the held-out loss became {epoch.validation_loss} in epoch {number + 1}: training stopped, nothing was changed. "
+                f"Lower learning_rate ({settings.learning_rate:g})."
+            )
+        epochs.append(epoch)
+        on_epoch(epoch)
+        if epoch.validation_loss < epochs[best_epoch].validation_loss or number == 0:
+            best_epoch, best_weights = number, {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        elif number - best_epoch >= settings.patience:
+            break
+    network.load_state_dict(best_weights)
+    return TrainingResult(network.cpu().eval(), epochs, best_epoch, len(training), time.perf_counter() - started)
+
+
+def _tensors(steps: NDArray[np.float32], index: WindowIndex, window_length: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    windows = gather_windows(steps, index, window_length)
+    known = ~np.isnan(windows)
+    return torch.from_numpy(fill_gaps(windows)).to(device), torch.from_numpy(known).to(device, torch.float32)
+
+
+def _loss_on(network: Autoencoder, steps: NDArray[np.float32], index: WindowIndex, settings: ModelSettings, device: torch.device) -> float:
+    total, n_windows = 0.0, 0
+    with torch.inference_mode():
+        for start in range(0, len(index), _BLOCK):
+            batch = index.take(np.arange(start, min(start + _BLOCK, len(index))))
+            windows, known = _tensors(steps, batch, settings.window_length, device)
+            total += masked_huber(network(windows), windows, known).item() * len(batch)
+            n_windows += len(batch)
+    return total / n_windows

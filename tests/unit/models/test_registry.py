@@ -1,0 +1,160 @@
+import errno
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from models.bundle import Bundle
+from models.detector import Detector, Trained
+from models.errors import BundleError
+from models.network import Autoencoder
+from models.reads import ErrorScale
+from models.registry import Registry
+from models.settings import ModelSettings
+
+NOON = 1767268800.0  # 2026-01-01 12:00:00 UTC
+
+
+def bundle_of(name="web1"):
+    """The smallest bundle there is; nothing in it was learned."""
+    torch.manual_seed(0)
+    network = Autoencoder(2, hidden=2, latent=2).eval()
+    scale = ErrorScale(np.ones(2), np.ones(2), np.empty(0), np.empty((0, 0)))
+    detector = Detector(
+        ModelSettings(window_length=4, hidden=2, latent=2, memory_windows=2, device="cpu"),
+        n_rows=1,
+        resolution=np.ones(2),
+        step_seconds=60.0,
+        block_steps=4,
+        trained=Trained(network, scale, None),
+    )
+    return Bundle(detector, ("a", "b"), (name,), {})
+
+
+@pytest.fixture
+def registry(tmp_path):
+    return Registry(tmp_path / "bundles" / "hosts")
+
+
+def test_a_watch_that_was_never_trained_has_no_versions_and_no_champion(registry):
+    assert registry.versions() == []
+    assert registry.champion() is None
+    assert not registry.folder.exists()
+
+
+def test_a_version_is_named_after_its_time(registry):
+    assert registry.save(bundle_of(), now=NOON) == "20260101T120000Z"
+    assert registry.versions() == ["20260101T120000Z"]
+
+
+def test_versions_are_listed_oldest_first_in_whatever_order_they_were_saved(registry):
+    for hours in (5, 0, 300, 24):
+        registry.save(bundle_of(), now=NOON + 3600 * hours)
+
+    assert registry.versions() == ["20260101T120000Z", "20260101T170000Z", "20260102T120000Z", "20260114T000000Z"]
+
+
+def test_versions_saved_in_the_same_second_are_all_kept_oldest_first(registry):
+    saved = [registry.save(bundle_of(f"web{number}"), now=NOON) for number in range(11)]
+
+    assert len(set(saved)) == 11
+    assert registry.versions() == saved
+    assert [registry.load(version).entities for version in saved] == [(f"web{number}",) for number in range(11)]
+
+
+def test_saving_does_not_make_a_champion(registry):
+    registry.save(bundle_of(), now=NOON)
+
+    assert registry.champion() is None
+
+
+def test_promoting_switches_the_champion_back_and_forth(registry):
+    first, second = registry.save(bundle_of(), now=NOON), registry.save(bundle_of(), now=NOON + 1)
+
+    for version in (first, second, first):
+        registry.promote(version)
+        assert registry.champion() == version
+        assert Registry(registry.folder).champion() == version  # another process sees the same
+
+    assert registry.versions() == [first, second]
+
+
+def test_until_the_new_pointer_is_safe_on_disk_the_old_champion_serves(registry, monkeypatch):
+    first, second = registry.save(bundle_of(), now=NOON), registry.save(bundle_of(), now=NOON + 1)
+    registry.promote(first)
+    seen = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: seen.append(registry.champion()))
+
+    registry.promote(second)
+
+    assert seen[0] == first
+    assert registry.champion() == second
+
+
+def test_a_reader_that_has_the_pointer_open_reads_the_old_version_whole(registry):
+    first, second = registry.save(bundle_of(), now=NOON), registry.save(bundle_of(), now=NOON + 1)
+    registry.promote(first)
+
+    with (registry.folder / "champion").open() as pointer:
+        registry.promote(second)
+        assert pointer.read().strip() == first
+    assert registry.champion() == second
+
+
+def test_a_promotion_that_fails_leaves_the_old_champion(registry, monkeypatch):
+    first, second = registry.save(bundle_of(), now=NOON), registry.save(bundle_of(), now=NOON + 1)
+    registry.promote(first)
+
+    def full_disk(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+
+    with pytest.raises(BundleError, match=r"No space left on device\. The old champion stays"):
+        registry.promote(second)
+    assert registry.champion() == first
+    assert registry.versions() == [first, second]
+
+
+def test_promoting_an_unknown_version_names_the_known_ones(registry):
+    first, second = registry.save(bundle_of(), now=NOON), registry.save(bundle_of(), now=NOON + 1)
+    registry.promote(first)
+
+    with pytest.raises(BundleError, match=f"has no version 20200101T000000Z; it has {first}, {second}"):
+        registry.promote("20200101T000000Z")
+    assert registry.champion() == first
+
+
+def test_promoting_where_nothing_was_saved_says_that_there_is_none(registry):
+    with pytest.raises(BundleError, match="it has none"):
+        registry.promote("20200101T000000Z")
+
+
+@pytest.mark.parametrize("name", [".new-abc", "champion", ".", ".."])
+def test_what_is_no_version_cannot_be_promoted(registry, name):
+    registry.promote(registry.save(bundle_of(), now=NOON))
+    (registry.folder / ".new-abc").mkdir()  # a save that was killed half-way
+
+    assert registry.versions() == ["20260101T120000Z"]
+    with pytest.raises(BundleError, match="has no version"):
+        registry.promote(name)
+
+
+def test_each_version_is_loaded_as_it_was_saved(registry):
+    versions = [registry.save(bundle_of(name), now=NOON + at) for at, name in enumerate(["web1", "web2"])]
+
+    assert [registry.load(version).entities for version in versions] == [("web1",), ("web2",)]
+
+
+def test_loading_a_version_that_is_gone_is_refused(registry):
+    with pytest.raises(BundleError, match="20260101T120000Z"):
+        registry.load("20260101T120000Z")
+
+
+def test_a_pointer_that_cannot_be_read_is_an_error_and_not_an_absent_champion(registry):
+    registry.save(bundle_of(), now=NOON)
+    (registry.folder / "champion").mkdir()
+
+    with pytest.raises(BundleError, match="cannot read"):
+        registry.champion()

@@ -1,0 +1,290 @@
+import math
+
+import numpy as np
+import pytest
+
+from models.tail import MAX_SURPRISE, TailBank
+
+ROW_0 = np.array([0])
+AT_TAIL = 1.69897  # -log10 of 2 %: the surprise where the tail starts
+FOREVER = 1e12  # memory_steps with which nothing fades, so that plain quantiles can be compared
+MEMORY = 500.0  # one that follows within a few hundred steps
+
+
+def exponential(n=100_000):
+    """The exact quantiles of an exponential distribution of mean 1, in an order that mixes small and large."""
+    q = (np.arange(n) + 0.5) / n
+    return np.random.default_rng(0).permutation(-np.log1p(-q))
+
+
+def bank_from(reads, *, memory_steps=FOREVER, n_rows=1):
+    bank = TailBank(n_rows, 1, memory_steps=memory_steps)
+    bank.start(0, np.asarray(reads, float).reshape(-1, 1))
+    return bank
+
+
+def surprise(bank, *reads, row=0):
+    return bank.surprise(np.full(len(reads), row), np.array(reads, float).reshape(-1, 1)).ravel()
+
+
+def teach(bank, reads, row=0):
+    for read in reads:
+        bank.learn(np.array([row]), np.array([[float(read)]]))
+
+
+def snapshot(bank):
+    return {name: getattr(bank, name).copy() for name in TailBank.STATE}
+
+
+def shares(bank, row=0, read=0):
+    return bank.counts[row, read] / bank.counts[row, read].sum()
+
+
+def test_surprise_is_zero_at_the_median_and_below_it():
+    reads = exponential()
+    bank = bank_from(reads)
+
+    assert surprise(bank, 0.0, 0.1, np.median(reads)).tolist() == pytest.approx([0, 0, 0], abs=0.02)
+
+
+def test_surprise_is_that_of_one_in_fifty_at_the_98_percent_quantile():
+    reads = exponential()
+
+    assert surprise(bank_from(reads), np.quantile(reads, 0.98)).item() == pytest.approx(AT_TAIL, abs=0.05)
+
+
+def test_surprise_halfway_between_median_and_tail_is_half_of_it():
+    bank = bank_from(exponential())
+
+    assert surprise(bank, (bank.median.item() + bank.threshold.item()) / 2).item() == pytest.approx(AT_TAIL / 2, abs=1e-4)
+
+
+@pytest.mark.parametrize("read", [5.0, 8.0, 12.0, 20.0])
+def test_in_an_exponential_tail_surprise_is_the_logarithm_of_the_true_probability(read):
+    # P(x > read) = exp(-read), so -log10 P = read / ln 10, far beyond the largest read seen too.
+    assert surprise(bank_from(exponential()), read).item() == pytest.approx(read / math.log(10), rel=0.04)
+
+
+def test_surprise_never_falls_as_the_read_grows_and_ends_at_its_cap():
+    bank = bank_from(np.random.default_rng(1).lognormal(size=3000))
+
+    rising = surprise(bank, *np.linspace(0, 1000, 5001))
+
+    assert (np.diff(rising) >= 0).all()
+    assert rising[0] == 0
+    assert rising[-1] == MAX_SURPRISE
+
+
+def test_surprise_does_not_depend_on_the_unit_of_the_read():
+    reads = np.random.default_rng(2).lognormal(size=3000)
+
+    for factor in (1e-4, 1e3):
+        scaled = surprise(bank_from(reads * factor), *(np.array([1.0, 3.0, 9.0, 20.0]) * factor))
+        np.testing.assert_allclose(scaled, surprise(bank_from(reads), 1.0, 3.0, 9.0, 20.0), rtol=1e-3)
+
+
+def test_a_read_that_never_changes_is_no_surprise():
+    for level in (0.01, 0.7, 1.0, 3.0):
+        assert surprise(bank_from([level] * 500), level).item() == pytest.approx(0, abs=0.1)
+
+
+def test_a_read_that_is_zero_more_often_than_not_leaves_its_other_common_value_unsurprising():
+    bank = bank_from([0, 0.3, 0, 0, 0.3] * 200)  # 0.3 is seen at 40 % of the steps
+
+    assert surprise(bank, 0.3).item() <= AT_TAIL
+
+
+def test_a_narrow_read_is_resolved_well_enough_to_see_its_tail():
+    # The root mean square of 600 normal errors (20 channels, 30 steps) is 1 +- 3 %: 1.15 is five deviations away.
+    reads = np.random.default_rng(3).normal(1, 0.03, 5000)
+
+    assert surprise(bank_from(reads), 1.15).item() > 3
+
+
+def test_a_row_that_has_learned_nothing_is_never_surprised():
+    assert surprise(TailBank(1, 1), 0.0, 1.0, 1e9).tolist() == [0, 0, 0]
+
+
+def test_a_read_that_is_missing_has_no_surprise_and_teaches_nothing():
+    bank = TailBank(1, 2, memory_steps=MEMORY)
+    bank.start(0, np.random.default_rng(4).lognormal(size=(500, 2)))
+    before = bank.counts.copy()
+
+    assert np.isnan(bank.surprise(ROW_0, np.array([[np.nan, 1.0]]))).tolist() == [[True, False]]
+    bank.learn(ROW_0, np.array([[np.nan, 1.0]]))
+
+    np.testing.assert_array_equal(bank.counts[0, 0], before[0, 0])
+    assert bank.counts[0, 1].sum() == pytest.approx(before[0, 1].sum() + 1, rel=1e-5)
+
+
+def test_a_read_with_a_shorter_history_is_calibrated_from_what_there_is():
+    reads = np.random.default_rng(5).lognormal(size=(600, 2))
+    late = reads.copy()
+    late[:400, 1] = np.nan
+    bank = TailBank(1, 2, memory_steps=FOREVER)
+
+    bank.start(0, late)
+
+    alone = bank_from(reads[400:, 1])
+    np.testing.assert_allclose(bank.surprise(ROW_0, np.array([[2.0, 2.0]]))[0, 1], surprise(alone, 2.0).item(), rtol=1e-6)
+
+
+def test_reads_and_rows_are_judged_each_by_its_own_history():
+    bank = TailBank(2, 2, memory_steps=FOREVER)
+    reads = np.random.default_rng(6).lognormal(size=(500, 1))
+    bank.start(0, reads * [1, 10])
+    bank.start(1, reads * [100, 1000])
+
+    same = bank.surprise(np.array([0, 1]), np.array([[20.0, 200.0], [2000.0, 20000.0]]))
+
+    assert same.min() > AT_TAIL
+    np.testing.assert_allclose(same, same[0, 0], rtol=1e-3)
+
+
+def test_learning_step_by_step_ends_where_calibrating_at_once_does():
+    reads = np.tile([1.0, 2.0, 3.0, 4.0, 9.0], 200)  # every part of it has the same median
+    at_once = bank_from(reads, memory_steps=300)
+
+    by_steps = bank_from(reads[:500], memory_steps=300)
+    teach(by_steps, reads[500:])
+
+    np.testing.assert_allclose(shares(by_steps), shares(at_once), atol=1e-6)
+    np.testing.assert_allclose(surprise(by_steps, 4.0, 9.0, 20.0), surprise(at_once, 4.0, 9.0, 20.0), atol=1e-4)
+
+
+def test_a_reads_weight_has_fallen_to_1_over_e_after_memory_steps():
+    bank = TailBank(1, 1, memory_steps=100)
+
+    teach(bank, [1.0] + [np.nan] * 99 + [0.1])  # 100 steps later
+
+    newer, older = bank.counts[0, 0][bank.counts[0, 0] > 0]
+    assert older / newer == pytest.approx(1 / math.e, rel=1e-5)
+
+
+def test_a_short_history_starts_with_the_weight_of_half_a_memory():
+    bank = bank_from(np.random.default_rng(16).lognormal(size=100), memory_steps=4000)
+
+    assert bank.counts.sum() == pytest.approx(2000, rel=1e-4)  # in units of the next read
+
+
+def test_a_few_reads_far_out_do_not_stretch_the_tail():
+    reads = np.random.default_rng(17).lognormal(size=500)
+    bank, far = bank_from(reads, memory_steps=MEMORY), bank_from(reads, memory_steps=MEMORY)
+    at_three = far.threshold.item() + far.scale.item() * math.log(10) * (3 - AT_TAIL)  # where surprise is 3
+
+    teach(bank, [at_three] * 10 + [1.0] * 40)
+    teach(far, [1e9] * 10 + [1.0] * 40)
+
+    np.testing.assert_array_equal(shares(far), shares(bank))
+
+
+def test_weights_that_have_grown_large_are_brought_down_without_changing_their_proportions():
+    reads = np.where(np.arange(300) % 3 == 0, 0.1, 1.0)
+    bank = TailBank(1, 1, memory_steps=10)
+
+    teach(bank, reads)
+
+    assert bank.weight[0] < 2e6
+    weights = np.exp((np.arange(300) - 300) / 10.0)
+    assert shares(bank).max() == pytest.approx(weights[reads == 1].sum() / weights.sum(), rel=1e-4)
+
+
+def test_a_higher_level_becomes_normal_when_it_stays():
+    bank = bank_from(np.random.default_rng(7).lognormal(size=1000), memory_steps=500)
+    higher = 30 * np.random.default_rng(8).lognormal(size=2000)
+    before = surprise(bank, 60.0).item()
+
+    teach(bank, higher)
+
+    assert before > 3
+    assert surprise(bank, 60.0).item() < AT_TAIL
+
+
+def test_the_fit_of_a_row_is_renewed_within_fifty_steps():
+    bank = bank_from([1.0, 2.0, 3.0] * 20, memory_steps=20)
+    before = bank.threshold.item()
+
+    teach(bank, [0.2] * 100)  # five memories long: nothing else counts, after one renewal or two
+
+    assert bank.threshold.item() < 0.3 < before
+
+
+def test_a_frozen_row_learns_but_is_judged_by_the_fit_from_before():
+    bank = bank_from(np.random.default_rng(9).lognormal(size=500), memory_steps=MEMORY)
+    before = snapshot(bank)
+
+    bank.freeze(0)
+    teach(bank, [40.0] * 300)
+
+    for name in ("median", "threshold", "scale"):
+        np.testing.assert_array_equal(getattr(bank, name), before[name], err_msg=name)
+    assert shares(bank).max() > 0.5  # of what it has learned meanwhile, most is the new level
+
+
+def test_a_frozen_row_holds_up_no_other_row():
+    bank = TailBank(2, 1, memory_steps=MEMORY)
+    for row in (0, 1):
+        bank.start(row, np.random.default_rng(10).lognormal(size=(500, 1)))
+
+    bank.freeze(0)
+    before = bank.threshold.copy()
+    for _ in range(200):
+        bank.learn(np.array([0, 1]), np.array([[40.0], [40.0]]))
+
+    assert bank.threshold[0, 0] == before[0, 0]
+    assert bank.threshold[1, 0] > 1.5 * before[1, 0]
+
+
+def test_thawing_without_keeping_restores_what_was_known_before():
+    bank = bank_from(np.random.default_rng(11).lognormal(size=500), memory_steps=400)
+    before = snapshot(bank)
+
+    bank.freeze(0)
+    teach(bank, [40.0] * 123)
+    bank.thaw(0, keep=False)
+
+    for name, array in before.items():
+        np.testing.assert_array_equal(getattr(bank, name), array, err_msg=name)
+
+
+def test_thawing_with_keep_adopts_what_was_learned_meanwhile():
+    bank = bank_from(np.random.default_rng(12).lognormal(size=500), memory_steps=MEMORY)
+    before = surprise(bank, 40.0).item()
+
+    bank.freeze(0)
+    teach(bank, [40.0] * 300)
+    bank.thaw(0, keep=True)
+
+    assert before > AT_TAIL > surprise(bank, 40.0).item()
+
+
+def test_a_thawed_row_follows_again():
+    bank = bank_from(np.random.default_rng(13).lognormal(size=500), memory_steps=MEMORY)
+    bank.freeze(0)
+    bank.thaw(0, keep=False)
+    before = bank.threshold.item()
+
+    teach(bank, [40.0] * 200)
+
+    assert bank.threshold.item() > 1.5 * before
+
+
+def test_memory_does_not_grow_with_what_is_learned():
+    bank = TailBank(3, 2)
+    sizes = {name: array.nbytes for name, array in snapshot(bank).items()}
+    reads = np.random.default_rng(14).lognormal(size=(1000, 3, 2))
+
+    for step in reads:
+        bank.learn(np.arange(3), step)
+
+    assert {name: array.nbytes for name, array in snapshot(bank).items()} == sizes
+    assert sum(sizes.values()) / 3 < 2048  # bytes for one entity's two reads
+
+
+def test_calibrating_a_row_again_forgets_its_first_history():
+    reads = np.random.default_rng(15).lognormal(size=500)
+    bank = bank_from(1000 * reads)
+    bank.start(0, reads[:, None])
+
+    np.testing.assert_array_equal(shares(bank), shares(bank_from(reads)))
+    assert surprise(bank, 3.0).item() == surprise(bank_from(reads), 3.0).item()
