@@ -17,7 +17,7 @@ from typing import IO
 
 from monitor.clock import Clock
 from monitor.errors import MonitorError
-from monitor.sources.host import Reading
+from monitor.sample import Reading
 
 __all__ = ["Recorder", "record"]
 
@@ -72,11 +72,13 @@ class Recorder:
         header = ",".join(["time", "name", "value", *self.label_names]) + "\n"
         self._journal.parent.mkdir(parents=True, exist_ok=True)
         if self._journal.exists() and self._journal.stat().st_size:
-            with self._journal.open("r+b") as file:
-                first = file.readline().decode("utf-8", "replace")
+            with self._journal.open("r+b") as old:
+                first = old.readline().decode("utf-8", "replace")
                 if first != header:
-                    raise MonitorError(f"{self._journal} has other columns ({first.strip()}); expected {header.strip()}. Record to a new file.")
-                file.truncate(_end_of_last_line(file))
+                    raise MonitorError(
+                        f"{self._journal} has other columns ({first.strip()}); expected {header.strip()}. Record to a new file."
+                    )
+                old.truncate(_end_of_last_line(old))
             return self._journal.open("a", encoding="utf-8")
         file = self._journal.open("w", encoding="utf-8")
         file.write(header)
@@ -102,7 +104,9 @@ def _journal_to_parquet(journal: Path, path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    frame = pd.read_csv(journal, dtype={"name": str}, keep_default_na=False, na_values={"value": ["nan"]})
+    columns = pd.read_csv(journal, nrows=0).columns
+    types = dict.fromkeys(columns, "string") | {"time": "int64", "value": "float64"}
+    frame = pd.read_csv(journal, dtype=types, keep_default_na=False, na_values={"value": ["nan"]})
     if path.exists():
         frame = pd.concat([pd.read_parquet(path), frame], ignore_index=True)
     keys = [column for column in frame.columns if column not in ("time", "value")]
@@ -144,13 +148,16 @@ def record(
         Told the seconds recorded so far, after each step.
     """
     start = clock.now()
-    step = 1
+    last = start // step_seconds  # number of the newest step that is recorded
     while not stop.is_set():
-        due = (start // step_seconds + step) * step_seconds
+        due = (max(last, clock.now() // step_seconds) + 1) * step_seconds
         if due - start > duration_seconds:
             return
         if clock.wait(stop, due - clock.now()):
             return
-        recorder.append(round(due * 1000), read())
-        progress(due - start)
-        step = max(step + 1, int((clock.now() - start // step_seconds * step_seconds) // step_seconds))
+        now = clock.now()
+        if now // step_seconds <= last:
+            continue  # woken early, or the clock was set back: wait again
+        last = now // step_seconds
+        recorder.append(round(last * step_seconds * 1000), read())
+        progress(now - start)

@@ -13,17 +13,29 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Columns", "Kind", "Labels", "Series", "SeriesTable", "concatenate", "kind_of", "labels_of", "no_samples", "series_text"]
+__all__ = [
+    "Columns",
+    "Kind",
+    "Labels",
+    "Reading",
+    "Series",
+    "SeriesTable",
+    "concatenate",
+    "kind_of",
+    "labels_of",
+    "no_samples",
+    "series_text",
+]
 
 Labels = tuple[tuple[str, str], ...]  # sorted by label name
+Reading = tuple[str, Labels, float]  # metric name, labels, value: one sample, before it is in columns
 
 
 class Kind(IntEnum):
-    """What a series' values mean: a level, an ever-growing count, or an increase since the last sample."""
+    """What a series' values mean: a level, or an ever-growing count."""
 
     GAUGE = 0
     COUNTER = 1
-    DELTA = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +55,8 @@ def series_text(name: str, labels: Labels) -> str:
     """Write a name and labels in Prometheus' notation: `name{key="value"}`."""
     if not labels:
         return name
-    inside = ",".join(f'{key}="{value}"' for key, value in labels)
+    escaped = ((key, value.replace("\\", "\\\\").replace('"', '\\"')) for key, value in labels)
+    inside = ",".join(f'{key}="{value}"' for key, value in escaped)
     return f"{name}{{{inside}}}"
 
 

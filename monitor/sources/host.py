@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 
-from monitor.sample import Labels, labels_of
+from monitor.clock import Clock
+from monitor.sample import Columns, Reading, SeriesTable, labels_of, no_samples
+from monitor.sources import Batch
 
-__all__ = ["HOST_LABELS", "Reading", "read_host"]
-
-Reading = tuple[str, Labels, float]  # metric name, labels, value
+__all__ = ["HOST_LABELS", "HostSource", "read_host"]
 
 HOST_LABELS = ("host", "device", "interface", "mode", "mountpoint")
 
 # Devices that carry no traffic of their own: loop and ram disks, compressed swap, redirection interfaces.
-_IGNORED_DEVICE = re.compile(r"^(loop|ram|zram|ifb)\d*")
+_IGNORED_DEVICE = re.compile(r"(loop|ram|zram|ifb)\d+")
 
 
 def read_host(host: str | None = None, *, proc: Path = Path("/proc")) -> list[Reading]:
@@ -46,7 +48,7 @@ def _read_part(part: Callable[[], Iterator[tuple[str, dict[str, str], float]]], 
     try:
         for name, labels, value in part():
             yield name, labels_of({"host": host, **labels}), float(value)
-    except (OSError, NotImplementedError, psutil.Error):
+    except (OSError, NotImplementedError, KeyError, ValueError, psutil.Error):
         return  # hidden by this kernel or container: the series shows a gap
 
 
@@ -78,7 +80,7 @@ def _memory() -> Iterator[tuple[str, dict[str, str], float]]:
 def _disks() -> Iterator[tuple[str, dict[str, str], float]]:
     whole = {entry.name for entry in Path("/sys/block").iterdir()} if Path("/sys/block").is_dir() else None
     for device, io in (psutil.disk_io_counters(perdisk=True) or {}).items():
-        if _IGNORED_DEVICE.match(device) or (whole is not None and device not in whole):
+        if _IGNORED_DEVICE.fullmatch(device) or (whole is not None and device not in whole):
             continue  # a partition's traffic is in its disk's
         labels = {"device": device}
         yield "host_disk_read_bytes_total", labels, io.read_bytes
@@ -93,7 +95,7 @@ def _filesystems() -> Iterator[tuple[str, dict[str, str], float]]:
     seen = set()
     for partition in psutil.disk_partitions(all=False):
         device = partition.device.rsplit("/", 1)[-1]
-        if device in seen or _IGNORED_DEVICE.match(device):
+        if device in seen or _IGNORED_DEVICE.fullmatch(device):
             continue  # bind mounts show one file system many times
         seen.add(device)
         yield "host_filesystem_used_bytes", {"mountpoint": partition.mountpoint}, psutil.disk_usage(partition.mountpoint).used
@@ -101,7 +103,7 @@ def _filesystems() -> Iterator[tuple[str, dict[str, str], float]]:
 
 def _network() -> Iterator[tuple[str, dict[str, str], float]]:
     for interface, io in psutil.net_io_counters(pernic=True).items():
-        if _IGNORED_DEVICE.match(interface):
+        if _IGNORED_DEVICE.fullmatch(interface):
             continue
         labels = {"interface": interface}
         yield "host_network_receive_bytes_total", labels, io.bytes_recv
@@ -125,3 +127,40 @@ def _kernel_tables(proc: Path) -> Iterator[tuple[str, dict[str, str], float]]:
             counts = dict(zip(fields[1::2], fields[2::2], strict=True))
             yield "host_tcp_sockets_in_use", {}, int(counts["inuse"])
             yield "host_tcp_sockets_time_wait", {}, int(counts["tw"])
+
+
+class HostSource:
+    """This machine's metrics, one batch an interval; `interval_seconds` in real time."""
+
+    def __init__(self, table: SeriesTable, clock: Clock, *, interval_seconds: float, host: str = "") -> None:
+        self._table = table
+        self._clock = clock
+        self._interval = interval_seconds
+        self._host = host or None
+        self._due = self._next_multiple(clock.now())
+        self._never = threading.Event()
+
+    def poll(self, timeout_seconds: float) -> Batch:
+        """Wait for the next reading, at most `timeout_seconds`; a reading that is due is taken at once."""
+        now = self._clock.now()
+        if self._due - now > self._interval:  # the clock was set back
+            self._due = self._next_multiple(now)
+        wait = self._due - now
+        if wait > timeout_seconds:
+            self._clock.wait(self._never, timeout_seconds)
+            return Batch(no_samples(), round(self._clock.now() * 1000))
+        self._clock.wait(self._never, wait)
+        now = self._clock.now()
+        self._due = self._next_multiple(now)  # after a suspension: go on from here, do not catch up
+        readings = read_host(self._host)
+        number = np.array([self._table.intern(name, labels) for name, labels, _ in readings], np.int32)
+        value = np.array([value for _, _, value in readings], np.float64)
+        now_ms = round(now * 1000)
+        return Batch(Columns(number, np.full(len(number), now_ms, np.int64), value), now_ms)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _next_multiple(self, now: float) -> float:
+        """Give the next whole multiple of the interval: readings then keep their place within a step."""
+        return (now // self._interval + 1) * self._interval

@@ -1,0 +1,134 @@
+"""Scores to episodes: open, hold, close, rest; pure, all entities of a watch at once, time passed in.
+
+    idle -> pending (over the limit, holding) -> open -> resting -> idle
+
+Every over-limit score ends in an episode or is counted as suppressed with its reason. Missing
+data neither opens nor closes an episode.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["AlertPolicy", "Changes", "EpisodeBook", "Phase", "ResolveReason"]
+
+ResolveReason = Literal["recovered", "accepted"]
+
+
+class Phase(IntEnum):
+    """Where an entity stands."""
+
+    IDLE = 0
+    PENDING = 1
+    OPEN = 2
+    RESTING = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertPolicy:
+    """When an episode opens and closes; all times are event time."""
+
+    hold_seconds: float = 0.0  # an episode opens when the score has been over the limit this long
+    close_score: float = 0.75  # an episode closes when the score stays below this
+    close_seconds: float = 60.0  # for this long
+    rest_seconds: float = 60.0  # after it, in which none can open
+    accept_after_seconds: float = 86400.0  # an episode as long as this is the new normal
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What one step changed: entity rows, each array of shape (n_changed,).
+
+    `engaged` left idle; `lapsed` were over the limit too shortly to open; `suppressed` counts
+    over-limit scores that became no part of an episode.
+    """
+
+    engaged: NDArray[np.int64]
+    lapsed: NDArray[np.int64]
+    opened: NDArray[np.int64]
+    recovered: NDArray[np.int64]
+    accepted: NDArray[np.int64]
+    suppressed: dict[str, int]
+
+
+SUPPRESSED_REASONS = ("hold", "rest")
+
+
+class EpisodeBook:
+    """The phase of every entity of a watch, and since when."""
+
+    def __init__(self, policy: AlertPolicy) -> None:
+        self._policy = policy
+        self.phase = np.empty(0, np.int8)
+        self.over_since_ms = np.empty(0, np.int64)  # first over-limit step of a pending or open episode
+        self.opened_ms = np.empty(0, np.int64)
+        self._below_since_ms = np.empty(0, np.int64)  # 0 while the score is not below the close score
+        self._rest_until_ms = np.empty(0, np.int64)
+        self._n_held = np.empty(0, np.int64)  # over-limit scores while pending
+
+    @property
+    def frozen(self) -> NDArray[np.bool_]:
+        """True where an episode is open or about to open: such an entity must not learn; shape (n,)."""
+        return np.isin(self.phase, (Phase.PENDING, Phase.OPEN))
+
+    @property
+    def is_open(self) -> NDArray[np.bool_]:
+        """True where an episode is open; shape (n,)."""
+        return np.isin(self.phase, Phase.OPEN)
+
+    def step(self, time_ms: int, score: NDArray[np.float64]) -> Changes:
+        """Take the scores (n,) of one step; NaN where an entity was not judged."""
+        self._make_room(len(score))
+        policy = self._policy
+        judged = ~np.isnan(score)
+        with np.errstate(invalid="ignore"):
+            over = judged & (score >= 1.0)
+            low = judged & (score < policy.close_score)
+
+        self.phase[(self.phase == Phase.RESTING) & (time_ms >= self._rest_until_ms)] = Phase.IDLE
+        suppressed = {"rest": int((over & (self.phase == Phase.RESTING)).sum()), "hold": 0}
+
+        pending = self.phase == Phase.PENDING
+        lapsed = pending & judged & ~over
+        suppressed["hold"] += int(self._n_held[lapsed].sum())
+        self.phase[lapsed] = Phase.IDLE
+
+        engaged = over & (self.phase == Phase.IDLE)
+        self.phase[engaged] = Phase.PENDING
+        self.over_since_ms[engaged] = time_ms
+        self._n_held[engaged] = 0
+        holding = over & (self.phase == Phase.PENDING)
+        self._n_held[holding] += 1
+        opened = holding & (time_ms - self.over_since_ms >= policy.hold_seconds * 1000)
+        self.phase[opened] = Phase.OPEN
+        self.opened_ms[opened] = time_ms
+        self._below_since_ms[opened] = 0
+
+        is_open = self.phase == Phase.OPEN
+        # Missing data is no evidence: the time below the close score starts over behind it.
+        self._below_since_ms[is_open & ~low] = 0
+        self._below_since_ms[is_open & low & (self._below_since_ms == 0)] = time_ms
+        recovered = is_open & low & (time_ms - self._below_since_ms >= policy.close_seconds * 1000)
+        accepted = is_open & judged & ~recovered & (time_ms - self.opened_ms >= policy.accept_after_seconds * 1000)
+        ended = recovered | accepted
+        self.phase[ended] = Phase.RESTING
+        self._rest_until_ms[ended] = time_ms + round(policy.rest_seconds * 1000)
+        return Changes(
+            engaged=np.flatnonzero(engaged),
+            lapsed=np.flatnonzero(lapsed),
+            opened=np.flatnonzero(opened),
+            recovered=np.flatnonzero(recovered),
+            accepted=np.flatnonzero(accepted),
+            suppressed=suppressed,
+        )
+
+    def _make_room(self, n_rows: int) -> None:
+        more = n_rows - len(self.phase)
+        if more:
+            for name in ("phase", "over_since_ms", "opened_ms", "_below_since_ms", "_rest_until_ms", "_n_held"):
+                setattr(self, name, np.pad(getattr(self, name), (0, more)))

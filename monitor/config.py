@@ -1,0 +1,328 @@
+"""config.toml to typed settings; everything wrong is reported at once, before anything starts."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from models.limits import Budget
+from models.settings import ModelSettings
+from monitor.alert import AlertPolicy
+from monitor.errors import ConfigError
+
+__all__ = ["Config", "WatchConfig", "load_config", "parse_config"]
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class HostConfig(_Table):
+    """`[source.host]`: this machine's own metrics."""
+
+    interval_seconds: Positive = 1.0
+    host: str = ""
+
+
+class ReplayConfig(_Table):
+    """`[source.replay]`: metric files."""
+
+    paths: list[str] = []
+    speed: Positive | Literal["max"] = "max"
+    time_column: str = "timestamp"
+    time_unit: Literal["s", "ms", "iso"] = "ms"
+    exclude: list[str] = ["label", "label_*", "split"]
+    where: dict[str, str] = {}
+    start: str = ""
+    end: str = ""
+
+
+class SourceConfig(_Table):
+    """`[source]`: where samples come from."""
+
+    kind: Literal["host", "replay"] = "host"
+    max_future_seconds: NotNegative = 60.0
+    host: HostConfig = HostConfig()
+    replay: ReplayConfig = ReplayConfig()
+
+
+class NativeSampleConfig(_Table):
+    """`[decode.native_sample]`: field names of single-sample JSON messages."""
+
+    name: str = "name"
+    labels: str = "labels"
+    time: str = "time"
+    value: str = "value"
+    time_unit: Literal["s", "ms"] = "s"
+
+
+class DecodeConfig(_Table):
+    """`[decode]`: how payloads are read."""
+
+    native_sample: NativeSampleConfig = NativeSampleConfig()
+
+
+class WebConfig(_Table):
+    """`[web]`: the HTTP server."""
+
+    listen: str = "127.0.0.1:9469"
+    max_exported_series: Annotated[int, Field(ge=0)] = 10_000
+
+    @field_validator("listen")
+    @classmethod
+    def _has_host_and_port(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdecimal() or int(port) > 65535:
+            raise ValueError('expected "host:port" with a port up to 65535, as in "127.0.0.1:9469"')
+        return value
+
+
+class ModelConfig(_Table):
+    """`[watch.model]`: the network and how it is trained."""
+
+    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    hidden: Annotated[int, Field(ge=1, le=1024)] = 64
+    latent: Annotated[int, Field(ge=1, le=1024)] = 16
+    epochs: Annotated[int, Field(ge=1)] = 40
+    windows_per_epoch: Annotated[int, Field(ge=64)] = 4096
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    learning_rate: Positive = 5e-3
+    max_grad_norm: Positive = 1.0
+    tbptt_steps: Annotated[int, Field(ge=0)] = 0
+    patience: Annotated[int, Field(ge=1)] = 8
+    validation_share: Annotated[float, Field(ge=0.05, le=0.5)] = 0.25
+    memory_windows: Annotated[int, Field(ge=2)] = 64
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: int = 0
+
+
+class AlertConfig(_Table):
+    """`[watch.alert]`: when an episode opens and closes."""
+
+    hold_seconds: NotNegative = 0.0
+    close_score: Annotated[float, Field(gt=0, le=1)] = 0.75
+    close_seconds: NotNegative = 60.0
+    rest_seconds: NotNegative = 60.0
+    accept_after_seconds: Positive = 86400.0
+
+
+class WatchConfig(_Table):
+    """`[[watch]]`: which series are judged together, and how."""
+
+    name: str
+    metrics: Annotated[list[str], Field(min_length=1)] = ["*"]
+    ignore: list[str] = []
+    match: dict[str, str] = {}
+    by: list[str] | Literal["series"] = ["host"]
+    step_seconds: Positive = 60.0
+    window_length: Annotated[int, Field(ge=8, le=4096)] = 32
+    lateness_seconds: NotNegative = 30.0
+    idle_seconds: NotNegative = 60.0
+    stale_seconds: Positive = 300.0
+    gap_mode: Literal["skip", "hold", "zero", "interpolate"] = "skip"
+    max_gap_seconds: NotNegative = 0.0
+    budget: str = "1/week"
+    model: ModelConfig = ModelConfig()
+    alert: AlertConfig = AlertConfig()
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", value):
+            raise ValueError("expected at most 64 letters, digits, . _ and -, not beginning with . or -: it names a folder")
+        return value
+
+    @field_validator("budget")
+    @classmethod
+    def _is_budget(cls, value: str) -> str:
+        Budget.parse(value)
+        return value
+
+    @field_validator("by")
+    @classmethod
+    def _names_labels(cls, value: list[str] | str) -> list[str] | str:
+        if value == []:
+            raise ValueError('expected at least one label, or "series" for each series on its own')
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> WatchConfig:
+        window_seconds = self.window_length * self.step_seconds
+        if self.lateness_seconds >= window_seconds:
+            raise ValueError(
+                f"lateness_seconds is {self.lateness_seconds:g}, expected less than one window ({window_seconds:g} s): "
+                "every alert would come a window late. Lower lateness_seconds or raise window_length"
+            )
+        if round(self.step_seconds * 1000) < 1:
+            raise ValueError(f"step_seconds is {self.step_seconds:g}, expected at least 0.001: times are kept in milliseconds")
+        if self.gap_mode != "skip" and self.max_gap_seconds < self.step_seconds:
+            raise ValueError(
+                f'gap_mode is "{self.gap_mode}" with max_gap_seconds {self.max_gap_seconds:g}, expected at least one step '
+                f'({self.step_seconds:g} s): no gap would be filled. Raise max_gap_seconds or set gap_mode = "skip"'
+            )
+        return self
+
+    @property
+    def step_ms(self) -> int:
+        """The grid's period in milliseconds."""
+        return round(self.step_seconds * 1000)
+
+    @property
+    def entity_labels(self) -> tuple[str, ...]:
+        """The labels that make an entity; empty where each series is one."""
+        return () if isinstance(self.by, str) else tuple(self.by)
+
+    @property
+    def model_settings(self) -> ModelSettings:
+        """The settings as `models` takes them."""
+        return ModelSettings(window_length=self.window_length, **self.model.model_dump())
+
+    @property
+    def alert_policy(self) -> AlertPolicy:
+        """The settings as `monitor.alert` takes them."""
+        return AlertPolicy(**self.alert.model_dump())
+
+    @property
+    def block_steps(self) -> int:
+        """Steps that one episode and its rest take up at least."""
+        shortest = self.alert.close_seconds + self.alert.rest_seconds
+        return max(self.window_length, round(shortest / self.step_seconds))
+
+
+class Config(_Table):
+    """The whole of config.toml."""
+
+    data_dir: str = "data"
+    source: SourceConfig = SourceConfig()
+    decode: DecodeConfig = DecodeConfig()
+    web: WebConfig = WebConfig()
+    watch: Annotated[list[WatchConfig], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _distinct_names(self) -> Config:
+        names = [watch.name for watch in self.watch]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f'two watches are named "{name}": a name is the key of their models and metrics')
+        return self
+
+
+def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read and check a configuration file.
+
+    Parameters
+    ----------
+    overrides : mapping, optional
+        Nested tables laid over the file's own.
+
+    Raises
+    ------
+    ConfigError
+        One line for each thing that is wrong: its place, the value found, what was expected.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file. Name another one with --config, or start from the shipped config.toml.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: is not valid TOML: {error}") from error
+    return parse_config(_overlaid(document, overrides or {}), place=str(path))
+
+
+def parse_config(document: Mapping[str, Any], *, place: str) -> Config:
+    """Check a configuration document; `place` begins each line of an error."""
+    try:
+        return Config.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{place}: {line}" for line in _explain(error, document))) from error
+
+
+def _overlaid(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(document)
+    for key, value in overrides.items():
+        below = merged.get(key)
+        merged[key] = _overlaid(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
+    return merged
+
+
+def _explain(error: ValidationError, document: Mapping[str, Any]) -> Iterator[str]:
+    """Write one line for each wrong place, in the order of the file's schema."""
+    wanted: dict[str, list[str]] = {}
+    found: dict[str, str] = {}
+    for one in error.errors():
+        location = tuple(part for part in one["loc"] if not _is_type_name(part))
+        place = _place(location, document)
+        match one["type"]:
+            case "extra_forbidden":
+                near = difflib.get_close_matches(str(location[-1]), _known_keys(location[:-1]), n=1, cutoff=0.0)
+                yield f"{place}: unknown key; the nearest known one is {near[0]}"
+            case "missing":
+                yield f"{place}: missing; expected {_MISSING.get(str(location[-1]), 'a value')}"
+            case "value_error":
+                value = f"found {one['input']!r}: " if isinstance(one["input"], str | int | float | list) else ""
+                yield f"{place}: {value}{one['ctx']['error']}"
+            case _:
+                found[place] = repr(one["input"])
+                wanted.setdefault(place, []).append(_SUBJECT.sub("", one["msg"]))
+    for place, choices in wanted.items():  # a setting of several types is wrong once for each of them
+        yield f"{place}: found {found[place]}, expected {' or '.join(choices)}"
+
+
+def _is_type_name(part: str | int) -> bool:
+    """Tell the names of types, which stand in the place of a setting that may have several, from keys."""
+    return isinstance(part, str) and (part in {"float", "constrained-float"} or part.startswith(("list[", "literal[")))
+
+
+def _place(location: Sequence[str | int], document: Mapping[str, Any]) -> str:
+    """Write a place as the user wrote it: a watch by its name, where it has one."""
+    if not location:
+        return "the file"
+    parts: list[str] = []
+    below: Any = document
+    for part in location:
+        if isinstance(below, Mapping):
+            below = below.get(str(part))
+        else:
+            below = below[part] if isinstance(below, list) and isinstance(part, int) and part < len(below) else None
+        if isinstance(part, int):
+            name = below.get("name") if isinstance(below, Mapping) else None
+            parts[-1] += f".{name}" if isinstance(name, str) else f"[{part}]"
+        else:
+            parts.append(str(part))
+    return ".".join(parts)
+
+
+def _known_keys(location: Sequence[str | int]) -> list[str]:
+    """List the keys that the table at a place may have."""
+    table: type[BaseModel] = Config
+    for part in location:
+        if isinstance(part, int):
+            continue
+        table = _TABLES.get((table, part), table)
+    return sorted(table.model_fields)
+
+
+_MISSING = {"watch": "at least one [[watch]] table", "name": "a name for this watch"}
+_SUBJECT = re.compile(r"^(Input|String|List|Value) should (be |have )?(a valid )?")
+_TABLES: dict[tuple[type[BaseModel], str], type[BaseModel]] = {
+    (Config, "source"): SourceConfig,
+    (Config, "decode"): DecodeConfig,
+    (Config, "web"): WebConfig,
+    (Config, "watch"): WatchConfig,
+    (SourceConfig, "host"): HostConfig,
+    (SourceConfig, "replay"): ReplayConfig,
+    (DecodeConfig, "native_sample"): NativeSampleConfig,
+    (WatchConfig, "model"): ModelConfig,
+    (WatchConfig, "alert"): AlertConfig,
+}

@@ -1,0 +1,124 @@
+"""What a person sees in the terminal: progress to stderr, results to stdout."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from models.training import Epoch
+from monitor.demo import Outcome
+from monitor.outlets.log import channel_text, time_text
+from monitor.pipeline import Alert
+from monitor.train import Trained
+
+__all__ = ["alert_text", "out", "outcome_tables", "training_progress", "training_table"]
+
+out = Console(highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def training_progress(watch: str, n_epochs: int) -> Iterator[Callable[[Epoch], None]]:
+    """Show a bar with the time left while a watch is trained; give what is to be told each epoch."""
+    columns = (
+        TextColumn("training {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("epochs, loss {task.fields[loss]:.4f}, held out {task.fields[held_out]:.4f}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=_err) as progress:
+        task = progress.add_task(watch, total=n_epochs, loss=float("nan"), held_out=float("nan"))
+
+        def show(epoch: Epoch) -> None:
+            progress.update(task, completed=epoch.number + 1, loss=epoch.loss, held_out=epoch.validation_loss)
+
+        yield show
+        progress.update(task, total=progress.tasks[0].completed)  # stopped early: that was all
+
+
+def training_table(results: Sequence[Trained]) -> Table:
+    """Sum up what was learned, and how good it is on what was held out."""
+    table = Table(title="What was learned", title_justify="left")
+    for heading in (
+        "watch",
+        "entities",
+        "channels",
+        "steps",
+        "epochs",
+        "loss",
+        "held-out loss",
+        "explained",
+        "limit",
+        "seconds",
+        "version",
+    ):
+        table.add_column(heading, justify="left" if heading in ("watch", "version") else "right")
+    for result in results:
+        training = result.fit.training
+        n_steps, n_entities, n_channels = result.history.values.shape
+        table.add_row(
+            escape(result.watch),
+            str(n_entities),
+            str(n_channels),
+            str(n_steps),
+            f"{len(training.epochs)} (best {training.best_epoch + 1})",
+            f"{training.epochs[training.best_epoch].loss:.4f}",
+            f"{training.validation_loss:.4f}",
+            f"{result.fit.explained_ratio:.0%}",
+            f"{result.limit.value:.2f}{' provisional' if result.limit.provisional else ''}",
+            f"{training.seconds:.1f}",
+            result.version,
+        )
+    return table
+
+
+def alert_text(alert: Alert) -> str:
+    """Say in a few lines, for the terminal, what an alert says."""
+    name = f"[bold]{escape(alert.watch)}/{escape(alert.entity)}[/bold]"
+    if alert.resolved_ms is not None:
+        return f"[green]resolved[/green] {time_text(alert.resolved_ms)} {name} {alert.reason}, highest score {alert.score:.1f}"
+    limit = " (provisional limit)" if alert.provisional else ""
+    lines = [f"[red]opened[/red]   {time_text(alert.opened_ms)} {name} score {alert.score:.1f}{limit}"]
+    for channel in alert.channels[:3]:
+        since = f" since {time_text(channel.since_ms)[11:-1]}" if channel.since_ms else ""
+        lines.append(f"           {escape(channel_text(channel))}{since}")
+    return "\n".join(lines)
+
+
+def outcome_tables(outcome: Outcome, baseline: Outcome, *, train_seconds: float, replay_seconds: float) -> list[Table]:
+    """Set each fault against what was caught, and the whole beside the three-sigma rule."""
+    faults = Table(title="Injected faults, and the delay until each was caught", title_justify="left")
+    for heading in ("fault", "from", "lasted", "Barograph", "three-sigma rule"):
+        faults.add_column(heading, justify="left" if heading in ("fault", "from") else "right")
+    for fault, ours, theirs in zip(outcome.faults, outcome.opened_ms, baseline.opened_ms, strict=True):
+        delays = (_delay_text(opened, fault.start_ms, fault.end_ms) for opened in (ours, theirs))
+        faults.add_row(fault.kind, time_text(fault.start_ms)[11:], f"{(fault.end_ms - fault.start_ms) / 1000:.0f} s", *delays)
+    whole = Table(title="All together", title_justify="left")
+    for heading in ("", "caught", "while active", "median delay", "false episodes"):
+        whole.add_column(heading, justify="right" if heading else "left")
+    for name, one in (("Barograph", outcome), ("three-sigma rule on every metric", baseline)):
+        delays_seconds = one.delays_seconds
+        whole.add_row(
+            name,
+            f"{len(delays_seconds)} of {len(one.faults)}",
+            str(one.n_caught_while_active),
+            f"{statistics.median(delays_seconds):.0f} s" if delays_seconds else "-",
+            str(len(one.false_episodes)),
+        )
+    whole.caption = f"training {train_seconds:.1f} s, replay {replay_seconds:.1f} s"
+    return [faults, whole]
+
+
+def _delay_text(opened_ms: int | None, start_ms: int, end_ms: int) -> str:
+    if opened_ms is None:
+        return "missed"
+    return f"{(opened_ms - start_ms) / 1000:.0f} s{'' if opened_ms <= end_ms else ' (after its end)'}"

@@ -1,0 +1,130 @@
+"""Which series belong to a watch, to which of its entities, and as which channel."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.sample import Kind, Series, SeriesTable, series_text
+
+__all__ = ["EntityMap", "resolution_of"]
+
+UNKNOWN = -1
+
+# The smallest change that means something, by the unit that ends a metric's name. For a counter
+# it is the smallest increase in one step: one event, where the name tells no unit.
+_RESOLUTION = {"bytes": 65536.0, "seconds": 0.01, "ratio": 0.01}
+_ONE_EVENT = 1.0
+_UNKNOWN_UNIT = 0.1
+
+
+def resolution_of(channel: str, step_seconds: float) -> float:
+    """Give a channel's smallest meaningful change in its own unit; for counters, as a rate per second."""
+    name = channel.split("{", 1)[0]
+    counter = name.endswith("_total")
+    unit = name.removesuffix("_total").rsplit("_", 1)[-1]
+    if counter:
+        return _RESOLUTION.get(unit, _ONE_EVENT) / step_seconds
+    return _RESOLUTION.get(unit, _UNKNOWN_UNIT)
+
+
+class EntityMap:
+    """A watch's places for series: entity rows and channels, numbered as they appear.
+
+    Parameters
+    ----------
+    metrics, ignore : sequence of str
+        Patterns (`*` and `?`) of metric names that the watch takes, and of those among them
+        that it leaves out.
+    match : mapping
+        Patterns that labels must match; an absent label is an empty one.
+    by : tuple of str
+        Labels whose values make an entity; empty: every series is its own entity.
+    entities, channels : sequence of str
+        Known already, from a bundle, in its order. Given channels are fixed: a series with
+        another one is ignored and counted in `n_ignored`.
+    """
+
+    def __init__(
+        self,
+        *,
+        metrics: Sequence[str],
+        match: Mapping[str, str],
+        by: tuple[str, ...],
+        ignore: Sequence[str] = (),
+        entities: Sequence[str] = (),
+        channels: Sequence[str] = (),
+    ) -> None:
+        self._metrics = tuple(metrics)
+        self._ignore = tuple(ignore)
+        self._match = dict(match)
+        self._by = by
+        self.entities = list(entities)
+        self.channels = list(channels)
+        self.fixed = bool(channels)
+        self._rows = {name: row for row, name in enumerate(self.entities)}
+        self._columns = {name: column for column, name in enumerate(self.channels)}
+        self.row_of = np.empty(0, np.int32)  # by series number; UNKNOWN where the watch does not take it
+        self.channel_of = np.empty(0, np.int32)
+        self.counter = np.empty(0, bool)
+        self.n_ignored = 0
+
+    def fix_channels(self) -> None:
+        """Take no more channels from now on: the model has its inputs."""
+        self.fixed = True
+
+    def update(self, table: SeriesTable) -> None:
+        """Place the series that the table has gained."""
+        placed = [self._place(table[number]) for number in range(len(self.row_of), len(table))]
+        if placed:
+            rows, channels, counters = zip(*placed, strict=True)
+            self.row_of = np.concatenate([self.row_of, np.array(rows, np.int32)])
+            self.channel_of = np.concatenate([self.channel_of, np.array(channels, np.int32)])
+            self.counter = np.concatenate([self.counter, np.array(counters, bool)])
+
+    def select(self, series: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Tell which samples, by their series numbers, the watch takes."""
+        return self.row_of[series] >= 0
+
+    def _place(self, series: Series) -> tuple[int, int, bool]:
+        labels = dict(series.labels)
+        if not _matches(series.name, self._metrics) or _matches(series.name, self._ignore):
+            return UNKNOWN, UNKNOWN, False
+        if not all(fnmatchcase(labels.get(label, ""), pattern) for label, pattern in self._match.items()):
+            return UNKNOWN, UNKNOWN, False
+        if self._by and any(label not in labels for label in self._by):
+            return UNKNOWN, UNKNOWN, False  # it belongs to no entity of this watch
+        if self._by:
+            entity = _entity_name({label: labels[label] for label in self._by})
+            rest = tuple((label, value) for label, value in series.labels if label not in self._by)
+            channel = series_text(series.name, rest)
+        else:
+            entity, channel = str(series), "value"
+        column = self._columns.get(channel)
+        if column is None:
+            if self.fixed:
+                self.n_ignored += 1
+                return UNKNOWN, UNKNOWN, False
+            column = self._columns[channel] = len(self.channels)
+            self.channels.append(channel)
+        row = self._rows.get(entity)
+        if row is None:
+            row = self._rows[entity] = len(self.entities)
+            self.entities.append(entity)
+        return row, column, series.kind is Kind.COUNTER
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _entity_name(values: Mapping[str, str]) -> str:
+    """Name an entity: the value of its one label, else `label=value` for each, told apart whatever they hold."""
+    if len(values) == 1:
+        return next(iter(values.values()))
+    escaped = ((label, re.sub(r"([\\,=])", r"\\\1", value)) for label, value in values.items())
+    return ",".join(f"{label}={value}" for label, value in escaped)

@@ -1,0 +1,276 @@
+"""Samples to closed steps: event time only, no clock, no I/O; vectorised over entities and channels.
+
+A step is `[k * step, (k + 1) * step)` of event time. It closes when the watermark passes its
+end; what comes for it afterwards is late, counted, and dropped.
+
+Two samples of one series: the later one in a step stands for the step. At the very same time
+the larger value stands, so that the outcome does not depend on which came first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ClosedSteps", "GapMode", "Grid", "Placed"]
+
+GapMode = Literal["skip", "hold", "zero", "interpolate"]
+
+# Closed at once, at most: bounds the dense arrays when a file is replayed at full speed.
+_MAX_BLOCK_STEPS = 512
+_MAX_BLOCK_CELLS = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Samples of one watch: parallel arrays of entity row, channel, event time (ms), finite value, whether a counter."""
+
+    row: NDArray[np.int32]
+    channel: NDArray[np.int32]
+    time_ms: NDArray[np.int64]
+    value: NDArray[np.float64]
+    counter: NDArray[np.bool_]
+
+    def take(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> Placed:
+        """Give the chosen samples."""
+        return Placed(self.row[which], self.channel[which], self.time_ms[which], self.value[which], self.counter[which])
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedSteps:
+    """Consecutive closed steps: `values` (T, n, C) in the channels' own units, counters as rates per second, NaN a gap.
+
+    `first_step` is the grid number of the first; step k ends at `(k + 1) * step_ms`.
+    """
+
+    first_step: int
+    step_ms: int
+    values: NDArray[np.float64]
+
+    def end_ms(self, t: int) -> int:
+        """Give the event time at which the t-th of these steps ends."""
+        return (self.first_step + t + 1) * self.step_ms
+
+
+class Grid:
+    """The open steps of one watch.
+
+    Parameters
+    ----------
+    step_ms : int
+        Event time of one step.
+    lateness_ms : int
+        How far the watermark trails the newest sample.
+    idle_ms : int
+        Silence after which the watermark follows the source's own time instead.
+    gap_mode : str
+        What stands where nothing came: `skip` leaves NaN; `hold` repeats the last value,
+        `zero` writes 0, `interpolate` draws a line to the next value (and closes steps that
+        much later); all for `max_gap_steps` at most.
+    empty_steps : int
+        Wholly empty steps given out before the rest of a long silence is skipped.
+    """
+
+    def __init__(
+        self,
+        *,
+        step_ms: int,
+        lateness_ms: int,
+        idle_ms: int,
+        gap_mode: GapMode,
+        max_gap_steps: int,
+        empty_steps: int,
+    ) -> None:
+        self._step_ms = step_ms
+        self._lateness_ms = lateness_ms
+        self._idle_ms = idle_ms
+        self._gap_mode = gap_mode
+        self._max_gap = max_gap_steps if gap_mode != "skip" else 0
+        self._look_ahead = max_gap_steps if gap_mode == "interpolate" else 0
+        self._empty_limit = empty_steps
+        self._pending = Placed(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0), np.empty(0, bool))
+        self.next_step: int | None = None  # the oldest open one
+        self.watermark_ms: int | None = None
+        self._newest_ms: int | None = None
+        self._n_empty = 0
+        # Carried from closed steps, all (n, C): the counters' last sample, the last value and its age in steps.
+        self._count = np.empty((0, 0))
+        self._count_ms = np.empty((0, 0), np.int64)
+        self._held = np.empty((0, 0))
+        self._held_age = np.empty((0, 0), np.int64)
+
+    def add(self, samples: Placed) -> int:
+        """Take samples in; give the number of those that were late."""
+        if not len(samples.row):
+            return 0
+        step = samples.time_ms // self._step_ms
+        if self.next_step is None:
+            # Samples may still come that are older than the first batch, by the lateness at most.
+            self.next_step = int(step.min()) - -(-self._lateness_ms // self._step_ms)
+        newest = int(samples.time_ms.max())
+        self._newest_ms = newest if self._newest_ms is None else max(self._newest_ms, newest)
+        on_time = step >= self.next_step
+        joined = _join(self._pending, samples.take(on_time))
+        self._pending = _last_of_each_step(joined, self._step_ms)
+        return int((~on_time).sum())
+
+    def close(self, now_ms: int, *, n_rows: int, n_channels: int, finished: bool = False) -> Iterator[ClosedSteps]:
+        """Advance the watermark and give the steps it has passed, oldest first, in blocks.
+
+        Parameters
+        ----------
+        now_ms : int
+            The source's event time: what the clock says live, how far a file is replayed.
+        finished : bool
+            Nothing more will come: close all that is open.
+        """
+        if self._newest_ms is None or self.next_step is None:
+            return
+        watermark = max(self._newest_ms - self._lateness_ms, now_ms - self._lateness_ms - self._idle_ms)
+        if finished:
+            watermark = max(watermark, (self._newest_ms // self._step_ms + 1 + self._look_ahead) * self._step_ms)
+        self.watermark_ms = watermark if self.watermark_ms is None else max(self.watermark_ms, watermark)
+        until = self.watermark_ms // self._step_ms - self._look_ahead
+        self._make_room(n_rows, n_channels)
+        while self.next_step < until:
+            waiting = np.unique(self._pending.time_ms // self._step_ms)
+            first = int(waiting[0]) if len(waiting) else until
+            if self._n_empty >= self._empty_limit and first > self.next_step:
+                self.next_step = min(first, until)  # a silence so long that nothing remembers what was before
+                self._held_age += self._max_gap + 1
+                continue
+            most = max(1, min(_MAX_BLOCK_STEPS, _MAX_BLOCK_CELLS // max(1, n_rows * n_channels)))
+            n_steps = min(until - self.next_step, most)
+            if first > self.next_step:  # give out the empty stretch first, up to its limit
+                n_steps = min(n_steps, first - self.next_step, self._empty_limit - self._n_empty)
+            else:  # up to the next stretch that is longer than the limit
+                before_silence = waiting[:-1][np.diff(waiting) - 1 > self._empty_limit]
+                n_steps = min(n_steps, int(before_silence[0]) + 1 - first) if len(before_silence) else n_steps
+            yield self._close_block(n_steps, n_rows, n_channels)
+
+    def _close_block(self, n_steps: int, n_rows: int, n_channels: int) -> ClosedSteps:
+        assert self.next_step is not None
+        first, end = self.next_step, self.next_step + n_steps
+        step = self._pending.time_ms // self._step_ms
+        seen = self._pending.take(step < end + self._look_ahead)
+        raw, time_ms, counter = _dense(seen, first, n_steps + self._look_ahead, n_rows, n_channels, self._step_ms)
+        values = self._to_rates(raw, time_ms, counter, n_steps)
+        values = self._fill(values, n_steps)
+        self._pending = self._pending.take(step >= end)
+        self.next_step = end
+        empty = np.asarray(np.isnan(raw[:n_steps]).all(axis=(1, 2)))
+        trailing = int(np.argmin(empty[::-1])) if not empty.all() else n_steps
+        self._n_empty = trailing + (self._n_empty if empty.all() else 0)
+        return ClosedSteps(first, self._step_ms, values)
+
+    def _to_rates(
+        self, raw: NDArray[np.float64], time_ms: NDArray[np.int64], counter: NDArray[np.bool_], n_steps: int
+    ) -> NDArray[np.float64]:
+        """Turn counters into rates per second, from the last sample of one step to that of the next.
+
+        A count that falls was reset: the increase is then the new count, as in Prometheus.
+        """
+        if not counter.any():
+            return raw
+        known = ~np.isnan(raw)
+        before, before_ms = _previous(raw, time_ms, self._count, self._count_ms)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            increase = np.where(raw < before, raw, raw - before)  # NaN where there was none before
+            rate = increase / ((time_ms - before_ms) / 1000.0)
+        last = _last_known(known[:n_steps])
+        had = last >= 0
+        at = np.maximum(last, 0)[None]
+        self._count = np.where(had & counter, np.take_along_axis(raw, at, 0)[0], self._count)
+        self._count_ms = np.where(had & counter, np.take_along_axis(time_ms, at, 0)[0], self._count_ms)
+        return np.where(counter, rate, raw)
+
+    def _fill(self, values: NDArray[np.float64], n_steps: int) -> NDArray[np.float64]:
+        closed = values[:n_steps]
+        if self._gap_mode == "skip":
+            return closed
+        known = ~np.isnan(values)
+        steps = np.arange(len(values))[:, None, None]
+        latest = np.maximum.accumulate(np.where(known, steps, -1), axis=0)  # index of the last value up to here
+        held = np.where(latest >= 0, np.take_along_axis(values, np.maximum(latest, 0), 0), self._held)
+        age = np.where(latest >= 0, steps - latest, self._held_age + steps + 1)
+        fillable = ~known & ~np.isnan(held) & (age <= self._max_gap)
+        if self._gap_mode == "hold":
+            filled = np.where(fillable, held, values)
+        elif self._gap_mode == "zero":
+            filled = np.where(fillable, 0.0, values)
+        else:
+            reverse = np.where(known, steps, len(values))[::-1]
+            following = np.minimum.accumulate(reverse, axis=0)[::-1]
+            at = np.minimum(following, len(values) - 1)
+            ahead = following - steps
+            fillable &= (following < len(values)) & (age + ahead <= self._max_gap + 1)
+            share = age / np.maximum(age + ahead, 1)
+            filled = np.where(fillable, held + share * (np.take_along_axis(values, at, 0) - held), values)
+        self._held = held[n_steps - 1]
+        self._held_age = age[n_steps - 1]
+        return filled[:n_steps]
+
+    def _make_room(self, n_rows: int, n_channels: int) -> None:
+        more = ((0, n_rows - self._held.shape[0]), (0, n_channels - self._held.shape[1]))
+        if any(after for _, after in more):
+            self._count = np.pad(self._count, more, constant_values=np.nan)
+            self._count_ms = np.pad(self._count_ms, more)
+            self._held = np.pad(self._held, more, constant_values=np.nan)
+            self._held_age = np.pad(self._held_age, more)
+
+
+def _join(one: Placed, other: Placed) -> Placed:
+    return Placed(
+        np.concatenate([one.row, other.row]),
+        np.concatenate([one.channel, other.channel]),
+        np.concatenate([one.time_ms, other.time_ms]),
+        np.concatenate([one.value, other.value]),
+        np.concatenate([one.counter, other.counter]),
+    )
+
+
+def _last_of_each_step(samples: Placed, step_ms: int) -> Placed:
+    """Keep one sample of each series and step: the latest, and of two at one time the larger."""
+    step = samples.time_ms // step_ms
+    order = np.lexsort((samples.value, samples.time_ms, step, samples.channel, samples.row))
+    row, channel, step = samples.row[order], samples.channel[order], step[order]
+    last = np.ones(len(order), bool)
+    last[:-1] = (row[1:] != row[:-1]) | (channel[1:] != channel[:-1]) | (step[1:] != step[:-1])
+    return samples.take(order[last])
+
+
+def _dense(
+    samples: Placed, first_step: int, n_steps: int, n_rows: int, n_channels: int, step_ms: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Spread samples over arrays (T, n, C) of value and time, and tell which channels (n, C) are counters."""
+    value = np.full((n_steps, n_rows, n_channels), np.nan)
+    time_ms = np.zeros((n_steps, n_rows, n_channels), np.int64)
+    counter = np.zeros((n_rows, n_channels), bool)
+    at = (samples.time_ms // step_ms - first_step, samples.row, samples.channel)
+    value[at] = samples.value
+    time_ms[at] = samples.time_ms
+    counter[samples.row, samples.channel] = samples.counter
+    return value, time_ms, counter
+
+
+def _previous(
+    value: NDArray[np.float64], time_ms: NDArray[np.int64], carried: NDArray[np.float64], carried_ms: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Give, for each step of (T, n, C), the value and time of the last sample before it."""
+    steps = np.arange(len(value))[:, None, None]
+    latest = np.maximum.accumulate(np.where(np.isnan(value), -1, steps), axis=0)
+    latest = np.concatenate([np.full((1, *value.shape[1:]), -1), latest[:-1]])
+    at = np.maximum(latest, 0)
+    before = np.where(latest >= 0, np.take_along_axis(value, at, 0), carried)
+    before_ms = np.where(latest >= 0, np.take_along_axis(time_ms, at, 0), carried_ms)
+    return before, before_ms
+
+
+def _last_known(known: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Give the index of the last True along the first axis of (T, n, C); -1 where there is none."""
+    last = len(known) - 1 - np.argmax(known[::-1], axis=0)
+    return np.where(known.any(axis=0), last, -1)

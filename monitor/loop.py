@@ -1,0 +1,60 @@
+"""The loop: poll, step, deliver, count, render; one thread owns all state."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+
+from monitor.clock import Clock
+from monitor.metrics import Exposition, Metrics
+from monitor.outlets import Outlet
+from monitor.pipeline import Pipeline
+from monitor.sources import Source
+from monitor.web import Health
+
+__all__ = ["run"]
+
+log = logging.getLogger(__name__)
+
+_POLL_SECONDS = 1.0  # the longest that a stop signal waits
+_RENDER_SECONDS = 1.0  # a scrape's text is at most so old: scrapes come every few seconds
+
+
+def run(
+    source: Source,
+    pipeline: Pipeline,
+    outlets: Sequence[Outlet],
+    *,
+    metrics: Metrics,
+    exposition: Exposition,
+    health: Health,
+    clock: Clock,
+    stop: threading.Event,
+    exit_at_end: bool = False,
+) -> None:
+    """Move samples through the pipeline until `stop` is set, or the source ends where that is asked for."""
+    rendered_at = -_RENDER_SECONDS
+    ended = said_idle = False
+    while not stop.is_set():
+        batch = source.poll(_POLL_SECONDS)
+        started = clock.monotonic()
+        decision = pipeline.step(batch.columns, batch.now_ms, finished=batch.finished)
+        for outlet in outlets:
+            outlet.deliver(decision.alerts)
+        finished_at = clock.monotonic()
+        metrics.batch_done(decision, pipeline.watches, batch.n_bad, duration_seconds=finished_at - started, now=clock.now())
+        if len(batch.columns) and not said_idle:
+            said_idle = True
+            for name in (name for name, report in decision.reports.items() if not report.n_samples):
+                log.info("watch idle watch=%s: no series of it yet", name)
+        ended_now = batch.finished and not ended
+        if finished_at - rendered_at >= _RENDER_SECONDS or ended_now:
+            exposition.render(pipeline.watches)
+            rendered_at = finished_at
+        health.ticked_at, health.ready = finished_at, True
+        if ended_now:
+            ended = True
+            log.info("source ended")
+            if exit_at_end:
+                return

@@ -1,0 +1,264 @@
+"""Every metric that Barograph exports, declared once; and the text of a scrape, rendered ahead of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+
+from monitor.alert import SUPPRESSED_REASONS
+from monitor.pipeline import Decision, WatchPipeline
+from monitor.score import Reason
+
+__all__ = ["ENTITY_METRICS", "Exposition", "Metrics"]
+
+# Per entity, written by our own renderer: the client library takes 12 microseconds a series,
+# with the interpreter held.
+ENTITY_METRICS = {
+    "barograph_score": "Surprise over limit of an entity's newest step; 1 and more is anomalous. Absent while not judged.",
+    "barograph_limit": "Surprise at which the entity's alert budget is spent; frozen while an episode is open.",
+    "barograph_anomaly": "1 while an episode of the entity is open, else 0.",
+    "barograph_judged": "1 if the entity's newest step was judged, else 0: warming, gap or stale.",
+    "barograph_warming_steps": "Steps that are still missing before the entity can be judged.",
+    "barograph_actual": "Newest value of a channel, in its own unit; counters as a rate per second.",
+    "barograph_expected": "What the model expected in place of the newest value, in the channel's unit.",
+}
+
+
+class Metrics:
+    """The daemon's own metrics, on the registry passed in."""
+
+    def __init__(self, registry: CollectorRegistry, watches: Iterable[str]) -> None:
+        self.registry = registry
+        self._samples = Counter(
+            "barograph_samples_total", "Samples taken by a watch, by what became of them.", ["watch", "result"], registry=registry
+        )
+        self._rejected = Counter(
+            "barograph_samples_rejected_total",
+            "Samples that no watch was given: gap (NaN), not finite, too far in the future.",
+            ["reason"],
+            registry=registry,
+        )
+        self._bad_records = Counter("barograph_bad_records_total", "Records that could not be read.", ["reason"], registry=registry)
+        self._steps = Counter("barograph_steps_closed_total", "Grid steps closed.", ["watch"], registry=registry)
+        self._scored = Counter(
+            "barograph_windows_scored_total", "Windows judged: one for each entity and step.", ["watch"], registry=registry
+        )
+        self._not_judged = Counter(
+            "barograph_windows_not_judged_total", "Windows not judged, by reason.", ["watch", "reason"], registry=registry
+        )
+        self._over_limit = Counter("barograph_over_limit_total", "Windows with a score of 1 or more.", ["watch"], registry=registry)
+        self._suppressed = Counter(
+            "barograph_suppressed_total",
+            "Over-limit windows that became no part of an episode, by reason.",
+            ["watch", "reason"],
+            registry=registry,
+        )
+        self._opened = Counter("barograph_episodes_opened_total", "Episodes opened.", ["watch"], registry=registry)
+        self._resolved = Counter("barograph_episodes_resolved_total", "Episodes ended, by reason.", ["watch", "reason"], registry=registry)
+        self._open = Gauge("barograph_episodes_open", "Episodes open now.", ["watch"], registry=registry)
+        self._provisional = Gauge(
+            "barograph_limit_provisional",
+            "1 while the limit rests on less history than the budget's period, else 0.",
+            ["watch"],
+            registry=registry,
+        )
+        self._entities = Gauge("barograph_entities", "Entities seen.", ["watch"], registry=registry)
+        self._channels = Gauge("barograph_channels", "Channels that a window of the watch has.", ["watch"], registry=registry)
+        self._ignored = Gauge(
+            "barograph_series_ignored", "Series left out because the model does not know their channel.", ["watch"], registry=registry
+        )
+        self._has_network = Gauge(
+            "barograph_model_loaded",
+            "1 if a trained network judges the watch, 0 if the companions judge alone.",
+            ["watch"],
+            registry=registry,
+        )
+        self._model = Gauge("barograph_model_info", "Version of the bundle in use.", ["watch", "version"], registry=registry)
+        self._load_failures = Counter(
+            "barograph_model_load_failures_total", "Bundles refused when they were loaded.", ["watch"], registry=registry
+        )
+        self._watermark = Gauge(
+            "barograph_watermark_timestamp_seconds", "Event time up to which steps are closed.", ["watch"], registry=registry
+        )
+        self._hidden = Gauge(
+            "barograph_series_not_exported", "Series of entities left out of a scrape by web.max_exported_series.", registry=registry
+        )
+        self._last_batch = Gauge(
+            "barograph_last_batch_timestamp_seconds", "When the last batch was finished, by this machine's clock.", registry=registry
+        )
+        self._duration = Histogram(
+            "barograph_batch_duration_seconds",
+            "Time to bring one batch from samples to alerts.",
+            buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
+            registry=registry,
+        )
+        self._build = Gauge("barograph_build_info", "Version of this program.", ["version"], registry=registry)
+        for reason in ("gap", "not_finite", "future"):
+            self._rejected.labels(reason)
+        for watch in watches:
+            self._start_at_zero(watch)
+
+    def _start_at_zero(self, watch: str) -> None:
+        for result in ("accepted", "late"):
+            self._samples.labels(watch, result)
+        for reason in Reason:
+            if reason is not Reason.JUDGED:
+                self._not_judged.labels(watch, reason.name.lower())
+        for suppressed in SUPPRESSED_REASONS:
+            self._suppressed.labels(watch, suppressed)
+        for resolved in ("recovered", "accepted"):
+            self._resolved.labels(watch, resolved)
+        for metric in (self._steps, self._scored, self._over_limit, self._opened, self._open, self._load_failures):
+            metric.labels(watch)
+
+    def built(self, version: str) -> None:
+        """Say which program this is."""
+        self._build.labels(version).set(1)
+
+    def model_loaded(self, watch: str, version: str | None) -> None:
+        """Say which bundle judges a watch; None where the companions judge alone."""
+        self._has_network.labels(watch).set(version is not None)
+        if version is not None:
+            self._model.labels(watch, version).set(1)
+
+    def model_refused(self, watch: str) -> None:
+        """Count a bundle that could not be loaded."""
+        self._load_failures.labels(watch).inc()
+
+    def batch_done(
+        self, decision: Decision, watches: Iterable[WatchPipeline], n_bad: Iterable[tuple[str, int]], *, duration_seconds: float, now: float
+    ) -> None:
+        """Count what one batch did."""
+        for rejected, count in decision.rejected.items():
+            self._rejected.labels(rejected).inc(count)
+        for reason, count in n_bad:
+            self._bad_records.labels(reason).inc(count)
+        for alert in decision.alerts:
+            if alert.resolved_ms is None:
+                self._opened.labels(alert.watch).inc()
+            else:
+                self._resolved.labels(alert.watch, alert.reason).inc()
+        for watch in watches:
+            self._count_watch(watch, decision)
+        self._duration.observe(duration_seconds)
+        self._last_batch.set(now)
+
+    def _count_watch(self, watch: WatchPipeline, decision: Decision) -> None:
+        name, report = watch.name, decision.reports[watch.name]
+        self._samples.labels(name, "accepted").inc(report.n_samples - report.n_late)
+        self._samples.labels(name, "late").inc(report.n_late)
+        self._steps.labels(name).inc(report.n_steps)
+        self._scored.labels(name).inc(report.n_scored)
+        self._over_limit.labels(name).inc(report.n_over_limit)
+        for reason, count in report.not_judged.items():
+            self._not_judged.labels(name, reason).inc(count)
+        for reason, count in report.suppressed.items():
+            self._suppressed.labels(name, reason).inc(count)
+        self._open.labels(name).set(len(watch.open_alerts))
+        self._entities.labels(name).set(len(watch.entities.entities))
+        self._channels.labels(name).set(len(watch.entities.channels))
+        self._ignored.labels(name).set(watch.entities.n_ignored)
+        limit = watch.scorer.limit
+        if limit is not None:
+            self._provisional.labels(name).set(limit.provisional)
+        if watch.grid.watermark_ms is not None:
+            self._watermark.labels(name).set(watch.grid.watermark_ms / 1000)
+
+    def hidden(self, n_series: int) -> None:
+        """Say how many series of entities the cap keeps out of a scrape."""
+        self._hidden.set(n_series)
+
+
+@dataclass(slots=True)
+class Exposition:
+    """The text of the next scrape. The loop renders it; the HTTP thread reads the one reference and returns.
+
+    Parameters
+    ----------
+    max_series : int
+        Series of entities that a scrape may hold; the entities with the highest scores stay.
+    """
+
+    metrics: Metrics
+    max_series: int
+    text: bytes = b""
+    _prefixes: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+
+    def render(self, watches: Iterable[WatchPipeline]) -> None:
+        """Write the text anew from what the watches hold now."""
+        lines: dict[str, list[str]] = {name: [] for name in ENTITY_METRICS}
+        n_left, n_hidden = self.max_series, 0
+        for watch in watches:
+            scored = watch.last_scored
+            if scored is None:
+                continue
+            n_channels = scored.actual.shape[1]
+            per_entity = 5 + 2 * n_channels
+            shown = np.flatnonzero(scored.reason != Reason.STALE)
+            fitting = max(0, n_left // per_entity)
+            if len(shown) > fitting:
+                order = np.argsort(-np.nan_to_num(scored.score[shown], nan=-1.0), kind="stable")
+                n_hidden += (len(shown) - fitting) * per_entity
+                shown = np.sort(shown[order[:fitting]])
+            n_left -= len(shown) * per_entity
+            self._write(watch, shown, lines)
+        self.metrics.hidden(n_hidden)
+        own = generate_latest(self.metrics.registry)
+        parts = []
+        for name, help_text in ENTITY_METRICS.items():
+            parts.append(f"# HELP {name} {help_text}\n# TYPE {name} gauge\n")
+            parts += lines[name]
+        self.text = own + "".join(parts).encode("utf-8", "replace")
+
+    def _write(self, watch: WatchPipeline, shown: np.ndarray[tuple[int], np.dtype[np.int64]], lines: dict[str, list[str]]) -> None:
+        scored = watch.last_scored
+        assert scored is not None
+        by_entity = {
+            "barograph_score": np.where(scored.judged, scored.score, np.nan),
+            "barograph_limit": watch.scorer.limits(),
+            "barograph_anomaly": watch.book.is_open.astype(float),
+            "barograph_judged": scored.judged.astype(float),
+            "barograph_warming_steps": watch.scorer.missing_steps().astype(float),
+        }
+        for name, values in by_entity.items():
+            prefixes = self._entity_prefixes(watch, name)
+            chosen = zip(shown.tolist(), values[shown].tolist(), strict=True)
+            lines[name] += [f"{prefixes[row]}{value!r}\n" for row, value in chosen if math.isfinite(value)]
+        n_channels = scored.actual.shape[1]
+        for name, array in (("barograph_actual", scored.actual), ("barograph_expected", scored.expected)):
+            prefixes = self._channel_prefixes(watch, name, n_channels)
+            for row in shown.tolist():
+                values_of_row = array[row].tolist()
+                lines[name] += [
+                    f"{prefixes[row * n_channels + channel]}{value!r}\n"
+                    for channel, value in enumerate(values_of_row)
+                    if math.isfinite(value)
+                ]
+
+    def _entity_prefixes(self, watch: WatchPipeline, name: str) -> list[str]:
+        cached = self._prefixes.setdefault((watch.name, name), [])
+        for entity in watch.entities.entities[len(cached) :]:
+            cached.append(f'{name}{{watch="{watch.name}",entity="{_escaped(entity)}"}} ')
+        return cached
+
+    def _channel_prefixes(self, watch: WatchPipeline, name: str, n_channels: int) -> list[str]:
+        cached = self._prefixes.get((watch.name, name), [])
+        if len(cached) != len(watch.entities.entities) * n_channels:
+            cached = list(_channel_prefixes(name, watch, n_channels))
+            self._prefixes[watch.name, name] = cached
+        return cached
+
+
+def _channel_prefixes(name: str, watch: WatchPipeline, n_channels: int) -> Iterator[str]:
+    for entity in watch.entities.entities:
+        for channel in watch.entities.channels[:n_channels]:  # one that is newer than the last step has no value yet
+            yield f'{name}{{watch="{watch.name}",entity="{_escaped(entity)}",channel="{_escaped(channel)}"}} '
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')

@@ -1,0 +1,235 @@
+"""One pure step: a batch of samples and the time in, a decision out. No I/O, no clock, no registry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from monitor.alert import Changes, EpisodeBook, ResolveReason
+from monitor.entities import EntityMap
+from monitor.grid import Grid, Placed
+from monitor.sample import Columns, SeriesTable
+from monitor.score import Reason, ScoredStep, Scorer
+
+__all__ = ["Alert", "ChannelShare", "Decision", "Pipeline", "WatchPipeline", "WatchReport"]
+
+_N_TOP_CHANNELS = 5  # named in an alert: more than one screen line explains nothing
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelShare:
+    """What one channel adds to an episode.
+
+    `share` of the squared error (0 to 1); `actual` and `expected` in the channel's own unit,
+    a rate per second for counters, NaN where unknown; `since_ms` when its error rose above
+    what is normal, 0 when it has not.
+    """
+
+    channel: str
+    share: float
+    actual: float
+    expected: float
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An episode as it opens, or as it resolves (`resolved_ms` is set then).
+
+    `score` is the highest so far; `channels` are those of that highest score, most telling
+    first. `provisional`: the limit rests on less history than the budget's period.
+    """
+
+    watch: str
+    entity: str
+    since_ms: int
+    opened_ms: int
+    score: float
+    limit: float
+    provisional: bool
+    channels: tuple[ChannelShare, ...]
+    resolved_ms: int | None = None
+    reason: ResolveReason | None = None
+
+    @property
+    def identity(self) -> str:
+        """Name the episode; the same when it opens and when it resolves."""
+        return f"{self.watch}/{self.entity}/{self.opened_ms}"
+
+
+@dataclass(slots=True)
+class WatchReport:
+    """What one batch did to a watch."""
+
+    n_samples: int = 0
+    n_late: int = 0
+    n_steps: int = 0
+    n_scored: int = 0
+    n_over_limit: int = 0
+    not_judged: dict[str, int] = field(default_factory=dict)
+    suppressed: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one batch did: alerts in the order of event time, and a report for each watch.
+
+    `rejected` counts samples by reason that no watch was given: `gap` (NaN), `not_finite`, `future`.
+    """
+
+    alerts: tuple[Alert, ...]
+    reports: dict[str, WatchReport]
+    rejected: dict[Literal["gap", "not_finite", "future"], int]
+
+
+class WatchPipeline:
+    """One watch: its places, its grid, its scorer, its episodes."""
+
+    def __init__(self, name: str, entities: EntityMap, grid: Grid, scorer: Scorer, book: EpisodeBook) -> None:
+        self.name = name
+        self.entities = entities
+        self.grid = grid
+        self.scorer = scorer
+        self.book = book
+        self.open_alerts: dict[int, Alert] = {}  # by entity row
+        self.last_scored: ScoredStep | None = None
+
+    def step(self, columns: Columns, table: SeriesTable, now_ms: int, *, finished: bool) -> tuple[list[Alert], WatchReport]:
+        """Take samples, close what the watermark passes, judge it, turn scores into alerts."""
+        report = WatchReport()
+        self.entities.update(table)
+        chosen = np.flatnonzero(self.entities.select(columns.series))
+        series = columns.series[chosen]
+        report.n_samples = len(chosen)
+        report.n_late = self.grid.add(
+            Placed(
+                self.entities.row_of[series],
+                self.entities.channel_of[series],
+                columns.time_ms[chosen],
+                columns.value[chosen],
+                self.entities.counter[series],
+            )
+        )
+        alerts: list[Alert] = []
+        n_rows, n_channels = len(self.entities.entities), len(self.entities.channels)
+        for closed in self.grid.close(now_ms, n_rows=n_rows, n_channels=n_channels, finished=finished):
+            for scored in self.scorer.score(closed):
+                alerts += self._judge(scored, report)
+        return alerts, report
+
+    def _judge(self, scored: ScoredStep, report: WatchReport) -> list[Alert]:
+        changes = self.book.step(scored.time_ms, np.where(scored.judged, scored.score, np.nan))
+        self._freeze_and_thaw(changes)
+        self.scorer.learn(scored, self.book.frozen)
+        _count(scored, changes, report)
+        self.last_scored = scored
+        alerts = []
+        for row in changes.opened.tolist():
+            alerts.append(self._opened(row, scored))
+            self.open_alerts[row] = alerts[-1]
+        for row, alert in self.open_alerts.items():
+            if scored.score[row] > alert.score:
+                self.open_alerts[row] = self._at_peak(alert, row, scored)
+        alerts += [self._resolved(row, scored.time_ms, "recovered") for row in changes.recovered.tolist()]
+        alerts += [self._resolved(row, scored.time_ms, "accepted") for row in changes.accepted.tolist()]
+        return alerts
+
+    def _freeze_and_thaw(self, changes: Changes) -> None:
+        for row in changes.lapsed.tolist():
+            self.scorer.thaw(row, keep=True)
+        for row in changes.engaged.tolist():
+            self.scorer.freeze(row)
+        for row in changes.recovered.tolist():
+            self.scorer.thaw(row, keep=False)
+        for row in changes.accepted.tolist():
+            self.scorer.thaw(row, keep=True)
+
+    def _opened(self, row: int, scored: ScoredStep) -> Alert:
+        limit = self.scorer.limit
+        return Alert(
+            watch=self.name,
+            entity=self.entities.entities[row],
+            since_ms=int(self.book.over_since_ms[row]),
+            opened_ms=scored.time_ms,
+            score=float(scored.score[row]),
+            limit=float(self.scorer.limits()[row]),
+            provisional=limit is None or limit.provisional,
+            channels=self._top_channels(row, scored),
+        )
+
+    def _at_peak(self, alert: Alert, row: int, scored: ScoredStep) -> Alert:
+        return replace(alert, score=float(scored.score[row]), channels=self._top_channels(row, scored))
+
+    def _resolved(self, row: int, time_ms: int, reason: ResolveReason) -> Alert:
+        return replace(self.open_alerts.pop(row), resolved_ms=time_ms, reason=reason)
+
+    def _top_channels(self, row: int, scored: ScoredStep) -> tuple[ChannelShare, ...]:
+        squared = scored.channel_error[row] ** 2
+        total = max(float(squared.sum()), 1e-12)
+        return tuple(
+            ChannelShare(
+                channel=self.entities.channels[channel],
+                share=float(squared[channel]) / total,
+                actual=float(scored.actual[row, channel]),
+                expected=float(scored.expected[row, channel]),
+                since_ms=int(scored.elevated_since_ms[row, channel]),
+            )
+            for channel in np.argsort(-squared, kind="stable")[:_N_TOP_CHANNELS].tolist()
+        )
+
+
+class Pipeline:
+    """All watches over one stream of samples.
+
+    Parameters
+    ----------
+    max_future_ms : int
+        A sample further ahead of the source's time than this is refused: it would close
+        every step up to it.
+    """
+
+    def __init__(self, watches: Sequence[WatchPipeline], table: SeriesTable, *, max_future_ms: int) -> None:
+        self.watches = tuple(watches)
+        self.table = table
+        self._max_future_ms = max_future_ms
+
+    def step(self, columns: Columns, now_ms: int, *, finished: bool = False) -> Decision:
+        """Run one batch through every watch.
+
+        Parameters
+        ----------
+        columns : Columns
+            Samples in any order; may be empty: silence closes steps too.
+        now_ms : int
+            The source's event time.
+        finished : bool
+            The source has come to its end: close every open step.
+        """
+        finite = np.isfinite(columns.value)
+        future = columns.time_ms > now_ms + self._max_future_ms
+        gap = np.isnan(columns.value)
+        good = np.flatnonzero(finite & ~future)
+        accepted = columns if len(good) == len(columns) else Columns(columns.series[good], columns.time_ms[good], columns.value[good])
+        alerts: list[Alert] = []
+        reports = {}
+        for watch in self.watches:
+            of_watch, reports[watch.name] = watch.step(accepted, self.table, now_ms, finished=finished)
+            alerts += of_watch
+        alerts.sort(key=lambda alert: alert.resolved_ms or alert.opened_ms)
+        rejected = {"gap": int(gap.sum()), "not_finite": int((~finite & ~gap).sum()), "future": int((future & finite).sum())}
+        return Decision(tuple(alerts), reports, rejected)  # type: ignore[arg-type]
+
+
+def _count(scored: ScoredStep, changes: Changes, report: WatchReport) -> None:
+    report.n_steps += 1
+    report.n_scored += int(scored.judged.sum())
+    report.n_over_limit += int((scored.score[scored.judged] >= 1.0).sum())
+    for reason in Reason:
+        if reason is not Reason.JUDGED:
+            name = reason.name.lower()
+            report.not_judged[name] = report.not_judged.get(name, 0) + int((scored.reason == reason).sum())
+    for name, count in changes.suppressed.items():
+        report.suppressed[name] = report.suppressed.get(name, 0) + count

@@ -1,0 +1,244 @@
+"""Closed steps to scores: the windows of all entities of a watch at once, by the champion and its companions.
+
+Nothing is judged before an entity has shown `W + 100` steps, in training or here: until then
+it is *warming*. A watch without a model is judged by the companions alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bundle import Bundle
+from models.companions import HIGH_DEVIATION
+from models.dataset import windows_of
+from models.detector import BlockReads, Detector
+from models.limits import Budget, Limit, limit_for_budget
+from models.settings import ModelSettings
+from monitor.entities import EntityMap, resolution_of
+from monitor.grid import ClosedSteps
+
+__all__ = ["Reason", "ScoredStep", "Scorer"]
+
+WARMING_STEPS = 100  # beyond a window: fewer reads say nothing of a tail
+
+
+class Reason(IntEnum):
+    """Why an entity was not judged at a step; JUDGED when it was."""
+
+    JUDGED = 0
+    WARMING = 1  # too little has been seen of it
+    GAP = 2  # too much of the window is missing
+    STALE = 3  # nothing has come for longer than stale_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredStep:
+    """One closed step of all entities. Rows are entities; n of them, C channels.
+
+    `score` is surprise over limit, NaN where not judged. `channel_error` is each channel's
+    error over its normal error; `elevated_since_ms` when it last rose above it (0: it has
+    not). `actual` and `expected` are in the channels' own units, NaN where there is none.
+    """
+
+    time_ms: int
+    reason: NDArray[np.int8]
+    surprise: NDArray[np.float64]
+    score: NDArray[np.float64]
+    channel_error: NDArray[np.float64]
+    elevated_since_ms: NDArray[np.int64]
+    actual: NDArray[np.float64]
+    expected: NDArray[np.float64]
+
+    @property
+    def judged(self) -> NDArray[np.bool_]:
+        """True where the entity was judged; shape (n,)."""
+        return np.isin(self.reason, Reason.JUDGED)
+
+
+class Scorer:
+    """Judges one watch; owns its detector and the newest steps of every entity.
+
+    Parameters
+    ----------
+    champion : Bundle, optional
+        The model; without one the companions calibrate themselves and judge alone.
+    """
+
+    def __init__(
+        self,
+        entities: EntityMap,
+        settings: ModelSettings,
+        budget: Budget,
+        *,
+        step_ms: int,
+        stale_ms: int,
+        block_steps: int,
+        champion: Bundle | None = None,
+    ) -> None:
+        self._entities = entities
+        self._settings = settings
+        self._budget = budget
+        self._step_ms = step_ms
+        self._stale_ms = stale_ms
+        self._block_steps = block_steps
+        self.has_network = champion is not None
+        self.detector: Detector | None = champion.detector if champion else None
+        self._window = settings.window_length
+        self._recent = np.empty((0, 0, 0))  # (up to W + 99, n, C), own units
+        self._n_seen = np.empty(0, np.int64)  # steps in which an entity showed something
+        self._last_seen = np.empty(0, np.int64)  # step number; -1 before an entity's first sample
+        self._elevated_since = np.empty((0, 0), np.int64)
+        self._frozen_limit = np.empty(0)  # NaN where the current limit counts
+
+    @property
+    def limit(self) -> Limit | None:
+        """The limit in force for entities without an open episode; None before anything is calibrated."""
+        if self.detector is None or not self.detector.calibrated.any():
+            return None
+        return limit_for_budget(self.detector.peaks, self._budget, n_entities=int(self.detector.calibrated.sum()))
+
+    def limits(self) -> NDArray[np.float64]:
+        """Give each entity's limit (n,): the one its open episode froze, else the current one."""
+        limit = self.limit
+        return np.where(np.isnan(self._frozen_limit), np.inf if limit is None else limit.value, self._frozen_limit)
+
+    def missing_steps(self) -> NDArray[np.int64]:
+        """Tell how many steps each entity (n,) still needs before it can be judged."""
+        return np.where(self._calibrated, 0, np.maximum(self._window + WARMING_STEPS - self._n_seen, 0))
+
+    @property
+    def _calibrated(self) -> NDArray[np.bool_]:
+        return np.zeros(len(self._n_seen), bool) if self.detector is None else self.detector.calibrated
+
+    def score(self, closed: ClosedSteps) -> Iterator[ScoredStep]:
+        """Judge steps in order. After each, before the next, call `learn`.
+
+        Network and windowed PCA read the whole block in one batch; what depends on order
+        (memories, tails) goes step by step.
+        """
+        self._make_room(closed.values.shape[1], closed.values.shape[2])
+        start = 0
+        while start < len(closed.values):
+            n_steps = min(len(closed.values) - start, self._steps_to_next_calibration(closed, start))
+            part = ClosedSteps(closed.first_step + start, closed.step_ms, closed.values[start : start + n_steps])
+            yield from self._score_block(part)
+            self._remember(part)
+            self._calibrate_ready(part)
+            start += n_steps
+
+    def learn(self, step: ScoredStep, frozen: NDArray[np.bool_]) -> None:
+        """Let the entities learn the step just judged; those `frozen` (n,) in an episode only in their shadow."""
+        if self.detector is None:
+            return
+        here = self._rows_here
+        if here.size:
+            self.detector.learn(here, self._reads_here, self._windows_here, step.surprise[here], ~frozen[here])
+
+    def freeze(self, row: int) -> None:
+        """Judge an entity by what is known now, until it is thawed: an episode begins."""
+        assert self.detector is not None
+        self._frozen_limit[row] = self.limits()[row]
+        self.detector.tails.freeze(row)
+
+    def thaw(self, row: int, *, keep: bool) -> None:
+        """End a freeze; `keep` what was seen meanwhile as the new normal, or go back to what was known."""
+        assert self.detector is not None
+        self._frozen_limit[row] = np.nan
+        self.detector.tails.thaw(row, keep=keep)
+
+    def _score_block(self, block: ClosedSteps) -> Iterator[ScoredStep]:
+        values = np.concatenate([self._recent[len(self._recent) - min(len(self._recent), self._window - 1) :], block.values])
+        n_before = len(values) - len(block.values)
+        if n_before < self._window - 1:
+            blank = np.full((self._window - 1 - n_before, *values.shape[1:]), np.nan)
+            values = np.concatenate([blank, values])
+        detector = self.detector
+        scaled = reads = None
+        if detector is not None:
+            scaled = detector.scaling.apply(values)
+            scaled[:, ~detector.calibrated] = np.nan
+            reads = detector.read_block(scaled)
+        for t in range(len(block.values)):
+            yield self._score_step(block, t, scaled, reads)
+
+    def _score_step(self, block: ClosedSteps, t: int, scaled: NDArray[np.float32] | None, reads: BlockReads | None) -> ScoredStep:
+        actual, time_ms = block.values[t], block.end_ms(t)
+        n_rows, n_channels = actual.shape
+        number = block.first_step + t
+        seen = ~np.isnan(actual).all(axis=1)
+        self._n_seen = self._n_seen + seen
+        self._last_seen = np.where(seen, number, self._last_seen)
+        reason = np.full(n_rows, Reason.WARMING, np.int8)
+        surprise = np.full(n_rows, np.nan)
+        channel_error, expected = np.zeros((n_rows, n_channels)), np.full((n_rows, n_channels), np.nan)
+        self._rows_here = np.empty(0, np.int64)
+        if self.detector is not None and scaled is not None and reads is not None:
+            detector = self.detector
+            at = np.flatnonzero(reads.index.end == t + self._window - 1)
+            rows = reads.index.row[at]
+            self._rows_here = rows
+            self._windows_here = windows_of(scaled, self._window)[t, rows]
+            self._reads_here = detector.complete_reads(rows, reads.reads[at], self._windows_here)
+            surprise[rows] = detector.surprise(rows, self._reads_here)
+            reason[detector.calibrated & (self._n_seen >= self._window)] = Reason.GAP
+            reason[rows] = Reason.JUDGED
+            if detector.trained is not None:
+                channel_error[rows], expected[rows] = reads.channel_error[at], reads.expected[at]
+            else:
+                channel_error[rows], expected[rows] = detector.gaussian.deviation[rows] / HIGH_DEVIATION, detector.gaussian.mean[rows]
+            expected = detector.scaling.invert(expected)
+        stale = (self._last_seen >= 0) & ((number - self._last_seen) * self._step_ms > self._stale_ms)
+        reason[stale & (reason != Reason.JUDGED)] = Reason.STALE
+        elevated = channel_error > 1.0
+        self._elevated_since = np.where(elevated, np.where(self._elevated_since > 0, self._elevated_since, time_ms), 0)
+        return ScoredStep(time_ms, reason, surprise, surprise / self.limits(), channel_error, self._elevated_since, actual, expected)
+
+    def _remember(self, block: ClosedSteps) -> None:
+        n_kept = self._window - 1 if self._calibrated.all() else self._window + WARMING_STEPS
+        self._recent = np.concatenate([self._recent, block.values])[-n_kept:]
+
+    def _steps_to_next_calibration(self, block: ClosedSteps, start: int) -> int:
+        """Count the steps up to the one behind which an entity can be calibrated, so that blocks of any size agree."""
+        waiting = np.flatnonzero(~self._calibrated)
+        n_steps = len(block.values) - start
+        if not waiting.size:
+            return n_steps
+        seen = ~np.isnan(block.values[start:, waiting]).all(axis=2)  # (T, n_waiting)
+        n_seen = self._n_seen[waiting] + np.cumsum(seen, axis=0)
+        ready = (seen & (n_seen >= self._window + WARMING_STEPS)).any(axis=1)
+        return int(np.argmax(ready)) + 1 if ready.any() else n_steps
+
+    def _calibrate_ready(self, block: ClosedSteps) -> None:
+        number = block.first_step + len(block.values) - 1
+        long_enough = (self._last_seen == number) & (self._n_seen >= self._window + WARMING_STEPS)
+        ready = np.flatnonzero(long_enough & ~self._calibrated)
+        if not ready.size:
+            return
+        if self.detector is None:
+            self._entities.fix_channels()
+            channels = self._entities.channels[: self._recent.shape[2]]
+            self.detector = Detector(
+                self._settings,
+                n_rows=len(self._n_seen),
+                resolution=np.array([resolution_of(channel, self._step_ms / 1000) for channel in channels]),
+                step_seconds=self._step_ms / 1000,
+                block_steps=self._block_steps,
+            )
+        self.detector.calibrate(ready, self._recent[:, ready])
+
+    def _make_room(self, n_rows: int, n_channels: int) -> None:
+        more_rows, more_channels = n_rows - len(self._n_seen), n_channels - self._elevated_since.shape[1]
+        if more_rows or more_channels:
+            both = ((0, more_rows), (0, more_channels))
+            self._elevated_since = np.pad(self._elevated_since, both)
+            self._recent = np.pad(self._recent, ((0, 0), *both), constant_values=np.nan)
+            self._n_seen = np.pad(self._n_seen, (0, more_rows))
+            self._last_seen = np.pad(self._last_seen, (0, more_rows), constant_values=-1)
+            self._frozen_limit = np.pad(self._frozen_limit, (0, more_rows), constant_values=np.nan)
+        if self.detector is not None and self.detector.n_rows < n_rows:
+            self.detector.grow(n_rows)

@@ -1,0 +1,79 @@
+"""Fakes that behave: for this project's tests and for those of its users."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+
+from monitor.sample import Columns, SeriesTable, labels_of, no_samples
+from monitor.sources import Batch
+
+__all__ = ["FakeClock", "ListSource", "samples"]
+
+
+class FakeClock:
+    """A clock that moves only when it is told to, or waited on."""
+
+    def __init__(self, now: float = 0.0) -> None:
+        self._now = now
+        self._monotonic = 0.0
+
+    def now(self) -> float:
+        """Give the seconds since the epoch."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """Give the seconds that have passed."""
+        return self._monotonic
+
+    def wait(self, stop: threading.Event, seconds: float) -> bool:
+        """Let the time pass at once; tell whether `stop` is set."""
+        self.advance(max(0.0, seconds))
+        return stop.is_set()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self._now += seconds
+        self._monotonic += seconds
+
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock forward or back, as an administrator or NTP does; no time passes."""
+        self._now += seconds
+
+
+class ListSource:
+    """Batches from a list; an empty one, finished, behind the last."""
+
+    def __init__(self, batches: Sequence[Batch]) -> None:
+        self._batches = list(batches)
+        self._last_ms = 0
+        self.closed = False
+
+    def poll(self, timeout_seconds: float) -> Batch:
+        """Give the next batch at once."""
+        if not self._batches:
+            return Batch(no_samples(), self._last_ms, finished=True)
+        batch = self._batches.pop(0)
+        self._last_ms = batch.now_ms
+        return batch
+
+    def close(self) -> None:
+        """Remember that it was closed."""
+        self.closed = True
+
+
+def samples(text: str, table: SeriesTable, *, name: str = "metric", step_seconds: float = 1.0, start_ms: int = 0, **labels: str) -> Columns:
+    """Write a series as text: one value a step, `_` where no sample came.
+
+    Example: `samples("0 1 2 _ 4", table, step_seconds=10, host="web1")`
+    """
+    words = text.split()
+    present = [at for at, word in enumerate(words) if word != "_"]
+    number = table.intern(name, labels_of(labels))
+    return Columns(
+        np.full(len(present), number, np.int32),
+        start_ms + np.array([round(at * step_seconds * 1000) for at in present], np.int64),
+        np.array([float(words[at]) for at in present], np.float64),
+    )

@@ -1,0 +1,124 @@
+"""Offline training: metric files in, a new champion for each watch out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bundle import Bundle
+from models.errors import TrainingError
+from models.fitting import Fit, fit_detector
+from models.limits import Budget, Limit, limit_for_budget
+from models.registry import Registry
+from models.training import Epoch
+from monitor.config import WatchConfig
+from monitor.entities import resolution_of
+from monitor.grid import Placed
+from monitor.sample import Columns, SeriesTable
+from monitor.watch import build_grid, build_map
+
+__all__ = ["History", "Trained", "collect_history", "train_watch"]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Closed steps of a watch, `values` (T, n, C), as training takes them: every entity ends at the last step."""
+
+    entities: tuple[str, ...]
+    channels: tuple[str, ...]
+    values: NDArray[np.float64]
+    first_ms: int
+    last_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What one training gave: a version in the registry, and how it came to be."""
+
+    watch: str
+    version: str
+    history: History
+    fit: Fit
+    limit: Limit
+
+
+def collect_history(watch: WatchConfig, columns: Columns, table: SeriesTable) -> History | None:
+    """Put recorded samples on a watch's grid; None where no series belongs to the watch."""
+    entities, grid = build_map(watch), build_grid(watch)
+    entities.update(table)
+    chosen = np.flatnonzero(entities.select(columns.series) & np.isfinite(columns.value))
+    if not chosen.size:
+        return None
+    series = columns.series[chosen]
+    samples = Placed(
+        entities.row_of[series], entities.channel_of[series], columns.time_ms[chosen], columns.value[chosen], entities.counter[series]
+    )
+    grid.add(samples)
+    size = {"n_rows": len(entities.entities), "n_channels": len(entities.channels)}
+    first_ms, last_ms = int(samples.time_ms.min()), int(samples.time_ms.max())
+    values = np.concatenate([block.values for block in grid.close(last_ms, finished=True, **size)])
+    return History(tuple(entities.entities), tuple(entities.channels), _aligned(values), first_ms, last_ms)
+
+
+def train_watch(
+    watch: WatchConfig,
+    history: History,
+    registry: Registry,
+    *,
+    now: float,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> Trained:
+    """Train one watch, save the bundle and let it serve.
+
+    Raises
+    ------
+    TrainingError
+        If the history is too short, or training fails; nothing is changed then.
+    """
+    try:
+        fit = fit_detector(
+            history.values,
+            watch.model_settings,
+            resolution=np.array([resolution_of(channel, watch.step_seconds) for channel in history.channels]),
+            step_seconds=watch.step_seconds,
+            block_steps=watch.block_steps,
+            on_epoch=on_epoch,
+        )
+    except TrainingError as error:
+        raise TrainingError(f"watch {watch.name}: {error}") from error
+    training = fit.training
+    limit = limit_for_budget(fit.detector.peaks, Budget.parse(watch.budget), n_entities=len(history.entities))
+    made: dict[str, object] = {
+        "at": now,
+        "from_ms": history.first_ms,
+        "to_ms": history.last_ms,
+        "n_steps": len(history.values),
+        "n_windows": training.n_windows,
+        "n_epochs": len(training.epochs),
+        "best_epoch": training.best_epoch,
+        "loss": training.epochs[training.best_epoch].loss,
+        "validation_loss": training.validation_loss,
+        "explained_ratio": fit.explained_ratio,
+        "train_seconds": training.seconds,
+    }
+    version = registry.save(Bundle(fit.detector, history.channels, history.entities, made), now=now)
+    registry.promote(version)
+    return Trained(watch.name, version, history, fit, limit)
+
+
+def _aligned(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shift each entity of (T, n, C) in time so that its last sample lies at the last step.
+
+    Entities of files from different years would otherwise share no step, and the newest
+    part, which is held out, would hold only the latest file.
+    """
+    known = np.asarray(~np.isnan(values).all(axis=2))
+    first, last = np.argmax(known, axis=0), len(values) - np.argmax(known[::-1], axis=0)
+    spans = last - first
+    aligned = np.full((int(spans.max()), *values.shape[1:]), np.nan)
+    for row, span in enumerate(spans.tolist()):
+        aligned[len(aligned) - span :, row] = values[first[row] : last[row], row]
+    return aligned

@@ -1,0 +1,78 @@
+"""One watch's stages, built from its settings and its model."""
+
+from __future__ import annotations
+
+import math
+
+from models.bundle import Bundle
+from models.limits import Budget
+from monitor.alert import EpisodeBook
+from monitor.config import WatchConfig
+from monitor.entities import EntityMap
+from monitor.errors import ConfigError
+from monitor.grid import Grid
+from monitor.pipeline import WatchPipeline
+from monitor.score import Scorer
+
+__all__ = ["build_grid", "build_map", "build_watch"]
+
+
+def build_watch(watch: WatchConfig, champion: Bundle | None) -> WatchPipeline:
+    """Build all stages of a watch; without a champion its companions judge alone.
+
+    Raises
+    ------
+    ConfigError
+        If the champion was trained with another step or window than is configured.
+    """
+    if champion is not None:
+        _check_fits(champion, watch)
+    entities = build_map(watch, champion)
+    scorer = Scorer(
+        entities,
+        champion.detector.settings if champion else watch.model_settings,
+        Budget.parse(watch.budget),
+        step_ms=watch.step_ms,
+        stale_ms=round(watch.stale_seconds * 1000),
+        block_steps=watch.block_steps,
+        champion=champion,
+    )
+    return WatchPipeline(watch.name, entities, build_grid(watch), scorer, EpisodeBook(watch.alert_policy))
+
+
+def build_map(watch: WatchConfig, champion: Bundle | None = None) -> EntityMap:
+    """Build a watch's places for series; a model's entities and channels come first, in its order."""
+    return EntityMap(
+        metrics=watch.metrics,
+        ignore=watch.ignore,
+        match=watch.match,
+        by=watch.entity_labels,
+        entities=champion.entities if champion else (),
+        channels=champion.channels if champion else (),
+    )
+
+
+def build_grid(watch: WatchConfig) -> Grid:
+    """Build a watch's grid."""
+    return Grid(
+        step_ms=watch.step_ms,
+        lateness_ms=round(watch.lateness_seconds * 1000),
+        idle_ms=round(watch.idle_seconds * 1000),
+        gap_mode=watch.gap_mode,
+        max_gap_steps=int(watch.max_gap_seconds / watch.step_seconds),
+        # Enough empty steps for every window to run empty and every series to go stale.
+        empty_steps=watch.window_length + math.ceil(watch.stale_seconds / watch.step_seconds) + 1,
+    )
+
+
+def _check_fits(champion: Bundle, watch: WatchConfig) -> None:
+    detector = champion.detector
+    for key, of_model, configured in (
+        ("step_seconds", detector.step_seconds, watch.step_seconds),
+        ("window_length", detector.settings.window_length, watch.window_length),
+    ):
+        if of_model != configured:
+            raise ConfigError(
+                f"watch.{watch.name}.{key} is {configured:g}, but its model was trained with {of_model:g}. "
+                f"Run `barograph train --watch {watch.name}`, or set {key} back."
+            )

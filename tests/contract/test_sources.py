@@ -1,0 +1,142 @@
+"""What every source promises, checked on the real ones and on the fake that stands for them in tests."""
+
+import numpy as np
+import pytest
+
+from monitor.sample import SeriesTable, concatenate
+from monitor.sources import Batch
+from monitor.sources.host import HostSource
+from monitor.sources.replay import Recorded, ReplaySource
+from monitor.testing import FakeClock, ListSource, samples
+
+N_SAMPLES = 120
+
+
+def recording():
+    """Record two series of a minute each, ordered by time."""
+    table = SeriesTable()
+    columns = concatenate(samples(" ".join(str(k) for k in range(60)), table, name=name, start_ms=5000) for name in ("load", "queue_depth"))
+    return table, columns, np.argsort(columns.time_ms, kind="stable")
+
+
+def list_source():
+    table, columns, order = recording()
+    batches = []
+    for part in np.array_split(order, 5):
+        chosen = type(columns)(columns.series[part], columns.time_ms[part], columns.value[part])
+        batches.append(Batch(chosen, int(chosen.time_ms.max())))
+    return ListSource(batches), table
+
+
+def replay_source(speed):
+    table, columns, order = recording()
+    in_order = type(columns)(columns.series[order], columns.time_ms[order], columns.value[order])
+    return ReplaySource(Recorded(in_order, ()), FakeClock(1e9), speed=speed), table
+
+
+def host_source():
+    table = SeriesTable()
+    return HostSource(table, FakeClock(1000.0), interval_seconds=1.0, host="demo"), table
+
+
+FINITE = {
+    "list": list_source,
+    "replay at full speed": lambda: replay_source(float("inf")),
+    "replay at speed 10": lambda: replay_source(10.0),
+}
+EVERY = FINITE | {"host": host_source}
+
+every_source = pytest.mark.parametrize("make", EVERY.values(), ids=EVERY)
+finite_source = pytest.mark.parametrize("make", FINITE.values(), ids=FINITE)
+
+
+def poll_some(source, n_polls=8):
+    return [source.poll(1.5) for _ in range(n_polls)]
+
+
+def poll_to_the_end(source):
+    batches = [source.poll(1.5)]
+    while not batches[-1].finished:
+        batches.append(source.poll(1.5))
+        assert len(batches) < 1000
+    return batches
+
+
+@every_source
+def test_a_batch_has_parallel_columns_of_the_agreed_types(make):
+    source, table = make()
+
+    for batch in poll_some(source):
+        columns = batch.columns
+        assert columns.series.shape == columns.time_ms.shape == columns.value.shape == (len(columns),)
+        assert (columns.series.dtype, columns.time_ms.dtype, columns.value.dtype) == (np.int32, np.int64, np.float64)
+        assert isinstance(batch.now_ms, int)
+        assert not len(columns) or 0 <= columns.series.min() <= columns.series.max() < len(table)
+
+
+@every_source
+def test_no_sample_lies_behind_the_sources_own_time(make):
+    source, _ = make()
+
+    for batch in poll_some(source):
+        assert not len(batch.columns) or batch.columns.time_ms.max() <= batch.now_ms
+
+
+@every_source
+def test_the_sources_time_never_goes_back(make):
+    source, _ = make()
+
+    times = [batch.now_ms for batch in poll_some(source)]
+
+    assert times == sorted(times)
+
+
+@every_source
+def test_samples_come_in_the_end(make):
+    source, _ = make()
+
+    assert sum(len(batch.columns) for batch in poll_some(source)) > 0
+
+
+@finite_source
+def test_every_sample_comes_once_and_in_order(make):
+    source, _ = make()
+
+    columns = concatenate(batch.columns for batch in poll_to_the_end(source))
+
+    assert len(columns) == N_SAMPLES
+    assert len(set(zip(columns.series.tolist(), columns.time_ms.tolist(), strict=True))) == N_SAMPLES
+    assert columns.time_ms.tolist() == sorted(columns.time_ms.tolist())
+
+
+@finite_source
+def test_what_is_finished_stays_finished_and_bears_being_asked_again(make):
+    source, _ = make()
+    last = poll_to_the_end(source)[-1]
+
+    for batch in poll_some(source, 3):
+        assert batch.finished
+        assert len(batch.columns) == 0
+        assert batch.now_ms >= last.now_ms
+
+
+def test_a_live_source_is_never_finished():
+    source, _ = host_source()
+
+    assert not any(batch.finished for batch in poll_some(source))
+
+
+@every_source
+def test_closing_twice_is_closing_once(make):
+    source, _ = make()
+    source.poll(1.5)
+
+    source.close()
+    source.close()
+
+
+@every_source
+def test_a_source_may_be_closed_before_it_was_asked(make):
+    source, _ = make()
+
+    source.close()

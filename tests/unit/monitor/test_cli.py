@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+def barograph(*arguments, cwd=ROOT):
+    return subprocess.run([sys.executable, "-m", "monitor", *arguments], cwd=cwd, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("command", ["run", "train", "demo", "record", "check-config", "version"])
+def test_every_command_shows_an_example(command):
+    shown = barograph(command, "--help")
+
+    assert shown.returncode == 0
+    assert f"Example: barograph {command}" in " ".join(shown.stdout.split())
+
+
+def test_the_shipped_configuration_is_good():
+    checked = barograph("check-config")
+
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert "watches host, service" in checked.stdout
+
+
+def test_every_error_of_a_configuration_is_shown_at_once_with_its_place(tmp_path):
+    (tmp_path / "bad.toml").write_text(
+        'data_dri = "x"\n[source]\nkind = "kafak"\n[[watch]]\nname = "h"\nstep_seconds = "fast"\nbudget = "some"\n'
+    )
+
+    checked = barograph("check-config", "--config", "bad.toml", cwd=tmp_path)
+
+    assert checked.returncode == 2
+    lines = checked.stderr.splitlines()
+    assert len(lines) == 4
+    assert any("data_dri: unknown key; the nearest known one is data_dir" in line for line in lines)
+    assert any("source.kind: found 'kafak', expected 'host' or 'replay'" in line for line in lines)
+    assert any("watch.h.step_seconds: found 'fast', expected" in line for line in lines)
+    assert any("watch.h.budget: found 'some'" in line for line in lines)
+
+
+@pytest.mark.parametrize("command", ["run", "train", "demo", "check-config"])
+def test_a_missing_configuration_ends_in_one_line_and_code_2(command, tmp_path):
+    ended = barograph(command, "--config", "none.toml", cwd=tmp_path)
+
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("none.toml: no such file.")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_training_a_watch_that_does_not_exist_names_those_that_do():
+    ended = barograph("train", "x.csv", "--watch", "hots")
+
+    assert ended.returncode == 2
+    assert "no watch is named hots; there are host, service" in ended.stderr
+
+
+def test_training_without_files_says_how_to_name_them(tmp_path):
+    (tmp_path / "config.toml").write_text('data_dir = "d"\n[[watch]]\nname = "h"\n')
+
+    ended = barograph("train", cwd=tmp_path)
+
+    assert ended.returncode == 1
+    assert "set source.replay.paths, or name files on the command line" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_data_directory_that_cannot_be_used_stops_the_start(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "config.toml").write_text('data_dir = "file/below"\n[web]\nlisten = "127.0.0.1:0"\n[[watch]]\nname = "h"\n')
+
+    ended = barograph("run", cwd=tmp_path)
+
+    assert ended.returncode == 1
+    assert "data_dir file/below cannot be used" in ended.stderr
+    assert "Traceback" not in ended.stderr

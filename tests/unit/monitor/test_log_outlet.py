@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import replace
+
+import pytest
+
+from monitor.outlets.log import LogOutlet, number_text
+from monitor.pipeline import Alert, ChannelShare
+
+ALERT = Alert(
+    watch="host",
+    entity="web1",
+    since_ms=0,
+    opened_ms=10_000,
+    score=2.5,
+    limit=4.0,
+    provisional=True,
+    channels=(ChannelShare("cpu", 0.75, 1.5, 0.25, 5_000),),
+)
+
+
+def test_an_opening_says_who_what_expected_and_actual(caplog):
+    with caplog.at_level(logging.INFO):
+        LogOutlet().deliver([ALERT])
+
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == (
+        "episode opened watch=host entity=web1 since=1970-01-01T00:00:00Z score=2.50 limit=4.00 provisional=yes "
+        "channels=[cpu 75% actual 1.5 expected 0.25]"
+    )
+
+
+def test_a_resolution_says_when_and_why(caplog):
+    with caplog.at_level(logging.INFO):
+        LogOutlet().deliver([replace(ALERT, resolved_ms=70_000, reason="recovered")])
+
+    assert caplog.records[0].getMessage().endswith("resolved=1970-01-01T00:01:10Z reason=recovered")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (0.0001, "0"), (0.25, "0.25"), (1234.0, "1.23k"), (2.5e9, "2.5G"), (-3e6, "-3M"), (math.nan, "-"), (999.0, "999")],
+)
+def test_numbers_are_short(value, text):
+    assert number_text(value) == text

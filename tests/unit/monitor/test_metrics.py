@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from monitor.metrics import Exposition, Metrics
+from monitor.pipeline import Pipeline
+from monitor.watch import build_watch
+
+
+@pytest.fixture
+def served(quiet_watch, table):
+    """Run batches through one watch and give what a scrape then shows, as {(name, labels): value}."""
+
+    class Served:
+        def __init__(self, max_series=1000):
+            self.watch = build_watch(quiet_watch(stale_seconds=30.0), None)
+            self.pipeline = Pipeline([self.watch], table, max_future_ms=60_000)
+            self.metrics = Metrics(CollectorRegistry(), ["w"])
+            self.exposition = Exposition(self.metrics, max_series)
+
+        def feed(self, columns, now_ms=None, n_bad=()):
+            now_ms = int(columns.time_ms.max()) if now_ms is None else now_ms
+            decision = self.pipeline.step(columns, now_ms)
+            self.metrics.batch_done(decision, self.pipeline.watches, n_bad, duration_seconds=0.1, now=5.0)
+
+        def scrape(self):
+            self.exposition.render(self.pipeline.watches)
+            return {
+                (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+                for family in text_string_to_metric_families(self.exposition.text.decode())
+                for sample in family.samples
+            }
+
+    return Served
+
+
+def of(name, **labels):
+    return name, tuple(sorted(labels.items()))
+
+
+def test_known_label_values_start_at_zero(served):
+    shown = served().scrape()
+
+    assert shown[of("barograph_suppressed_total", watch="w", reason="rest")] == 0
+    assert shown[of("barograph_samples_total", watch="w", result="late")] == 0
+    assert shown[of("barograph_samples_rejected_total", reason="future")] == 0
+
+
+def test_scores_limits_and_values_of_a_judged_entity_are_shown(served, noise):
+    daemon = served()
+    daemon.feed(noise(200))
+    shown = daemon.scrape()
+
+    entity = {"watch": "w", "entity": "web1"}
+    assert 0 <= shown[of("barograph_score", **entity)] < 1
+    assert shown[of("barograph_limit", **entity)] > 0
+    assert shown[of("barograph_judged", **entity)] == 1
+    assert shown[of("barograph_anomaly", **entity)] == 0
+    assert shown[of("barograph_actual", channel="a", **entity)] == pytest.approx(100, abs=5)
+    assert shown[of("barograph_expected", channel="b", **entity)] == pytest.approx(100, abs=5)
+    assert shown[of("barograph_steps_closed_total", watch="w")] == 199
+    assert shown[of("barograph_windows_scored_total", watch="w")] == 199 - 108
+    assert shown[of("barograph_windows_not_judged_total", watch="w", reason="warming")] == 108
+
+
+def test_an_entity_that_is_not_judged_shows_no_score(served, noise):
+    daemon = served()
+    daemon.feed(noise(50))
+    shown = daemon.scrape()
+
+    assert shown[of("barograph_judged", watch="w", entity="web1")] == 0
+    assert of("barograph_score", watch="w", entity="web1") not in shown
+    assert shown[of("barograph_warming_steps", watch="w", entity="web1")] == 108 - 49
+
+
+def test_a_stale_entity_disappears(served, noise):
+    daemon = served()
+    daemon.feed(noise(200))
+    daemon.feed(noise(60, host="web2", start_step=200, seed=1))
+    shown = daemon.scrape()
+
+    assert of("barograph_judged", watch="w", entity="web2") in shown
+    assert of("barograph_judged", watch="w", entity="web1") not in shown
+    assert of("barograph_actual", watch="w", entity="web1", channel="a") not in shown
+
+
+def test_beyond_the_cap_the_lowest_scores_are_left_out_and_counted(served, noise):
+    daemon = served(max_series=9)  # one entity of two channels has 5 + 2 * 2
+    daemon.feed(noise(200))
+    daemon.feed(noise(200, host="web2", seed=1))
+    daemon.feed(noise(12, host="web1", start_step=200, shift=50.0, seed=2))
+    daemon.feed(noise(12, host="web2", start_step=200, seed=3))
+    shown = daemon.scrape()
+
+    assert of("barograph_judged", watch="w", entity="web1") in shown
+    assert of("barograph_judged", watch="w", entity="web2") not in shown
+    assert shown[of("barograph_series_not_exported")] == 9
+
+
+def test_an_open_episode_is_counted_and_shown(served, noise):
+    daemon = served()
+    daemon.feed(noise(200))
+    daemon.feed(noise(20, start_step=200, shift=50.0, seed=1))
+    shown = daemon.scrape()
+
+    assert shown[of("barograph_anomaly", watch="w", entity="web1")] == 1
+    assert shown[of("barograph_episodes_open", watch="w")] == 1
+    assert shown[of("barograph_episodes_opened_total", watch="w")] == 1
+    assert shown[of("barograph_over_limit_total", watch="w")] > 0
+
+
+def test_hostile_entity_names_are_escaped(served, noise):
+    daemon = served()
+    name = 'a"b\\c\nd'
+    daemon.feed(noise(200, host=name))
+
+    assert of("barograph_judged", watch="w", entity=name) in daemon.scrape()
+
+
+def test_bad_records_are_counted_by_reason(served, noise):
+    daemon = served()
+    daemon.feed(noise(2), n_bad=[("invalid_json", 3)])
+
+    assert daemon.scrape()[of("barograph_bad_records_total", reason="invalid_json")] == 3

@@ -1,0 +1,261 @@
+"""From samples to alerts, all stages together; steps are 1 s, windows 8 steps, and the companions judge alone."""
+
+import numpy as np
+import pytest
+
+from models.limits import Budget
+from models.settings import ModelSettings
+from monitor.alert import AlertPolicy, EpisodeBook
+from monitor.entities import EntityMap
+from monitor.grid import Grid
+from monitor.pipeline import Pipeline, WatchPipeline
+from monitor.sample import Columns, SeriesTable, concatenate, labels_of, no_samples
+from monitor.score import Scorer
+from monitor.testing import samples
+
+POLICY = AlertPolicy(close_seconds=10, rest_seconds=10, accept_after_seconds=1e6)
+NEEDED = 108  # steps before anything is judged
+LEVELS = {"load": 50.0, "queue_depth": 200.0}
+
+
+def watch(name="web", *, metrics=("*",), policy=POLICY, lateness_ms=0):
+    entities = EntityMap(metrics=metrics, match={}, by=("host",))
+    grid = Grid(step_ms=1000, lateness_ms=lateness_ms, idle_ms=5000, gap_mode="skip", max_gap_steps=0, empty_steps=20)
+    settings = ModelSettings(window_length=8, memory_windows=32)
+    scorer = Scorer(entities, settings, Budget.parse("1/day"), step_ms=1000, stale_ms=30_000, block_steps=20)
+    return WatchPipeline(name, entities, grid, scorer, EpisodeBook(policy))
+
+
+class Stream:
+    """Quiet metrics of one host, one sample a second, through one pipeline."""
+
+    def __init__(self, *watches, seed, host="web1", batch_steps=50):
+        self.table = SeriesTable()
+        self.pipeline = Pipeline(watches or [watch()], self.table, max_future_ms=60_000)
+        self.rng = np.random.default_rng(seed)
+        self.batch_steps = batch_steps
+        self.host = host
+        self.now = 0  # in steps
+        self.alerts = []
+
+    @property
+    def watch(self):
+        return self.pipeline.watches[0]
+
+    def run(self, n_steps, **shifts):
+        """Let some steps pass, the named metrics shifted by so many of their standard deviations."""
+        values = {name: self.rng.normal(level, level / 50, n_steps) + shifts.get(name, 0) * level / 50 for name, level in LEVELS.items()}
+        for start in range(0, n_steps, self.batch_steps):
+            columns = concatenate(
+                self._columns(name, self.now + start, value[start : start + self.batch_steps]) for name, value in values.items()
+            )
+            self.take(columns, int(columns.time_ms.max()))
+        self.now += n_steps
+        return self
+
+    def silence(self, n_steps):
+        """Let some steps pass without a sample."""
+        for _ in range(n_steps):
+            self.now += 1
+            self.take(no_samples(), self.now * 1000)
+        return self
+
+    def take(self, columns, now_ms, **options):
+        decision = self.pipeline.step(columns, now_ms, **options)
+        self.alerts += decision.alerts
+        return decision
+
+    def _columns(self, name, first_step, value):
+        number = self.table.intern(name, labels_of({"host": self.host}))
+        return Columns(np.full(len(value), number, np.int32), (first_step + np.arange(len(value))) * 1000, value)
+
+
+# What no watch is given
+
+
+def step_with(*points, now_ms=100_000):
+    """Run one batch of samples given as `(time_ms, value)` through a pipeline."""
+    stream = Stream(seed=0)
+    number = stream.table.intern("load", labels_of({"host": "web1"}))
+    times, values = zip(*points, strict=True)
+    decision = stream.take(Columns(np.full(len(points), number, np.int32), np.array(times, np.int64), np.array(values)), now_ms)
+    return decision, stream.watch
+
+
+def test_gaps_infinities_and_samples_from_the_future_are_counted_and_left_out():
+    decision, _ = step_with((99_000, 1.0), (99_000, np.nan), (99_000, np.inf), (99_500, -np.inf), (200_000, 1.0))
+
+    assert decision.rejected == {"gap": 1, "not_finite": 2, "future": 1}
+    assert decision.reports["web"].n_samples == 1
+
+
+def test_a_sample_is_counted_under_one_reason_only():
+    decision, _ = step_with((200_000, np.nan), (200_000, np.inf))
+
+    assert decision.rejected == {"gap": 1, "not_finite": 1, "future": 0}
+
+
+def test_a_sample_is_from_the_future_beyond_the_bound_and_not_at_it():
+    decision, watch = step_with((160_000, 1.0), (160_001, 2.0))
+
+    assert decision.rejected["future"] == 1
+    assert watch.grid.watermark_ms == 160_000
+
+
+def test_a_sample_from_the_future_does_not_advance_the_watermark():
+    _, watch = step_with((99_000, 1.0), (10_000_000_000, 1.0))
+
+    assert watch.grid.watermark_ms == 99_000
+
+
+def test_late_samples_are_counted_in_the_report():
+    stream = Stream(seed=0).run(50)
+
+    decision = stream.take(samples("1 2 3", stream.table, name="load", host="web1"), now_ms=50_000)
+
+    assert (decision.reports["web"].n_samples, decision.reports["web"].n_late) == (3, 3)
+
+
+def test_a_watch_is_given_its_own_metrics_only():
+    stream = Stream(watch("loads", metrics=["load"]), watch("queues", metrics=["queue_*"]), seed=0)
+    number = stream.table.intern("unwanted", labels_of({"host": "web1"}))
+    wanted = samples("1 2 3", stream.table, name="load", host="web1")
+
+    decision = stream.take(concatenate([wanted, Columns(np.full(5, number, np.int32), np.arange(5) * 1000, np.ones(5))]), 5000)
+
+    assert {name: report.n_samples for name, report in decision.reports.items()} == {"loads": 3, "queues": 0}
+    assert stream.pipeline.watches[1].entities.entities == []
+
+
+# What is reported
+
+
+def test_warming_steps_are_counted_as_not_judged():
+    stream = Stream(seed=1)
+    number = stream.table.intern("load", labels_of({"host": "web1"}))
+    n_steps = NEEDED + 30
+    times = np.arange(n_steps) * 1000
+    columns = Columns(np.full(n_steps, number, np.int32), times, stream.rng.normal(50, 1, n_steps))
+    report = stream.take(columns, n_steps * 1000, finished=True).reports["web"]
+
+    assert (report.n_steps, report.n_scored) == (n_steps, 30)
+    assert report.not_judged == {"warming": NEEDED, "gap": 0, "stale": 0}
+
+
+def test_finished_judges_the_steps_still_open():
+    stream = Stream(watch(lateness_ms=20_000), seed=1).run(150)
+    before = stream.watch.last_scored.time_ms
+
+    stream.take(no_samples(), stream.now * 1000, finished=True)
+
+    assert before == 129_000  # the newest sample, at 149 s, minus 20 s
+    assert stream.watch.last_scored.time_ms == 150_000
+
+
+# Alerts
+
+
+def test_quiet_metrics_raise_no_alert():
+    assert Stream(seed=2).run(2000).alerts == []
+
+
+def test_a_fault_opens_an_alert_that_names_the_disturbed_channel_and_resolves_when_it_is_over():
+    stream = Stream(seed=3).run(400).run(50, queue_depth=25).run(200)
+
+    opened, resolved = stream.alerts
+    assert (opened.watch, opened.entity, opened.resolved_ms, opened.reason) == ("web", "web1", None, None)
+    assert 401_000 <= opened.since_ms <= opened.opened_ms <= 410_000
+    assert opened.score >= 1.0
+    top = opened.channels[0]
+    assert top.channel == "queue_depth"
+    assert top.share > 0.5
+    assert top.actual == pytest.approx(300, abs=20)  # 25 standard deviations of 4 above 200
+    assert top.expected == pytest.approx(200, abs=5)
+    assert 0 < top.since_ms <= opened.opened_ms
+    assert (resolved.identity, resolved.reason) == (opened.identity, "recovered")
+    assert 460_000 <= resolved.resolved_ms <= 520_000
+    assert resolved.score > opened.score  # the highest of the whole episode
+    assert stream.watch.open_alerts == {}
+
+
+def test_the_shares_of_all_channels_add_up_to_one():
+    opened = Stream(seed=3).run(400).run(50, queue_depth=25).alerts[0]
+
+    assert sum(channel.share for channel in opened.channels) == pytest.approx(1.0)
+
+
+def test_a_fault_that_outlasts_what_is_remembered_stays_open_throughout():
+    stream = Stream(seed=4).run(300).run(2000, load=15)
+    during = list(stream.alerts)
+
+    stream.run(200)
+
+    assert [alert.resolved_ms for alert in during] == [None]
+    assert len(stream.alerts) == 2
+    assert stream.alerts[1].reason == "recovered"
+    assert stream.alerts[1].resolved_ms > 2_300_000
+
+
+def test_a_second_fault_after_recovery_is_caught_as_well():
+    stream = Stream(seed=5).run(300).run(300, load=15).run(200).run(100, load=15).run(200)
+
+    assert [alert.reason for alert in stream.alerts] == [None, "recovered", None, "recovered"]
+    assert 800_000 < stream.alerts[2].opened_ms <= 810_000
+    assert stream.alerts[0].identity != stream.alerts[2].identity
+
+
+def test_a_fault_as_long_as_the_policy_bears_is_accepted_as_the_new_normal():
+    policy = AlertPolicy(close_seconds=10, rest_seconds=10, accept_after_seconds=400)
+
+    stream = Stream(watch(policy=policy), seed=16).run(300).run(800, load=15)
+
+    opened, accepted = stream.alerts
+    assert accepted.reason == "accepted"
+    assert accepted.resolved_ms - opened.opened_ms == 400_000
+
+
+def test_missing_data_keeps_an_episode_open():
+    stream = Stream(seed=7).run(300).run(30, load=15)
+    stream.silence(500)
+    during = list(stream.alerts)
+
+    stream.run(100)
+
+    assert [alert.resolved_ms for alert in during] == [None]
+    assert [alert.reason for alert in stream.alerts] == [None, "recovered"]
+    assert stream.alerts[1].resolved_ms > 830_000
+
+
+def test_the_cut_into_batches_does_not_change_an_alert():
+    def alerts(batch_steps):
+        return Stream(seed=8, batch_steps=batch_steps).run(300).run(40, queue_depth=25).run(100).alerts
+
+    assert len(alerts(1)) == 2
+    assert alerts(1) == alerts(50) == alerts(1000)
+
+
+def test_two_entities_have_alerts_of_their_own():
+    table = SeriesTable()
+    pipeline = Pipeline([watch()], table, max_future_ms=60_000)
+    rng = np.random.default_rng(9)
+    n_steps = 400
+    values = rng.normal(50, 1, (2, n_steps))
+    values[1, 300:330] += 25
+    hosts = ["web1", "web2"]
+    columns = concatenate(
+        Columns(np.full(n_steps, table.intern("load", labels_of({"host": host})), np.int32), np.arange(n_steps) * 1000, values[row])
+        for row, host in enumerate(hosts)
+    )
+
+    decision = pipeline.step(columns, n_steps * 1000, finished=True)
+
+    assert [(alert.entity, alert.reason) for alert in decision.alerts] == [("web2", None), ("web2", "recovered")]
+
+
+def test_an_entity_that_appears_during_an_episode_does_not_disturb_it():
+    stream = Stream(seed=10).run(300).run(30, load=15)
+    stream.take(samples("1", stream.table, name="load", start_ms=stream.now * 1000, host="web2"), stream.now * 1000)
+
+    stream.run(30, load=15).run(100)
+
+    assert [(alert.entity, alert.reason) for alert in stream.alerts] == [("web1", None), ("web1", "recovered")]

@@ -1,0 +1,468 @@
+"""Metric files as samples, and their replay at a chosen speed."""
+
+import gzip
+import math
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from monitor.errors import SourceError
+from monitor.sample import Columns, SeriesTable, concatenate
+from monitor.sources.replay import FileLayout, Recorded, ReplaySource, find_files, read_files
+from monitor.testing import FakeClock, samples
+
+WIDE = "timestamp,cpu,queue\n1000,0.5,3\n2000,0.75,4\n"
+AS_READ = {'cpu{entity="web1"}': [(1000, 0.5), (2000, 0.75)], 'queue{entity="web1"}': [(1000, 3.0), (2000, 4.0)]}
+
+
+def write(file, text):
+    """Write a text file, compressed where its name says so."""
+    if file.suffix == ".gz":
+        file.write_bytes(gzip.compress(text.encode()))
+    else:
+        file.write_text(text)
+    return file
+
+
+def read(*files, **layout):
+    """Read files; give each series' samples as `(time_ms, value)`, and the counts of what was bad."""
+    table = SeriesTable()
+    recorded = read_files(files, FileLayout(**layout), table)
+    columns = recorded.columns
+    found = {}
+    for number, time_ms, value in zip(columns.series.tolist(), columns.time_ms.tolist(), columns.value.tolist(), strict=True):
+        found.setdefault(str(table[number]), []).append((time_ms, value))
+    return found, dict(recorded.n_bad)
+
+
+def times_of(found):
+    """Give the times of the only series."""
+    (points,) = found.values()
+    return [time_ms for time_ms, _ in points]
+
+
+# Wide files
+
+
+@pytest.mark.parametrize("name", ["web1.csv", "web1.csv.gz"])
+def test_a_wide_file_has_a_series_a_column_and_its_stem_as_entity(tmp_path, name):
+    assert read(write(tmp_path / name, WIDE)) == (AS_READ, {})
+
+
+def test_a_parquet_file_reads_like_a_csv_file(tmp_path):
+    pd.DataFrame({"timestamp": [1000, 2000], "cpu": [0.5, 0.75], "queue": [3, 4]}).to_parquet(tmp_path / "web1.parquet")
+
+    assert read(tmp_path / "web1.parquet") == (AS_READ, {})
+
+
+def test_a_dot_in_a_files_name_stays_in_its_stem(tmp_path):
+    found, _ = read(write(tmp_path / "machine-1.2.csv.gz", "timestamp,cpu\n1000,1\n"))
+
+    assert list(found) == ['cpu{entity="machine-1.2"}']
+
+
+def test_columns_that_are_excluded_or_hold_no_numbers_never_become_metrics(tmp_path):
+    text = "timestamp,cpu,label,label_kind,split,comment,labelled\n1000,1,0,2,3,fine,7\n2000,2,1,2,3,bad,8\n"
+
+    found, _ = read(write(tmp_path / "web1.csv", text))
+
+    assert list(found) == ['cpu{entity="web1"}', 'labelled{entity="web1"}']
+
+
+def test_what_is_excluded_can_be_chosen(tmp_path):
+    found, _ = read(write(tmp_path / "web1.csv", "timestamp,cpu,label,is_fault\n1000,1,2,3\n"), exclude=("is_*",))
+
+    assert list(found) == ['cpu{entity="web1"}', 'label{entity="web1"}']
+
+
+def test_an_empty_cell_is_a_gap(tmp_path):
+    found, n_bad = read(write(tmp_path / "web1.csv", "timestamp,cpu,queue\n1000,1,\n2000,2,5\n"))
+
+    values = [value for _, value in found['queue{entity="web1"}']]
+    assert math.isnan(values[0])
+    assert values[1:] == [5.0]
+    assert n_bad == {}
+
+
+def test_the_time_column_may_have_another_name(tmp_path):
+    found, _ = read(write(tmp_path / "web1.csv", "when,cpu\n1000,1\n"), time_column="when")
+
+    assert found == {'cpu{entity="web1"}': [(1000, 1.0)]}
+
+
+def test_a_file_without_a_time_column_says_what_it_has(tmp_path):
+    file = write(tmp_path / "web1.csv", "when,cpu\n1000,1\n")
+
+    with pytest.raises(SourceError, match=r'web1\.csv has no column "timestamp"\. It has: when, cpu\. Set source\.replay\.time_column'):
+        read(file)
+
+
+def test_a_file_without_numbers_says_what_it_has(tmp_path):
+    file = write(tmp_path / "web1.csv", "timestamp,comment\n1000,fine\n")
+
+    with pytest.raises(SourceError, match=r"no numeric column beside the time\. It has: timestamp, comment"):
+        read(file)
+
+
+# Long files
+
+
+def test_a_long_file_has_a_series_for_each_name_and_set_of_labels(tmp_path):
+    text = (
+        "time,name,value,host,mode\n"
+        "1000,cpu_seconds_total,5,web1,user\n"
+        "1000,cpu_seconds_total,6,web1,idle\n"
+        "1000,load,0.5,web1,\n"
+        "2000,cpu_seconds_total,7,web1,user\n"
+    )
+
+    found, _ = read(write(tmp_path / "any.csv", text))
+
+    assert found == {
+        'cpu_seconds_total{host="web1",mode="user"}': [(1000, 5.0), (2000, 7.0)],
+        'cpu_seconds_total{host="web1",mode="idle"}': [(1000, 6.0)],
+        'load{host="web1"}': [(1000, 0.5)],
+    }
+
+
+def test_a_label_of_a_long_file_is_text_even_where_it_looks_like_a_number(tmp_path):
+    found, _ = read(write(tmp_path / "any.csv", "time,name,value,shard,rack\n1000,load,1,1,007\n1000,load,2,2,008\n1000,load,3,,009\n"))
+
+    assert list(found) == ['load{rack="007",shard="1"}', 'load{rack="008",shard="2"}', 'load{rack="009"}']
+
+
+def test_a_label_of_a_long_file_may_be_called_none(tmp_path):
+    found, _ = read(write(tmp_path / "any.csv", "time,name,value,state\n1000,pods,1,None\n1000,pods,2,NA\n"))
+
+    assert list(found) == ['pods{state="None"}', 'pods{state="NA"}']
+
+
+def test_a_word_for_a_value_in_a_long_file_is_a_gap(tmp_path):
+    found, _ = read(write(tmp_path / "any.csv", "time,name,value\n1000,load,high\n2000,load,2\n"))
+
+    assert math.isnan(found["load"][0][1])
+    assert found["load"][1] == (2000, 2.0)
+
+
+# Times
+
+
+@pytest.mark.parametrize(
+    ("unit", "written", "time_ms"),
+    [
+        ("ms", "1704067200250", 1_704_067_200_250),
+        ("s", "1704067200.25", 1_704_067_200_250),
+        ("s", "1704067200", 1_704_067_200_000),
+        ("iso", "2024-01-01T00:00:00.250Z", 1_704_067_200_250),
+        ("iso", "2024-01-01T01:00:00.250+01:00", 1_704_067_200_250),
+        ("iso", "2024-01-01T00:00:00.250", 1_704_067_200_250),  # a time without a zone is UTC
+        ("iso", "2024-01-01 00:00:00", 1_704_067_200_000),
+        ("iso", "2024-01-01", 1_704_067_200_000),
+    ],
+)
+def test_times_are_read_in_their_unit(tmp_path, unit, written, time_ms):
+    found, _ = read(write(tmp_path / "web1.csv", f"timestamp,cpu\n{written},1\n"), time_unit=unit)
+
+    assert times_of(found) == [time_ms]
+
+
+def test_times_with_and_without_a_zone_may_stand_in_one_file(tmp_path):
+    text = "timestamp,cpu\n2024-01-01T00:00:00,1\n2024-01-01T02:00:01+02:00,2\n"
+
+    found, n_bad = read(write(tmp_path / "web1.csv", text), time_unit="iso")
+
+    assert times_of(found) == [1_704_067_200_000, 1_704_067_201_000]
+    assert n_bad == {}
+
+
+@pytest.mark.parametrize(
+    ("unit", "good"),
+    [("ms", ("1000", "3000")), ("s", ("1", "3")), ("iso", ("1970-01-01T00:00:01", "1970-01-01T00:00:03"))],
+)
+def test_rows_without_a_time_are_counted_and_passed_over(tmp_path, unit, good):
+    first, last = good
+
+    found, n_bad = read(write(tmp_path / "web1.csv", f"timestamp,cpu\n{first},1\nnoon,2\n,3\n{last},4\n"), time_unit=unit)
+
+    assert found == {'cpu{entity="web1"}': [(1000, 1.0), (3000, 4.0)]}
+    assert n_bad == {"bad_time": 2}
+
+
+@pytest.mark.parametrize(
+    ("unit", "written"), [("ms", "2024-01-01T00:00:00"), ("s", "noon"), ("iso", "yesterday"), ("ms", "1704067200000000000")]
+)
+def test_a_file_without_a_single_good_time_names_the_setting_to_look_at(tmp_path, unit, written):
+    file = write(tmp_path / "web1.csv", f"timestamp,cpu\n{written},1\n")
+
+    with pytest.raises(SourceError, match=rf'no time can be read as "{unit}" .*{written[:8]}.*source\.replay\.time_unit'):
+        read(file, time_unit=unit)
+
+
+def test_unsorted_files_are_put_in_order_and_merged(tmp_path):
+    one = write(tmp_path / "web1.csv", "timestamp,cpu\n3000,3\n1000,1\n")
+    two = write(tmp_path / "web2.csv", "timestamp,cpu\n2000,2\n4000,4\n")
+    table = SeriesTable()
+
+    columns = read_files([one, two], FileLayout(), table).columns
+
+    assert columns.time_ms.tolist() == [1000, 2000, 3000, 4000]
+    assert columns.value.tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
+# Choosing rows
+
+
+def test_where_takes_only_the_rows_with_its_values(tmp_path):
+    text = "timestamp,cpu,split,run\n1000,1,train,1\n2000,2,test,1\n3000,3,test,2\n4000,4,test,1\n"
+
+    found, _ = read(write(tmp_path / "web1.csv", text), where={"split": "test", "run": "1"}, exclude=("split", "run"))
+
+    assert times_of(found) == [2000, 4000]
+
+
+def test_where_works_on_the_labels_of_a_long_file(tmp_path):
+    text = "time,name,value,host\n1000,load,1,web1\n1000,load,2,web2\n"
+
+    found, _ = read(write(tmp_path / "any.csv", text), where={"host": "web2"})
+
+    assert found == {'load{host="web2"}': [(1000, 2.0)]}
+
+
+def test_where_on_a_column_that_is_not_there_says_what_is(tmp_path):
+    file = write(tmp_path / "web1.csv", WIDE)
+
+    with pytest.raises(SourceError, match=r'has no column "split", which `where` asks for\. It has: timestamp, cpu, queue'):
+        read(file, where={"split": "test"})
+
+
+def ten_seconds(folder, name="web1", start=0):
+    rows = "".join(f"{start + 1000 * k},{k}\n" for k in range(11))
+    return write(folder / f"{name}.csv", f"timestamp,cpu\n{rows}")
+
+
+def test_the_start_belongs_to_what_is_taken_and_the_end_does_not(tmp_path):
+    found, _ = read(ten_seconds(tmp_path), start_ms=3000, end_ms=6000)
+
+    assert times_of(found) == [3000, 4000, 5000]
+
+
+def test_a_first_share_counts_from_each_files_own_first_sample(tmp_path):
+    found, _ = read(ten_seconds(tmp_path, "early"), ten_seconds(tmp_path, "late", start=100_000), first_share=0.5)
+
+    assert [time_ms for time_ms, _ in found['cpu{entity="early"}']] == [0, 1000, 2000, 3000, 4000]
+    assert [time_ms for time_ms, _ in found['cpu{entity="late"}']] == [100_000, 101_000, 102_000, 103_000, 104_000]
+
+
+def test_the_whole_share_takes_the_last_sample_too(tmp_path):
+    found, _ = read(ten_seconds(tmp_path), first_share=1.0)
+
+    assert len(times_of(found)) == 11
+
+
+# Messages
+
+
+def test_a_file_of_messages_holds_batches_and_samples_and_counts_what_is_neither(tmp_path):
+    lines = [
+        '{"labels": {"host": "web1"}, "time_ms": [1000, 2000], "metrics": {"load": [1, 2]}}',
+        "",
+        '{"name": "load", "labels": {"host": "web1"}, "time": 3, "value": 3}',
+        '{"name": "load", "labels": {"host": "web1"}, "time": null, "value": 4}',
+        "{torn",
+        "also torn}",
+    ]
+    for name in ("any.jsonl", "any.jsonl.gz"):
+        found, n_bad = read(write(tmp_path / name, "\n".join(lines) + "\n"))
+
+        assert found == {'load{host="web1"}': [(1000, 1.0), (2000, 2.0), (3000, 3.0)]}
+        assert n_bad == {"bad_time": 1, "invalid_json": 2}
+
+
+def test_a_sample_with_a_label_called_metrics_is_still_a_sample(tmp_path):
+    file = write(tmp_path / "any.jsonl", '{"name": "load", "labels": {"kind": "metrics", "metrics": "all"}, "time": 3, "value": 3}\n')
+
+    found, n_bad = read(file)
+
+    assert found == {'load{kind="metrics",metrics="all"}': [(3000, 3.0)]}
+    assert n_bad == {}
+
+
+# What cannot be read
+
+TORN_GZIP = gzip.compress(WIDE.encode())[:-12]
+BROKEN_GZIP = gzip.compress(b"")[:10] + b"\xff" * 40  # a good header, and no block of data that could be
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("web1.csv", b""),
+        ("web1.csv", b"timestamp,cpu\n1000,1\n2000,2,3,4\n"),
+        ("web1.csv", b"timestamp,cpu\n1000,\xff\xfe\n"),
+        ("web1.csv.gz", b"timestamp,cpu\n1000,1\n"),
+        ("web1.csv.gz", TORN_GZIP),
+        ("web1.csv.gz", BROKEN_GZIP),
+        ("web1.parquet", b"PAR1 but not really"),
+        ("web1.parquet", b""),
+        ("any.jsonl.gz", b'{"name": "load"}\n'),
+        ("any.jsonl.gz", TORN_GZIP),
+        ("any.jsonl.gz", BROKEN_GZIP),
+    ],
+    ids=[
+        "empty", "ragged", "no text", "not compressed", "torn", "broken", "no parquet", "empty parquet",
+        "messages not compressed", "messages torn", "messages broken",
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_read_is_one_line_with_its_name(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(SourceError) as caught:
+        read(tmp_path / name)
+
+    assert str(caught.value).startswith(f"cannot read {tmp_path / name}: ")
+    assert "\n" not in str(caught.value)
+
+
+# Finding files
+
+
+def test_files_are_found_in_folders_and_by_patterns_each_once_in_order(tmp_path):
+    (tmp_path / "deep").mkdir()
+    b, a, deep = (write(tmp_path / name, WIDE) for name in ("b.csv", "a.csv.gz", "deep/c.parquet"))
+    write(tmp_path / "notes.txt", "nothing")
+
+    assert find_files([str(tmp_path)]) == [a, b, deep]
+    assert find_files([str(tmp_path / "*.csv*"), str(b), str(tmp_path)]) == [a, b, deep]
+
+
+@pytest.mark.parametrize("name", ["nowhere.csv", "*.parquet", "notes.txt"])
+def test_a_path_that_names_nothing_to_replay_is_an_error_that_says_which(tmp_path, name):
+    write(tmp_path / "notes.txt", "nothing")
+
+    with pytest.raises(SourceError, match=r"nothing to replay at .*expected \.parquet, \.csv"):
+        find_files([str(tmp_path / name)])
+
+
+def test_no_path_at_all_is_an_error_that_names_the_setting():
+    with pytest.raises(SourceError, match=r"source\.replay\.paths"):
+        find_files([])
+
+
+# Replaying
+
+
+def a_minute(table):
+    """Record a sample a second, from 10 s after the epoch on."""
+    return Recorded(samples(" ".join(str(k) for k in range(60)), table, start_ms=10_000), ())
+
+
+def until_the_end(source, timeout_seconds=1.0):
+    batches = []
+    while not batches or not batches[-1].finished:
+        batches.append(source.poll(timeout_seconds))
+        assert len(batches) < 10_000
+    return batches
+
+
+def test_at_speed_ten_ten_seconds_of_event_time_pass_in_one():
+    clock = FakeClock(1e9)
+    source = ReplaySource(a_minute(SeriesTable()), clock, speed=10)
+    first = source.poll(0.0)
+    clock.advance(1.0)
+
+    second = source.poll(0.0)
+
+    assert first.columns.value.tolist() == [0.0]
+    assert second.columns.value.tolist() == [float(k) for k in range(1, 11)]
+    assert (first.now_ms, second.now_ms) == (10_000, 20_000)
+
+
+def test_a_whole_replay_takes_its_time_and_brings_everything():
+    clock = FakeClock()
+    batches = until_the_end(ReplaySource(a_minute(SeriesTable()), clock, speed=10))
+
+    assert clock.monotonic() == pytest.approx(5.9)
+    assert np.concatenate([batch.columns.value for batch in batches]).tolist() == [float(k) for k in range(60)]
+
+
+def test_a_poll_waits_no_longer_than_it_may():
+    clock = FakeClock()
+    source = ReplaySource(a_minute(SeriesTable()), clock, speed=0.1)  # a sample each 10 s
+    source.poll(1.0)
+
+    batch = source.poll(1.0)
+
+    assert len(batch.columns) == 0
+    assert not batch.finished
+    assert (clock.monotonic(), batch.now_ms) == (1.0, 10_100)
+
+
+def test_the_speed_does_not_mind_the_wall_clock_being_set():
+    clock = FakeClock(1e9)
+    source = ReplaySource(a_minute(SeriesTable()), clock, speed=1)
+    source.poll(0.0)
+    clock.jump(-3600)
+    clock.advance(5.0)
+
+    assert source.poll(0.0).columns.value.tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_at_full_speed_everything_comes_in_order_without_waiting():
+    clock = FakeClock()
+    batches = until_the_end(ReplaySource(a_minute(SeriesTable()), clock))
+
+    assert clock.monotonic() == 0.0
+    assert np.concatenate([batch.columns.value for batch in batches]).tolist() == [float(k) for k in range(60)]
+    assert [batch.finished for batch in batches] == [False] * (len(batches) - 1) + [True]
+
+
+def test_at_full_speed_samples_of_one_moment_are_never_parted():
+    table = SeriesTable()
+    moments = 2000
+    columns = concatenate(samples(" ".join(["1"] * moments), table, name=name) for name in "abcdefg")
+    order = np.argsort(columns.time_ms, kind="stable")
+    recorded = Recorded(Columns(columns.series[order], columns.time_ms[order], columns.value[order]), ())
+
+    batches = until_the_end(ReplaySource(recorded, FakeClock()))
+
+    times = [batch.columns.time_ms for batch in batches]
+    assert len(batches) > 1
+    assert sum(len(one) for one in times) == 7 * moments
+    assert all(one[-1] < other[0] for one, other in pairwise(times))
+    assert all(batch.now_ms == batch.columns.time_ms[-1] for batch in batches)
+
+
+def test_what_could_not_be_read_is_told_once():
+    recorded = Recorded(a_minute(SeriesTable()).columns, (("bad_time", 3),))
+    source = ReplaySource(recorded, FakeClock())
+
+    assert [source.poll(0.0).n_bad for _ in range(3)] == [(("bad_time", 3),), (), ()]
+
+
+def test_behind_the_end_event_time_goes_on_at_the_chosen_speed():
+    clock = FakeClock()
+    source = ReplaySource(a_minute(SeriesTable()), clock, speed=10)
+    until_the_end(source)
+    ended = source.poll(0.0).now_ms
+    clock.advance(2.0)
+
+    assert source.poll(0.0).now_ms - ended == pytest.approx(20_000, abs=1)
+
+
+def test_behind_the_end_at_full_speed_time_stands_still_and_a_poll_waits():
+    clock = FakeClock()
+    source = ReplaySource(a_minute(SeriesTable()), clock)
+    until_the_end(source)
+
+    batch = source.poll(1.0)
+
+    assert (batch.now_ms, batch.finished, len(batch.columns)) == (69_000, True, 0)
+    assert clock.monotonic() == 1.0
+
+
+def test_an_empty_recording_ends_at_once():
+    source = ReplaySource(Recorded(concatenate([]), ()), FakeClock(), speed=2)
+
+    assert [source.poll(0.0).finished for _ in range(2)] == [True, True]

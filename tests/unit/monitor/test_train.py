@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.errors import TrainingError
+from models.registry import Registry
+from monitor.sample import concatenate
+from monitor.testing import samples
+from monitor.train import collect_history, train_watch
+
+
+def test_every_entity_ends_at_the_last_step_however_old_its_file(quiet_watch, table):
+    old = samples("1 2 3", table, host="old")
+    new = samples("7 8 9 10 11", table, host="new", start_ms=86_400_000)
+
+    history = collect_history(quiet_watch(), concatenate([old, new]), table)
+
+    assert history.entities == ("old", "new")
+    np.testing.assert_array_equal(history.values[:, :, 0].T, [[np.nan, np.nan, 1, 2, 3], [7, 8, 9, 10, 11]])
+
+
+def test_gaps_inside_an_entity_stay(quiet_watch, table):
+    history = collect_history(quiet_watch(), samples("1 _ 3", table, host="a"), table)
+
+    np.testing.assert_array_equal(history.values[:, 0, 0], [1, np.nan, 3])
+
+
+def test_a_watch_without_series_in_the_files_has_no_history(quiet_watch, table):
+    assert collect_history(quiet_watch(metrics=["other"]), samples("1 2", table, host="a"), table) is None
+
+
+def test_training_saves_and_promotes_a_version_that_knows_its_channels(quiet_watch, table, noise, tmp_path):
+    watch = quiet_watch(model={"hidden": 4, "latent": 2, "epochs": 2})
+    registry = Registry(tmp_path / "w")
+
+    trained = train_watch(watch, collect_history(watch, noise(400), table), registry, now=0.0)
+
+    assert registry.champion() == trained.version == "19700101T000000Z"
+    bundle = registry.load(trained.version)
+    assert bundle.channels == ("a", "b")
+    assert bundle.entities == ("web1",)
+    assert bundle.made["n_steps"] == 400
+
+
+def test_too_short_a_history_names_the_watch_and_changes_nothing(quiet_watch, table, noise, tmp_path):
+    watch = quiet_watch()
+    registry = Registry(tmp_path / "w")
+
+    with pytest.raises(TrainingError, match=r"watch w: the history has 50 steps of 1 s; it needs 116"):
+        train_watch(watch, collect_history(watch, noise(50), table), registry, now=0.0)
+
+    assert registry.champion() is None
+    assert registry.versions() == []

@@ -1,0 +1,137 @@
+"""The layers, held by a table: which module may import what."""
+
+import ast
+import graphlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+STAGES = ("monitor.decode", "monitor.grid", "monitor.entities", "monitor.score", "monitor.alert", "monitor.pipeline")
+EDGES = (
+    "monitor.sources", "monitor.outlets", "monitor.web", "monitor.app", "monitor.cli", "monitor.metrics", "monitor.loop",
+    "monitor.record", "monitor.train", "monitor.demo", "monitor.testing",
+)  # fmt: skip
+# What a pure stage has no use for: the clock, files, threads, the network, other processes.
+IMPURE = (
+    "time", "datetime", "os", "io", "pathlib", "shutil", "tempfile", "glob", "socket", "ssl", "http", "urllib", "requests", "httpx",
+    "threading", "queue", "asyncio", "concurrent", "multiprocessing", "subprocess", "signal", "logging", "sqlite3", "psutil", "pandas",
+    "pyarrow", "prometheus_client", "starlette", "uvicorn",
+)  # fmt: skip
+OURS = ("monitor", "models")
+
+# Modules (with all that lies below them), what they must not import, and what of it they may nevertheless.
+RULES = {
+    "models knows no monitor": (("models",), ("monitor",), ()),
+    "the clock and the errors import nothing of ours": (("monitor.clock", "monitor.errors"), OURS, ()),
+    "samples import nothing of ours": (("monitor.sample",), OURS, ()),
+    "stages import no edge": (STAGES, EDGES, ()),
+    "stages are pure": (STAGES, IMPURE, ()),
+    "stages are handed their settings": (STAGES, ("monitor.config",), ()),
+    "the host source imports no other edge": (("monitor.sources.host",), EDGES, ("monitor.sources", "monitor.sources.host")),
+    "the replay source imports no other edge": (("monitor.sources.replay",), EDGES, ("monitor.sources", "monitor.sources.replay")),
+    "sources import no outlet and no web server": (("monitor.sources",), ("monitor.outlets", "monitor.web"), ()),
+    "outlets import no other edge": (("monitor.outlets",), EDGES, ("monitor.outlets", "monitor.outlets.log")),
+    "the web server imports no other edge": (("monitor.web",), EDGES, ("monitor.web",)),
+    "the daemon meets torch through models, but for the process' own settings": (("monitor",), ("torch",), ()),
+}
+ALLOWED_MODULES = {"the daemon meets torch through models, but for the process' own settings": ("monitor.runtime",)}
+
+
+def modules():
+    """Give every module of ours by name."""
+    found = {}
+    for package in OURS:
+        for file in sorted((ROOT / package).rglob("*.py")):
+            parts = file.relative_to(ROOT).with_suffix("").parts
+            found[".".join(part for part in parts if part != "__init__")] = file
+    return found
+
+
+MODULES = modules()
+
+
+def lies_in(name, places):
+    return any(name == place or name.startswith(f"{place}.") for place in places)
+
+
+def imports_of(module):
+    """Give the modules that a module imports, at its top, in its functions, or for types only."""
+    file = MODULES[module]
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*parents, *([node.module] if node.module else [])])
+            # `from monitor import grid` imports a module, `from monitor.grid import Grid` does not.
+            below = {f"{base}.{alias.name}" for alias in node.names} & set(MODULES)
+            found |= below if below and base in OURS else below | {base}
+    return found
+
+
+@pytest.mark.parametrize("claim", RULES)
+def test_layer(claim):
+    importers, forbidden, allowed = RULES[claim]
+    bound = [module for module in MODULES if lies_in(module, importers) and module not in ALLOWED_MODULES.get(claim, ())]
+
+    broken = [
+        f"{module} imports {imported}"
+        for module in bound
+        for imported in sorted(imports_of(module))
+        if lies_in(imported, forbidden) and imported not in allowed
+    ]
+
+    assert bound, "the rule binds no module any more"
+    assert broken == []
+
+
+def test_only_the_command_line_and_the_demo_build_the_daemon():
+    importers = {module for module in MODULES if lies_in(module, ("monitor",)) and "monitor.app" in imports_of(module)}
+
+    assert importers <= {"monitor.cli", "monitor.__main__", "monitor.demo"}
+
+
+def test_only_the_command_line_and_what_it_prints_with_know_the_demo():
+    importers = {module for module in MODULES if "monitor.demo" in imports_of(module)}
+
+    assert importers <= {"monitor.cli", "monitor.__main__", "monitor.console"}
+
+
+def test_every_import_names_a_module_that_is_there():
+    missing = {
+        f"{module} imports {imported}"
+        for module in MODULES
+        for imported in imports_of(module)
+        if lies_in(imported, OURS) and imported not in MODULES
+    }
+
+    assert missing == set()
+
+
+def test_modules_import_each_other_in_one_direction_only():
+    graphlib.TopologicalSorter({module: imports_of(module) - {module} for module in MODULES}).prepare()  # raises on a cycle
+
+
+def run_python(*arguments):
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_command_line_loads_no_heavy_library_before_it_needs_one():
+    code = "import sys, monitor.cli; print(sorted({'torch', 'pandas', 'pyarrow', 'uvicorn', 'starlette'} & set(sys.modules)))"
+
+    ran = run_python("-c", code)
+
+    assert (ran.returncode, ran.stderr, ran.stdout.strip()) == (0, "", "[]")
+
+
+def test_help_is_shown_and_is_no_failure():
+    ran = run_python("-m", "monitor", "--help")
+
+    assert ran.returncode == 0
+    assert "Usage" in ran.stdout
