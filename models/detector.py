@@ -22,7 +22,9 @@ from models.scaling import Scaling, fit_scaling
 from models.settings import ModelSettings
 from models.tail import TailBank
 
-__all__ = ["BlockReads", "Detector", "Trained"]
+__all__ = ["WARMING_STEPS", "BlockReads", "Detector", "Trained"]
+
+WARMING_STEPS = 100  # beyond a window: fewer reads say nothing of a tail
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,8 @@ class Detector:
     def calibrate(self, rows: NDArray[np.int64], history: NDArray[np.float64], *, held_out_from: NDArray[np.int64] | None = None) -> None:
         """Learn from history what is normal for some rows: scaling, companions' memories, tails, peaks.
 
+        A row that shows less than `W + 100` steps of it stays uncalibrated.
+
         Parameters
         ----------
         history : ndarray, shape (T, n, C)
@@ -207,12 +211,13 @@ class Detector:
             if self._uses_neighbour:
                 self.neighbour.learn(rows[here], windows[t, here])
         n_network = 0 if self.trained is None else len(self.weights) - (2 if self._uses_neighbour else 0)
+        n_shown = (~np.isnan(history).all(axis=2)).sum(axis=0)  # (n,)
         peaks = [np.empty(0)]
         for at, row in enumerate(rows.tolist()):
             first = 0 if held_out_from is None else int(held_out_from[at])
             reads[:first, at, :n_network] = np.nan
-            if np.isnan(reads[:, at]).all():
-                continue  # nothing was seen of it: it is calibrated when there is
+            if n_shown[at] < window_length + WARMING_STEPS:
+                continue  # too little was seen of it: it is calibrated when there is more
             self.calibrated[row] = True
             self.tails.start(row, reads[:, at])
             held_out = reads[first:, at]

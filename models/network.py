@@ -61,7 +61,7 @@ class Autoencoder(nn.Module):
     def encode(self, windows: Tensor, *, tbptt_steps: int = 0) -> Tensor:
         """Squeeze windows (B, W, C) into latents (B, Z)."""
         state: _State | None = None
-        for chunk in torch.split(windows, tbptt_steps or windows.shape[1], dim=1):
+        for chunk in _chunks(windows, tbptt_steps or windows.shape[1]):
             _, state = self.encoder(chunk, None if state is None else _detached(state))
         last = state[0] if isinstance(state, tuple) else state
         assert last is not None
@@ -114,6 +114,12 @@ def choose_device(device: Device) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(device)
+
+
+def _chunks(windows: Tensor, length: int) -> tuple[Tensor, ...]:
+    """Cut windows (B, W, C) along time; a shorter chunk is the oldest, so that the newest learns over its whole length."""
+    n_first = windows.shape[1] % length
+    return torch.split(windows, [n_first, *[length] * (windows.shape[1] // length)] if n_first else length, dim=1)
 
 
 def _detached(state: _State) -> _State:

@@ -20,6 +20,7 @@ __all__ = ["MAX_SURPRISE", "TailBank"]
 # from the lowest read: measured best, with alarms included in the history, on labelled series.
 _TAIL_SHARE = 0.02
 _SCALE_FLOOR_SHARE = 0.05
+_SCALE_FLOOR_OF_READ = 0.002  # of a typical read: where a read never changed, a tenth of a per cent is no alarm
 _IQR_OF_NORMAL = 1.349  # interquartile range of a normal distribution of standard deviation 1
 _SURPRISE_AT_TAIL = -math.log10(_TAIL_SHARE)
 _FURTHEST_LEARNED = 3.0  # surprise: one decade beyond the tail's start
@@ -91,12 +92,13 @@ class TailBank:
         self._fit(np.array([row]))
 
     def surprise(self, rows: NDArray[np.int64], reads: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Turn reads, shape (n, n_reads), into surprise of the same shape; NaN stays NaN."""
+        """Turn reads, shape (n, n_reads), into surprise of the same shape; NaN where a read is, or its tail is not known."""
         median, threshold, scale = self.median[rows], self.threshold[rows], self.scale[rows]
         with np.errstate(invalid="ignore"):
             below = _SURPRISE_AT_TAIL * (reads - median) / np.maximum(threshold - median, 1e-12)
             above = _SURPRISE_AT_TAIL + (reads - threshold) / (scale * math.log(10))
-            return np.clip(np.where(reads > threshold, above, below), 0.0, MAX_SURPRISE)
+            surprise = np.clip(np.where(reads > threshold, above, below), 0.0, MAX_SURPRISE)
+        return np.where(np.isfinite(threshold), surprise, np.nan)
 
     def learn(self, rows: NDArray[np.int64], reads: NDArray[np.float64]) -> None:
         """Count one step's reads, shape (n, n_reads), of distinct rows; NaN is passed over.
@@ -177,7 +179,8 @@ class TailBank:
         excess = (above * (centres - threshold[..., None])).sum(axis=-1) / np.maximum(above.sum(axis=-1), 1e-12)
         self.median[rows] = np.where(known, median, 0.0)
         self.threshold[rows] = np.where(known, threshold, np.inf)
-        self.scale[rows] = np.maximum(np.maximum(excess, _SCALE_FLOOR_SHARE * (threshold - lowest)), 1e-12)
+        floor = np.maximum(_SCALE_FLOOR_SHARE * (threshold - lowest), _SCALE_FLOOR_OF_READ * self.reference[rows])
+        self.scale[rows] = np.maximum(excess, floor)
 
 
 def _quantile(cumulative: NDArray[np.float64], q: float) -> NDArray[np.float64]:

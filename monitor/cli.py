@@ -235,6 +235,7 @@ def _write_json(file: Path, summary: object) -> None:
 
 def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start and end are ours to tell
 
 
 def _stop_on_signals() -> threading.Event:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -19,7 +20,7 @@ from monitor.train import Trained
 
 __all__ = ["alert_text", "out", "outcome_tables", "training_progress", "training_table"]
 
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
 _err = Console(stderr=True, highlight=False)
 
 

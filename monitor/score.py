@@ -16,15 +16,13 @@ from numpy.typing import NDArray
 from models.bundle import Bundle
 from models.companions import HIGH_DEVIATION
 from models.dataset import windows_of
-from models.detector import BlockReads, Detector
+from models.detector import WARMING_STEPS, BlockReads, Detector
 from models.limits import Budget, Limit, limit_for_budget
 from models.settings import ModelSettings
 from monitor.entities import EntityMap, resolution_of
 from monitor.grid import ClosedSteps
 
 __all__ = ["Reason", "ScoredStep", "Scorer"]
-
-WARMING_STEPS = 100  # beyond a window: fewer reads say nothing of a tail
 
 
 class Reason(IntEnum):

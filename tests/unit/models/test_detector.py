@@ -158,8 +158,13 @@ def test_after_calibration_normal_steps_surprise_little_and_a_level_shift_much(k
 
 def reads_that_start_the_tails(detector, history, **changes):
     """Calibrate, and give the number of reads that each row's tails were started from; shape (n, R)."""
-    n_reads = {}
-    detector.tails.start = lambda row, reads: n_reads.update({row: np.isfinite(reads).sum(axis=0).tolist()})
+    n_reads, start = {}, detector.tails.start
+
+    def start_and_count(row, reads):
+        n_reads[row] = np.isfinite(reads).sum(axis=0).tolist()
+        start(row, reads)
+
+    detector.tails.start = start_and_count
     detector.calibrate(np.arange(history.shape[1]), history, **changes)
     return [n_reads[row] for row in range(history.shape[1])]
 

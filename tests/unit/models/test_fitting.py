@@ -157,9 +157,9 @@ def test_an_entity_of_which_nothing_was_seen_is_not_called_calibrated():
 
 
 def test_an_entity_that_was_seen_for_less_than_a_window_and_100_steps_is_not_called_calibrated():
-    # Of 30 steps, 8 are held out: too few for a window. Nothing is judged before 112.
+    # Of 60 steps 15 are held out: four windows, which say nothing of a tail.
     history = metrics(200, n=3)
-    history[:170, 2] = np.nan
+    history[:140, 2] = np.nan
 
     assert fit(history, epochs=1).detector.calibrated.tolist() == [True, True, False]
 
