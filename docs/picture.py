@@ -1,6 +1,6 @@
 """Turn a command's coloured output into an SVG picture of a terminal.
 
-FORCE_COLOR=1 COLUMNS=118 .venv/bin/barograph demo --exit | .venv/bin/python docs/picture.py docs/demo.svg
+FORCE_COLOR=1 COLUMNS=140 .venv/bin/barograph demo --exit | .venv/bin/python docs/picture.py docs/demo.svg
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-MAX_HEAD, MAX_TAIL = 22, 34  # lines kept from the beginning and from the end
+MAX_HEAD, MAX_TAIL = 30, 32  # lines kept from the beginning and from the end
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     lines = sys.stdin.read().rstrip().splitlines()
     if len(lines) > MAX_HEAD + MAX_TAIL:
         lines = [*lines[:MAX_HEAD], "           ...", *lines[-MAX_TAIL:]]
-    console = Console(record=True, width=118, file=io.StringIO(), force_terminal=True)
+    console = Console(record=True, width=140, file=io.StringIO(), force_terminal=True)
     console.print("[bold]$[/bold] make demo DEMO_ARGS=--exit")
     for line in lines:
         console.print(Text.from_ansi(line), soft_wrap=True)

@@ -86,7 +86,9 @@ def alert_text(alert: Alert) -> str:
     """Say in a few lines, for the terminal, what an alert says."""
     name = f"[bold]{escape(alert.watch)}/{escape(alert.entity)}[/bold]"
     if alert.resolved_ms is not None:
-        return f"[green]resolved[/green] {time_text(alert.resolved_ms)} {name} {alert.reason}, highest score {alert.score:.1f}"
+        peak = escape("; ".join(channel_text(channel) for channel in alert.channels[:2]))
+        resolved = f"[green]resolved[/green] {time_text(alert.resolved_ms)} {name} {alert.reason}, highest score {alert.score:.1f} with"
+        return f"{resolved}\n           {peak}"
     limit = " (provisional limit)" if alert.provisional else ""
     lines = [f"[red]opened[/red]   {time_text(alert.opened_ms)} {name} score {alert.score:.1f}{limit}"]
     for channel in alert.channels[:3]:

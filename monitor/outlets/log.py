@@ -21,13 +21,13 @@ class LogOutlet:
         """Log alerts, one event a line."""
         for alert in alerts:
             facts = f"watch={alert.watch} entity={alert.entity} since={time_text(alert.since_ms)} score={alert.score:.2f}"
-            if alert.resolved_ms is not None:
-                log.info("episode resolved %s resolved=%s reason=%s", facts, time_text(alert.resolved_ms), alert.reason)
-                continue
-            limit = f"limit={alert.limit:.2f}{' provisional=yes' if alert.provisional else ''}"
-            log.warning(
-                "episode opened %s %s channels=[%s]", facts, limit, "; ".join(channel_text(channel) for channel in alert.channels[:3])
-            )
+            channels = "; ".join(channel_text(channel) for channel in alert.channels[:3])
+            if alert.resolved_ms is None:
+                limit = f"limit={alert.limit:.2f}{' provisional=yes' if alert.provisional else ''}"
+                log.warning("episode opened %s %s channels=[%s]", facts, limit, channels)
+            else:
+                end = f"resolved={time_text(alert.resolved_ms)} reason={alert.reason}"
+                log.info("episode resolved %s %s channels=[%s]", facts, end, channels)
 
 
 def channel_text(channel: ChannelShare) -> str:

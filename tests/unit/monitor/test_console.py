@@ -39,10 +39,11 @@ def test_an_alert_shows_entity_channel_actual_expected_and_since_when(shown):
     assert 'cpu{mode="user"} 75% actual 1.5 expected 0.25 since 00:00:05' in text
 
 
-def test_a_resolved_alert_shows_its_reason(shown):
-    assert "resolved 1970-01-01T00:01:00Z host/web[1] recovered" in shown(
-        alert_text(replace(ALERT, resolved_ms=60_000, reason="recovered"))
-    )
+def test_a_resolved_alert_shows_its_reason_and_what_was_at_its_peak(shown):
+    text = shown(alert_text(replace(ALERT, resolved_ms=60_000, reason="recovered")))
+
+    assert "resolved 1970-01-01T00:01:00Z host/web[1] recovered, highest score 2.5 with" in text
+    assert 'cpu{mode="user"} 75% actual 1.5 expected 0.25' in text
 
 
 def test_missed_and_late_catches_are_told_apart(shown):
