@@ -27,7 +27,7 @@ from models.companions import WindowPca
 from models.detector import Detector, Trained
 from models.errors import BundleError
 from models.network import Autoencoder
-from models.reads import ErrorScale
+from models.reads import ErrorScale, read_windows
 from models.settings import ModelSettings
 
 __all__ = ["FORMAT_VERSION", "Bundle", "load_bundle", "save_bundle"]
@@ -51,8 +51,14 @@ class Bundle:
     made: Mapping[str, object]
 
 
-def save_bundle(bundle: Bundle, folder: Path) -> None:
+def save_bundle(bundle: Bundle, folder: Path, *, beside: Mapping[str, bytes] | None = None) -> None:
     """Write a bundle as one unit: it is there whole or not at all.
+
+    Parameters
+    ----------
+    beside : mapping, optional
+        Further files, by name, for people: a plot of the training. They are no part of the
+        model, and not checked when it is loaded.
 
     Raises
     ------
@@ -69,6 +75,8 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
         _write_files(bundle, detector.trained, temporary)
+        for name, content in (beside or {}).items():
+            (temporary / name).write_bytes(content)
         for file in [*temporary.iterdir(), temporary]:
             _sync(file)
         temporary.rename(folder)
@@ -94,9 +102,11 @@ def load_bundle(folder: Path) -> Bundle:
         about = json.loads((folder / "bundle.json").read_bytes())
         if about["format_version"] != FORMAT_VERSION:
             raise BundleError(f"{folder} has format {about['format_version']}, this program reads {FORMAT_VERSION}. Train again.")
+        if len(set(about["channels"])) != len(about["channels"]):
+            raise BundleError(f"{folder} names a channel twice: its inputs cannot be told apart. Train again.")
         arrays = safetensors.numpy.load((folder / "state.safetensors").read_bytes())
         settings = ModelSettings(**about["settings"])
-        network = Autoencoder(len(about["channels"]), hidden=settings.hidden, latent=settings.latent, cell=settings.cell)
+        network = Autoencoder(len(about["channels"]), **settings.network_options())
         network.load_state_dict(safetensors.torch.load((folder / "weights.safetensors").read_bytes()), strict=True)
         detector = Detector(
             settings,
@@ -107,6 +117,7 @@ def load_bundle(folder: Path) -> Bundle:
             trained=Trained(network.eval(), _error_scale(arrays), _pca(arrays)),
         )
         detector.load_state(arrays)
+        _smoke(folder, detector, arrays)
         bundle = Bundle(detector, tuple(about["channels"]), tuple(about["entities"]), dict(about["made"]))
     except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
         raise BundleError(f"{folder} cannot be read as a bundle: {error}. Train again or go back to another version.") from error
@@ -120,6 +131,7 @@ def _write_files(bundle: Bundle, trained: Trained, folder: Path) -> None:
     scale = trained.error_scale
     arrays: dict[str, NDArray[np.generic]] = {
         "resolution": detector.resolution,
+        "smoke.reads": read_windows(trained.network, _smoke_windows(detector), scale).reads,
         "error_scale.window": scale.window,
         "error_scale.tail": scale.tail,
         "error_scale.mean": scale.mean,
@@ -157,6 +169,19 @@ def _verify(folder: Path) -> None:
                 )
     except (OSError, ValueError) as error:
         raise BundleError(f"{folder} is no whole bundle: {error}. Train again or go back to another version.") from error
+
+
+def _smoke(folder: Path, detector: Detector, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    """Score the windows that were scored when the bundle was saved, and see that they score the same."""
+    assert detector.trained is not None
+    reads = read_windows(detector.trained.network, _smoke_windows(detector), detector.trained.error_scale).reads
+    if not np.allclose(reads, arrays["smoke.reads"], rtol=1e-3, atol=1e-6):
+        raise BundleError(f"{folder} scores otherwise than when it was saved: this build of PyTorch computes differently. Train again.")
+
+
+def _smoke_windows(detector: Detector) -> NDArray[np.float32]:
+    rng = np.random.default_rng(0)
+    return rng.normal(0, 1, (4, detector.settings.window_length, len(detector.resolution))).astype(np.float32)
 
 
 def _error_scale(arrays: Mapping[str, NDArray[np.float64]]) -> ErrorScale:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from models.scaling import fit_scaling
 from models.settings import ModelSettings
 from models.training import Epoch, TrainingResult, first_held_out, split_by_time, train_autoencoder
 
-__all__ = ["Fit", "fit_detector"]
+__all__ = ["Fit", "Fold", "cross_validate", "fit_detector"]
 
 _MAX_PCA_WINDOWS = 4000  # the decomposition's cost grows with their number, its directions do not change
 
@@ -43,6 +44,8 @@ def fit_detector(
     step_seconds: float,
     block_steps: int,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    resume: bytes | None = None,
+    keep: Callable[[bytes], None] | None = None,
 ) -> Fit:
     """Train on a watch's history and calibrate every entity in it; row i of the detector is entity i.
 
@@ -53,6 +56,8 @@ def fit_detector(
         last step; NaN is a gap. Assumed free of incidents.
     resolution, step_seconds, block_steps
         As `Detector` takes them.
+    resume, keep
+        As `train_autoencoder` takes them.
 
     Raises
     ------
@@ -65,7 +70,7 @@ def fit_detector(
             f"two windows of {settings.window_length} and 100. Give a longer history, a shorter step or a shorter window."
         )
     scaled = fit_scaling(history, resolution).apply(history)
-    training = train_autoencoder(scaled, settings, on_epoch=on_epoch)
+    training = train_autoencoder(scaled, settings, on_epoch=on_epoch, resume=resume, keep=keep)
     held_out_from = first_held_out(scaled, settings.validation_share)
     older, newer = split_by_time(index_windows(scaled, settings.window_length), held_out_from, settings.window_length)
     held_out = gather_windows(scaled, newer, settings.window_length)
@@ -86,3 +91,43 @@ def fit_detector(
     deviation = np.nansum(held_out.astype(np.float64) ** 2)
     explained = 1 - float(np.nansum(errors.astype(np.float64) ** 2)) / max(float(deviation), 1e-12)
     return Fit(detector, training, explained)
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """How well a network trained on the oldest `n_steps` does on the steps that follow."""
+
+    n_steps: int
+    validation_loss: float
+
+
+def cross_validate(
+    history: NDArray[np.float64],
+    settings: ModelSettings,
+    *,
+    resolution: NDArray[np.float64],
+    n_folds: int,
+    on_epoch: Callable[[int, Epoch], None] = lambda fold, epoch: None,
+) -> list[Fold]:
+    """Train and validate on forward-chaining folds: each trains on all that came before its own later part.
+
+    History (T, n, C) is cut into `n_folds + 1` equal parts; fold k trains on the first k and is
+    validated on part k + 1, so no fold ever sees later data than it is judged by.
+
+    Raises
+    ------
+    TrainingError
+        If a fold has too little data.
+    """
+    part = len(history) // (n_folds + 1)
+    folds = []
+    for number in range(1, n_folds + 1):
+        upto = history[: (number + 1) * part]
+        scaled = fit_scaling(history[: number * part], resolution).apply(upto)
+        of_fold = replace(settings, validation_share=part / len(upto))
+        try:
+            result = train_autoencoder(scaled, of_fold, on_epoch=partial(on_epoch, number))
+        except TrainingError as error:
+            raise TrainingError(f"fold {number} of {n_folds}: {error} Ask for fewer folds.") from error
+        folds.append(Fold(number * part, result.validation_loss))
+    return folds

@@ -18,7 +18,7 @@ from models.settings import Cell, Device
 __all__ = ["Autoencoder", "choose_device", "masked_huber"]
 
 _CELLS: dict[str, type[nn.LSTM | nn.GRU | nn.RNN]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
-_State = Tensor | tuple[Tensor, Tensor]  # (1, B, H); an LSTM carries two
+_State = Tensor | tuple[Tensor, Tensor]  # (layers, B, H); an LSTM carries two
 
 
 class Autoencoder(nn.Module):
@@ -29,14 +29,29 @@ class Autoencoder(nn.Module):
     (Jozefowicz et al., 2015, "An Empirical Exploration of Recurrent Network Architectures").
     """
 
-    def __init__(self, n_channels: int, *, hidden: int, latent: int, cell: Cell = "lstm") -> None:
+    def __init__(
+        self,
+        n_channels: int,
+        *,
+        hidden: int,
+        latent: int,
+        cell: Cell = "lstm",
+        layers: int = 1,
+        dropout: float = 0.0,
+        layer_norm: bool = False,
+    ) -> None:
         super().__init__()
         self.cell = cell
-        self.encoder = _CELLS[cell](n_channels, hidden, batch_first=True)
+        self.layers = layers
+        between_layers = dropout if layers > 1 else 0.0  # there is none behind the last layer
+        self.encoder = _CELLS[cell](n_channels, hidden, num_layers=layers, dropout=between_layers, batch_first=True)
+        self.encoder_norm = nn.LayerNorm(hidden) if layer_norm else nn.Identity()
         self.to_latent = nn.Linear(hidden, latent)
+        self.latent_dropout = nn.Dropout(dropout)
         n_states = 2 if cell == "lstm" else 1
-        self.to_state = nn.Linear(latent, n_states * hidden)
-        self.decoder = _CELLS[cell](latent, hidden, batch_first=True)
+        self.to_state = nn.Linear(latent, n_states * layers * hidden)
+        self.decoder = _CELLS[cell](latent, hidden, num_layers=layers, dropout=between_layers, batch_first=True)
+        self.decoder_norm = nn.LayerNorm(hidden) if layer_norm else nn.Identity()
         self.output = nn.Linear(hidden, n_channels)
         self._initialise()
 
@@ -65,19 +80,27 @@ class Autoencoder(nn.Module):
             _, state = self.encoder(chunk, None if state is None else _detached(state))
         last = state[0] if isinstance(state, tuple) else state
         assert last is not None
-        return torch.tanh(self.to_latent(last[0]))  # (1, B, H) -> (B, Z)
+        latent: Tensor = torch.tanh(self.to_latent(self.encoder_norm(last[-1])))  # (layers, B, H) -> (B, Z)
+        dropped: Tensor = self.latent_dropout(latent)
+        return dropped
 
     def decode(self, latent: Tensor, window_length: int, *, tbptt_steps: int = 0) -> Tensor:
         """Rebuild windows (B, W, C) from latents (B, Z); the newest step is emitted first."""
-        first = torch.tanh(self.to_state(latent)).unsqueeze(0)  # (1, B, n_states * H)
-        state: _State = tuple(part.contiguous() for part in first.chunk(2, dim=-1)) if self.cell == "lstm" else first  # type: ignore[assignment]
+        state = self._first_state(latent)
         emitted = []
         chunk_length = tbptt_steps or window_length
         for start in range(0, window_length, chunk_length):
             n_steps = min(chunk_length, window_length - start)
             steps, state = self.decoder(latent.unsqueeze(1).expand(-1, n_steps, -1), _detached(state) if start else state)
-            emitted.append(self.output(steps))  # (B, n_steps, H) -> (B, n_steps, C)
+            emitted.append(self.output(self.decoder_norm(steps)))  # (B, n_steps, H) -> (B, n_steps, C)
         return torch.cat(emitted, dim=1).flip(1)
+
+    def _first_state(self, latent: Tensor) -> _State:
+        """Make the decoder's state, each part (layers, B, H), from latents (B, Z)."""
+        flat = torch.tanh(self.to_state(latent))  # (B, n_states * layers * H)
+        parts = flat.view(len(latent), -1, self.layers, self.decoder.hidden_size).permute(1, 2, 0, 3)
+        hidden = parts[0].contiguous()
+        return (hidden, parts[1].contiguous()) if self.cell == "lstm" else hidden
 
     def _initialise(self) -> None:
         for part in (self.encoder, self.decoder):

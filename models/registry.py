@@ -1,17 +1,20 @@
-"""Where bundles live: `<root>/<watch>/<version>/`, and which of them serves: the file `champion`."""
+"""Where bundles live: `<root>/<watch>/<version>/`, which of them serves (the file `champion`), and which did before (`previous`)."""
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from models.bundle import Bundle, load_bundle, save_bundle
 from models.errors import BundleError
 
 __all__ = ["Registry"]
 
-_CHAMPION = "champion"
+_CHAMPION, _PREVIOUS, _TRAINING = "champion", "previous", ".training"
 
 
 class Registry:
@@ -34,35 +37,101 @@ class Registry:
 
     def champion(self) -> str | None:
         """Name the version that serves; None before the first training."""
-        try:
-            return (self.folder / _CHAMPION).read_text().strip() or None
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise BundleError(f"cannot read {self.folder / _CHAMPION}: {error.strerror}") from error
+        return self._pointer(_CHAMPION)
 
-    def save(self, bundle: Bundle, *, now: float) -> str:
+    def save(self, bundle: Bundle, *, now: float, beside: Mapping[str, bytes] | None = None) -> str:
         """Write a bundle under a new version named after the time `now` (seconds since the epoch, UTC)."""
         stem = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
         taken = set(self.versions())
         version = next(name for name in [stem, *(f"{stem}-{n:03d}" for n in range(2, 1000))] if name not in taken)
-        save_bundle(bundle, self.folder / version)
+        save_bundle(bundle, self.folder / version, beside=beside)
         return version
 
     def load(self, version: str) -> Bundle:
         """Read one version."""
         return load_bundle(self.folder / version)
 
+    def previous(self) -> str | None:
+        """Name the version that served before the champion; None where there was none."""
+        return self._pointer(_PREVIOUS)
+
     def promote(self, version: str) -> None:
-        """Let a version serve from now on; the pointer is replaced in one move."""
+        """Let a version serve from now on; each pointer is replaced in one move."""
         if version not in self.versions():
             raise BundleError(f"{self.folder} has no version {version}; it has {', '.join(self.versions()) or 'none'}")
-        temporary = self.folder / f".{_CHAMPION}.new"
+        champion = self.champion()
+        if champion is not None and champion != version:
+            self._point(_PREVIOUS, champion)
+        self._point(_CHAMPION, version)
+
+    def about(self, version: str) -> dict[str, Any]:
+        """Read what a version says of itself, without loading the model."""
+        try:
+            about: dict[str, Any] = json.loads((self.folder / version / "bundle.json").read_bytes())
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{self.folder / version} cannot be read: {error}") from error
+        return about
+
+    def serving(self, on_refused: Callable[[str, BundleError], None]) -> tuple[str, Bundle] | None:
+        """Load the champion; where it is refused, the version before it; None where neither can be had.
+
+        Parameters
+        ----------
+        on_refused : callable
+            Told each version that was refused, and why.
+        """
+        for version in (self.champion(), self.previous()):
+            if version is not None:
+                try:
+                    return version, self.load(version)
+                except BundleError as error:
+                    on_refused(version, error)
+        return None
+
+    def keep_training(self, state: bytes) -> None:
+        """Keep a training that is under way, so that it can be resumed."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            temporary = self.folder / f"{_TRAINING}.new"
+            temporary.write_bytes(state)
+            temporary.replace(self.folder / _TRAINING)
+        except OSError as error:
+            raise BundleError(f"cannot write {self.folder / _TRAINING}: {error.strerror}") from error
+
+    def interrupted(self) -> bytes:
+        """Give the training that was interrupted."""
+        try:
+            return (self.folder / _TRAINING).read_bytes()
+        except OSError as error:
+            raise BundleError(f"{self.folder} has no interrupted training: train without --resume") from error
+
+    def training_done(self) -> None:
+        """Forget the training that was under way."""
+        (self.folder / _TRAINING).unlink(missing_ok=True)
+
+    def rollback(self) -> str:
+        """Let the version serve that served before the champion; doing it twice changes back."""
+        previous = self.previous()
+        if previous is None:
+            raise BundleError(f"{self.folder} has no version to go back to: none served before {self.champion() or 'the first'}")
+        self.promote(previous)
+        return previous
+
+    def _pointer(self, name: str) -> str | None:
+        try:
+            return (self.folder / name).read_text().strip() or None
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise BundleError(f"cannot read {self.folder / name}: {error.strerror}") from error
+
+    def _point(self, name: str, version: str) -> None:
+        temporary = self.folder / f".{name}.new"
         try:
             with temporary.open("w") as file:
                 file.write(version + "\n")
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(self.folder / _CHAMPION)
+            temporary.replace(self.folder / name)
         except OSError as error:
-            raise BundleError(f"cannot write {self.folder / _CHAMPION}: {error.strerror}. The old champion stays.") from error
+            raise BundleError(f"cannot write {self.folder / name}: {error.strerror}. The old champion stays.") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = ["Cell", "Device", "ModelSettings"]
 
@@ -19,6 +19,9 @@ class ModelSettings:
     cell: Cell = "lstm"
     hidden: int = 64  # units of the recurrent state, H
     latent: int = 16  # numbers that a window is squeezed into, Z
+    layers: int = 1  # of the encoder and of the decoder
+    dropout: float = 0.0  # share of the latent, and of what passes between layers, that is zeroed in training
+    layer_norm: bool = False  # normalise what leaves the encoder and the decoder
     epochs: int = 40  # passes over the training windows, at most
     windows_per_epoch: int = 4096  # windows drawn for one epoch, where there are more
     batch_size: int = 64
@@ -30,3 +33,7 @@ class ModelSettings:
     memory_windows: int = 64  # earlier windows that the neighbour companion keeps for each entity
     device: Device = "auto"
     seed: int = 0
+
+    def network_options(self) -> dict[str, Any]:
+        """Give what shapes the network, as `Autoencoder` takes it."""
+        return {name: getattr(self, name) for name in ("hidden", "latent", "cell", "layers", "dropout", "layer_norm")}

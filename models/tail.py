@@ -146,6 +146,10 @@ class TailBank:
         self.frozen[row] = True
         self._saved[row] = (self.counts[row].copy(), float(self.weight[row]), int(self.n_learned[row]))
 
+    def is_frozen(self, row: int) -> bool:
+        """Tell whether this row is judged by a fit from before."""
+        return bool(self.frozen[row])
+
     def thaw(self, row: int, *, keep: bool) -> None:
         """End a freeze: go back to what was known before it, or `keep` what was learned meanwhile."""
         counts, weight, n_learned = self._saved.pop(row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from models.dataset import WindowIndex, fill_gaps, gather_windows, index_windows
 from models.errors import TrainingError
+from models.gradients import gradient_norms_per_step
 from models.network import Autoencoder, choose_device, masked_huber
 from models.settings import ModelSettings
+from models.training_state import Progress, fingerprint, pack, unpack
 
 __all__ = ["Epoch", "TrainingResult", "first_held_out", "split_by_time", "train_autoencoder"]
 
@@ -41,6 +43,7 @@ class TrainingResult:
     best_epoch: int
     n_windows: int
     seconds: float
+    gradient_norms: NDArray[np.float64]  # of the loss at each input step of held-out windows, (W,), oldest first
 
     @property
     def validation_loss(self) -> float:
@@ -66,13 +69,17 @@ def split_by_time(index: WindowIndex, held_out_from: NDArray[np.int64], window_l
     return older, newer
 
 
-def train_autoencoder(
+def train_autoencoder(  # noqa: PLR0915 - one straight story
     steps: NDArray[np.float32],
     settings: ModelSettings,
     *,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    resume: bytes | None = None,
+    keep: Callable[[bytes], None] | None = None,
 ) -> TrainingResult:
     """Train one network for all entities of a watch.
+
+    A training that was interrupted and resumed ends bit-equal to one that was not.
 
     Parameters
     ----------
@@ -81,11 +88,16 @@ def train_autoencoder(
         free of incidents: what is in it is learned as normal.
     on_epoch : callable
         Told each epoch when it ends, for progress.
+    resume : bytes, optional
+        What `keep` was last given: go on behind that epoch.
+    keep : callable, optional
+        Given the state of the training behind each epoch.
 
     Raises
     ------
     TrainingError
-        If there are too few windows, or the loss stops being finite.
+        If there are too few windows, the loss stops being finite, or `resume` is of another
+        training.
     """
     device = choose_device(settings.device)
     held_out_from = first_held_out(steps, settings.validation_share)
@@ -97,20 +109,29 @@ def train_autoencoder(
         )
     started = time.perf_counter()
     torch.manual_seed(settings.seed)
-    rng = np.random.default_rng(settings.seed)
-    network = Autoencoder(steps.shape[2], hidden=settings.hidden, latent=settings.latent, cell=settings.cell).to(device)
+    network = Autoencoder(steps.shape[2], **settings.network_options()).to(device)
     batches_per_epoch = math.ceil(min(len(training), settings.windows_per_epoch) / settings.batch_size)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=settings.learning_rate, total_steps=settings.epochs * batches_per_epoch
     )
+    rng = np.random.default_rng(settings.seed)
     fixed = rng.permutation(len(validation))[: settings.windows_per_epoch]  # the same ones every epoch
     validation = validation.take(np.sort(fixed))
     tbptt_steps = settings.tbptt_steps if settings.tbptt_steps < settings.window_length else 0
 
     epochs: list[Epoch] = []
-    best_epoch, best_weights = 0, {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    for number in range(settings.epochs):
+    best_epoch, best_weights = 0, _copied(network)
+    of = fingerprint(steps, settings) if resume or keep else ""
+    if resume is not None:
+        progress = unpack(resume, of, network, optimizer, schedule)
+        epochs = [Epoch(int(epoch["number"]), epoch["loss"], epoch["validation_loss"], epoch["grad_norm"]) for epoch in progress.epochs]
+        best_epoch, best_weights = progress.best_epoch, progress.best_weights
+    for number in range(len(epochs), settings.epochs):
+        if epochs and number - 1 - best_epoch >= settings.patience:
+            break
+        rng = np.random.default_rng([settings.seed, number])  # an epoch's own, so that resuming needs no state of it
+        torch.manual_seed(int(rng.integers(2**62)))
         chosen = rng.permutation(len(training))[: settings.windows_per_epoch]
         losses, norms = [], []
         for start in range(0, len(chosen), settings.batch_size):
@@ -138,11 +159,18 @@ def train_autoencoder(
         epochs.append(epoch)
         on_epoch(epoch)
         if epoch.validation_loss < epochs[best_epoch].validation_loss or number == 0:
-            best_epoch, best_weights = number, {name: tensor.clone() for name, tensor in network.state_dict().items()}
-        elif number - best_epoch >= settings.patience:
-            break
+            best_epoch, best_weights = number, _copied(network)
+        if keep is not None:
+            keep(pack(of, Progress([asdict(one) for one in epochs], best_epoch, best_weights), network, optimizer, schedule))
     network.load_state_dict(best_weights)
-    return TrainingResult(network.cpu().eval(), epochs, best_epoch, len(training), time.perf_counter() - started)
+    network.cpu().eval()
+    sample = gather_windows(steps, validation.take(np.arange(min(len(validation), _BLOCK))), settings.window_length)
+    norms_per_step = gradient_norms_per_step(network, sample, tbptt_steps=tbptt_steps)
+    return TrainingResult(network, epochs, best_epoch, len(training), time.perf_counter() - started, norms_per_step)
+
+
+def _copied(network: Autoencoder) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
 def _tensors(steps: NDArray[np.float32], index: WindowIndex, window_length: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -153,10 +181,12 @@ def _tensors(steps: NDArray[np.float32], index: WindowIndex, window_length: int,
 
 def _loss_on(network: Autoencoder, steps: NDArray[np.float32], index: WindowIndex, settings: ModelSettings, device: torch.device) -> float:
     total, n_windows = 0.0, 0
+    network.eval()
     with torch.inference_mode():
         for start in range(0, len(index), _BLOCK):
             batch = index.take(np.arange(start, min(start + _BLOCK, len(index))))
             windows, known = _tensors(steps, batch, settings.window_length, device)
             total += masked_huber(network(windows), windows, known).item() * len(batch)
             n_windows += len(batch)
+    network.train()
     return total / n_windows

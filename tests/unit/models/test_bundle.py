@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import models.bundle
 from models.bundle import FORMAT_VERSION, Bundle, load_bundle, save_bundle
 from models.companions import WindowPca
 from models.dataset import windows_of
@@ -255,3 +256,11 @@ def test_a_detector_without_a_network_is_not_saved(tmp_path):
         save_bundle(Bundle(alone, bundle.channels, bundle.entities, {}), tmp_path / "v1")
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_that_scores_otherwise_than_when_it_was_saved_is_refused(folder, monkeypatch):
+    windows = models.bundle._smoke_windows
+    monkeypatch.setattr(models.bundle, "_smoke_windows", lambda detector: windows(detector) + 1)
+
+    with pytest.raises(BundleError, match="scores otherwise than when it was saved"):
+        load_bundle(folder)

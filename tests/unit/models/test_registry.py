@@ -158,3 +158,34 @@ def test_a_pointer_that_cannot_be_read_is_an_error_and_not_an_absent_champion(re
 
     with pytest.raises(BundleError, match="cannot read"):
         registry.champion()
+
+
+def test_a_champion_that_is_refused_leaves_the_serving_to_the_version_before_it(registry):
+    for number in range(2):
+        registry.promote(registry.save(bundle_of(f"web{number}"), now=NOON + number))
+    first, second = registry.versions()
+    weights = registry.folder / second / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    refused = []
+
+    version, bundle = registry.serving(lambda name, error: refused.append((name, str(error))))
+
+    assert (version, bundle.entities) == (first, ("web0",))
+    assert [name for name, _ in refused] == [second]
+    assert "differs from its checksum" in refused[0][1]
+
+
+def test_going_back_twice_goes_forward_again(registry):
+    for number in range(2):
+        registry.promote(registry.save(bundle_of(f"web{number}"), now=NOON + number))
+    first, second = registry.versions()
+
+    assert [registry.rollback(), registry.rollback()] == [first, second]
+    assert registry.champion() == second
+
+
+def test_there_is_no_going_back_from_the_first(registry):
+    registry.promote(registry.save(bundle_of(), now=NOON))
+
+    with pytest.raises(BundleError, match="no version to go back to"):
+        registry.rollback()
