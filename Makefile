@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench e2e clean
+.PHONY: demo test lint bench docs e2e clean
 
 # Stands for an environment that matches these two files.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -27,6 +27,10 @@ lint: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/stages.py $(BENCH_ARGS)
+
+# The reference of exported metrics, from the module that declares them.
+docs: $(VENV)/installed
+	$(BIN)/python -c 'from monitor.metrics import reference; print(reference(), end="")' > docs/metrics.md
 
 # Tests against real servers: Prometheus' promtool here
 e2e: $(VENV)/installed
