@@ -8,9 +8,10 @@ data neither opens nor closes an episode.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +57,8 @@ class Changes:
     suppressed: dict[str, int]
 
 
-SUPPRESSED_REASONS = ("hold", "rest")
+SUPPRESSED_REASONS = ("hold", "policy", "rest")
+_ARRAYS = ("phase", "over_since_ms", "opened_ms", "_below_since_ms", "_rest_until_ms", "_n_held")
 
 
 class EpisodeBook:
@@ -81,17 +83,24 @@ class EpisodeBook:
         """True where an episode is open; shape (n,)."""
         return np.isin(self.phase, Phase.OPEN)
 
-    def step(self, time_ms: int, score: NDArray[np.float64]) -> Changes:
-        """Take the scores (n,) of one step; NaN where an entity was not judged."""
+    def step(self, time_ms: int, score: NDArray[np.float64], *, vetoed: NDArray[np.bool_] | None = None) -> Changes:
+        """Take the scores (n,) of one step; NaN where an entity was not judged.
+
+        `vetoed` (n,) entities count as quiet whatever their score: no deviation of theirs matters.
+        """
         self._make_room(len(score))
         policy = self._policy
         judged = ~np.isnan(score)
         with np.errstate(invalid="ignore"):
             over = judged & (score >= 1.0)
             low = judged & (score < policy.close_score)
+        suppressed = {}
+        if vetoed is not None:
+            suppressed["policy"] = int((over & vetoed & (self.phase != Phase.OPEN)).sum())
+            over, low = over & ~vetoed, low | (judged & vetoed)
 
         self.phase[(self.phase == Phase.RESTING) & (time_ms >= self._rest_until_ms)] = Phase.IDLE
-        suppressed = {"rest": int((over & (self.phase == Phase.RESTING)).sum()), "hold": 0}
+        suppressed |= {"rest": int((over & (self.phase == Phase.RESTING)).sum()), "hold": 0}
 
         pending = self.phase == Phase.PENDING
         lapsed = pending & judged & ~over
@@ -127,8 +136,17 @@ class EpisodeBook:
             suppressed=suppressed,
         )
 
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """Give every array by name."""
+        return {name: getattr(self, name) for name in _ARRAYS}
+
+    def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over arrays that `state` gave."""
+        for name in _ARRAYS:
+            setattr(self, name, arrays[name].copy())
+
     def _make_room(self, n_rows: int) -> None:
         more = n_rows - len(self.phase)
         if more:
-            for name in ("phase", "over_since_ms", "opened_ms", "_below_since_ms", "_rest_until_ms", "_n_held"):
+            for name in _ARRAYS:
                 setattr(self, name, np.pad(getattr(self, name), (0, more)))

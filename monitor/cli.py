@@ -7,22 +7,30 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from models.errors import ModelError
 from monitor.errors import ConfigError, MonitorError
 
+if TYPE_CHECKING:
+    from models.registry import Registry
+
 __all__ = ["main"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+models = typer.Typer(no_args_is_help=True, help="List, inspect and switch trained models.")
+app.add_typer(models, name="models")
 
 ConfigFile = Annotated[Path, typer.Option("--config", help="Settings to run with.")]
+WatchName = Annotated[str, typer.Option("--watch", help="Watch whose models are meant; may be left out where there is one.")]
+VersionName = Annotated[str, typer.Argument(help="Version; the champion when left out.")]
 
 
 @app.callback()
@@ -41,7 +49,7 @@ def run(
     """
     from monitor.config import load_config
 
-    settings = load_config(config)
+    settings = load_config(config, environ=os.environ)
     _log_to_stderr()
     from monitor.app import Daemon
     from monitor.clock import SystemClock
@@ -65,6 +73,8 @@ def train(
     end: Annotated[str, typer.Option(help="Learn nothing from this time on; source.replay.end when left out.")] = "",
     where: Annotated[list[str] | None, typer.Option(help="Learn only rows with COLUMN=VALUE; may be repeated.")] = None,
     share: Annotated[float, typer.Option(help="Learn only this first share of each file's time span.", min=0.01, max=1.0)] = 1.0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on behind the last whole epoch of a training that was interrupted.")] = False,
+    folds: Annotated[int, typer.Option(help="First judge the settings by so many forward-chaining folds.", min=0, max=20)] = 0,
 ) -> None:
     """Train a model for each watch from metric files, and let it serve.
 
@@ -75,18 +85,18 @@ def train(
     replay: dict[str, Any] = {key: value for key, value in (("paths", files), ("start", start), ("end", end)) if value}
     if where:
         replay["where"] = dict(_column_and_value(text) for text in where)
-    settings = load_config(config, {"source": {"kind": "replay", "replay": replay}})
+    settings = load_config(config, environ=os.environ, overrides={"source": {"kind": "replay", "replay": replay}})
     chosen = [one for one in settings.watch if not watch or one.name in watch]
     unknown = sorted(set(watch or ()) - {one.name for one in settings.watch})
     if unknown:
         raise ConfigError(f"{config}: no watch is named {', '.join(unknown)}; there are {', '.join(one.name for one in settings.watch)}")
     from monitor.app import model_registry, prepare_data_dir
     from monitor.clock import SystemClock
-    from monitor.console import out, training_progress, training_table
+    from monitor.console import folds_table, out, training_progress, training_table
     from monitor.files import recorded_files
     from monitor.runtime import tune_process
     from monitor.sample import SeriesTable
-    from monitor.train import collect_history, train_watch
+    from monitor.train import collect_history, judge_folds, train_watch
 
     tune_process()
     prepare_data_dir(settings)
@@ -98,14 +108,58 @@ def train(
         if history is None:
             print(f"watch {one.name}: no series of it in these files; left as it is", file=sys.stderr)
             continue
+        if folds:
+            with training_progress(f"{one.name}, {folds} folds", folds * one.model.epochs) as on_epoch:
+                out.print(folds_table(one.name, judge_folds(one, history, folds, on_epoch=on_epoch)))
         with training_progress(one.name, one.model.epochs) as on_epoch:
-            results.append(train_watch(one, history, model_registry(settings, one), now=SystemClock().now(), on_epoch=on_epoch))
+            results.append(
+                train_watch(one, history, model_registry(settings, one), now=SystemClock().now(), on_epoch=on_epoch, resumes=resume)
+            )
     if not results:
         raise MonitorError(
             "nothing was trained: no watch takes any series of these files. "
             "Compare the watches' `metrics`, `match` and `by` with the files."
         )
     out.print(training_table(results))
+
+
+@app.command()
+def score(
+    files: Annotated[list[str], typer.Argument(help="Metric files, folders or patterns.")],
+    config: ConfigFile = Path("config.toml"),
+    watch: Annotated[str, typer.Option(help="Score this watch; needed where several take series of the files.")] = "",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write: .csv or .parquet; CSV to stdout when left out.")
+    ] = None,
+) -> None:
+    """Score metric files: one row for each entity and step, with its verdict or why there is none.
+
+    Example: barograph score recordings/first/service.parquet --watch service -o scores.csv
+    """
+    from monitor.config import load_config
+
+    settings = load_config(config, environ=os.environ, overrides={"source": {"kind": "replay", "replay": {"paths": files}}})
+    from monitor.app import model_registry
+    from monitor.console import scoring_progress
+    from monitor.files import recorded_files
+    from monitor.runtime import tune_process
+    from monitor.sample import SeriesTable
+    from monitor.score_files import choose_watch, open_writer, score_recorded
+
+    tune_process()
+    table = SeriesTable()
+    recorded = recorded_files(settings, table)
+    one = choose_watch(settings, table, watch)
+    serving = model_registry(settings, one).serving(lambda version, error: print(f"model {version} refused: {error}", file=sys.stderr))
+    if serving is None:
+        print(f"watch {one.name} has no model: its companions judge alone", file=sys.stderr)
+    writer = open_writer(output, sys.stdout)
+    try:
+        with scoring_progress(one.name) as progress:
+            n_rows = score_recorded(one, serving[1] if serving else None, recorded, table, writer, progress=progress)
+    finally:
+        writer.close()
+    print(f"wrote {n_rows} rows to {output or 'stdout'}", file=sys.stderr)
 
 
 @app.command()
@@ -122,7 +176,7 @@ def demo(
     """
     from monitor.config import load_config
 
-    load_config(config)
+    load_config(config, environ=os.environ)
     from monitor.clock import SystemClock
     from monitor.console import alert_text, out, outcome_tables, training_progress, training_table
     from monitor.demo import Demo, load_recording
@@ -195,6 +249,62 @@ def record(
     print(f"wrote {recorder.n_samples} samples to {file}", file=sys.stderr)
 
 
+@models.command("list")
+def list_models(config: ConfigFile = Path("config.toml"), watch: WatchName = "") -> None:
+    """List every version of every watch, oldest first, and which serves.
+
+    Example: barograph models list
+    """
+    from monitor.console import models_table, out
+
+    out.print(models_table(_registries(config, watch)))
+
+
+@models.command("show")
+def show_model(version: VersionName = "", config: ConfigFile = Path("config.toml"), watch: WatchName = "") -> None:
+    """Show what a version says of itself: settings, channels, entities, how it was made. The champion when left out.
+
+    Example: barograph models show --watch host
+    """
+    registry, chosen = _one_version(config, watch, version)
+    print(json.dumps(registry.about(chosen), indent=1))
+
+
+@models.command("verify")
+def verify_model(version: VersionName = "", config: ConfigFile = Path("config.toml"), watch: WatchName = "") -> None:
+    """Load a version as the daemon would: checksums, format, weights, a smoke score. The champion when left out.
+
+    Example: barograph models verify --watch host
+    """
+    registry, chosen = _one_version(config, watch, version)
+    bundle = registry.load(chosen)
+    print(f"{registry.folder / chosen}: good; {len(bundle.entities)} entities, {len(bundle.channels)} channels")
+
+
+@models.command("promote")
+def promote_model(
+    version: Annotated[str, typer.Argument(help="Version to let serve.")], config: ConfigFile = Path("config.toml"), watch: WatchName = ""
+) -> None:
+    """Let a version serve, once it has been verified; a running daemon takes it at its next start.
+
+    Example: barograph models promote 20260131T120000Z --watch host
+    """
+    registry, chosen = _one_version(config, watch, version)
+    registry.load(chosen)
+    registry.promote(chosen)
+    print(f"{registry.folder}: {chosen} serves")
+
+
+@models.command("rollback")
+def rollback_model(config: ConfigFile = Path("config.toml"), watch: WatchName = "") -> None:
+    """Go back to the version that served before.
+
+    Example: barograph models rollback --watch host
+    """
+    registry = _one_registry(config, watch)
+    print(f"{registry.folder}: {registry.rollback()} serves")
+
+
 @app.command("check-config")
 def check_config(config: ConfigFile = Path("config.toml")) -> None:
     """Say everything that is wrong with a configuration file, each with its place; exit code 2 if anything is.
@@ -203,7 +313,7 @@ def check_config(config: ConfigFile = Path("config.toml")) -> None:
     """
     from monitor.config import load_config
 
-    settings = load_config(config)
+    settings = load_config(config, environ=os.environ)
     print(f"{config}: good; source {settings.source.kind}, watches {', '.join(watch.name for watch in settings.watch)}")
 
 
@@ -217,6 +327,32 @@ def version() -> None:
     from importlib.metadata import version as installed
 
     print(f"barograph {installed('barograph')}, Python {platform.python_version()}")
+
+
+def _registries(config: Path, watch: str) -> dict[str, Registry]:
+    from models.registry import Registry
+    from monitor.config import load_config
+
+    settings = load_config(config, environ=os.environ)
+    named = {one.name: Registry(Path(settings.data_dir) / "bundles" / one.name) for one in settings.watch}
+    if watch and watch not in named:
+        raise ConfigError(f"{config}: no watch is named {watch}; there are {', '.join(named)}")
+    return {watch: named[watch]} if watch else named
+
+
+def _one_registry(config: Path, watch: str) -> Registry:
+    registries = _registries(config, watch)
+    if len(registries) > 1:
+        raise ConfigError(f"{config} has several watches: name one with --watch ({', '.join(registries)})")
+    return next(iter(registries.values()))
+
+
+def _one_version(config: Path, watch: str, version: str) -> tuple[Registry, str]:
+    registry = _one_registry(config, watch)
+    chosen = version or registry.champion()
+    if chosen is None:
+        raise MonitorError(f"{registry.folder} has no champion yet: run `barograph train`")
+    return registry, chosen
 
 
 def _column_and_value(text: str) -> tuple[str, str]:

@@ -15,11 +15,15 @@ from models.limits import Budget
 from models.settings import ModelSettings
 from monitor.alert import AlertPolicy
 from monitor.errors import ConfigError
+from monitor.policy import MetricRule
 
 __all__ = ["Config", "WatchConfig", "load_config", "parse_config"]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+_PREFIX = "BAROGRAPH_"
 
 
 class _Table(BaseModel):
@@ -92,6 +96,9 @@ class ModelConfig(_Table):
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
     hidden: Annotated[int, Field(ge=1, le=1024)] = 64
     latent: Annotated[int, Field(ge=1, le=1024)] = 16
+    layers: Annotated[int, Field(ge=1, le=8)] = 1
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    layer_norm: bool = False
     epochs: Annotated[int, Field(ge=1)] = 40
     windows_per_epoch: Annotated[int, Field(ge=64)] = 4096
     batch_size: Annotated[int, Field(ge=1)] = 64
@@ -115,6 +122,23 @@ class AlertConfig(_Table):
     accept_after_seconds: Positive = 86400.0
 
 
+class MetricConfig(_Table):
+    """`[[watch.metric]]`: what is known of a metric."""
+
+    name: str
+    direction: Literal["both", "above", "below"] = "both"
+    min_deviation: NotNegative = 0.0
+    min_deviation_ratio: NotNegative = 0.0
+    valid_min: float = float("-inf")
+    valid_max: float = float("inf")
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> MetricConfig:
+        if self.valid_min > self.valid_max:
+            raise ValueError(f"valid_min is {self.valid_min:g} and valid_max {self.valid_max:g}: every value would be invalid")
+        return self
+
+
 class WatchConfig(_Table):
     """`[[watch]]`: which series are judged together, and how."""
 
@@ -133,6 +157,7 @@ class WatchConfig(_Table):
     budget: str = "1/week"
     model: ModelConfig = ModelConfig()
     alert: AlertConfig = AlertConfig()
+    metric: list[MetricConfig] = []
 
     @field_validator("name")
     @classmethod
@@ -192,6 +217,11 @@ class WatchConfig(_Table):
         return AlertPolicy(**self.alert.model_dump())
 
     @property
+    def metric_rules(self) -> list[MetricRule]:
+        """The settings as `monitor.policy` takes them."""
+        return [MetricRule(**one.model_dump()) for one in self.metric]
+
+    @property
     def block_steps(self) -> int:
         """Steps that one episode and its rest take up at least."""
         shortest = self.alert.close_seconds + self.alert.rest_seconds
@@ -202,6 +232,7 @@ class Config(_Table):
     """The whole of config.toml."""
 
     data_dir: str = "data"
+    checkpoint_seconds: Positive = 10.0
     source: SourceConfig = SourceConfig()
     decode: DecodeConfig = DecodeConfig()
     web: WebConfig = WebConfig()
@@ -216,13 +247,20 @@ class Config(_Table):
         return self
 
 
-def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
+def load_config(path: Path, overrides: Mapping[str, Any] | None = None, *, environ: Mapping[str, str] | None = None) -> Config:
     """Read and check a configuration file.
+
+    `BAROGRAPH_SOURCE__KIND=replay` in the environment lays `source.kind` over the file's own, and
+    `BAROGRAPH_WATCH__HOST__BUDGET=1/day` the budget of the watch named host; values are TOML, or
+    else text. Any text of the file may be written as `{ from_file = "path" }` or
+    `{ from_env = "NAME" }`: so secrets stay out of it.
 
     Parameters
     ----------
     overrides : mapping, optional
-        Nested tables laid over the file's own.
+        Nested tables laid over the file's own and over the environment's.
+    environ : mapping, optional
+        The environment; empty when left out.
 
     Raises
     ------
@@ -237,7 +275,60 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Confi
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: is not valid TOML: {error}") from error
-    return parse_config(_overlaid(document, overrides or {}), place=str(path))
+    environ = environ or {}
+    document = _overlaid(document, _from_environment(environ, document))
+    document = _overlaid(document, overrides or {})
+    return parse_config(_filled_in(document, environ, ()), place=str(path))
+
+
+def _from_environment(environ: Mapping[str, str], document: Mapping[str, Any]) -> dict[str, Any]:
+    """Read `BAROGRAPH_A__B=value` as `{a: {b: value}}`; a watch is named in place of its number."""
+    overrides: dict[str, Any] = {}
+    watches = [dict(watch) for watch in document.get("watch", []) if isinstance(watch, Mapping)]
+    for variable, text in sorted(environ.items()):
+        if not variable.startswith(_PREFIX):
+            continue
+        keys = variable.removeprefix(_PREFIX).lower().split("__")
+        if keys[0] == "watch" and len(keys) > 2:
+            found = [watch for watch in watches if str(watch.get("name", "")).lower() == keys[1]]
+            if not found:
+                raise ConfigError(f"environment: {variable} names no watch of the file")
+            found[0].update(_overlaid(found[0], _nested(keys[2:], _toml_value(text))))
+            overrides["watch"] = watches
+        else:
+            overrides = _overlaid(overrides, _nested(keys, _toml_value(text)))
+    return overrides
+
+
+def _nested(keys: Sequence[str], value: object) -> dict[str, Any]:
+    return {keys[0]: value if len(keys) == 1 else _nested(keys[1:], value)}
+
+
+def _toml_value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _filled_in(document: Any, environ: Mapping[str, str], place: tuple[str, ...]) -> Any:
+    """Put in what `{ from_file = ... }` and `{ from_env = ... }` stand for."""
+    if isinstance(document, list):
+        return [_filled_in(one, environ, (*place, str(number))) for number, one in enumerate(document)]
+    if not isinstance(document, Mapping):
+        return document
+    if set(document) == {"from_env"}:
+        name = str(document["from_env"])
+        if name not in environ:
+            raise ConfigError(f"{'.'.join(place)}: the environment has no {name}, which from_env asks for")
+        return environ[name]
+    if set(document) == {"from_file"}:
+        file = Path(str(document["from_file"]))
+        try:
+            return file.read_text(encoding="utf-8").rstrip("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{'.'.join(place)}: cannot read {file}, which from_file asks for: {error}") from error
+    return {key: _filled_in(value, environ, (*place, key)) for key, value in document.items()}
 
 
 def parse_config(document: Mapping[str, Any], *, place: str) -> Config:
@@ -325,4 +416,5 @@ _TABLES: dict[tuple[type[BaseModel], str], type[BaseModel]] = {
     (DecodeConfig, "native_sample"): NativeSampleConfig,
     (WatchConfig, "model"): ModelConfig,
     (WatchConfig, "alert"): AlertConfig,
+    (WatchConfig, "metric"): MetricConfig,
 }

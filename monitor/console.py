@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from models.fitting import Fold
+from models.registry import Registry
 from models.training import Epoch
 from monitor.demo import Outcome
 from monitor.outlets.log import channel_text, time_text
 from monitor.pipeline import Alert
 from monitor.train import Trained
 
-__all__ = ["alert_text", "out", "outcome_tables", "training_progress", "training_table"]
+__all__ = ["alert_text", "folds_table", "models_table", "out", "outcome_tables", "scoring_progress", "training_progress", "training_table"]
 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
 _err = Console(stderr=True, highlight=False)
@@ -79,6 +81,58 @@ def training_table(results: Sequence[Trained]) -> Table:
             f"{training.seconds:.1f}",
             result.version,
         )
+    return table
+
+
+@contextmanager
+def scoring_progress(watch: str) -> Iterator[Callable[[float], None]]:
+    """Show a bar with the time left while files are scored; give what is to be told the share done."""
+    columns = (
+        TextColumn("scoring {task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=_err) as progress:
+        task = progress.add_task(watch, total=1.0)
+        yield lambda share: progress.update(task, completed=share)
+
+
+def models_table(registries: Mapping[str, Registry]) -> Table:
+    """List versions: which serves, from what they learned, how good they are."""
+    table = Table()
+    for heading in ("watch", "version", "", "steps", "entities", "channels", "held-out loss", "explained"):
+        table.add_column(heading, justify="left" if heading in ("watch", "version", "") else "right")
+    for watch, registry in registries.items():
+        marks = {registry.previous(): "previous", registry.champion(): "champion"}
+        for version in registry.versions():
+            about = registry.about(version)
+            made = about["made"]
+            table.add_row(
+                watch,
+                version,
+                marks.get(version, ""),
+                str(made.get("n_steps", "")),
+                str(len(about["entities"])),
+                str(len(about["channels"])),
+                f"{made.get('validation_loss', float('nan')):.4f}",
+                f"{made.get('explained_ratio', float('nan')):.0%}",
+            )
+    return table
+
+
+def folds_table(watch: str, folds: Sequence[Fold]) -> Table:
+    """Show each fold's held-out loss, and their mean and spread."""
+    losses = [fold.validation_loss for fold in folds]
+    spread = statistics.stdev(losses) if len(losses) > 1 else 0.0
+    table = Table(title=f"{escape(watch)}: forward-chaining folds", title_justify="left")
+    for heading in ("fold", "trained on steps", "held-out loss"):
+        table.add_column(heading, justify="right")
+    for number, fold in enumerate(folds, start=1):
+        table.add_row(str(number), str(fold.n_steps), f"{fold.validation_loss:.4f}")
+    table.caption = f"mean {statistics.mean(losses):.4f}, standard deviation {spread:.4f}"
     return table
 
 

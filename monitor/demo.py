@@ -196,7 +196,7 @@ class Demo:
         longest = max(watch.window_length * watch.step_ms for watch in self.config.watch)
         start_ms = self._recording.fault_free_until_ms - _LEAD_IN_WINDOWS * longest
         collector = _Collector(show)
-        return Daemon(self._with_replay(start=str(start_ms)), outlets=[collector], clock=self._clock), collector
+        return Daemon(self._with_replay(start=str(start_ms)), outlets=[collector], clock=self._clock, keeps_state=False), collector
 
     def replay(self, daemon: Daemon, collector: _Collector, stop: threading.Event) -> None:
         """Replay to the end, or until `stop` is set."""

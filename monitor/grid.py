@@ -9,9 +9,9 @@ the larger value stands, so that the outcome does not depend on which came first
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ GapMode = Literal["skip", "hold", "zero", "interpolate"]
 # Closed at once, at most: bounds the dense arrays when a file is replayed at full speed.
 _MAX_BLOCK_STEPS = 512
 _MAX_BLOCK_CELLS = 1 << 18
+_PLACED_FIELDS = ("row", "channel", "time_ms", "value", "counter")
+_NONE = -(1 << 62)  # stands for None among the scalars of a saved state
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,29 @@ class Grid:
                 before_silence = waiting[:-1][np.diff(waiting) - 1 > self._empty_limit]
                 n_steps = min(n_steps, int(before_silence[0]) + 1 - first) if len(before_silence) else n_steps
             yield self._close_block(n_steps, n_rows, n_channels)
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """Give everything that is open, by name."""
+        scalars = (self.next_step, self.watermark_ms, self._newest_ms)
+        return {
+            **{f"pending.{name}": getattr(self._pending, name) for name in _PLACED_FIELDS},
+            "scalars": np.array([_NONE if value is None else value for value in scalars] + [self._n_empty], np.int64),
+            "count": self._count,
+            "count_ms": self._count_ms,
+            "held": self._held,
+            "held_age": self._held_age,
+        }
+
+    def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over arrays that `state` gave."""
+        self._pending = Placed(*(arrays[f"pending.{name}"].copy() for name in _PLACED_FIELDS))
+        next_step, watermark_ms, newest_ms, n_empty = arrays["scalars"].tolist()
+        self.next_step, self.watermark_ms, self._newest_ms = (
+            None if value == _NONE else value for value in (next_step, watermark_ms, newest_ms)
+        )
+        self._n_empty = n_empty
+        self._count, self._count_ms = arrays["count"].copy(), arrays["count_ms"].copy()
+        self._held, self._held_age = arrays["held"].copy(), arrays["held_age"].copy()
 
     def _close_block(self, n_steps: int, n_rows: int, n_channels: int) -> ClosedSteps:
         assert self.next_step is not None

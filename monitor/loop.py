@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from monitor.clock import Clock
 from monitor.metrics import Exposition, Metrics
@@ -32,8 +33,18 @@ def run(
     clock: Clock,
     stop: threading.Event,
     exit_at_end: bool = False,
+    save: Callable[[], None] = lambda: None,
+    save_seconds: float = math.inf,
 ) -> None:
-    """Move samples through the pipeline until `stop` is set, or the source ends where that is asked for."""
+    """Move samples through the pipeline until `stop` is set, or the source ends where that is asked for.
+
+    Parameters
+    ----------
+    save : callable
+        Keeps the pipeline's state: called behind the outlets, every `save_seconds` of real
+        time and when the loop ends in order.
+    """
+    saved_at = clock.monotonic()
     rendered_at = -_RENDER_SECONDS
     ended = said_idle = False
     while not stop.is_set():
@@ -57,4 +68,8 @@ def run(
             ended = True
             log.info("source ended")
             if exit_at_end:
-                return
+                break
+        if finished_at - saved_at >= save_seconds:
+            save()
+            saved_at = finished_at
+    save()

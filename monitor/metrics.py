@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics import MetricWrapperBase
 
 from monitor.alert import SUPPRESSED_REASONS
 from monitor.pipeline import Decision, WatchPipeline
 from monitor.score import Reason
 
-__all__ = ["ENTITY_METRICS", "Exposition", "Metrics"]
+__all__ = ["ENTITY_METRICS", "Exposition", "Metrics", "reference"]
 
 # Per entity, written by our own renderer: the client library takes 12 microseconds a series,
 # with the interpreter held.
@@ -27,6 +28,13 @@ ENTITY_METRICS = {
     "barograph_actual": "Newest value of a channel, in its own unit; counters as a rate per second.",
     "barograph_expected": "What the model expected in place of the newest value, in the channel's unit.",
 }
+
+
+_MORE_LABELS = {"barograph_actual": ("channel",), "barograph_expected": ("channel",)}
+_REFERENCE_HEAD = (
+    "Everything on `/metrics`; `make docs` writes this page from the module that declares them. Metrics of entities "
+    "disappear when an entity is stale, and are capped by `web.max_exported_series`."
+)
 
 
 class Metrics:
@@ -82,6 +90,12 @@ class Metrics:
         self._load_failures = Counter(
             "barograph_model_load_failures_total", "Bundles refused when they were loaded.", ["watch"], registry=registry
         )
+        self._checkpoint = Gauge(
+            "barograph_last_checkpoint_timestamp_seconds", "When state was last kept, by this machine's clock.", registry=registry
+        )
+        self._checkpoint_failures = Counter(
+            "barograph_checkpoint_failures_total", "Checkpoints that could not be written or read.", registry=registry
+        )
         self._watermark = Gauge(
             "barograph_watermark_timestamp_seconds", "Event time up to which steps are closed.", ["watch"], registry=registry
         )
@@ -129,6 +143,14 @@ class Metrics:
     def model_refused(self, watch: str) -> None:
         """Count a bundle that could not be loaded."""
         self._load_failures.labels(watch).inc()
+
+    def checkpoint_saved(self, now: float) -> None:
+        """Say when state was kept."""
+        self._checkpoint.set(now)
+
+    def checkpoint_failed(self) -> None:
+        """Count a checkpoint that could not be written or read."""
+        self._checkpoint_failures.inc()
 
     def batch_done(
         self, decision: Decision, watches: Iterable[WatchPipeline], n_bad: Iterable[tuple[str, int]], *, duration_seconds: float, now: float
@@ -258,6 +280,19 @@ def _channel_prefixes(name: str, watch: WatchPipeline, n_channels: int) -> Itera
     for entity in watch.entities.entities:
         for channel in watch.entities.channels[:n_channels]:  # one that is newer than the last step has no value yet
             yield f'{name}{{watch="{watch.name}",entity="{_escaped(entity)}",channel="{_escaped(channel)}"}} '
+
+
+def reference() -> str:
+    """Write the reference of every exported metric, as Markdown."""
+    registry = CollectorRegistry()
+    declared = [one for one in vars(Metrics(registry, [])).values() if isinstance(one, MetricWrapperBase)]
+    rows = [(family.name, family.type, one._labelnames, family.documentation) for one in declared for family in one.describe()]
+    rows += [(name, "gauge", ("watch", "entity", *_MORE_LABELS.get(name, ())), text) for name, text in ENTITY_METRICS.items()]
+    lines = ["# Metrics", "", _REFERENCE_HEAD, "", "| metric | type | labels | meaning |", "|---|---|---|---|"]
+    for name, kind, labels, text in sorted(rows):
+        shown = f"{name}_total" if kind == "counter" else name
+        lines.append(f"| `{shown}` | {kind} | {', '.join(labels)} | {text} |")
+    return "\n".join(lines) + "\n"
 
 
 def _escaped(value: str) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.alert import Changes, EpisodeBook, ResolveReason
 from monitor.entities import EntityMap
 from monitor.grid import Grid, Placed
+from monitor.policy import ChannelPolicy
 from monitor.sample import Columns, SeriesTable
 from monitor.score import Reason, ScoredStep, Scorer
 
@@ -88,14 +90,32 @@ class Decision:
 class WatchPipeline:
     """One watch: its places, its grid, its scorer, its episodes."""
 
-    def __init__(self, name: str, entities: EntityMap, grid: Grid, scorer: Scorer, book: EpisodeBook) -> None:
+    def __init__(
+        self, name: str, entities: EntityMap, grid: Grid, scorer: Scorer, book: EpisodeBook, policy: ChannelPolicy | None = None
+    ) -> None:
         self.name = name
         self.entities = entities
         self.grid = grid
         self.scorer = scorer
         self.book = book
+        self.policy = policy or ChannelPolicy(())
         self.open_alerts: dict[int, Alert] = {}  # by entity row
         self.last_scored: ScoredStep | None = None
+        self.on_scored: Callable[[ScoredStep], None] = lambda scored: None  # told each step, for offline scoring
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """Give every array that the past has shaped, by stage and name."""
+        return {
+            f"{stage}/{name}": array
+            for stage, part in (("grid", self.grid), ("scorer", self.scorer), ("book", self.book))
+            for name, array in part.state().items()
+        }
+
+    def load_state(self, arrays: Mapping[str, NDArray[Any]], open_alerts: Mapping[int, Alert]) -> None:
+        """Take over what `state` gave, and the alerts that were open."""
+        for stage, part in (("grid", self.grid), ("scorer", self.scorer), ("book", self.book)):
+            part.load_state({name.removeprefix(f"{stage}/"): array for name, array in arrays.items() if name.startswith(f"{stage}/")})
+        self.open_alerts = dict(open_alerts)
 
     def step(self, columns: Columns, table: SeriesTable, now_ms: int, *, finished: bool) -> tuple[list[Alert], WatchReport]:
         """Take samples, close what the watermark passes, judge it, turn scores into alerts."""
@@ -121,11 +141,15 @@ class WatchPipeline:
         return alerts, report
 
     def _judge(self, scored: ScoredStep, report: WatchReport) -> list[Alert]:
-        changes = self.book.step(scored.time_ms, np.where(scored.judged, scored.score, np.nan))
+        broken = self.policy.broken(scored, self.entities.channels)
+        vetoed = self.policy.veto(scored, self.entities.channels) & ~broken
+        scored = replace(scored, score=np.where(broken, np.fmax(scored.score, 1.0), scored.score))
+        changes = self.book.step(scored.time_ms, np.where(scored.judged | broken, scored.score, np.nan), vetoed=vetoed)
         self._freeze_and_thaw(changes)
         self.scorer.learn(scored, self.book.frozen)
         _count(scored, changes, report)
         self.last_scored = scored
+        self.on_scored(scored)
         alerts = []
         for row in changes.opened.tolist():
             alerts.append(self._opened(row, scored))

@@ -6,9 +6,10 @@ it is *warming*. A watch without a model is judged by the companions alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from monitor.entities import EntityMap, resolution_of
 from monitor.grid import ClosedSteps
 
 __all__ = ["Reason", "ScoredStep", "Scorer"]
+_ARRAYS = ("recent", "n_seen", "last_seen", "elevated_since", "frozen_limit")
 
 
 class Reason(IntEnum):
@@ -139,15 +141,46 @@ class Scorer:
 
     def freeze(self, row: int) -> None:
         """Judge an entity by what is known now, until it is thawed: an episode begins."""
-        assert self.detector is not None
+        if self.detector is None:
+            return  # a value outside its hard range needs no detector
         self._frozen_limit[row] = self.limits()[row]
         self.detector.tails.freeze(row)
 
     def thaw(self, row: int, *, keep: bool) -> None:
         """End a freeze; `keep` what was seen meanwhile as the new normal, or go back to what was known."""
-        assert self.detector is not None
         self._frozen_limit[row] = np.nan
-        self.detector.tails.thaw(row, keep=keep)
+        if self.detector is not None and self.detector.tails.is_frozen(row):
+            self.detector.tails.thaw(row, keep=keep)
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """Give every array by name, the detector's among them."""
+        arrays: dict[str, NDArray[np.generic]] = {name: getattr(self, f"_{name}") for name in _ARRAYS}
+        if self.detector is not None:
+            arrays |= {f"detector.{name}": array for name, array in self.detector.state().items()}
+        return arrays
+
+    def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over arrays that `state` gave."""
+        for name in _ARRAYS:
+            setattr(self, f"_{name}", arrays[name].copy())
+        of_detector = {name.removeprefix("detector."): array for name, array in arrays.items() if name.startswith("detector.")}
+        if of_detector:
+            n_rows, n_channels = of_detector["scaling.centre"].shape
+            if self.detector is None:
+                self.detector = self._untrained_detector(n_rows, n_channels)
+            elif self.detector.n_rows < n_rows:
+                self.detector.grow(n_rows)
+            self.detector.load_state(of_detector)
+
+    def _untrained_detector(self, n_rows: int, n_channels: int) -> Detector:
+        channels = self._entities.channels[:n_channels]
+        return Detector(
+            self._settings,
+            n_rows=n_rows,
+            resolution=np.array([resolution_of(channel, self._step_ms / 1000) for channel in channels]),
+            step_seconds=self._step_ms / 1000,
+            block_steps=self._block_steps,
+        )
 
     def _score_block(self, block: ClosedSteps) -> Iterator[ScoredStep]:
         values = np.concatenate([self._recent[len(self._recent) - min(len(self._recent), self._window - 1) :], block.values])
@@ -219,14 +252,7 @@ class Scorer:
             return
         if self.detector is None:
             self._entities.fix_channels()
-            channels = self._entities.channels[: self._recent.shape[2]]
-            self.detector = Detector(
-                self._settings,
-                n_rows=len(self._n_seen),
-                resolution=np.array([resolution_of(channel, self._step_ms / 1000) for channel in channels]),
-                step_seconds=self._step_ms / 1000,
-                block_steps=self._block_steps,
-            )
+            self.detector = self._untrained_detector(len(self._n_seen), self._recent.shape[2])
         self.detector.calibrate(ready, self._recent[:, ready])
 
     def _make_room(self, n_rows: int, n_channels: int) -> None:

@@ -48,16 +48,20 @@ class ListSource:
 
     def __init__(self, batches: Sequence[Batch]) -> None:
         self._batches = list(batches)
-        self._last_ms = 0
+        self._last_ms: int | None = None
         self.closed = False
 
     def poll(self, timeout_seconds: float) -> Batch:
         """Give the next batch at once."""
         if not self._batches:
-            return Batch(no_samples(), self._last_ms, finished=True)
+            return Batch(no_samples(), self._last_ms or 0, finished=True)
         batch = self._batches.pop(0)
         self._last_ms = batch.now_ms
         return batch
+
+    def position_ms(self) -> int | None:
+        """Give the time of the last batch; None before the first."""
+        return self._last_ms
 
     def close(self) -> None:
         """Remember that it was closed."""

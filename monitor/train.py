@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import Bundle
 from models.errors import TrainingError
-from models.fitting import Fit, fit_detector
+from models.fitting import Fit, Fold, cross_validate, fit_detector
 from models.limits import Budget, Limit, limit_for_budget
 from models.registry import Registry
 from models.training import Epoch
 from monitor.config import WatchConfig
 from monitor.entities import resolution_of
 from monitor.grid import Placed
+from monitor.plot import training_plot
 from monitor.sample import Columns, SeriesTable
 from monitor.watch import build_grid, build_map
 
-__all__ = ["History", "Trained", "collect_history", "train_watch"]
+__all__ = ["History", "Trained", "collect_history", "judge_folds", "train_watch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,23 @@ def collect_history(watch: WatchConfig, columns: Columns, table: SeriesTable) ->
     return History(tuple(entities.entities), tuple(entities.channels), _aligned(values), first_ms, last_ms)
 
 
+def judge_folds(
+    watch: WatchConfig, history: History, n_folds: int, *, on_epoch: Callable[[Epoch], None] = lambda epoch: None
+) -> list[Fold]:
+    """Judge a watch's settings by forward-chaining folds of its history; nothing is saved.
+
+    Raises
+    ------
+    TrainingError
+        If a fold has too little data.
+    """
+
+    def in_all(fold: int, epoch: Epoch) -> None:
+        on_epoch(replace(epoch, number=(fold - 1) * watch.model.epochs + epoch.number))
+
+    return cross_validate(history.values, watch.model_settings, resolution=_resolution(watch, history), n_folds=n_folds, on_epoch=in_all)
+
+
 def train_watch(
     watch: WatchConfig,
     history: History,
@@ -70,8 +88,14 @@ def train_watch(
     *,
     now: float,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    resumes: bool = False,
 ) -> Trained:
     """Train one watch, save the bundle and let it serve.
+
+    Parameters
+    ----------
+    resumes : bool
+        Go on behind the last whole epoch of a training that was interrupted.
 
     Raises
     ------
@@ -82,10 +106,12 @@ def train_watch(
         fit = fit_detector(
             history.values,
             watch.model_settings,
-            resolution=np.array([resolution_of(channel, watch.step_seconds) for channel in history.channels]),
+            resolution=_resolution(watch, history),
             step_seconds=watch.step_seconds,
             block_steps=watch.block_steps,
             on_epoch=on_epoch,
+            resume=registry.interrupted() if resumes else None,
+            keep=registry.keep_training,
         )
     except TrainingError as error:
         raise TrainingError(f"watch {watch.name}: {error}") from error
@@ -104,9 +130,15 @@ def train_watch(
         "explained_ratio": fit.explained_ratio,
         "train_seconds": training.seconds,
     }
-    version = registry.save(Bundle(fit.detector, history.channels, history.entities, made), now=now)
+    bundle = Bundle(fit.detector, history.channels, history.entities, made)
+    version = registry.save(bundle, now=now, beside={"training.png": training_plot(watch.name, training)})
     registry.promote(version)
+    registry.training_done()
     return Trained(watch.name, version, history, fit, limit)
+
+
+def _resolution(watch: WatchConfig, history: History) -> NDArray[np.float64]:
+    return np.array([resolution_of(channel, watch.step_seconds) for channel in history.channels])
 
 
 def _aligned(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from models.bundle import Bundle
 from models.limits import Budget
@@ -12,13 +13,19 @@ from monitor.entities import EntityMap
 from monitor.errors import ConfigError
 from monitor.grid import Grid
 from monitor.pipeline import WatchPipeline
+from monitor.policy import ChannelPolicy
 from monitor.score import Scorer
 
-__all__ = ["build_grid", "build_map", "build_watch"]
+__all__ = ["build_grid", "build_map", "build_watch", "known_map"]
 
 
-def build_watch(watch: WatchConfig, champion: Bundle | None) -> WatchPipeline:
+def build_watch(watch: WatchConfig, champion: Bundle | None, *, entities: EntityMap | None = None) -> WatchPipeline:
     """Build all stages of a watch; without a champion its companions judge alone.
+
+    Parameters
+    ----------
+    entities : EntityMap, optional
+        Places known from a checkpoint; from the champion when left out.
 
     Raises
     ------
@@ -27,7 +34,7 @@ def build_watch(watch: WatchConfig, champion: Bundle | None) -> WatchPipeline:
     """
     if champion is not None:
         _check_fits(champion, watch)
-    entities = build_map(watch, champion)
+    entities = entities or build_map(watch, champion)
     scorer = Scorer(
         entities,
         champion.detector.settings if champion else watch.model_settings,
@@ -37,19 +44,25 @@ def build_watch(watch: WatchConfig, champion: Bundle | None) -> WatchPipeline:
         block_steps=watch.block_steps,
         champion=champion,
     )
-    return WatchPipeline(watch.name, entities, build_grid(watch), scorer, EpisodeBook(watch.alert_policy))
+    return WatchPipeline(
+        watch.name, entities, build_grid(watch), scorer, EpisodeBook(watch.alert_policy), ChannelPolicy(watch.metric_rules)
+    )
 
 
 def build_map(watch: WatchConfig, champion: Bundle | None = None) -> EntityMap:
-    """Build a watch's places for series; a model's entities and channels come first, in its order."""
-    return EntityMap(
-        metrics=watch.metrics,
-        ignore=watch.ignore,
-        match=watch.match,
-        by=watch.entity_labels,
-        entities=champion.entities if champion else (),
-        channels=champion.channels if champion else (),
+    """Build a watch's places for series; a model's entities and channels come first, in its order, and stay fixed."""
+    if champion is None:
+        return known_map(watch, (), (), fixed=False)
+    return known_map(watch, champion.entities, champion.channels, fixed=True)
+
+
+def known_map(watch: WatchConfig, entities: Sequence[str], channels: Sequence[str], *, fixed: bool) -> EntityMap:
+    """Build a watch's places for series where some are known already."""
+    places = EntityMap(
+        metrics=watch.metrics, ignore=watch.ignore, match=watch.match, by=watch.entity_labels, entities=entities, channels=channels
     )
+    places.fixed = fixed
+    return places
 
 
 def build_grid(watch: WatchConfig) -> Grid:

@@ -32,6 +32,10 @@ class Source(Protocol):
         """Give what has come, waiting up to `timeout_seconds` for something; may be empty."""
         ...
 
+    def position_ms(self) -> int | None:
+        """Give the event time up to which samples were handed out and need not come again; None for a live source."""
+        ...
+
     def close(self) -> None:
         """Let go of what is held open."""
         ...

@@ -158,6 +158,10 @@ class HostSource:
         now_ms = round(now * 1000)
         return Batch(Columns(number, np.full(len(number), now_ms, np.int64), value), now_ms)
 
+    def position_ms(self) -> int | None:
+        """There is no going back to a reading."""
+        return None
+
     def close(self) -> None:
         """Nothing is held open."""
 

@@ -110,14 +110,17 @@ class ReplaySource:
     ----------
     speed : float
         1 is real time; infinity is as fast as the daemon can.
+    after_ms : int, optional
+        Go on behind this event time: where a checkpoint was taken.
     """
 
-    def __init__(self, recorded: Recorded, clock: Clock, *, speed: float = math.inf) -> None:
+    def __init__(self, recorded: Recorded, clock: Clock, *, speed: float = math.inf, after_ms: int | None = None) -> None:
         self._columns = recorded.columns
         self._n_bad = recorded.n_bad
         self._clock = clock
         self._speed = speed
-        self._next = 0
+        self._next = 0 if after_ms is None else int(np.searchsorted(recorded.columns.time_ms, after_ms, side="right"))
+        self._from_ms = int(recorded.columns.time_ms[min(self._next, len(recorded.columns) - 1)]) if len(recorded.columns) else 0
         self._started: float | None = None
         self._never = threading.Event()
 
@@ -147,6 +150,11 @@ class ReplaySource:
             n_bad=n_bad,
         )
 
+    def position_ms(self) -> int | None:
+        """Give the event time up to which samples were handed out; None before the first and behind the last."""
+        under_way = 0 < self._next < len(self._columns)
+        return int(self._columns.time_ms[self._next - 1]) if under_way else None
+
     def close(self) -> None:
         """Nothing is held open: files are read whole at the start."""
 
@@ -158,7 +166,7 @@ class ReplaySource:
 
     def _event_now(self) -> float:
         assert self._started is not None
-        return int(self._columns.time_ms[0]) + (self._clock.monotonic() - self._started) * 1000 * self._speed
+        return self._from_ms + (self._clock.monotonic() - self._started) * 1000 * self._speed
 
 
 def _read_messages(file: Path, layout: FileLayout, table: SeriesTable, n_bad: dict[str, int]) -> Columns:

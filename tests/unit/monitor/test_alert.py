@@ -183,3 +183,16 @@ def test_every_over_limit_score_is_part_of_an_episode_or_counted_as_suppressed(w
     until = [next(end for end in ends if end >= opened) for opened in happened["opened"]]
     n_in_episodes = sum(start <= time <= end for start, end in zip(since, until, strict=True) for time in over)
     assert len(over) == n_in_episodes + sum(suppressed.values())
+
+
+def test_a_vetoed_score_opens_nothing_and_is_counted_and_closes_what_is_open():
+    book = EpisodeBook(AlertPolicy(close_seconds=2.0, rest_seconds=0.0))
+    yes, no = np.array([True]), np.array([False])
+
+    vetoed = book.step(1000, np.array([5.0]), vetoed=yes)
+    opened = book.step(2000, np.array([5.0]), vetoed=no)
+    ended = [book.step(time_ms, np.array([5.0]), vetoed=yes) for time_ms in (3000, 4000, 5000)]
+
+    assert (vetoed.opened.tolist(), vetoed.suppressed["policy"]) == ([], 1)
+    assert opened.opened.tolist() == [0]
+    assert [changes.recovered.tolist() for changes in ended] == [[], [], [0]]

@@ -1,0 +1,88 @@
+"""From a running pipeline to a checkpoint, and back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bundle import Bundle
+from monitor.checkpoint import Checkpoint
+from monitor.config import SourceConfig, WatchConfig
+from monitor.pipeline import Alert, ChannelShare, WatchPipeline
+from monitor.watch import build_watch, known_map
+
+__all__ = ["capture", "goes_on", "resume_watch"]
+
+
+def capture(
+    watches: Iterable[tuple[WatchConfig, str | None, WatchPipeline]], *, source: SourceConfig, position_ms: int | None
+) -> Checkpoint:
+    """Put the state of all watches into one checkpoint.
+
+    Parameters
+    ----------
+    watches : iterable
+        Each watch's settings, the version of its model, and its stages.
+    position_ms : int or None
+        Event time up to which a replay has been taken in; None for a live source, and for a
+        replay that has come to its end.
+    """
+    arrays: dict[str, NDArray[np.generic]] = {}
+    about: dict[str, Any] = {}
+    for config, version, watch in watches:
+        arrays |= {f"{config.name}/{name}": array for name, array in watch.state().items()}
+        about[config.name] = {
+            "settings": _fingerprint(config),
+            "version": version,
+            "entities": watch.entities.entities,
+            "channels": watch.entities.channels,
+            "fixed": watch.entities.fixed,
+            "open_alerts": {str(row): asdict(alert) for row, alert in watch.open_alerts.items()},
+        }
+    return Checkpoint(arrays, {"watches": about, "source": source.model_dump_json(), "position_ms": position_ms})
+
+
+def goes_on(checkpoint: Checkpoint, source: SourceConfig) -> bool:
+    """Tell whether a source goes on where the checkpoint was: the same one, and no replay that had ended."""
+    if checkpoint.about["source"] != source.model_dump_json():
+        return False
+    return source.kind != "replay" or checkpoint.about["position_ms"] is not None
+
+
+def resume_watch(
+    config: WatchConfig, version: str | None, champion: Bundle | None, checkpoint: Checkpoint | None
+) -> tuple[WatchPipeline, str]:
+    """Build a watch and let it go on where the checkpoint was; say in a word what became of that.
+
+    The second value is `resumed`, or why the watch starts anew: `no state`, `settings changed`, `model changed`.
+    """
+    about = checkpoint.about["watches"].get(config.name) if checkpoint else None
+    if checkpoint is None or about is None:
+        return build_watch(config, champion), "no state"
+    if about["settings"] != _fingerprint(config):
+        return build_watch(config, champion), "settings changed"
+    if about["version"] != version:
+        return build_watch(config, champion), "model changed"
+    entities = known_map(config, about["entities"], about["channels"], fixed=about["fixed"])
+    watch = build_watch(config, champion, entities=entities)
+    prefix = f"{config.name}/"
+    arrays = {name.removeprefix(prefix): array for name, array in checkpoint.arrays.items() if name.startswith(prefix)}
+    watch.load_state(arrays, {int(row): _alert(fields) for row, fields in about["open_alerts"].items()})
+    return watch, "resumed"
+
+
+def _fingerprint(config: WatchConfig) -> str:
+    """Tell apart settings under which a state means something else; budget and training may change freely."""
+    shape = config.model_dump_json(
+        include={"name", "metrics", "ignore", "match", "by", "step_seconds", "window_length", "gap_mode", "max_gap_seconds"}
+    )
+    return hashlib.sha256(shape.encode()).hexdigest()
+
+
+def _alert(fields: Mapping[str, Any]) -> Alert:
+    return Alert(**{**fields, "channels": tuple(ChannelShare(**channel) for channel in fields["channels"])})
