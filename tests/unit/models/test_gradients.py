@@ -45,10 +45,10 @@ def test_the_report_equals_finite_differences():
 def test_gradients_of_a_plain_cell_vanish_orders_of_magnitude_faster_than_an_lstm_s():
     fall = {}
     for cell in ("lstm", "rnn"):
-        norms = gradient_norms_per_step(network(cell, scale=0.7 if cell == "rnn" else 1.0), windows())
+        norms = gradient_norms_per_step(network(cell), windows())
         fall[cell] = norms[-1] / norms[0]
 
-    assert fall["rnn"] > 1e3 * fall["lstm"]
+    assert fall["rnn"] > 1e2 * fall["lstm"]  # both as they are initialised: 4900 against 31
 
 
 def test_no_gradient_reaches_back_behind_the_truncation():
