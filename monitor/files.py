@@ -26,7 +26,8 @@ def recorded_files(config: Config, table: SeriesTable, *, first_share: float = 1
         first_share=first_share,
         sample_fields=SampleFields(**config.decode.native_sample.model_dump()),
     )
-    return read_files(find_files(replay.paths), layout, table)
+    found = find_files(replay.paths)
+    return read_files(found.files, layout, table, in_folder=found.in_folder)
 
 
 def parse_time(text: str, key: str) -> int | None:

@@ -6,6 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from monitor.errors import SourceError
@@ -84,6 +86,30 @@ def test_an_empty_cell_is_a_gap(tmp_path):
     assert math.isnan(values[0])
     assert values[1:] == [5.0]
     assert n_bad == {}
+
+
+def test_a_stray_word_among_numbers_is_a_gap_that_is_counted_and_the_numbers_stay(tmp_path):
+    found, n_bad = read(write(tmp_path / "web1.csv", "timestamp,cpu\n1000,1\n2000,down\n3000,3\n4000,4\n"))
+
+    (points,) = found.values()
+    assert [time_ms for time_ms, _ in points] == [1000, 2000, 3000, 4000]
+    np.testing.assert_array_equal([value for _, value in points], [1, np.nan, 3, 4])
+    assert n_bad == {"bad_value": 1}
+
+
+def test_a_column_of_more_words_than_numbers_is_no_metric(tmp_path):
+    found, n_bad = read(write(tmp_path / "web1.csv", "timestamp,cpu,state\n1000,1,up\n2000,2,down\n3000,3,7\n"))
+
+    assert list(found) == ['cpu{entity="web1"}']
+    assert n_bad == {}
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    pa_table = pa.table([pa.array([1000]), pa.array([0.5]), pa.array([0.75])], names=["timestamp", "cpu", "cpu"])
+    pq.write_table(pa_table, tmp_path / "web1.parquet")
+
+    with pytest.raises(SourceError, match=r"web1\.parquet"):
+        read(tmp_path / "web1.parquet")
 
 
 def test_the_time_column_may_have_another_name(tmp_path):
@@ -261,6 +287,53 @@ def test_the_whole_share_takes_the_last_sample_too(tmp_path):
     assert len(times_of(found)) == 11
 
 
+def test_where_that_matches_no_row_at_all_is_an_error_that_shows_what_there_is(tmp_path):
+    file = write(tmp_path / "web1.csv", "timestamp,cpu,split\n1000,1,train\n2000,2,test\n3000,3,test\n")
+
+    with pytest.raises(SourceError) as caught:
+        read(file, where={"split": "tset"})
+
+    assert str(caught.value) == (
+        f'nothing to replay: no sample is left of {file}: {file} has no row with split = "tset"; it has test, train'
+    )
+
+
+def test_where_that_matches_nothing_in_one_file_of_several_is_said_and_the_others_are_taken(tmp_path, caplog):
+    one = write(tmp_path / "web1.csv", "timestamp,cpu,split\n1000,1,train\n")
+    two = write(tmp_path / "web2.csv", "timestamp,cpu,split\n1000,2,test\n")
+
+    found, _ = read(one, two, where={"split": "test"})
+
+    assert found == {'cpu{entity="web2"}': [(1000, 2.0)]}
+    assert [record.getMessage() for record in caplog.records] == [
+        f'file gave no sample: {one} has no row with split = "test"; it has train'
+    ]
+
+
+def test_of_many_values_of_a_column_a_few_are_shown(tmp_path):
+    rows = "".join(f"1000,1,host{k}\n" for k in range(8))
+    file = write(tmp_path / "web1.csv", f"timestamp,cpu,host\n{rows}")
+
+    with pytest.raises(SourceError, match=r"it has host0, host1, host2, host3, host4, and 3 more$"):
+        read(file, where={"host": "web1"})
+
+
+def test_a_span_without_a_sample_is_an_error_that_tells_the_files_own(tmp_path):
+    with pytest.raises(SourceError, match=r"11 read lie between 1970-01-01T00:00:00\.000Z and 1970-01-01T00:00:10\.000Z, outside start"):
+        read(ten_seconds(tmp_path), start_ms=60_000)
+
+
+@pytest.mark.parametrize(("name", "text"), [("web1.csv", "timestamp,cpu\n"), ("any.csv", "time,name,value\n"), ("any.jsonl", "\n")])
+def test_files_without_a_row_leave_nothing_to_replay(tmp_path, name, text):
+    with pytest.raises(SourceError, match=r"nothing to replay: no sample is left of .*(has no rows|there are no rows)"):
+        read(write(tmp_path / name, text))
+
+
+def test_messages_none_of_which_can_be_read_are_an_error_that_counts_them(tmp_path):
+    with pytest.raises(SourceError, match=r"2 could not be read \(invalid_json\)"):
+        read(write(tmp_path / "any.jsonl", "{torn\nalso torn}\n"))
+
+
 # Messages
 
 
@@ -333,8 +406,8 @@ def test_files_are_found_in_folders_and_by_patterns_each_once_in_order(tmp_path)
     b, a, deep = (write(tmp_path / name, WIDE) for name in ("b.csv", "a.csv.gz", "deep/c.parquet"))
     write(tmp_path / "notes.txt", "nothing")
 
-    assert find_files([str(tmp_path)]) == [a, b, deep]
-    assert find_files([str(tmp_path / "*.csv*"), str(b), str(tmp_path)]) == [a, b, deep]
+    assert find_files([str(tmp_path)]).files == (a, b, deep)
+    assert find_files([str(tmp_path / "*.csv*"), str(b), str(tmp_path)]).files == (a, b, deep)
 
 
 @pytest.mark.parametrize("name", ["nowhere.csv", "*.parquet", "notes.txt"])
@@ -348,6 +421,64 @@ def test_a_path_that_names_nothing_to_replay_is_an_error_that_says_which(tmp_pat
 def test_no_path_at_all_is_an_error_that_names_the_setting():
     with pytest.raises(SourceError, match=r"source\.replay\.paths"):
         find_files([])
+
+
+def test_only_what_a_folder_holds_counts_as_not_named(tmp_path):
+    a, b = (write(tmp_path / name, WIDE) for name in ("a.csv", "b.csv"))
+
+    assert find_files([str(tmp_path)]).in_folder == {a, b}
+    assert find_files([str(tmp_path), str(a)]).in_folder == {b}
+    assert find_files([str(tmp_path / "*.csv")]).in_folder == set()
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_found_by_its_name(tmp_path):
+    file = write(tmp_path / "web[1].csv", WIDE)
+
+    assert find_files([str(file)]).files == (file,)
+
+
+def read_folder(folder, **layout):
+    found = find_files([str(folder)])
+    table = SeriesTable()
+    recorded = read_files(found.files, FileLayout(**layout), table, in_folder=found.in_folder)
+    return [str(table[number]) for number in range(len(table))], recorded
+
+
+def test_a_recordings_folder_is_usable_as_it_is_and_its_labels_are_passed_over(tmp_path, caplog):
+    write(tmp_path / "web1.csv", WIDE)
+    labels = write(tmp_path / "labels.csv", "kind,start_ms,end_ms\ncpu_hog,1000,2000\n")
+
+    series, recorded = read_folder(tmp_path)
+
+    assert series == list(AS_READ)
+    assert len(recorded.columns) == 4
+    assert [record.getMessage() for record in caplog.records] == [
+        f'file gave no sample: {labels} has no column "timestamp". It has: kind, start_ms, end_ms. '
+        "Set source.replay.time_column, or give a long file with the columns time, name, value."
+    ]
+
+
+def test_the_labels_are_an_error_where_they_are_named(tmp_path):
+    labels = write(tmp_path / "labels.csv", "kind,start_ms,end_ms\ncpu_hog,1000,2000\n")
+
+    with pytest.raises(SourceError, match=r'labels\.csv has no column "timestamp"'):
+        read(labels)
+
+
+def test_a_folder_in_which_no_table_has_the_time_column_is_an_error_that_names_the_setting(tmp_path):
+    for name in ("web1.csv", "web2.csv"):
+        write(tmp_path / name, "when,cpu\n1000,1\n")
+
+    with pytest.raises(SourceError, match=r"nothing to replay: .*web1\.csv has no column .*Set source\.replay\.time_column"):
+        read_folder(tmp_path)
+
+
+def test_a_damaged_file_in_a_folder_is_never_passed_over(tmp_path):
+    write(tmp_path / "web1.csv", WIDE)
+    (tmp_path / "web2.parquet").write_bytes(b"PAR1 but not really")
+
+    with pytest.raises(SourceError, match=r"cannot read .*web2\.parquet"):
+        read_folder(tmp_path)
 
 
 # Replaying
