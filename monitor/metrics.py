@@ -47,7 +47,7 @@ class Metrics:
         )
         self._rejected = Counter(
             "barograph_samples_rejected_total",
-            "Samples that no watch was given: gap (NaN), not finite, too far in the future.",
+            "Samples that no watch was given: gap (NaN), not finite or beyond 3.4e38, too far in the future.",
             ["reason"],
             registry=registry,
         )

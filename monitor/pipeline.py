@@ -13,7 +13,7 @@ from monitor.alert import Changes, EpisodeBook, ResolveReason
 from monitor.entities import EntityMap
 from monitor.grid import Grid, Placed
 from monitor.policy import ChannelPolicy
-from monitor.sample import Columns, SeriesTable
+from monitor.sample import Columns, SeriesTable, in_range
 from monitor.score import Reason, ScoredStep, Scorer
 
 __all__ = ["Alert", "ChannelShare", "Decision", "Pipeline", "WatchPipeline", "WatchReport"]
@@ -79,7 +79,8 @@ class WatchReport:
 class Decision:
     """What one batch did: alerts in the order of event time, and a report for each watch.
 
-    `rejected` counts samples by reason that no watch was given: `gap` (NaN), `not_finite`, `future`.
+    `rejected` counts samples by reason that no watch was given: `gap` (NaN), `not_finite` (or
+    beyond the range of float32), `future`.
     """
 
     alerts: tuple[Alert, ...]
@@ -232,10 +233,10 @@ class Pipeline:
         finished : bool
             The source has come to its end: close every open step.
         """
-        finite = np.isfinite(columns.value)
+        usable = in_range(columns.value)
         future = columns.time_ms > now_ms + self._max_future_ms
         gap = np.isnan(columns.value)
-        good = np.flatnonzero(finite & ~future)
+        good = np.flatnonzero(usable & ~future)
         accepted = columns if len(good) == len(columns) else Columns(columns.series[good], columns.time_ms[good], columns.value[good])
         alerts: list[Alert] = []
         reports = {}
@@ -243,7 +244,7 @@ class Pipeline:
             of_watch, reports[watch.name] = watch.step(accepted, self.table, now_ms, finished=finished)
             alerts += of_watch
         alerts.sort(key=lambda alert: alert.resolved_ms or alert.opened_ms)
-        rejected = {"gap": int(gap.sum()), "not_finite": int((~finite & ~gap).sum()), "future": int((future & finite).sum())}
+        rejected = {"gap": int(gap.sum()), "not_finite": int((~usable & ~gap).sum()), "future": int((future & usable).sum())}
         return Decision(tuple(alerts), reports, rejected)  # type: ignore[arg-type]
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "Series",
     "SeriesTable",
     "concatenate",
+    "in_range",
     "kind_of",
     "labels_of",
     "no_samples",
@@ -29,6 +30,7 @@ __all__ = [
 
 Labels = tuple[tuple[str, str], ...]  # sorted by label name
 Reading = tuple[str, Labels, float]  # metric name, labels, value: one sample, before it is in columns
+_MAX_VALUE = float(np.finfo(np.float32).max)  # 3.4e38: networks reckon in float32, and the square of more is infinite
 
 
 class Kind(IntEnum):
@@ -130,3 +132,8 @@ def concatenate(parts: Iterable[Columns]) -> Columns:
         np.concatenate([part.time_ms for part in filled]),
         np.concatenate([part.value for part in filled]),
     )
+
+
+def in_range(value: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell which values can be reckoned with: neither NaN nor infinite nor beyond what float32 holds."""
+    return np.asarray(np.abs(value) <= _MAX_VALUE)

@@ -18,7 +18,7 @@ from monitor.config import WatchConfig
 from monitor.entities import resolution_of
 from monitor.grid import Placed
 from monitor.plot import training_plot
-from monitor.sample import Columns, SeriesTable
+from monitor.sample import Columns, SeriesTable, in_range
 from monitor.watch import build_grid, build_map
 
 __all__ = ["History", "Trained", "collect_history", "judge_folds", "train_watch"]
@@ -50,7 +50,7 @@ def collect_history(watch: WatchConfig, columns: Columns, table: SeriesTable) ->
     """Put recorded samples on a watch's grid; None where no series belongs to the watch."""
     entities, grid = build_map(watch), build_grid(watch)
     entities.update(table)
-    chosen = np.flatnonzero(entities.select(columns.series) & np.isfinite(columns.value))
+    chosen = np.flatnonzero(entities.select(columns.series) & in_range(columns.value))
     if not chosen.size:
         return None
     series = columns.series[chosen]

@@ -52,3 +52,12 @@ def test_too_short_a_history_names_the_watch_and_changes_nothing(quiet_watch, ta
 
     assert registry.champion() is None
     assert registry.versions() == []
+
+
+def test_what_cannot_be_reckoned_with_is_left_out_of_a_history(quiet_watch, table):
+    values = samples("1 2 3 4", table, host="a")
+    values.value[[1, 2]] = [1e308, np.inf]
+
+    history = collect_history(quiet_watch(), values, table)
+
+    np.testing.assert_array_equal(history.values[:, 0, 0], [1, np.nan, np.nan, 4])
