@@ -109,7 +109,7 @@ class ModelConfig(_Table):
     validation_share: Annotated[float, Field(ge=0.05, le=0.5)] = 0.25
     memory_windows: Annotated[int, Field(ge=2)] = 64
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 class AlertConfig(_Table):
@@ -284,7 +284,8 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None, *, envir
 def _from_environment(environ: Mapping[str, str], document: Mapping[str, Any]) -> dict[str, Any]:
     """Read `BAROGRAPH_A__B=value` as `{a: {b: value}}`; a watch is named in place of its number."""
     overrides: dict[str, Any] = {}
-    watches = [dict(watch) for watch in document.get("watch", []) if isinstance(watch, Mapping)]
+    tables = document.get("watch")
+    watches = [dict(watch) for watch in tables if isinstance(watch, Mapping)] if isinstance(tables, list) else []
     for variable, text in sorted(environ.items()):
         if not variable.startswith(_PREFIX):
             continue
@@ -365,7 +366,7 @@ def _explain(error: ValidationError, document: Mapping[str, Any]) -> Iterator[st
                 yield f"{place}: {value}{one['ctx']['error']}"
             case _:
                 found[place] = repr(one["input"])
-                wanted.setdefault(place, []).append(_SUBJECT.sub("", one["msg"]))
+                wanted.setdefault(place, []).append(_WANTED.get(one["type"]) or _SUBJECT.sub("", one["msg"]))
     for place, choices in wanted.items():  # a setting of several types is wrong once for each of them
         yield f"{place}: found {found[place]}, expected {' or '.join(choices)}"
 
@@ -405,6 +406,7 @@ def _known_keys(location: Sequence[str | int]) -> list[str]:
 
 
 _MISSING = {"watch": "at least one [[watch]] table", "name": "a name for this watch"}
+_WANTED = {"model_type": "a table", "dict_type": "a table"}
 _SUBJECT = re.compile(r"^(Input|String|List|Value) should (be |have )?(a valid )?")
 _TABLES: dict[tuple[type[BaseModel], str], type[BaseModel]] = {
     (Config, "source"): SourceConfig,

@@ -196,6 +196,7 @@ def test_a_file_without_a_watch_is_refused(document):
         ({"window_length": 16.0}, "config.toml: watch.web.window_length: found 16.0, expected integer"),
         ({"gap_mode": "held"}, "config.toml: watch.web.gap_mode: found 'held', expected 'skip', 'hold', 'zero' or 'interpolate'"),
         ({"metrics": "cpu_*"}, "config.toml: watch.web.metrics: found 'cpu_*', expected list"),
+        ({"model": {"seed": -1}}, "config.toml: watch.web.model.seed: found -1, expected greater than or equal to 0"),
     ],
 )
 def test_a_wrong_value_is_told_with_what_was_expected(settings, expected):
@@ -281,6 +282,26 @@ def test_a_missing_file_says_what_to_do(tmp_path):
 def test_a_folder_for_a_file_is_told_as_such(tmp_path):
     with pytest.raises(ConfigError, match=r"cannot be read: .*[Ii]s a directory"):
         load_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["watch = [3]\n", "source = 3\n[[watch]]\nname = 'w'\n", "[[watch]]\nname = 'w'\nmodel = []\n"],
+)
+def test_a_value_where_a_table_belongs_is_one_line(tmp_path, text):
+    file = tmp_path / "config.toml"
+    file.write_text(text)
+
+    with pytest.raises(ConfigError, match=r"config\.toml: (watch|source).*: found (3|\[\]), expected a table$"):
+        load_config(file)
+
+
+def test_a_number_where_the_watches_belong_is_one_line(tmp_path):
+    file = tmp_path / "config.toml"
+    file.write_text("watch = 3\n")
+
+    with pytest.raises(ConfigError, match=r"config\.toml: watch: found 3, expected list$"):
+        load_config(file)
 
 
 def test_what_is_no_toml_is_told_with_its_line(tmp_path):
