@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,11 @@ class Registry:
 
     def promote(self, version: str) -> None:
         """Let a version serve from now on; each pointer is replaced in one move."""
-        if version not in self.versions():
-            raise BundleError(f"{self.folder} has no version {version}; it has {', '.join(self.versions()) or 'none'}")
+        versions = self.versions()
+        if version not in versions:
+            raise BundleError(f"{self.folder} has no version {version}; it has {', '.join(versions) or 'none'}")
         champion = self.champion()
-        if champion is not None and champion != version:
+        if champion in versions and champion != version:
             self._point(_PREVIOUS, champion)
         self._point(_CHAMPION, version)
 
@@ -68,7 +70,9 @@ class Registry:
         """Read what a version says of itself, without loading the model."""
         try:
             about: dict[str, Any] = json.loads((self.folder / version / "bundle.json").read_bytes())
-        except (OSError, ValueError) as error:
+            if missing := {"channels", "entities", "made"} - set(about):
+                raise ValueError(f"bundle.json says nothing of {', '.join(sorted(missing))}")
+        except (OSError, ValueError, TypeError) as error:
             raise BundleError(f"{self.folder / version} cannot be read: {error}") from error
         return about
 
@@ -78,24 +82,27 @@ class Registry:
         Parameters
         ----------
         on_refused : callable
-            Told each version that was refused, and why.
+            Told each version that was refused, or the pointer that could not be read, and why.
         """
-        for version in (self.champion(), self.previous()):
-            if version is not None:
-                try:
+        for pointer in (_CHAMPION, _PREVIOUS):
+            version = None
+            try:
+                version = self._pointer(pointer)
+                if version is not None:
                     return version, self.load(version)
-                except BundleError as error:
-                    on_refused(version, error)
+            except BundleError as error:
+                on_refused(version or pointer, error)
         return None
 
     def keep_training(self, state: bytes) -> None:
         """Keep a training that is under way, so that it can be resumed."""
+        temporary = self.folder / f"{_TRAINING}.new"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            temporary = self.folder / f"{_TRAINING}.new"
             temporary.write_bytes(state)
             temporary.replace(self.folder / _TRAINING)
         except OSError as error:
+            _remove(temporary)
             raise BundleError(f"cannot write {self.folder / _TRAINING}: {error.strerror}") from error
 
     def interrupted(self) -> bytes:
@@ -119,7 +126,7 @@ class Registry:
 
     def _pointer(self, name: str) -> str | None:
         try:
-            return (self.folder / name).read_text().strip() or None
+            return (self.folder / name).read_text(errors="replace").strip() or None  # damaged, it names no version
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -134,4 +141,10 @@ class Registry:
                 os.fsync(file.fileno())
             temporary.replace(self.folder / name)
         except OSError as error:
+            _remove(temporary)
             raise BundleError(f"cannot write {self.folder / name}: {error.strerror}. The old champion stays.") from error
+
+
+def _remove(temporary: Path) -> None:
+    with suppress(OSError):  # where a folder should be may lie a file
+        temporary.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from models.errors import BundleError
 from models.fitting import Fold
 from models.registry import Registry
 from models.training import Epoch
@@ -108,7 +109,11 @@ def models_table(registries: Mapping[str, Registry]) -> Table:
     for watch, registry in registries.items():
         marks = {registry.previous(): "previous", registry.champion(): "champion"}
         for version in registry.versions():
-            about = registry.about(version)
+            try:
+                about = registry.about(version)
+            except BundleError:
+                table.add_row(watch, version, f"damaged {marks.get(version, '')}".strip())
+                continue
             made = about["made"]
             table.add_row(
                 watch,

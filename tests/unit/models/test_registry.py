@@ -1,5 +1,7 @@
 import errno
 import os
+import resource
+import signal
 
 import numpy as np
 import pytest
@@ -189,3 +191,74 @@ def test_there_is_no_going_back_from_the_first(registry):
 
     with pytest.raises(BundleError, match="no version to go back to"):
         registry.rollback()
+
+
+def test_a_pointer_that_is_no_text_leaves_the_serving_to_the_version_before_it(registry):
+    first, second = (registry.save(bundle_of(f"web{number}"), now=NOON + number) for number in range(2))
+    registry.promote(first)
+    registry.promote(second)
+    (registry.folder / "champion").write_bytes(b"\xff\x00\xfe")
+    refused = []
+
+    version, _ = registry.serving(lambda name, error: refused.append(str(error)))
+
+    assert version == first
+    assert len(refused) == 1
+    registry.promote(second)  # which mends the pointer, and does not take what it held for a version
+    assert (registry.champion(), registry.previous()) == (second, first)
+
+
+def test_a_pointer_that_cannot_be_read_leaves_the_serving_to_the_version_before_it(registry):
+    first, second = (registry.save(bundle_of(f"web{number}"), now=NOON + number) for number in range(2))
+    registry.promote(first)
+    registry.promote(second)
+    (registry.folder / "champion").unlink()
+    (registry.folder / "champion").mkdir()
+    refused = []
+
+    version, _ = registry.serving(lambda name, error: refused.append((name, str(error))))
+
+    assert version == first
+    assert refused == [("champion", f"cannot read {registry.folder / 'champion'}: Is a directory")]
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"channels": [], "entities": []}'])
+def test_a_version_that_says_nothing_of_itself_is_refused_by_name(registry, content):
+    version = registry.save(bundle_of(), now=NOON)
+    (registry.folder / version / "bundle.json").write_bytes(content)
+
+    with pytest.raises(BundleError, match=f"{version} cannot be read"):
+        registry.about(version)
+
+
+@pytest.fixture
+def full_disk():
+    """A disk with room for so many bytes in a file, and no more: what a full one does to a write in progress."""
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda n_bytes: resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_keeps_the_last_epoch_that_was_kept_and_leaves_no_litter(registry, full_disk):
+    registry.keep_training(b"first epoch")
+    full_disk(100)
+
+    with pytest.raises(BundleError, match="File too large"):
+        registry.keep_training(b"x" * 1000)
+
+    assert registry.interrupted() == b"first epoch"
+    assert os.listdir(registry.folder) == [".training"]
+
+
+def test_a_full_disk_leaves_the_old_champion_and_no_litter(registry, full_disk):
+    first, second = registry.save(bundle_of(), now=NOON), registry.save(bundle_of(), now=NOON + 1)
+    registry.promote(first)
+    full_disk(3)
+
+    with pytest.raises(BundleError, match="File too large"):
+        registry.promote(second)
+
+    assert registry.champion() == first
+    assert sorted(os.listdir(registry.folder)) == sorted(["champion", first, second])

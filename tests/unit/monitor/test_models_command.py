@@ -78,3 +78,13 @@ def test_verify_refuses_a_damaged_bundle_and_promote_does_not_take_it(models):
         assert "differs from its checksum" in refused.stderr
         assert "Traceback" not in refused.stderr
     assert models.registry.champion() == SECOND
+
+
+def test_list_shows_the_other_versions_beside_a_damaged_one(models):
+    (models.registry.folder / SECOND / "bundle.json").write_text("{}")
+
+    shown = models("list")
+
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert next(line for line in shown.stdout.splitlines() if FIRST in line).split("│")[3].strip() == "previous"
+    assert next(line for line in shown.stdout.splitlines() if SECOND in line).split("│")[3].strip() == "damaged champion"
