@@ -12,6 +12,7 @@ import io
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -40,8 +41,11 @@ class Recorder:
         self.label_names = tuple(label_names)
         self.n_samples = 0
         self._known_labels = frozenset(label_names)
+        self._failed = False
         self._journal = path if path.suffix == ".csv" else path.with_name(path.name + ".journal.csv")
         try:
+            if path.suffix == ".parquet" and path.exists():
+                _check_columns(path, self._columns)
             self._file = self._open_journal()
         except OSError as error:
             raise MonitorError(f"cannot record to {path}: {error.strerror}. Choose a place that can be written.") from error
@@ -55,21 +59,44 @@ class Recorder:
             if not self._known_labels.issuperset(by_name):
                 raise MonitorError(f"label {sorted(set(by_name) - self._known_labels)} is no column of {self.path}")
             writer.writerow([time_ms, name, repr(value), *(by_name.get(label, "") for label in self.label_names)])
-        self._file.write(text.getvalue())
-        self._file.flush()
+        try:
+            self._file.write(text.getvalue())
+            self._file.flush()
+        except OSError as error:
+            self._failed = True
+            raise MonitorError(
+                f"cannot write to {self._journal}: {error.strerror}. What was recorded before is in it: make room, and repeat the command."
+            ) from error
         self.n_samples += len(readings)
 
     def close(self) -> None:
-        """Flush to disk and, for Parquet, replace the recording by old rows and journal together."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        if self.path.suffix == ".parquet":
-            _journal_to_parquet(self._journal, self.path)
-            self._journal.unlink()
+        """Flush to disk and, for Parquet, replace the recording by old rows and journal together.
+
+        Where that fails, or writing failed before, the journal stays: repeating the command goes on with it.
+        """
+        if self._failed:
+            with suppress(OSError):
+                self._file.close()
+            return
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            if self.path.suffix == ".parquet":
+                _journal_to_parquet(self._journal, self.path)
+                self._journal.unlink()
+        except OSError as error:
+            raise MonitorError(
+                f"cannot finish {self.path}: {error.strerror or error}. What was recorded is in {self._journal}: "
+                "make room, and repeat the command."
+            ) from error
+
+    @property
+    def _columns(self) -> list[str]:
+        return ["time", "name", "value", *self.label_names]
 
     def _open_journal(self) -> IO[str]:
-        header = ",".join(["time", "name", "value", *self.label_names]) + "\n"
+        header = ",".join(self._columns) + "\n"
         self._journal.parent.mkdir(parents=True, exist_ok=True)
         if self._journal.exists() and self._journal.stat().st_size:
             with self._journal.open("r+b") as old:
@@ -99,6 +126,18 @@ def _end_of_last_line(file: IO[bytes]) -> int:
     return 0
 
 
+def _check_columns(path: Path, columns: Sequence[str]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        names = pq.read_schema(path).names
+    except pa.ArrowInvalid as error:
+        raise MonitorError(f"cannot go on with {path}: it is no Parquet file ({error}). Record to a new file.") from error
+    if names != list(columns):
+        raise MonitorError(f"{path} has other columns ({','.join(names)}); expected {','.join(columns)}. Record to a new file.")
+
+
 def _journal_to_parquet(journal: Path, path: Path) -> None:
     import pandas as pd
     import pyarrow as pa
@@ -114,18 +153,21 @@ def _journal_to_parquet(journal: Path, path: Path) -> None:
     frame = frame.drop_duplicates([*keys, "time"], keep="last").sort_values([*keys, "time"], kind="stable")
     table = pa.Table.from_pandas(frame.astype({"time": "int64", "value": "float64", **dict.fromkeys(keys, "string")}), preserve_index=False)
     temporary = path.with_name(path.name + ".tmp")
-    # Sorted by series, times are runs of equal steps and values change little: both encodings exploit that.
-    pq.write_table(
-        table,
-        temporary,
-        compression="zstd",
-        compression_level=19,
-        use_dictionary=keys,
-        column_encoding={"time": "DELTA_BINARY_PACKED", "value": "BYTE_STREAM_SPLIT"},
-    )
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        # Sorted by series, times are runs of equal steps and values change little: both encodings exploit that.
+        pq.write_table(
+            table,
+            temporary,
+            compression="zstd",
+            compression_level=19,
+            use_dictionary=keys,
+            column_encoding={"time": "DELTA_BINARY_PACKED", "value": "BYTE_STREAM_SPLIT"},
+        )
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def record(

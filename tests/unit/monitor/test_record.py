@@ -1,5 +1,7 @@
 """Recordings survive a crash, are gone on with, and hold what was read."""
 
+import resource
+import signal
 import threading
 
 import numpy as np
@@ -221,6 +223,68 @@ def test_a_reading_with_an_unknown_label_is_an_error_that_names_it(tmp_path):
     recorder.close()
 
     assert (tmp_path / "r.csv").read_text() == HEADER
+
+
+def test_what_is_no_parquet_file_is_refused_before_anything_is_recorded(tmp_path):
+    (tmp_path / "r.parquet").write_text("something of mine")
+
+    with pytest.raises(MonitorError, match=r"cannot go on with .*r\.parquet: it is no Parquet file"):
+        Recorder(tmp_path / "r.parquet", LABELS)
+
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("r.parquet", "something of mine")]
+
+
+def test_a_parquet_file_with_other_columns_is_refused_before_anything_is_recorded(tmp_path):
+    pd.DataFrame({"timestamp": [1000], "cpu": [0.5]}).to_parquet(tmp_path / "r.parquet")
+
+    with pytest.raises(MonitorError, match=r"has other columns \(timestamp,cpu\); expected time,name,value,host,mode"):
+        Recorder(tmp_path / "r.parquet", LABELS)
+
+    assert not journal_of(tmp_path / "r.parquet").exists()
+
+
+@pytest.fixture
+def full_disk():
+    """A disk with room for so many bytes in a file, and no more; None: as much as one likes."""
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda n_bytes: resource.setrlimit(resource.RLIMIT_FSIZE, (soft if n_bytes is None else n_bytes, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_full_disk_ends_a_recording_with_what_is_in_it_and_it_can_be_gone_on_with(tmp_path, full_disk, suffix):
+    path = tmp_path / f"r{suffix}"
+    recorder = Recorder(path, LABELS)
+    recorder.append(1000, [reading(value=1.0)])
+    full_disk(len(HEADER) + 30)  # one row and a torn one
+
+    with pytest.raises(MonitorError, match=r"cannot write to .*: File too large\. What was recorded before is in it"):
+        recorder.append(2000, [reading(value=2.0)])
+    recorder.close()
+    full_disk(None)
+
+    make(path, 3000)
+    read = pd.read_csv(path) if suffix == ".csv" else pd.read_parquet(path)
+    assert read["time"].tolist() == [1000, 3000]
+
+
+def test_a_disk_too_full_to_make_the_parquet_file_leaves_the_journal_and_the_old_recording(tmp_path, full_disk):
+    path = make(tmp_path / "r.parquet", 1000)
+    before = path.read_bytes()
+    recorder = Recorder(path, LABELS)
+    recorder.append(2000, [reading(value=2.0)])
+    full_disk(200)  # more than the journal takes, less than the file
+
+    with pytest.raises(MonitorError, match=r"cannot finish .*r\.parquet: .*What was recorded is in .*journal\.csv"):
+        recorder.close()
+    full_disk(None)
+
+    assert path.read_bytes() == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["r.parquet", "r.parquet.journal.csv"]
+    make(path, 3000)
+    assert moments_in(path) == [1000, 2000, 3000]
 
 
 # The loop
