@@ -253,11 +253,14 @@ class Detector:
         Raises
         ------
         ValueError
-            If they are of another number of rows or channels.
+            If one is missing, or is of another number of rows or channels; nothing is changed then.
         """
-        for name, array in self.state().items():
+        for name, array in self.state().items():  # all of them first: half a state is worse than none
+            if name not in arrays:
+                raise ValueError(f"{name} is missing")
             if array.shape != arrays[name].shape and not name.startswith("tails.saved"):
                 raise ValueError(f"{name} has shape {arrays[name].shape}, expected {array.shape}")
+        for name, array in self.state().items():
             if not name.startswith("tails."):
                 array[...] = arrays[name]
         self.tails.load_state({name.removeprefix("tails."): array for name, array in arrays.items() if name.startswith("tails.")})

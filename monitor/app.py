@@ -102,7 +102,12 @@ class Daemon:
 
     def _build_watch(self, watch: WatchConfig, checkpoint: Checkpoint | None) -> WatchPipeline:
         champion = self._load_champion(watch)
-        built, what = resume_watch(watch, self._versions[watch.name], champion, checkpoint)
+        try:
+            built, what = resume_watch(watch, self._versions[watch.name], champion, checkpoint)
+        except CheckpointError as error:
+            self.metrics.checkpoint_failed()
+            log.error("checkpoint refused watch=%s error=%s; it warms up again", watch.name, error)
+            built, what = resume_watch(watch, self._versions[watch.name], self._load_champion(watch), None)
         log.info("state watch=%s: %s", watch.name, what)
         return built
 

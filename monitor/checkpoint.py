@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,8 @@ def save_checkpoint(checkpoint: Checkpoint, file: Path) -> None:
         finally:
             os.close(directory)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where a folder should be may lie a file
+            temporary.unlink(missing_ok=True)
         raise CheckpointError(f"cannot write the checkpoint {file}: {error.strerror}. The previous one stays.") from error
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import Bundle
-from monitor.checkpoint import Checkpoint
+from monitor.checkpoint import Checkpoint, CheckpointError
 from monitor.config import SourceConfig, WatchConfig
 from monitor.pipeline import Alert, ChannelShare, WatchPipeline
 from monitor.watch import build_watch, known_map
@@ -60,6 +60,11 @@ def resume_watch(
     """Build a watch and let it go on where the checkpoint was; say in a word what became of that.
 
     The second value is `resumed`, or why the watch starts anew: `no state`, `settings changed`, `model changed`.
+
+    Raises
+    ------
+    CheckpointError
+        If the state is none of this watch, whatever it says of itself. The champion may not be used again then.
     """
     about = checkpoint.about["watches"].get(config.name) if checkpoint else None
     if checkpoint is None or about is None:
@@ -72,7 +77,10 @@ def resume_watch(
     watch = build_watch(config, champion, entities=entities)
     prefix = f"{config.name}/"
     arrays = {name.removeprefix(prefix): array for name, array in checkpoint.arrays.items() if name.startswith(prefix)}
-    watch.load_state(arrays, {int(row): _alert(fields) for row, fields in about["open_alerts"].items()})
+    try:
+        watch.load_state(arrays, {int(row): _alert(fields) for row, fields in about["open_alerts"].items()})
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"the state of watch {config.name} does not fit it: {error}") from error
     return watch, "resumed"
 
 

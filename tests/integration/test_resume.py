@@ -40,7 +40,7 @@ def config(tmp_path):
     file = tmp_path / "web1.csv"
     frame.to_csv(file, index=False)
 
-    def make(name):
+    def make(name, **changes):
         return parse_config(
             {
                 "data_dir": str(tmp_path / name),
@@ -56,6 +56,7 @@ def config(tmp_path):
                         "lateness_seconds": 2.0,
                         "budget": "1/day",
                         "alert": {"close_seconds": 5.0, "rest_seconds": 5.0},
+                        **changes,
                     }
                 ],
             },
@@ -122,3 +123,25 @@ def test_a_damaged_checkpoint_is_refused_and_everything_warms_up_again(config, m
 
     assert "checkpoint refused" in caplog.text
     assert min(scores) <= START_MS + 2000
+
+
+def test_a_state_that_no_longer_fits_the_settings_is_refused_and_the_watch_warms_up_again(config, monkeypatch, caplog):
+    run(config("cut"), monkeypatch, batches_until_kill=10)
+
+    scores, _ = run(config("cut", model={"memory_windows": 32}), monkeypatch)
+
+    assert "checkpoint refused watch=w error=the state of watch w does not fit it: neighbour.kept has shape" in caplog.text
+    assert min(scores) > START_MS + 200_000  # the replay goes on where it was
+    in_order = [bool(np.isnan(scores[time_ms][0])) for time_ms in sorted(scores)]
+    assert in_order[:100] == [True] * 100
+    assert not any(in_order[-100:])
+
+
+def test_a_checkpoint_that_cannot_be_written_costs_no_alert(config, monkeypatch, caplog, tmp_path):
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "checkpoint").write_text("a file where the folder should be")
+
+    _, alerts = run(config("cut"), monkeypatch)
+
+    assert len(alerts) == 4
+    assert "checkpoint failed error=cannot write the checkpoint" in caplog.text

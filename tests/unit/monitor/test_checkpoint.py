@@ -76,3 +76,12 @@ def test_a_full_disk_leaves_the_previous_one_and_no_litter(tmp_path):
 
     assert file.read_bytes() == before
     assert os.listdir(tmp_path) == ["state"]
+
+
+def test_a_file_where_its_folder_should_be_is_a_failure_like_any_other(tmp_path):
+    (tmp_path / "checkpoint").touch()
+
+    with pytest.raises(CheckpointError, match="cannot write the checkpoint"):
+        save_checkpoint(CHECKPOINT, tmp_path / "checkpoint" / "state")
+    with pytest.raises(CheckpointError, match=r"cannot read the checkpoint .*Not a directory"):
+        load_checkpoint(tmp_path / "checkpoint" / "state")
