@@ -153,12 +153,8 @@ def score(
     serving = model_registry(settings, one).serving(lambda version, error: print(f"model {version} refused: {error}", file=sys.stderr))
     if serving is None:
         print(f"watch {one.name} has no model: its companions judge alone", file=sys.stderr)
-    writer = open_writer(output, sys.stdout)
-    try:
-        with scoring_progress(one.name) as progress:
-            n_rows = score_recorded(one, serving[1] if serving else None, recorded, table, writer, progress=progress)
-    finally:
-        writer.close()
+    with open_writer(output, sys.stdout) as writer, scoring_progress(one.name) as progress:
+        n_rows = score_recorded(one, serving[1] if serving else None, recorded, table, writer, progress=progress)
     print(f"wrote {n_rows} rows to {output or 'stdout'}", file=sys.stderr)
 
 

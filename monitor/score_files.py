@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -13,7 +14,7 @@ import numpy as np
 from models.bundle import Bundle
 from monitor.clock import SystemClock
 from monitor.config import Config, WatchConfig
-from monitor.errors import MonitorError
+from monitor.errors import ConfigError, MonitorError
 from monitor.pipeline import Pipeline, WatchPipeline
 from monitor.sample import SeriesTable
 from monitor.score import Reason, ScoredStep
@@ -32,6 +33,10 @@ class RowWriter(Protocol):
 
     def close(self) -> None:
         """Finish the file."""
+        ...
+
+    def abandon(self) -> None:
+        """Let go of a file that will not be finished; behind `close` it does nothing."""
         ...
 
 
@@ -58,6 +63,12 @@ class CsvWriter:
         if self._owned:
             self._out.close()
 
+    def abandon(self) -> None:
+        """Let go of the file; what is still buffered has nowhere to go."""
+        if self._owned:
+            with suppress(OSError):
+                self._out.close()
+
 
 class ParquetWriter:
     """Rows as Parquet; null is what is not there."""
@@ -81,9 +92,18 @@ class ParquetWriter:
         if self._writer is not None:
             self._writer.close()
 
+    def abandon(self) -> None:
+        """Let go of the file, without a footer."""
+        if self._writer is not None:
+            self._writer.is_open = False  # else it would write one when it is collected
 
-def open_writer(file: Path | None, stdout: IO[str]) -> RowWriter:
+
+@contextmanager
+def open_writer(file: Path | None, stdout: IO[str]) -> Iterator[RowWriter]:
     """Choose a writer by the file's name; CSV to stdout where there is none.
+
+    The file appears, or is replaced, when everything is in it: what was there before stays if
+    anything fails.
 
     Raises
     ------
@@ -91,13 +111,26 @@ def open_writer(file: Path | None, stdout: IO[str]) -> RowWriter:
         If the name says neither CSV nor Parquet, or the file cannot be written.
     """
     if file is None:
-        return CsvWriter(stdout)
+        writer: RowWriter = CsvWriter(stdout)
+        yield writer
+        writer.close()
+        return
     if file.suffix not in (".csv", ".parquet"):
         raise MonitorError(f"cannot write scores to {file}: the name must end in .csv or .parquet")
+    temporary = file.with_name(f".{file.name}.new")
     try:
-        return CsvWriter(file.open("w", newline=""), owned=True) if file.suffix == ".csv" else ParquetWriter(_writable(file))
+        writer = CsvWriter(temporary.open("w", newline=""), owned=True) if file.suffix == ".csv" else ParquetWriter(_writable(temporary))
     except OSError as error:
         raise MonitorError(f"cannot write scores to {file}: {error.strerror}") from error
+    try:
+        yield writer
+        writer.close()
+        temporary.replace(file)
+    except OSError as error:
+        raise MonitorError(f"cannot write scores to {file}: {error.strerror or error}. What was there before stays.") from error
+    finally:
+        writer.abandon()
+        temporary.unlink(missing_ok=True)
 
 
 def choose_watch(config: Config, table: SeriesTable, name: str) -> WatchConfig:
@@ -105,9 +138,13 @@ def choose_watch(config: Config, table: SeriesTable, name: str) -> WatchConfig:
 
     Raises
     ------
+    ConfigError
+        If no watch has that name.
     MonitorError
         If there is none, or more than one and no name.
     """
+    if name and name not in {watch.name for watch in config.watch}:
+        raise ConfigError(f"no watch is named {name}; there are {', '.join(watch.name for watch in config.watch)}")
     taking = []
     for watch in config.watch:
         entities = build_map(watch)

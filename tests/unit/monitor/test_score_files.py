@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from monitor.config import parse_config
-from monitor.errors import MonitorError
+from monitor.errors import ConfigError, MonitorError
 from monitor.files import recorded_files
 from monitor.sample import SeriesTable
 from monitor.score_files import choose_watch, open_writer, score_recorded
@@ -41,7 +41,8 @@ def test_every_row_of_every_entity_gets_a_score_or_a_reason(settings):
     config, table, text = settings(), SeriesTable(), io.StringIO()
     recorded = recorded_files(config, table)
 
-    n_rows = score_recorded(config.watch[0], None, recorded, table, open_writer(None, text))
+    with open_writer(None, text) as writer:
+        n_rows = score_recorded(config.watch[0], None, recorded, table, writer)
 
     rows = list(csv.DictReader(io.StringIO(text.getvalue())))
     assert len(rows) == n_rows == 2 * 200
@@ -60,9 +61,8 @@ def test_parquet_holds_the_same_rows_as_csv(settings, tmp_path_factory):
     config, out = settings(), tmp_path_factory.mktemp("out")
     for file in (out / "s.csv", out / "s.parquet"):
         table = SeriesTable()
-        writer = open_writer(file, io.StringIO())
-        score_recorded(config.watch[0], None, recorded_files(config, table), table, writer)
-        writer.close()
+        with open_writer(file, io.StringIO()) as writer:
+            score_recorded(config.watch[0], None, recorded_files(config, table), table, writer)
 
     from_csv = pd.read_csv(out / "s.csv", keep_default_na=False, na_values={"score": [""], "a.expected": [""]})
     from_parquet = pd.read_parquet(out / "s.parquet")
@@ -77,6 +77,8 @@ def test_the_watch_must_be_named_where_several_take_the_files(settings):
     with pytest.raises(MonitorError, match=r"name one with --watch \(w, other\)"):
         choose_watch(config, table, "")
     assert choose_watch(config, table, "other").name == "other"
+    with pytest.raises(ConfigError, match="no watch is named otter; there are w, other"):
+        choose_watch(config, table, "otter")
 
 
 def test_files_of_no_watch_are_refused(settings):
@@ -85,3 +87,25 @@ def test_files_of_no_watch_are_refused(settings):
 
     with pytest.raises(MonitorError, match="no series of these files belongs to any watch"):
         choose_watch(config, table, "")
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "scores.parquet"])
+def test_scores_that_cannot_be_finished_leave_what_was_there_and_no_litter(settings, tmp_path_factory, name):
+    config, table, out = settings(), SeriesTable(), tmp_path_factory.mktemp("out")
+    (out / name).write_text("the scores of yesterday")
+
+    with pytest.raises(KeyboardInterrupt), open_writer(out / name, io.StringIO()) as writer:
+        score_recorded(config.watch[0], None, recorded_files(config, table), table, writer)
+        raise KeyboardInterrupt
+
+    assert [(file.name, file.read_text()) for file in out.iterdir()] == [(name, "the scores of yesterday")]
+
+
+def test_a_place_for_scores_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+
+    with (
+        pytest.raises(MonitorError, match=r"cannot write scores to .*file/scores\.csv: Not a directory"),
+        open_writer(tmp_path / "file" / "scores.csv", io.StringIO()),
+    ):
+        pytest.fail("there is nothing to write to")
