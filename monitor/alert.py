@@ -136,6 +136,12 @@ class EpisodeBook:
             suppressed=suppressed,
         )
 
+    def go_back(self, n_ms: int) -> None:
+        """Move every time that is remembered back by so much: the clock that they came from was ahead."""
+        for name in ("over_since_ms", "opened_ms", "_rest_until_ms"):
+            setattr(self, name, getattr(self, name) - n_ms)
+        self._below_since_ms = np.where(self._below_since_ms != 0, self._below_since_ms - n_ms, 0)
+
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give every array by name."""
         return {name: getattr(self, name) for name in _ARRAYS}

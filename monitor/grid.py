@@ -87,14 +87,14 @@ class Grid:
         max_gap_steps: int,
         empty_steps: int,
     ) -> None:
-        self._step_ms = step_ms
+        self.step_ms = step_ms
         self._lateness_ms = lateness_ms
         self._idle_ms = idle_ms
         self._gap_mode = gap_mode
         self._max_gap = max_gap_steps if gap_mode != "skip" else 0
         self._look_ahead = max_gap_steps if gap_mode == "interpolate" else 0
         self._empty_limit = empty_steps
-        self._pending = Placed(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0), np.empty(0, bool))
+        self._pending = _none_placed()
         self.next_step: int | None = None  # the oldest open one
         self.watermark_ms: int | None = None
         self._newest_ms: int | None = None
@@ -109,16 +109,33 @@ class Grid:
         """Take samples in; give the number of those that were late."""
         if not len(samples.row):
             return 0
-        step = samples.time_ms // self._step_ms
+        step = samples.time_ms // self.step_ms
         if self.next_step is None:
-            # Samples may still come that are older than the first batch, by the lateness at most.
-            self.next_step = int(step.min()) - -(-self._lateness_ms // self._step_ms)
+            self.next_step = self._first_step(int(samples.time_ms.min()))
         newest = int(samples.time_ms.max())
         self._newest_ms = newest if self._newest_ms is None else max(self._newest_ms, newest)
         on_time = step >= self.next_step
         joined = _join(self._pending, samples.take(on_time))
-        self._pending = _last_of_each_step(joined, self._step_ms)
+        self._pending = _last_of_each_step(joined, self.step_ms)
         return int((~on_time).sum())
+
+    def start_over(self, first_ms: int) -> int:
+        """Forget what is open, and what counters and gaps go on from, and begin anew; give how many steps that is back.
+
+        For a source whose clock was set back: all that lies in a time that is still to come.
+
+        Parameters
+        ----------
+        first_ms : int
+            Event time of the oldest sample that is to come next.
+        """
+        assert self.next_step is not None
+        n_back, self.next_step = self.next_step - self._first_step(first_ms), self._first_step(first_ms)
+        self._pending = _none_placed()
+        self.watermark_ms = self._newest_ms = None
+        self._n_empty = 0
+        self._count[:], self._held[:] = np.nan, np.nan
+        return n_back
 
     def close(self, now_ms: int, *, n_rows: int, n_channels: int, finished: bool = False) -> Iterator[ClosedSteps]:
         """Advance the watermark and give the steps it has passed, oldest first, in blocks.
@@ -134,12 +151,12 @@ class Grid:
             return
         watermark = max(self._newest_ms - self._lateness_ms, now_ms - self._lateness_ms - self._idle_ms)
         if finished:
-            watermark = max(watermark, (self._newest_ms // self._step_ms + 1 + self._look_ahead) * self._step_ms)
+            watermark = max(watermark, (self._newest_ms // self.step_ms + 1 + self._look_ahead) * self.step_ms)
         self.watermark_ms = watermark if self.watermark_ms is None else max(self.watermark_ms, watermark)
-        until = self.watermark_ms // self._step_ms - self._look_ahead
+        until = self.watermark_ms // self.step_ms - self._look_ahead
         self._make_room(n_rows, n_channels)
         while self.next_step < until:
-            waiting = np.unique(self._pending.time_ms // self._step_ms)
+            waiting = np.unique(self._pending.time_ms // self.step_ms)
             first = int(waiting[0]) if len(waiting) else until
             if self._n_empty >= self._empty_limit and first > self.next_step:
                 self.next_step = min(first, until)  # a silence so long that nothing remembers what was before
@@ -177,12 +194,16 @@ class Grid:
         self._count, self._count_ms = arrays["count"].copy(), arrays["count_ms"].copy()
         self._held, self._held_age = arrays["held"].copy(), arrays["held_age"].copy()
 
+    def _first_step(self, first_ms: int) -> int:
+        """Give the oldest step to open: samples may still come that are older than the first ones, by the lateness at most."""
+        return first_ms // self.step_ms - -(-self._lateness_ms // self.step_ms)
+
     def _close_block(self, n_steps: int, n_rows: int, n_channels: int) -> ClosedSteps:
         assert self.next_step is not None
         first, end = self.next_step, self.next_step + n_steps
-        step = self._pending.time_ms // self._step_ms
+        step = self._pending.time_ms // self.step_ms
         seen = self._pending.take(step < end + self._look_ahead)
-        raw, time_ms, counter = _dense(seen, first, n_steps + self._look_ahead, n_rows, n_channels, self._step_ms)
+        raw, time_ms, counter = _dense(seen, first, n_steps + self._look_ahead, n_rows, n_channels, self.step_ms)
         values = self._to_rates(raw, time_ms, counter, n_steps)
         values = self._fill(values, n_steps)
         self._pending = self._pending.take(step >= end)
@@ -190,7 +211,7 @@ class Grid:
         empty = np.asarray(np.isnan(raw[:n_steps]).all(axis=(1, 2)))
         trailing = int(np.argmin(empty[::-1])) if not empty.all() else n_steps
         self._n_empty = trailing + (self._n_empty if empty.all() else 0)
-        return ClosedSteps(first, self._step_ms, values)
+        return ClosedSteps(first, self.step_ms, values)
 
     def _to_rates(
         self, raw: NDArray[np.float64], time_ms: NDArray[np.int64], counter: NDArray[np.bool_], n_steps: int
@@ -246,6 +267,10 @@ class Grid:
             self._count_ms = np.pad(self._count_ms, more)
             self._held = np.pad(self._held, more, constant_values=np.nan)
             self._held_age = np.pad(self._held_age, more)
+
+
+def _none_placed() -> Placed:
+    return Placed(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0), np.empty(0, bool))
 
 
 def _join(one: Placed, other: Placed) -> Placed:

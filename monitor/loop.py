@@ -55,6 +55,8 @@ def run(
             outlet.deliver(decision.alerts)
         finished_at = clock.monotonic()
         metrics.batch_done(decision, pipeline.watches, batch.n_bad, duration_seconds=finished_at - started, now=clock.now())
+        for name, n_steps in ((name, report.n_steps_back) for name, report in decision.reports.items() if report.n_steps_back):
+            log.warning("clock set back watch=%s steps=%d: its steps begin anew", name, n_steps)
         if len(batch.columns) and not said_idle:
             said_idle = True
             for name in (name for name, report in decision.reports.items() if not report.n_samples):

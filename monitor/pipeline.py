@@ -68,6 +68,7 @@ class WatchReport:
 
     n_samples: int = 0
     n_late: int = 0
+    n_steps_back: int = 0  # by which the source's clock was found to be set back
     n_steps: int = 0
     n_scored: int = 0
     n_over_limit: int = 0
@@ -118,22 +119,29 @@ class WatchPipeline:
             part.load_state({name.removeprefix(f"{stage}/"): array for name, array in arrays.items() if name.startswith(f"{stage}/")})
         self.open_alerts = dict(open_alerts)
 
-    def step(self, columns: Columns, table: SeriesTable, now_ms: int, *, finished: bool) -> tuple[list[Alert], WatchReport]:
-        """Take samples, close what the watermark passes, judge it, turn scores into alerts."""
+    def step(self, columns: Columns, table: SeriesTable, now_ms: int, *, latest_ms: int, finished: bool) -> tuple[list[Alert], WatchReport]:
+        """Take samples, close what the watermark passes, judge it, turn scores into alerts.
+
+        No sample is later than `latest_ms`: it would have been refused.
+        """
         report = WatchReport()
         self.entities.update(table)
         chosen = np.flatnonzero(self.entities.select(columns.series))
         series = columns.series[chosen]
         report.n_samples = len(chosen)
-        report.n_late = self.grid.add(
-            Placed(
-                self.entities.row_of[series],
-                self.entities.channel_of[series],
-                columns.time_ms[chosen],
-                columns.value[chosen],
-                self.entities.counter[series],
-            )
+        placed = Placed(
+            self.entities.row_of[series],
+            self.entities.channel_of[series],
+            columns.time_ms[chosen],
+            columns.value[chosen],
+            self.entities.counter[series],
         )
+        if len(chosen) and self.grid.watermark_ms is not None and self.grid.watermark_ms > latest_ms:
+            # Steps are closed that no sample could be in yet: the clock was ahead, and all would be late until it is there again.
+            report.n_steps_back = self.grid.start_over(int(placed.time_ms.min()))
+            self.scorer.go_back(report.n_steps_back)
+            self.book.go_back(report.n_steps_back * self.grid.step_ms)
+        report.n_late = self.grid.add(placed)
         alerts: list[Alert] = []
         n_rows, n_channels = len(self.entities.entities), len(self.entities.channels)
         for closed in self.grid.close(now_ms, n_rows=n_rows, n_channels=n_channels, finished=finished):
@@ -189,7 +197,8 @@ class WatchPipeline:
         return replace(alert, score=float(scored.score[row]), channels=self._top_channels(row, scored))
 
     def _resolved(self, row: int, time_ms: int, reason: ResolveReason) -> Alert:
-        return replace(self.open_alerts.pop(row), resolved_ms=time_ms, reason=reason)
+        alert = self.open_alerts.pop(row)
+        return replace(alert, resolved_ms=max(time_ms, alert.opened_ms), reason=reason)  # the clock may have been set back
 
     def _top_channels(self, row: int, scored: ScoredStep) -> tuple[ChannelShare, ...]:
         squared = scored.channel_error[row] ** 2
@@ -234,14 +243,15 @@ class Pipeline:
             The source has come to its end: close every open step.
         """
         usable = in_range(columns.value)
-        future = columns.time_ms > now_ms + self._max_future_ms
+        latest_ms = now_ms + self._max_future_ms
+        future = columns.time_ms > latest_ms
         gap = np.isnan(columns.value)
         good = np.flatnonzero(usable & ~future)
         accepted = columns if len(good) == len(columns) else Columns(columns.series[good], columns.time_ms[good], columns.value[good])
         alerts: list[Alert] = []
         reports = {}
         for watch in self.watches:
-            of_watch, reports[watch.name] = watch.step(accepted, self.table, now_ms, finished=finished)
+            of_watch, reports[watch.name] = watch.step(accepted, self.table, now_ms, latest_ms=latest_ms, finished=finished)
             alerts += of_watch
         alerts.sort(key=lambda alert: alert.resolved_ms or alert.opened_ms)
         rejected = {"gap": int(gap.sum()), "not_finite": int((~usable & ~gap).sum()), "future": int((future & usable).sum())}

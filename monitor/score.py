@@ -152,6 +152,12 @@ class Scorer:
         if self.detector is not None and self.detector.tails.is_frozen(row):
             self.detector.tails.thaw(row, keep=keep)
 
+    def go_back(self, n_steps: int) -> None:
+        """Move every time that is remembered back by so many steps: the clock that they came from was ahead."""
+        self._last_seen = np.where(self._last_seen >= 0, np.maximum(self._last_seen - n_steps, 0), self._last_seen)
+        elevated = self._elevated_since > 0
+        self._elevated_since = np.where(elevated, np.maximum(self._elevated_since - n_steps * self._step_ms, 1), 0)
+
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give every array by name, the detector's among them."""
         arrays: dict[str, NDArray[np.generic]] = {name: getattr(self, f"_{name}") for name in _ARRAYS}

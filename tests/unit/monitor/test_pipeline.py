@@ -37,6 +37,7 @@ class Stream:
         self.host = host
         self.now = 0  # in steps
         self.alerts = []
+        self.n_late = 0
 
     @property
     def watch(self):
@@ -63,6 +64,7 @@ class Stream:
     def take(self, columns, now_ms, **options):
         decision = self.pipeline.step(columns, now_ms, **options)
         self.alerts += decision.alerts
+        self.n_late += sum(report.n_late for report in decision.reports.values())
         return decision
 
     def _columns(self, name, first_step, value):
@@ -266,3 +268,62 @@ def test_an_entity_that_appears_during_an_episode_does_not_disturb_it():
     stream.run(30, load=15).run(100)
 
     assert [(alert.entity, alert.reason) for alert in stream.alerts] == [("web1", None), ("web1", "recovered")]
+
+
+# A clock that was set back
+
+
+def test_behind_a_clock_that_was_ahead_and_set_back_steps_close_on_and_nothing_is_late():
+    stream = Stream(watch(lateness_ms=2000), seed=12).run(200)
+    stream.now += 3600
+    stream.run(5)
+    stream.now -= 3600
+
+    stream.run(100)
+
+    assert stream.n_late == 0
+    assert stream.watch.grid.watermark_ms == (stream.now - 1) * 1000 - 2000
+    assert stream.watch.last_scored.time_ms == stream.watch.grid.watermark_ms // 1000 * 1000
+    assert stream.watch.last_scored.judged.all()
+
+
+def test_it_is_reported_by_how_many_steps_the_clock_was_set_back():
+    stream = Stream(seed=12).run(200)
+    stream.now -= 100
+    columns = concatenate(stream._columns(name, stream.now, np.ones(1)) for name in LEVELS)
+
+    report = stream.take(columns, stream.now * 1000).reports["web"]
+
+    assert (report.n_steps_back, report.n_late) == (99, 0)  # step 199 was open, step 100 is now
+
+
+def test_a_clock_set_back_by_less_than_a_sample_may_be_ahead_makes_samples_late_and_no_step_anew():
+    stream = Stream(seed=12).run(200)
+    watermark_ms = stream.watch.grid.watermark_ms
+    columns = concatenate(stream._columns(name, 200 - 60, np.ones(1)) for name in LEVELS)
+
+    report = stream.take(columns, (200 - 60) * 1000).reports["web"]
+
+    assert (report.n_steps_back, report.n_late) == (0, 2)
+    assert stream.watch.grid.watermark_ms == watermark_ms
+
+
+def test_an_episode_that_is_open_when_the_clock_is_set_back_resolves_in_its_time():
+    stream = Stream(seed=13).run(300).run(30, load=15)
+    stream.now -= 200
+
+    stream.run(100).run(30, load=15).run(100)
+
+    assert [alert.reason for alert in stream.alerts] == [None, "recovered", None, "recovered"]
+    assert all(alert.resolved_ms is None or alert.resolved_ms >= alert.opened_ms for alert in stream.alerts)
+    assert stream.alerts[2].opened_ms < 250_000  # the second fault began at 230 s by the clock as it is now
+
+
+def test_a_watch_that_no_sample_of_the_batch_belongs_to_keeps_its_steps():
+    stream = Stream(watch("loads", metrics=["load"]), watch("others", metrics=["other"]), seed=14).run(200)
+    number = stream.table.intern("other", labels_of({"host": "web1"}))
+    before = stream.watch.grid.watermark_ms
+
+    stream.take(Columns(np.array([number], np.int32), np.array([50_000]), np.ones(1)), 50_000)
+
+    assert stream.watch.grid.watermark_ms == before
