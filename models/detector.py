@@ -182,7 +182,14 @@ class Detector:
             self.peaks.add(self.block_peak[full])
             self.block_length[full], self.block_peak[full] = 0, 0.0
 
-    def calibrate(self, rows: NDArray[np.int64], history: NDArray[np.float64], *, held_out_from: NDArray[np.int64] | None = None) -> None:
+    def calibrate(
+        self,
+        rows: NDArray[np.int64],
+        history: NDArray[np.float64],
+        *,
+        held_out_from: NDArray[np.int64] | None = None,
+        resolution: NDArray[np.float64] | None = None,
+    ) -> None:
         """Learn from history what is normal for some rows: scaling, companions' memories, tails, peaks.
 
         A row that shows less than `W + 100` steps of it stays uncalibrated.
@@ -194,9 +201,11 @@ class Detector:
         held_out_from : ndarray, shape (n,), optional
             First step of each row that the network was not trained on: its reads of older
             windows are too good to calibrate by. Left out where it never saw these rows.
+        resolution : ndarray, shape (n, C), optional
+            Of each of these rows' channels, where rows differ; that of the channels when left out.
         """
         window_length = self.settings.window_length
-        fitted = fit_scaling(history, self.resolution)
+        fitted = fit_scaling(history, self.resolution if resolution is None else resolution)
         self.scaling.centre[rows], self.scaling.scale[rows] = fitted.centre, fitted.scale
         scaled = fitted.apply(history)
         block = self.read_block(scaled)

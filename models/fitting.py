@@ -54,7 +54,9 @@ def fit_detector(
     history : ndarray, shape (T, n, C)
         Closed steps of n entities in the channels' own units, each entity's ending at the
         last step; NaN is a gap. Assumed free of incidents.
-    resolution, step_seconds, block_steps
+    resolution : ndarray, shape (C,) or (n, C)
+        Smallest meaningful change of each channel in its own unit, of each entity where they differ.
+    step_seconds, block_steps
         As `Detector` takes them.
     resume, keep
         As `train_autoencoder` takes them.
@@ -79,15 +81,16 @@ def fit_detector(
     if history.shape[2] > 1:
         sample = older.take(np.linspace(0, len(older) - 1, min(len(older), _MAX_PCA_WINDOWS)).astype(np.int64))
         pca = WindowPca.fit(gather_windows(scaled, sample, settings.window_length), held_out)
+    of_rows = np.broadcast_to(resolution, history.shape[1:])  # (n, C)
     detector = Detector(
         settings,
         n_rows=history.shape[1],
-        resolution=resolution,
+        resolution=of_rows.min(axis=0),
         step_seconds=step_seconds,
         block_steps=block_steps,
         trained=Trained(training.network, fit_error_scale(errors), pca),
     )
-    detector.calibrate(np.arange(history.shape[1]), history, held_out_from=held_out_from)
+    detector.calibrate(np.arange(history.shape[1]), history, held_out_from=held_out_from, resolution=of_rows)
     deviation = np.nansum(held_out.astype(np.float64) ** 2)
     explained = 1 - float(np.nansum(errors.astype(np.float64) ** 2)) / max(float(deviation), 1e-12)
     return Fit(detector, training, explained)

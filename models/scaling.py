@@ -38,7 +38,7 @@ def fit_scaling(values: NDArray[np.float64], resolution: NDArray[np.float64]) ->
     ----------
     values : ndarray, shape (n_steps, n, C)
         History in the channels' own units; NaN is a gap.
-    resolution : ndarray, shape (C,)
+    resolution : ndarray, shape (C,) or (n, C)
         The smallest change of each channel that means something, in its own unit. It floors
         the scale of a channel that was constant, or nearly always at rest, so that an event
         is a small step.

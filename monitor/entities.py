@@ -90,6 +90,15 @@ class EntityMap:
         """Tell which samples, by their series numbers, the watch takes."""
         return self.row_of[series] >= 0
 
+    def series_resolution(self, rows: Sequence[int], step_seconds: float) -> NDArray[np.float64] | None:
+        """Give the smallest meaningful change (n, 1) of some entities where each series is its own: its name tells the unit.
+
+        None where entities have channels: a channel's name tells, the same for all of them.
+        """
+        if self._by:
+            return None
+        return np.array([[resolution_of(self.entities[row], step_seconds)] for row in rows])
+
     def _place(self, series: Series) -> tuple[int, int, bool]:
         labels = dict(series.labels)
         if not _matches(series.name, self._metrics) or _matches(series.name, self._ignore):

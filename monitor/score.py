@@ -259,7 +259,8 @@ class Scorer:
         if self.detector is None:
             self._entities.fix_channels()
             self.detector = self._untrained_detector(len(self._n_seen), self._recent.shape[2])
-        self.detector.calibrate(ready, self._recent[:, ready])
+        resolution = self._entities.series_resolution(ready.tolist(), self._step_ms / 1000)
+        self.detector.calibrate(ready, self._recent[:, ready], resolution=resolution)
 
     def _make_room(self, n_rows: int, n_channels: int) -> None:
         more_rows, more_channels = n_rows - len(self._n_seen), n_channels - self._elevated_since.shape[1]

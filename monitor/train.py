@@ -138,6 +138,8 @@ def train_watch(
 
 
 def _resolution(watch: WatchConfig, history: History) -> NDArray[np.float64]:
+    if not watch.entity_labels:  # each series is its own entity: its name tells the unit
+        return np.array([[resolution_of(series, watch.step_seconds)] for series in history.entities])
     return np.array([resolution_of(channel, watch.step_seconds) for channel in history.channels])
 
 

@@ -191,3 +191,13 @@ def test_counters_are_told_from_gauges():
 )
 def test_the_smallest_change_that_counts_follows_from_the_unit(channel, expected):
     assert resolution_of(channel, step_seconds=10) == pytest.approx(expected, rel=1e-12)
+
+
+def test_where_each_series_is_an_entity_its_own_name_tells_the_smallest_change():
+    places = placed(("memory_used_bytes", {"host": "web1"}), ("latency_seconds", {"host": "web1"}), by=())
+
+    assert places.series_resolution([1, 0], 10.0).tolist() == [[0.01], [65536.0]]
+
+
+def test_where_entities_have_channels_the_series_say_nothing_of_the_smallest_change():
+    assert placed(("latency_seconds", {"host": "web1"})).series_resolution([0], 10.0) is None

@@ -130,6 +130,18 @@ def test_steps_that_an_entity_missed_do_not_count_as_shown():
     assert Reason.JUDGED not in np.array(reasons(scored, 1))[shown < NEEDED].tolist()
 
 
+def test_where_each_series_is_an_entity_a_constant_one_is_scaled_by_its_own_unit():
+    entities = EntityMap(metrics=["*"], match={}, by=(), entities=["memory_used_bytes", 'latency_seconds{host="web1"}'], channels=["value"])
+    judge = Scorer(
+        entities, ModelSettings(window_length=WINDOW, memory_windows=32), Budget.parse("1/day"),
+        step_ms=STEP_MS, stale_ms=5 * STEP_MS, block_steps=20,
+    )  # fmt: skip
+
+    run(judge, np.zeros((NEEDED, 2, 1)))
+
+    assert judge.detector.scaling.scale.tolist() == [[65536.0], [0.01]]
+
+
 # Blocks
 
 

@@ -61,3 +61,15 @@ def test_what_cannot_be_reckoned_with_is_left_out_of_a_history(quiet_watch, tabl
     history = collect_history(quiet_watch(), values, table)
 
     np.testing.assert_array_equal(history.values[:, 0, 0], [1, np.nan, np.nan, 4])
+
+
+def test_where_each_series_is_an_entity_a_constant_one_is_scaled_by_its_own_unit(quiet_watch, table, tmp_path):
+    watch = quiet_watch(by="series", model={"hidden": 4, "latent": 2, "epochs": 1})
+    names = ("memory_used_bytes", "latency_seconds", "requests_total")
+    columns = concatenate(samples(" ".join(["7"] * 200), table, name=name) for name in names)
+
+    trained = train_watch(watch, collect_history(watch, columns, table), Registry(tmp_path / "w"), now=0.0)
+
+    # 64 KiB, 10 ms and one event a second are more than a hundredth of 7, 7 and 0 but for the second
+    assert trained.history.entities == names
+    assert trained.fit.detector.scaling.scale.tolist() == [[65536.0], [pytest.approx(0.07)], [1.0]]
