@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -102,6 +103,7 @@ def train(
     prepare_data_dir(settings)
     table = SeriesTable()
     recorded = recorded_files(settings, table, first_share=share)
+    _tell_bad(recorded.n_bad)
     results = []
     for one in chosen:
         history = collect_history(one, recorded.columns, table)
@@ -149,6 +151,7 @@ def score(
     tune_process()
     table = SeriesTable()
     recorded = recorded_files(settings, table)
+    _tell_bad(recorded.n_bad)
     one = choose_watch(settings, table, watch)
     serving = model_registry(settings, one).serving(lambda version, error: print(f"model {version} refused: {error}", file=sys.stderr))
     if serving is None:
@@ -356,6 +359,11 @@ def _column_and_value(text: str) -> tuple[str, str]:
     if not equals or not column:
         raise ConfigError(f"--where {text}: expected COLUMN=VALUE, as in --where split=train")
     return column, value
+
+
+def _tell_bad(n_bad: Sequence[tuple[str, int]]) -> None:
+    if n_bad:
+        print(f"could not be read: {', '.join(f'{reason} {count}' for reason, count in n_bad)}", file=sys.stderr)
 
 
 def _write_json(file: Path, summary: object) -> None:
