@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from models.dataset import WindowIndex, fill_gaps, gather_windows, index_windows, windows_of
 
@@ -134,3 +136,28 @@ def test_filling_keeps_what_was_measured_and_leaves_its_input_alone():
     np.testing.assert_array_equal(filled[known], windows[known])
     assert not np.isnan(filled).any()
     assert filled.dtype == np.float32
+
+
+@settings(deadline=None, max_examples=100)
+@given(data=st.data(), n_steps=st.integers(1, 30), n_rows=st.integers(1, 3), window_length=st.integers(1, 12))
+def test_every_measured_step_is_the_newest_of_at_most_one_window_and_lies_in_no_other_entitys(data, n_steps, n_rows, window_length):
+    window_length = min(window_length, n_steps)
+    known = np.array(data.draw(st.lists(st.booleans(), min_size=n_steps * n_rows, max_size=n_steps * n_rows))).reshape(n_steps, n_rows)
+    number = np.arange(n_steps * n_rows, dtype=np.float32).reshape(n_steps, n_rows)  # tells step and entity
+    steps = np.where(known, number, np.nan)[:, :, None].astype(np.float32)
+
+    index = index_windows(steps, window_length)
+    windows = gather_windows(steps, index, window_length)[:, :, 0]
+
+    newest = windows[:, -1].tolist()
+    assert len(set(newest)) == len(newest)
+    whole = {
+        int(number[t, row])
+        for t in range(window_length - 1, n_steps)
+        for row in range(n_rows)
+        if known[t - window_length + 1 : t + 1, row].all()
+    }
+    assert whole <= {int(cell) for cell in newest}
+    for cells in windows:
+        at = np.flatnonzero(~np.isnan(cells))
+        assert (cells[at] == cells[-1] - n_rows * (window_length - 1 - at)).all()  # consecutive steps of one entity, each in its place

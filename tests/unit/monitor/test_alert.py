@@ -220,3 +220,28 @@ def test_a_vetoed_score_opens_nothing_and_is_counted_and_closes_what_is_open():
     assert (vetoed.opened.tolist(), vetoed.suppressed["policy"]) == ([], 1)
     assert opened.opened.tolist() == [0]
     assert [changes.recovered.tolist() for changes in ended] == [[], [], [0]]
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    steps=st.lists(st.tuples(st.sampled_from(["_", "0.1", "0.8", "1.5"]), st.booleans()), max_size=60),
+    rules=st.builds(AlertPolicy, hold_seconds=SECONDS, close_seconds=SECONDS, rest_seconds=SECONDS, accept_after_seconds=st.just(80.0)),
+)
+def test_scores_that_the_policy_vetoes_are_part_of_an_episode_or_counted_too(steps, rules):
+    book = EpisodeBook(rules)
+    n_suppressed = 0
+    engaged, spans = 0, []  # seconds; [from, to] of each episode
+    for at, (word, vetoed) in enumerate([*steps, ("0.1", False)]):
+        seconds = (at + 1) * STEP_SECONDS
+        changes = book.step(seconds * 1000, np.array([score_of(word)]), vetoed=np.array([vetoed]))
+        n_suppressed += sum(changes.suppressed.values())
+        engaged = seconds if len(changes.engaged) else engaged
+        if len(changes.opened):
+            spans.append([engaged, math.inf])
+        if len(changes.recovered) or len(changes.accepted):
+            spans[-1][1] = seconds
+    over = [(at + 1) * STEP_SECONDS for at, (word, _) in enumerate(steps) if word == "1.5"]
+
+    n_in_episodes = sum(start <= seconds <= end for start, end in spans for seconds in over)
+
+    assert len(over) == n_in_episodes + n_suppressed

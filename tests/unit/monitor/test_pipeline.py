@@ -1,7 +1,11 @@
 """From samples to alerts, all stages together; steps are 1 s, windows 8 steps, and the companions judge alone."""
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from models.limits import Budget
 from models.settings import ModelSettings
@@ -21,8 +25,8 @@ LEVELS = {"load": 50.0, "queue_depth": 200.0}
 def watch(name="web", *, metrics=("*",), policy=POLICY, lateness_ms=0):
     entities = EntityMap(metrics=metrics, match={}, by=("host",))
     grid = Grid(step_ms=1000, lateness_ms=lateness_ms, idle_ms=5000, gap_mode="skip", max_gap_steps=0, empty_steps=20)
-    settings = ModelSettings(window_length=8, memory_windows=32)
-    scorer = Scorer(entities, settings, Budget.parse("1/day"), step_ms=1000, stale_ms=30_000, block_steps=20)
+    options = ModelSettings(window_length=8, memory_windows=32)
+    scorer = Scorer(entities, options, Budget.parse("1/day"), step_ms=1000, stale_ms=30_000, block_steps=20)
     return WatchPipeline(name, entities, grid, scorer, EpisodeBook(policy))
 
 
@@ -327,3 +331,65 @@ def test_a_watch_that_no_sample_of_the_batch_belongs_to_keeps_its_steps():
     stream.take(Columns(np.array([number], np.int32), np.array([50_000]), np.ones(1)), 50_000)
 
     assert stream.watch.grid.watermark_ms == before
+
+
+# Nothing is lost without being counted
+
+VALUES = st.sampled_from([1.0, 2.0, math.nan, math.inf, -math.inf, 1e308])
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    batches=st.lists(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 300), VALUES), max_size=20), min_size=1, max_size=6),
+    moves=st.lists(st.integers(-200, 200), min_size=6, max_size=6),
+)
+def test_every_sample_is_taken_late_or_refused_whatever_comes_and_however_the_clock_moves(batches, moves):
+    stream = Stream(seed=0)
+    series = [stream.table.intern(f"m{number}", labels_of({"host": "web1"})) for number in range(3)]
+    now, n_sent, n_taken, n_late, n_refused = 200, 0, 0, 0, 0
+    for batch, move in zip(batches, moves, strict=False):
+        now = max(0, now + move)
+        columns = Columns(
+            np.array([series[number] for number, _, _ in batch], np.int32),
+            np.array([1000 * second for _, second, _ in batch], np.int64),
+            np.array([value for _, _, value in batch], np.float64),
+        )
+        decision = stream.take(columns, 1000 * now)
+        report = decision.reports["web"]
+        n_sent += len(batch)
+        n_taken += report.n_samples - report.n_late
+        n_late += report.n_late
+        n_refused += sum(decision.rejected.values())
+        n_bad = sum(second > now + 60 or not abs(value) < 3 for _, second, value in batch)
+        assert sum(decision.rejected.values()) == n_bad
+
+    assert n_taken + n_late + n_refused == n_sent
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_over_limit_score_is_part_of_an_alert_or_counted_as_suppressed(seed):
+    policy = AlertPolicy(hold_seconds=2, close_seconds=5, rest_seconds=30, accept_after_seconds=60)
+    stream = Stream(watch(policy=policy), seed=seed)
+    over, suppressed, reported = [], 0, 0
+    stream.watch.on_scored = lambda scored: over.extend([scored.time_ms] * int((scored.score[scored.judged] >= 1.0).sum()))
+    take = stream.pipeline.step
+
+    def counted(*arguments, **options):
+        nonlocal suppressed, reported
+        decision = take(*arguments, **options)
+        suppressed += sum(decision.reports["web"].suppressed.values())
+        reported += decision.reports["web"].n_over_limit
+        return decision
+
+    stream.pipeline.step = counted
+    stream.run(300)
+    for _ in range(12):
+        stream.run(int(stream.rng.integers(1, 90)), load=float(stream.rng.choice([0, 15, 40])))
+    stream.run(200)
+
+    closed = [alert for alert in stream.alerts if alert.resolved_ms is not None]
+    in_alerts = sum(alert.since_ms <= time_ms <= alert.resolved_ms for alert in closed for time_ms in over)
+    assert len(closed) >= 2
+    assert suppressed > 0
+    assert stream.watch.open_alerts == {}
+    assert len(over) == reported == in_alerts + suppressed
