@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench docs e2e clean
+.PHONY: demo test mutations lint bench docs e2e clean
 
 # Stands for an environment that matches these two files.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -19,6 +19,10 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest $(TEST_ARGS)
+
+# Deliberate mistakes, one at a time: the tests must notice each. MUTATIONS_ARGS=models/tail.py for those of one file
+mutations: $(VENV)/installed
+	$(BIN)/python tests/mutations.py $(MUTATIONS_ARGS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

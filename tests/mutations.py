@@ -1,0 +1,447 @@
+"""Deliberate mistakes, each of which a test must notice: `make mutations`.
+
+Each is put into a copy of the tree, alone, and the tests that must notice it are run there.
+Exit code 1 if one survives, or if what it changes is not in the file exactly once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PATIENCE_SECONDS = 300  # the slowest of the named tests takes some ten
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """`new` stands in the place of `old`; one of `tests` must fail then."""
+
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+def in_module(file: str, test_file: str, *changes: tuple[str, str, str]) -> list[Mutation]:
+    """List mutations of one module that one test file must notice, each as (old, new, test)."""
+    return [Mutation(file, old, new, (f"tests/{test_file}::{test}",)) for old, new, test in changes]
+
+
+MUTATIONS = [
+    *in_module(
+        "monitor/grid.py",
+        "unit/monitor/test_grid.py",
+        (
+            "on_time = step >= self.next_step",
+            "on_time = step > self.next_step",
+            "test_a_sample_exactly_at_the_boundary_of_the_open_steps_is_on_time",
+        ),
+        (
+            "max(self._newest_ms - self._lateness_ms, now_ms",
+            "max(self._newest_ms + self._lateness_ms, now_ms",
+            "test_the_watermark_trails_the_newest_sample_by_the_lateness",
+        ),
+        (
+            "watermark if self.watermark_ms is None else max(self.watermark_ms, watermark)",
+            "watermark",
+            "test_the_watermark_never_goes_back",
+        ),
+        (
+            "until = self.watermark_ms // self.step_ms - self._look_ahead",
+            "until = self.watermark_ms // self.step_ms + 1 - self._look_ahead",
+            "test_a_step_closes_at_the_millisecond_at_which_the_watermark_reaches_its_end",
+        ),
+        (
+            "return (self.first_step + t + 1) * self.step_ms",
+            "return (self.first_step + t) * self.step_ms",
+            "test_a_step_ends_where_the_next_begins",
+        ),
+        (
+            "np.lexsort((samples.value, samples.time_ms",
+            "np.lexsort((-samples.value, samples.time_ms",
+            "test_of_two_samples_at_one_time_the_larger_stands",
+        ),
+        (
+            "np.where(raw < before, raw, raw - before)",
+            "np.where(raw < before, 0.0, raw - before)",
+            "test_a_counter_that_falls_was_reset_and_grew_by_its_new_count",
+        ),
+        ("self._held_age += self._max_gap + 1", "self._held_age += 0", "test_a_value_is_not_held_across_a_skipped_silence"),
+        (
+            "self._count[:], self._held[:] = np.nan, np.nan",
+            "self._held[:] = np.nan",
+            "test_a_counter_has_no_rate_across_a_clock_that_was_set_back",
+        ),
+    ),
+    *in_module(
+        "monitor/alert.py",
+        "unit/monitor/test_alert.py",
+        ("over = judged & (score >= 1.0)", "over = judged & (score > 1.0)", "test_an_episode_opens_when_the_score_reaches_one"),
+        (
+            "low = judged & (score < policy.close_score)",
+            "low = judged & (score <= policy.close_score)",
+            "test_a_score_at_the_close_score_is_not_below_it",
+        ),
+        (
+            "self._below_since_ms[is_open & ~low] = 0",
+            "self._below_since_ms[is_open & judged & ~low] = 0",
+            "test_behind_missing_data_the_time_below_the_close_score_starts_over",
+        ),
+        ("= time_ms + round(policy.rest_seconds * 1000)", "= time_ms", "test_at_rest_nothing_opens_and_what_would_have_is_counted"),
+        (
+            'suppressed["hold"] += int(self._n_held[lapsed].sum())',
+            'suppressed["hold"] += 0',
+            "test_too_short_a_rise_lapses_and_its_scores_are_counted_as_held_back",
+        ),
+        (
+            "setattr(self, name, getattr(self, name) - n_ms)",
+            "setattr(self, name, getattr(self, name) + n_ms)",
+            "test_an_open_episode_closes_in_its_time_after_the_clock_was_set_back",
+        ),
+    ),
+    *in_module(
+        "monitor/policy.py",
+        "unit/monitor/test_policy.py",
+        ("np.sign(difference) == self._side", "np.sign(difference) != self._side", "test_only_the_stated_side_counts"),
+        ("(step.actual > self._valid_max)", "(step.actual >= self._valid_max)", "test_a_value_outside_its_valid_range_is_broken"),
+    ),
+    *in_module(
+        "monitor/score.py",
+        "unit/monitor/test_score.py",
+        (
+            "self._frozen_limit[row] = self.limits()[row]",
+            "self._frozen_limit[row] = np.nan",
+            "test_a_frozen_entity_keeps_its_limit_and_its_tail",
+        ),
+        ("n_kept = self._window - 1 if", "n_kept = self._window - 2 if", "test_scores_do_not_depend_on_how_steps_are_cut_into_blocks"),
+        (
+            "(self._last_seen == number) & (self._n_seen >= self._window",
+            "(self._last_seen == number) & (self._n_seen > self._window",
+            "test_nothing_is_judged_before_a_window_and_a_hundred_steps",
+        ),
+        (
+            "at = np.flatnonzero(reads.index.end == t + self._window - 1)",
+            "at = np.flatnonzero(reads.index.end == t + self._window - 2)",
+            "test_scores_do_not_depend_on_how_steps_are_cut_into_blocks",
+        ),
+    ),
+    *in_module(
+        "monitor/pipeline.py",
+        "unit/monitor/test_pipeline.py",
+        (
+            "future = columns.time_ms > latest_ms",
+            "future = columns.time_ms >= latest_ms",
+            "test_a_sample_is_from_the_future_beyond_the_bound_and_not_at_it",
+        ),
+        (
+            "usable = in_range(columns.value)",
+            "usable = np.isfinite(columns.value)",
+            "test_a_value_beyond_what_float32_holds_is_counted_as_not_finite_and_left_out",
+        ),
+        (
+            "self.scorer.learn(scored, self.book.frozen)",
+            "self.scorer.learn(scored, self.book.frozen & False)",
+            "test_a_fault_that_outlasts_what_is_remembered_stays_open_throughout",
+        ),
+        (
+            "self.grid.watermark_ms > latest_ms",
+            "self.grid.watermark_ms > now_ms",
+            "test_a_clock_set_back_by_less_than_a_sample_may_be_ahead_makes_samples_late_and_no_step_anew",
+        ),
+        (
+            "self.book.go_back(report.n_steps_back * self.grid.step_ms)",
+            "self.book.go_back(0)",
+            "test_an_episode_that_is_open_when_the_clock_is_set_back_resolves_in_its_time",
+        ),
+    ),
+    *in_module(
+        "monitor/checkpoint.py",
+        "unit/monitor/test_checkpoint.py",
+        (
+            'if not newline or head["sha256"] != _checksum(body, head["about"]):',
+            "if not newline:",
+            "test_a_flipped_bit_anywhere_is_refused",
+        ),
+        ('if head["format_version"] != FORMAT_VERSION:', "if False:", "test_another_format_is_refused_with_both_numbers"),
+    ),
+    *in_module(
+        "monitor/resume.py",
+        "unit/monitor/test_resume_watch.py",
+        ('if about["version"] != version:', "if False:", "test_another_model_does_not_take_over_tails_that_its_reads_were_not_fitted_by"),
+        (
+            'if about["settings"] != _fingerprint(config):',
+            "if False:",
+            "test_settings_under_which_the_state_means_something_else_start_anew",
+        ),
+    ),
+    *in_module(
+        "monitor/sources/replay.py",
+        "unit/monitor/test_replay.py",
+        (
+            "columns.time_ms < layout.end_ms",
+            "columns.time_ms <= layout.end_ms",
+            "test_the_start_belongs_to_what_is_taken_and_the_end_does_not",
+        ),
+        ("if file not in in_folder:", "if False:", "test_the_labels_are_an_error_where_they_are_named"),
+        (
+            'order = np.argsort(joined.time_ms, kind="stable")',
+            "order = np.arange(len(joined))",
+            "test_unsorted_files_are_put_in_order_and_merged",
+        ),
+    ),
+    *in_module(
+        "monitor/sources/replay.py",
+        "integration/test_resume.py",
+        (
+            'after_ms, side="right"',
+            'after_ms, side="left"',
+            "test_a_killed_daemon_goes_on_with_the_scores_and_alerts_of_an_undisturbed_one",
+        ),
+    ),
+    *in_module(
+        "models/dataset.py",
+        "unit/models/test_dataset.py",
+        (
+            "[index.end - window_length + 1, index.row]",
+            "[index.end - window_length, index.row]",
+            "test_gathered_windows_are_those_of_the_index_and_a_copy",
+        ),
+        (
+            "return WindowIndex(end + window_length - 1, row)",
+            "return WindowIndex(end + window_length, row)",
+            "test_windows_are_found_by_their_newest_step",
+        ),
+        (
+            "in_window.sum(axis=-1) >= MIN_KNOWN_SHARE",
+            "in_window.sum(axis=-1) > MIN_KNOWN_SHARE",
+            "test_a_window_with_less_than_half_of_its_cells_is_not_judged",
+        ),
+    ),
+    *in_module(
+        "models/scaling.py",
+        "unit/models/test_scaling.py",
+        (
+            "np.clip((values - self.centre) / self.scale, -CLIP, CLIP).astype",
+            "((values - self.centre) / self.scale).astype",
+            "test_scaled_values_are_clipped_at_ten",
+        ),
+        (
+            "return scaled * self.scale + self.centre",
+            "return scaled * self.scale - self.centre",
+            "test_inverting_brings_back_what_was_scaled",
+        ),
+    ),
+    *in_module(
+        "models/reads.py",
+        "unit/models/test_reads.py",
+        (
+            "in_window = np.minimum(_rms(errors, axis=1) / scale.window, _CAP)",
+            "in_window = _rms(errors, axis=1) / scale.window",
+            "test_one_broken_channel_is_capped_at_twenty_of_its_scale",
+        ),
+        (
+            "_rms(errors[:, -TAIL_STEPS:], axis=1) / scale.tail",
+            "_rms(errors[:, :TAIL_STEPS], axis=1) / scale.tail",
+            "test_the_tail_read_sees_the_newest_four_steps_only",
+        ),
+        ("max(_FLOOR_SHARE * typical, 1e-6)", "1e-6", "test_a_channel_that_was_silent_in_training_does_not_dominate"),
+    ),
+    *in_module(
+        "models/network.py",
+        "unit/models/test_network.py",
+        ("torch.cat(emitted, dim=1).flip(1)", "torch.cat(emitted, dim=1)", "test_the_decoder_emits_the_newest_step_first"),
+        (
+            "losses.sum() / known.sum().clamp(min=1.0)",
+            "losses.mean()",
+            "test_the_loss_is_quadratic_up_to_one_unit_linear_beyond_and_blind_to_gaps",
+        ),
+        (
+            "nn.init.ones_(weight.data",
+            "nn.init.zeros_(weight.data",
+            "test_a_new_lstm_starts_with_the_forget_bias_at_one_and_every_other_bias_at_zero",
+        ),
+        (
+            "_detached(state) if start else state)",
+            "state)",
+            "test_no_gradient_flows_from_steps_behind_the_decoders_first_cut_to_its_initial_state",
+        ),
+    ),
+    *in_module(
+        "models/training.py",
+        "unit/models/test_training.py",
+        (
+            "clip_grad_norm_(network.parameters(), settings.max_grad_norm)",
+            "clip_grad_norm_(network.parameters(), math.inf)",
+            "test_no_update_sees_a_gradient_longer_than_max_grad_norm",
+        ),
+        (
+            "index.end >= held_out_from[index.row] + window_length - 1",
+            "index.end >= held_out_from[index.row]",
+            "test_no_step_of_an_entity_is_in_both_training_and_validation",
+        ),
+        (
+            "best_epoch, best_weights = number, _copied(network)",
+            "best_epoch = number",
+            "test_training_stops_early_and_gives_the_best_epochs_weights",
+        ),
+        ("if not math.isfinite(epoch.validation_loss):", "if False:", "test_a_network_that_its_last_update_broke_is_not_handed_over"),
+    ),
+    *in_module(
+        "models/training_state.py",
+        "unit/models/test_training_state.py",
+        ('if about["of"] != of:', "if False:", "test_another_training_s_state_is_refused"),
+    ),
+    *in_module(
+        "models/tail.py",
+        "unit/models/test_tail.py",
+        ("free = ~self.frozen[rows]", "free = np.ones(len(rows), bool)", "test_a_frozen_row_learns_but_is_judged_by_the_fit_from_before"),
+        ("        if not keep:\n", "        if keep:\n", "test_thawing_without_keeping_restores_what_was_known_before"),
+        ("np.where(free[:, None], np.minimum(reads, furthest), reads)", "reads.copy()", "test_a_few_reads_far_out_do_not_stretch_the_tail"),
+        (
+            "np.clip(np.where(reads > threshold, above, below), 0.0, MAX_SURPRISE)",
+            "np.maximum(np.where(reads > threshold, above, below), 0.0)",
+            "test_surprise_never_falls_as_the_read_grows_and_ends_at_its_cap",
+        ),
+        ("max(1.0, _START_SHARE * self.memory_steps / ", "max(1.0, 0.0 / ", "test_a_short_history_starts_with_the_weight_of_half_a_memory"),
+    ),
+    *in_module(
+        "models/limits.py",
+        "unit/models/test_limits.py",
+        (
+            "blocks_per_second = n_entities / peaks.block_seconds",
+            "blocks_per_second = 1 / peaks.block_seconds",
+            "test_entities_that_share_a_budget_get_a_higher_limit_and_those_with_their_own_do_not",
+        ),
+        (
+            "provisional=history_seconds < budget.period_seconds",
+            "provisional=history_seconds <= budget.period_seconds",
+            "test_the_limit_is_provisional_until_every_entity_was_watched_for_one_period",
+        ),
+        (
+            "min(max(spread, _MIN_TAIL_SCALE), _MAX_TAIL_SCALE)",
+            "max(spread, _MIN_TAIL_SCALE)",
+            "test_a_tail_heavier_than_a_calibrated_surprise_can_have_is_not_believed",
+        ),
+    ),
+    *in_module(
+        "models/companions.py",
+        "unit/models/test_companions.py",
+        ("self.stride[full] *= 2", "self.stride[full] *= 1", "test_the_memory_thins_itself_out_when_full_and_the_stride_doubles"),
+        (
+            "now = np.minimum(np.abs(np.where(known, step, 0.0) - self.mean[rows]) / spread, _DEVIATION_CAP)",
+            "now = np.abs(np.where(known, step, 0.0) - self.mean[rows]) / spread",
+            "test_one_wild_step_is_capped_in_the_gaussians_read",
+        ),
+    ),
+    *in_module(
+        "models/detector.py",
+        "unit/models/test_detector.py",
+        (
+            "self.tails.start(row, reads[:, at])",
+            "self.tails.n_learned[row] = len(reads)",
+            "test_after_calibration_normal_steps_surprise_little_and_a_level_shift_much",
+        ),  # a swap without re-scoring
+        (
+            "reads[:first, at, :n_network] = np.nan",
+            "reads[:0, at, :n_network] = np.nan",
+            "test_reads_of_windows_that_the_network_was_trained_on_do_not_calibrate_it",
+        ),
+        (
+            "self.gaussian.learn(rows[free], windows[free, -1])",
+            "self.gaussian.learn(rows, windows[:, -1])",
+            "test_rows_in_an_episode_teach_their_tails_and_nothing_else",
+        ),
+        (
+            "weights = np.where(np.isnan(each), 0.0, self.weights)",
+            "weights = np.broadcast_to(self.weights, each.shape)",
+            "test_with_one_channel_network_neighbour_and_gaussian_weigh_a_third_each",
+        ),
+        (
+            "self.block_peak[rows] = np.where(free, np.fmax(self.block_peak[rows], surprise), 0.0)",
+            "self.block_peak[rows] = np.where(free, surprise, 0.0)",
+            "test_the_peak_of_a_block_is_its_highest_surprise",
+        ),
+    ),
+    *in_module(
+        "models/fitting.py",
+        "unit/models/test_fitting.py",
+        ("fit_error_scale(errors)", "fit_error_scale(held_out)", "test_a_level_shift_is_far_more_surprising_than_any_normal_window"),
+    ),
+    *in_module(
+        "models/bundle.py",
+        "unit/models/test_bundle.py",
+        (
+            "if manifest.get(name) != _checksum(folder / name):",
+            "if name not in manifest:",
+            "test_a_damaged_bundle_is_refused_and_its_damaged_file_named",
+        ),
+        ("        _smoke(folder, detector, arrays)\n", "", "test_a_bundle_that_scores_otherwise_than_when_it_was_saved_is_refused"),
+    ),
+    *in_module(
+        "models/registry.py",
+        "unit/models/test_registry.py",
+        (
+            "for pointer in (_CHAMPION, _PREVIOUS):",
+            "for pointer in (_CHAMPION,):",
+            "test_a_champion_that_is_refused_leaves_the_serving_to_the_version_before_it",
+        ),
+        ("self._point(_PREVIOUS, champion)", "self._point(_PREVIOUS, version)", "test_going_back_twice_goes_forward_again"),
+    ),
+]
+
+
+def main(argv: list[str]) -> int:
+    """Try every mutation, or those of the files that were named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", help="only mutations of these files, as models/tail.py")
+    chosen = [one for one in MUTATIONS if one.file in (files := parser.parse_args(argv).files) or not files]
+    misplaced = [one for one in chosen if (ROOT / one.file).read_text().count(one.old) != 1]
+    for one in misplaced:
+        print(f"{one.file}: not there exactly once: {one.old.strip()}")
+    if misplaced or not chosen:
+        return 1
+    with tempfile.TemporaryDirectory(prefix="mutations-") as folder:
+        tree = Path(folder) / "tree"
+        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".*", "__pycache__", "data", "recordings", "*.egg-info"))
+        if run(tree, sorted({test for one in chosen for test in one.tests})) != 0:
+            print("the tests fail without any mutation")
+            return 1
+        outcomes = [tried(tree, one) for one in chosen]
+    n_survived = sum(not noticed for noticed in outcomes)
+    print(f"{len(outcomes)} mutations, {n_survived} survived")
+    return 1 if n_survived else 0
+
+
+def tried(tree: Path, one: Mutation) -> bool:
+    """Put one mutation in, run its tests, take it out; tell whether a test noticed."""
+    file = tree / one.file
+    text = file.read_text()
+    file.write_text(text.replace(one.old, one.new))
+    try:
+        code = run(tree, one.tests)
+    finally:
+        file.write_text(text)
+    noticed = code == 1  # 0: every test passed; anything else: none was run
+    print(f"{'noticed' if noticed else 'SURVIVED'}  {one.file}: {one.old.strip()} -> {one.new.strip()}", flush=True)
+    return noticed
+
+
+def run(tree: Path, tests: list[str] | tuple[str, ...]) -> int:
+    """Give pytest's exit code; 1 where a test failed, or hung."""
+    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    try:
+        return subprocess.run(command, cwd=tree, env=environment, capture_output=True, timeout=PATIENCE_SECONDS).returncode
+    except subprocess.TimeoutExpired:
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
