@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from models.errors import ModelError
+from models.errors import ModelError, TrainingError
 from monitor.errors import ConfigError, MonitorError
 
 if TYPE_CHECKING:
@@ -104,25 +104,34 @@ def train(
     table = SeriesTable()
     recorded = recorded_files(settings, table, first_share=share)
     _tell_bad(recorded.n_bad)
-    results = []
+    results, failed = [], []
     for one in chosen:
         history = collect_history(one, recorded.columns, table)
         if history is None:
             print(f"watch {one.name}: no series of it in these files; left as it is", file=sys.stderr)
             continue
-        if folds:
-            with training_progress(f"{one.name}, {folds} folds", folds * one.model.epochs) as on_epoch:
-                out.print(folds_table(one.name, judge_folds(one, history, folds, on_epoch=on_epoch)))
-        with training_progress(one.name, one.model.epochs) as on_epoch:
-            results.append(
-                train_watch(one, history, model_registry(settings, one), now=SystemClock().now(), on_epoch=on_epoch, resumes=resume)
-            )
-    if not results:
+        try:
+            if folds:
+                with training_progress(f"{one.name}, {folds} folds", folds * one.model.epochs) as on_epoch:
+                    out.print(folds_table(one.name, judge_folds(one, history, folds, on_epoch=on_epoch)))
+            with training_progress(one.name, one.model.epochs) as on_epoch:
+                results.append(
+                    train_watch(one, history, model_registry(settings, one), now=SystemClock().now(), on_epoch=on_epoch, resumes=resume)
+                )
+        except TrainingError as error:
+            failed.append(str(error))  # the other watches are trained all the same
+        except KeyboardInterrupt:
+            print("\ninterrupted: `barograph train --resume` goes on behind the last whole epoch", file=sys.stderr)
+            raise
+    if not results and not failed:
         raise MonitorError(
             "nothing was trained: no watch takes any series of these files. "
             "Compare the watches' `metrics`, `match` and `by` with the files."
         )
-    out.print(training_table(results))
+    if results:
+        out.print(training_table(results))
+    if failed:
+        raise TrainingError("; ".join(failed))
 
 
 @app.command()

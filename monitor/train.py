@@ -78,7 +78,12 @@ def judge_folds(
     def in_all(fold: int, epoch: Epoch) -> None:
         on_epoch(replace(epoch, number=(fold - 1) * watch.model.epochs + epoch.number))
 
-    return cross_validate(history.values, watch.model_settings, resolution=_resolution(watch, history), n_folds=n_folds, on_epoch=in_all)
+    try:
+        return cross_validate(
+            history.values, watch.model_settings, resolution=_resolution(watch, history), n_folds=n_folds, on_epoch=in_all
+        )
+    except TrainingError as error:
+        raise TrainingError(f"watch {watch.name}: {error}") from error
 
 
 def train_watch(

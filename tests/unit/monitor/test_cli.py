@@ -1,16 +1,31 @@
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[3]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}  # of this tree, wherever the command runs
+WATCH = """
+[[watch]]
+name = "{0}"
+by = ["entity"]
+match = {{ entity = "{0}" }}
+step_seconds = 1.0
+window_length = 8
+lateness_seconds = 0.0
+"""
 
 
 def barograph(*arguments, cwd=ROOT):
-    return subprocess.run([sys.executable, "-m", "monitor", *arguments], cwd=cwd, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-m", "monitor", *arguments], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+    )
 
 
 @pytest.mark.parametrize("command", ["run", "train", "demo", "record", "check-config", "version"])
@@ -79,3 +94,38 @@ def test_a_data_directory_that_cannot_be_used_stops_the_start(tmp_path):
     assert ended.returncode == 1
     assert "data_dir file/below cannot be used" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_watch_that_cannot_be_trained_does_not_keep_the_others_from_it(tmp_path):
+    model = "[watch.model]\nhidden = 4\nlatent = 2\nepochs = 1\n"
+    (tmp_path / "config.toml").write_text("".join(WATCH.format(name) + model for name in ("short", "long")))
+    for name, n_steps in (("short", 50), ("long", 300)):
+        rows = "".join(f"{1000 * step},{step % 7},{step % 5}\n" for step in range(n_steps))
+        (tmp_path / f"{name}.csv").write_text(f"timestamp,a,b\n{rows}")
+
+    ended = barograph("train", "short.csv", "long.csv", cwd=tmp_path)
+
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("barograph: watch short: the history has 50 steps of 1 s; it needs 116")
+    assert "long" in ended.stdout
+    assert (tmp_path / "data/bundles/long/champion").exists()
+    assert not (tmp_path / "data/bundles/short/champion").exists()
+
+
+def test_ctrl_c_ends_a_training_and_says_how_to_go_on(tmp_path):
+    (tmp_path / "config.toml").write_text(WATCH.format("web1") + "[watch.model]\nepochs = 100000\npatience = 100000\n")
+    rows = "".join(f"{1000 * step},{step % 7},{step % 5}\n" for step in range(300))
+    (tmp_path / "web1.csv").write_text(f"timestamp,a,b\n{rows}")
+    command = [sys.executable, "-m", "monitor", "train", "web1.csv"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    under_way = tmp_path / "data/bundles/web1/.training"  # there behind the first epoch
+    end = time.monotonic() + 60
+    while not under_way.exists() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
+
+    process.send_signal(signal.SIGINT)
+    printed, told = process.communicate(timeout=30)
+
+    assert (process.returncode, printed) == (130, "")
+    assert told.splitlines()[-1] == "interrupted: `barograph train --resume` goes on behind the last whole epoch"
+    assert under_way.exists()

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from models.network import Autoencoder
 from models.reads import error_windows, fit_error_scale
 from models.registry import Registry
 from models.settings import ModelSettings
+
+ROOT = Path(__file__).parents[3]
 
 
 def bundle(seed):
@@ -35,7 +38,7 @@ def models(tmp_path):
 
     def run(*arguments):
         command = [sys.executable, "-m", "monitor", "models", *arguments]
-        environment = {**os.environ, "COLUMNS": "160"}
+        environment = {**os.environ, "COLUMNS": "160", "PYTHONPATH": str(ROOT)}
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
 
     run.registry = registry
