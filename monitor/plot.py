@@ -10,6 +10,8 @@ from models.training import TrainingResult
 
 __all__ = ["training_plot"]
 
+_LEAST = 1e-30  # a logarithmic axis has no place for the loss of a constant series, 0
+
 
 def training_plot(watch: str, training: TrainingResult) -> bytes:
     """Draw loss and held-out loss by epoch, and how the gradient falls off over the window."""
@@ -19,13 +21,13 @@ def training_plot(watch: str, training: TrainingResult) -> bytes:
     figure = Figure(figsize=(10, 4), layout="constrained")
     losses, gradients = figure.subplots(1, 2)
     epochs = [epoch.number + 1 for epoch in training.epochs]
-    losses.plot(epochs, [epoch.loss for epoch in training.epochs], label="training")
-    losses.plot(epochs, [epoch.validation_loss for epoch in training.epochs], label="held out")
+    losses.plot(epochs, [max(epoch.loss, _LEAST) for epoch in training.epochs], label="training")
+    losses.plot(epochs, [max(epoch.validation_loss, _LEAST) for epoch in training.epochs], label="held out")
     losses.axvline(training.best_epoch + 1, linestyle=":", color="grey", label="kept")
     losses.set(title=f"{watch}: loss", xlabel="epoch", ylabel="Huber loss", yscale="log")
     losses.legend()
     ago = np.arange(len(training.gradient_norms))[::-1]
-    gradients.plot(ago, np.maximum(training.gradient_norms, 1e-30))
+    gradients.plot(ago, np.maximum(training.gradient_norms, _LEAST))
     gradients.set(title="gradient of the loss at each step", xlabel="steps before the window's end", ylabel="norm", yscale="log")
     gradients.invert_xaxis()
     picture = io.BytesIO()
