@@ -103,7 +103,7 @@ MUTATIONS = [
         (
             "setattr(self, name, getattr(self, name) - n_ms)",
             "setattr(self, name, getattr(self, name) + n_ms)",
-            "test_an_open_episode_closes_in_its_time_after_the_clock_was_set_back",
+            "test_a_rest_ends_in_its_time_after_the_clock_was_set_back",
         ),
     ),
     *in_module(

@@ -94,9 +94,13 @@ def test_scores_that_cannot_be_finished_leave_what_was_there_and_no_litter(setti
     config, table, out = settings(), SeriesTable(), tmp_path_factory.mktemp("out")
     (out / name).write_text("the scores of yesterday")
 
-    with pytest.raises(KeyboardInterrupt), open_writer(out / name, io.StringIO()) as writer:
-        score_recorded(config.watch[0], None, recorded_files(config, table), table, writer)
-        raise KeyboardInterrupt
+    def score_until_ctrl_c():
+        with open_writer(out / name, io.StringIO()) as writer:
+            score_recorded(config.watch[0], None, recorded_files(config, table), table, writer)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score_until_ctrl_c()
 
     assert [(file.name, file.read_text()) for file in out.iterdir()] == [(name, "the scores of yesterday")]
 
