@@ -158,7 +158,7 @@ MUTATIONS = [
         (
             "self.book.go_back(report.n_steps_back * self.grid.step_ms)",
             "self.book.go_back(0)",
-            "test_an_episode_that_is_open_when_the_clock_is_set_back_resolves_in_its_time",
+            "test_a_rest_that_is_under_way_when_the_clock_is_set_back_ends_in_its_time",
         ),
     ),
     *in_module(
@@ -189,20 +189,12 @@ MUTATIONS = [
             "columns.time_ms <= layout.end_ms",
             "test_the_start_belongs_to_what_is_taken_and_the_end_does_not",
         ),
+        ('after_ms, side="right"', 'after_ms, side="left"', "test_a_replay_goes_on_with_the_first_sample_behind_its_position"),
         ("if file not in in_folder:", "if False:", "test_the_labels_are_an_error_where_they_are_named"),
         (
             'order = np.argsort(joined.time_ms, kind="stable")',
             "order = np.arange(len(joined))",
             "test_unsorted_files_are_put_in_order_and_merged",
-        ),
-    ),
-    *in_module(
-        "monitor/sources/replay.py",
-        "integration/test_resume.py",
-        (
-            'after_ms, side="right"',
-            'after_ms, side="left"',
-            "test_a_killed_daemon_goes_on_with_the_scores_and_alerts_of_an_undisturbed_one",
         ),
     ),
     *in_module(

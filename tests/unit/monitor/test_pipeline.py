@@ -323,6 +323,19 @@ def test_an_episode_that_is_open_when_the_clock_is_set_back_resolves_in_its_time
     assert stream.alerts[2].opened_ms < 250_000  # the second fault began at 230 s by the clock as it is now
 
 
+def test_a_rest_that_is_under_way_when_the_clock_is_set_back_ends_in_its_time():
+    policy = AlertPolicy(close_seconds=10, rest_seconds=60, accept_after_seconds=1e6)
+    stream = Stream(watch(policy=policy), seed=13).run(300).run(30, load=15).run(30)
+    n_alerts = len(stream.alerts)
+    stream.now -= 200
+
+    stream.run(100).run(30, load=15).run(100)
+
+    assert n_alerts == 2  # opened and recovered: at rest now
+    assert [alert.reason for alert in stream.alerts] == [None, "recovered", None, "recovered"]
+    assert 260_000 <= stream.alerts[2].opened_ms < 270_000  # by the clock as it was, the rest would last until 400 s or so
+
+
 def test_a_watch_that_no_sample_of_the_batch_belongs_to_keeps_its_steps():
     stream = Stream(watch("loads", metrics=["load"]), watch("others", metrics=["other"]), seed=14).run(200)
     number = stream.table.intern("other", labels_of({"host": "web1"}))

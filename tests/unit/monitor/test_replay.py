@@ -459,10 +459,11 @@ def test_a_recordings_folder_is_usable_as_it_is_and_its_labels_are_passed_over(t
 
 
 def test_the_labels_are_an_error_where_they_are_named(tmp_path):
+    metrics = write(tmp_path / "web1.csv", WIDE)
     labels = write(tmp_path / "labels.csv", "kind,start_ms,end_ms\ncpu_hog,1000,2000\n")
 
     with pytest.raises(SourceError, match=r'labels\.csv has no column "timestamp"'):
-        read(labels)
+        read(metrics, labels)
 
 
 def test_a_folder_in_which_no_table_has_the_time_column_is_an_error_that_names_the_setting(tmp_path):
@@ -597,3 +598,10 @@ def test_an_empty_recording_ends_at_once():
     source = ReplaySource(Recorded(concatenate([]), ()), FakeClock(), speed=2)
 
     assert [source.poll(0.0).finished for _ in range(2)] == [True, True]
+
+
+def test_a_replay_goes_on_with_the_first_sample_behind_its_position():
+    source = ReplaySource(a_minute(SeriesTable()), FakeClock(), after_ms=19_000)
+
+    assert source.position_ms() == 19_000
+    assert until_the_end(source)[0].columns.value[0] == 10.0  # the sample of 20 s
