@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "STALE_NAN",
     "Columns",
     "Kind",
     "Labels",
@@ -22,11 +23,16 @@ __all__ = [
     "SeriesTable",
     "concatenate",
     "in_range",
+    "is_stale",
     "kind_of",
     "labels_of",
     "no_samples",
     "series_text",
 ]
+
+# Prometheus' mark that a series has ended: one NaN among many, told apart by its bits only.
+STALE_BITS = 0x7FF0000000000002
+STALE_NAN = float(np.array(STALE_BITS, np.int64).view(np.float64))
 
 Labels = tuple[tuple[str, str], ...]  # sorted by label name
 Reading = tuple[str, Labels, float]  # metric name, labels, value: one sample, before it is in columns
@@ -34,10 +40,11 @@ _MAX_VALUE = float(np.finfo(np.float32).max)  # 3.4e38: networks reckon in float
 
 
 class Kind(IntEnum):
-    """What a series' values mean: a level, or an ever-growing count."""
+    """What a series' values mean: a level, an ever-growing count, or a count since the sample before."""
 
     GAUGE = 0
     COUNTER = 1
+    DELTA = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +120,11 @@ class Columns:
 
     def __len__(self) -> int:
         return len(self.series)
+
+
+def is_stale(value: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell the marks of a series' end from values and other NaNs."""
+    return np.asarray(np.ascontiguousarray(value).view(np.int64) == STALE_BITS)
 
 
 def no_samples() -> Columns:

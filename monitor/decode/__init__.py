@@ -1,21 +1,76 @@
-"""Wire formats: payload bytes in, columns out; one file a format.
+"""Wire formats: records in, columns out; one file a format.
 
-Every decoder takes a batch of payloads and gives one `Decoded`. What cannot be read is counted
+Every decoder takes a batch of records and gives one `Decoded`. What cannot be read is counted
 by its reason and passed over; the good samples around it are kept.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from monitor.sample import Columns
+from monitor.sample import Columns, SeriesTable
 
-__all__ = ["Decoded"]
+__all__ = ["Decoded", "Decoder", "Limits", "Record", "RejectedError", "Rejection"]
+
+MIN_TIME_MS = 0  # 1970
+MAX_TIME_MS = 253_370_764_800_000  # the year 9999: what lies beyond is a wrong unit
+
+
+class Record(NamedTuple):
+    """One message as it came: a Kafka record, an HTTP body, a line of a file.
+
+    `time_ms` is what the broker or the producer stamped it with, -1 where there is nothing; it
+    stands for a sample's time only in formats that may leave that out.
+    """
+
+    value: bytes
+    time_ms: int = -1
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a record may hold before it is refused: it is checked before anything is allocated for it."""
+
+    max_record_bytes: int = 16 << 20  # after decompression
+    max_label_bytes: int = 16 << 10  # of one label's value
+
+
+class RejectedError(Exception):
+    """A record, or a part of one, cannot be read: `reason` from a small closed set, `detail` for people."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class Rejection(NamedTuple):
+    """What could not be read: the record's place in its batch, and why. A record may have several."""
+
+    index: int
+    reason: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The samples of a batch of payloads, in their order, and how many payloads were rejected, by reason."""
+    """The samples of a batch of records, in their order, and what was rejected.
+
+    A value is NaN where the producer wrote a gap down (null, NaN, an infinity), and
+    `monitor.sample.STALE_NAN` where it said that the series ends.
+    """
 
     columns: Columns
-    rejected: dict[str, int]
+    rejections: tuple[Rejection, ...] = ()
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        """Rejections by reason."""
+        return dict(Counter(rejection.reason for rejection in self.rejections))
+
+
+Decoder = Callable[[Sequence[Record], SeriesTable], Decoded]
