@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from monitor.sample import Columns, SeriesTable
 
-__all__ = ["Decoded", "Decoder", "Limits", "Record", "RejectedError", "Rejection"]
+__all__ = ["MAX_TIME_MS", "MIN_TIME_MS", "Decoded", "Decoder", "Limits", "Record", "RejectedError", "Rejection"]
 
 MIN_TIME_MS = 0  # 1970
-MAX_TIME_MS = 253_370_764_800_000  # the year 9999: what lies beyond is a wrong unit
+MAX_TIME_MS = 253_370_764_800_000  # when the year 9999 begins: what lies beyond is a wrong unit
 
 
 class Record(NamedTuple):
@@ -48,12 +48,17 @@ class RejectedError(Exception):
         self.detail = detail
 
 
-class Rejection(NamedTuple):
-    """What could not be read: the record's place in its batch, and why. A record may have several."""
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """What could not be read: the record's place in its batch, why, and of how many of its parts.
+
+    A record may have several, one for each reason; `detail` is of the first.
+    """
 
     index: int
     reason: str
     detail: str = ""
+    n_parts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +74,11 @@ class Decoded:
 
     @property
     def rejected(self) -> dict[str, int]:
-        """Rejections by reason."""
-        return dict(Counter(rejection.reason for rejection in self.rejections))
+        """What could not be read, by reason."""
+        counts: Counter[str] = Counter()
+        for rejection in self.rejections:
+            counts[rejection.reason] += rejection.n_parts
+        return dict(counts)
 
 
 Decoder = Callable[[Sequence[Record], SeriesTable], Decoded]

@@ -1,0 +1,195 @@
+"""What the fields of a record may hold: times, names, labels, values; each checked and brought into our form.
+
+Details of a rejection are for people and are cut short: a payload may hold anything, and must not
+come back whole through a message.
+"""
+
+from __future__ import annotations
+
+import calendar
+import math
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, Literal
+
+import orjson
+
+from monitor.decode import MAX_TIME_MS, MIN_TIME_MS, Limits, RejectedError
+from monitor.sample import Labels
+
+__all__ = [
+    "TimeUnit",
+    "json_object",
+    "json_of",
+    "labels_from",
+    "name_from",
+    "number_from",
+    "rfc3339_ms",
+    "shown",
+    "text_from",
+    "time_ms_from",
+]
+
+TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
+
+_SHOWN_CHARACTERS = 40  # of a value in a message
+# Without a unit the size tells it: a time in seconds is about 1e9, in ms 1e12, in us 1e15, in ns 1e18.
+# A unit begins at 1973; in the one before it that is the year 5138.
+_MS_FROM, _US_FROM, _NS_FROM = 10**11, 10**14, 10**17
+_US_PER_UNIT = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
+_MAX_TIME = MAX_TIME_MS * 1_000_000  # in the finest unit
+_RFC3339 = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9})[0-9]{0,9})?"
+    r"(?:[Zz]|([+-])([0-9]{2}):?([0-9]{2}))"
+)
+
+
+def shown(value: object) -> str:
+    """Write a value as a message may show it: short, and only the type of what may hold others."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    if isinstance(value, bytes | str):
+        text = repr(value[:_SHOWN_CHARACTERS])
+        return f"{text}..." if len(value) > _SHOWN_CHARACTERS else text
+    text = {None: "null", True: "true", False: "false"}.get(value) if value is None or isinstance(value, bool) else repr(value)
+    return str(text)[:_SHOWN_CHARACTERS]
+
+
+# Payloads
+
+
+def text_from(raw: bytes) -> str:
+    """Give text as UTF-8 spells it; otherwise `invalid_utf8`. A surrogate on its own is none."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise RejectedError("invalid_utf8", f"byte {error.start}: {error.reason}") from error
+
+
+def check_size(payload: bytes, limits: Limits) -> None:
+    """Refuse a payload as `too_large`."""
+    if len(payload) > limits.max_record_bytes:
+        raise RejectedError("too_large", f"{len(payload)} bytes, at most {limits.max_record_bytes} are read (decode.max_record_bytes)")
+
+
+def json_of(payload: bytes, limits: Limits) -> Any:
+    """Parse JSON; `too_large` or `invalid_json` otherwise. Of an object's equal keys the last stands."""
+    check_size(payload, limits)
+    try:
+        return orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise RejectedError("invalid_json", str(error)[:120]) from error
+
+
+def json_object(payload: bytes, limits: Limits) -> dict[str, Any]:
+    """Parse a JSON object; `wrong_schema` where it is something else."""
+    message = json_of(payload, limits)
+    if not isinstance(message, dict):
+        raise RejectedError("wrong_schema", f"{shown(message)}, expected an object")
+    return message
+
+
+# Times
+
+
+def time_ms_from(time: object, unit: TimeUnit = "auto") -> int:
+    """Give an event time in ms, floored; `bad_time` where it is none between 1970 and the year 9999.
+
+    A fraction is read to the microsecond, which is what a double holds of today's time in
+    seconds, and then floored: 0.863 s are 863 ms, though the double below it is nearest.
+    """
+    if isinstance(time, bool) or not isinstance(time, int | float):
+        raise RejectedError("bad_time", f"{shown(time)}, expected a number")
+    if not 0 <= time <= _MAX_TIME:  # NaN is not
+        raise RejectedError("bad_time", f"{shown(time)} is no time between the years 1970 and 9999")
+    if unit == "auto":
+        unit = "s" if time < _MS_FROM else "ms" if time < _US_FROM else "us" if time < _NS_FROM else "ns"
+    if isinstance(time, int):
+        time_ms = time * 1000 if unit == "s" else time if unit == "ms" else time // 1000 if unit == "us" else time // 1_000_000
+    else:
+        time_ms = round(time * _US_PER_UNIT[unit]) // 1000
+    if not MIN_TIME_MS <= time_ms <= MAX_TIME_MS:
+        raise RejectedError("bad_time", f"{shown(time)} {unit} is no time between the years 1970 and 9999")
+    return time_ms
+
+
+@lru_cache(maxsize=1024)  # in a stream the same few times come again and again
+def _rfc3339_ms(text: str) -> int | None:
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second = (int(part) for part in match.group(1, 2, 3, 4, 5, 6))
+    fraction, sign, offset_hours, offset_minutes = match.group(7, 8, 9, 10)
+    if not (year and 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year, month)[1] and hour < 24 and minute < 60 and second <= 60):
+        return None
+    offset = (int(offset_hours) * 60 + int(offset_minutes)) * (-1 if sign == "-" else 1) if sign else 0
+    seconds = calendar.timegm((year, month, day, hour, minute, second)) - offset * 60
+    return seconds * 1000 + (int(fraction.ljust(3, "0")[:3]) if fraction else 0)
+
+
+def rfc3339_ms(time: object) -> int:
+    """Give the event time that a text as `2026-01-31T12:00:00.25Z` says; `bad_time` where it says none, or no zone."""
+    time_ms = _rfc3339_ms(time) if isinstance(time, str) else None
+    if time_ms is None or not MIN_TIME_MS <= time_ms <= MAX_TIME_MS:
+        raise RejectedError("bad_time", f"{shown(time)}, expected a time as 2026-01-31T12:00:00Z, between the years 1970 and 9999")
+    return time_ms
+
+
+# Names, labels, values
+
+
+def name_from(name: object, limits: Limits) -> str:
+    """Check the name of a metric: `wrong_schema` where it is missing or no text, `label_too_long`."""
+    if not isinstance(name, str) or not name:
+        raise RejectedError("wrong_schema", f"{shown(name)} is no name of a metric")
+    _check_length(name, limits)
+    return name
+
+
+def labels_from(pairs: Iterable[tuple[object, object]], limits: Limits) -> Labels:
+    """Check labels and order them by name, leaving out empty values.
+
+    Raises
+    ------
+    RejectedError
+        `wrong_schema` (a name or value that is no text), `bad_label` (an empty name),
+        `label_too_long`, `duplicate_label` (one name twice, be it with the same value).
+    """
+    labels: dict[str, str] = {}
+    for name, value in pairs:
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise RejectedError("wrong_schema", f"label {shown(name)} is {shown(value)}, expected text")
+        if not name:
+            raise RejectedError("bad_label", f"a label without a name, of value {shown(value)}")
+        if name in labels:
+            raise RejectedError("duplicate_label", f"label {shown(name)} twice")
+        _check_length(name, limits)
+        _check_length(value, limits)
+        labels[name] = value
+    return tuple(sorted((name, value) for name, value in labels.items() if value))
+
+
+def _check_length(text: str, limits: Limits) -> None:
+    at_most = limits.max_label_bytes
+    # A character takes up to four bytes: most texts need not be encoded to know.
+    if len(text) * 4 > at_most and len(text.encode(errors="surrogatepass")) > at_most:
+        raise RejectedError("label_too_long", f"{shown(text)} is longer than {at_most} bytes (decode.max_label_bytes)")
+
+
+def number_from(value: object) -> float | None:
+    """Give a value as a float: NaN, a gap, for null and what is not finite; None, no sample, for text.
+
+    An integer of any size is taken as the nearest float. Lists and objects are `wrong_schema`.
+    """
+    if isinstance(value, int | float):  # true and false are 1 and 0
+        try:
+            number = float(value)
+        except OverflowError:
+            return math.nan
+        return number if math.isfinite(number) else math.nan
+    if value is None:
+        return math.nan
+    if isinstance(value, str):
+        return None
+    raise RejectedError("wrong_schema", f"{shown(value)} is no value")

@@ -1,0 +1,80 @@
+"""Samples and rejections as a decoder finds them, turned into columns at the end, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from monitor.decode import Decoded, Record, RejectedError, Rejection
+from monitor.sample import Columns
+
+__all__ = ["Gathered", "Rejections", "gather"]
+
+
+class Rejections:
+    """What could not be read, one entry for each record and reason: a hostile record may be bad in a million places."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[int, str], Rejection] = {}
+
+    def add(self, index: int, error: RejectedError) -> None:
+        """Count a rejection of the record at `index`; the first detail of a reason is kept."""
+        key = (index, error.reason)
+        before = self._found.get(key)
+        self._found[key] = replace(before, n_parts=before.n_parts + 1) if before else Rejection(index, error.reason, error.detail)
+
+    def __iter__(self) -> Iterator[Rejection]:
+        return iter(self._found.values())
+
+
+class Gathered:
+    """The samples and rejections of one batch so far.
+
+    Values are numbers, booleans (1 and 0) or None (a gap), never text; infinities become gaps.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: list[int] = []
+        self._times_ms: list[int] = []
+        self._values: list[float | None] = []
+        self.rejections = Rejections()
+
+    def add(self, number: int, time_ms: int, value: float | None) -> None:
+        """Take one sample."""
+        self._numbers.append(number)
+        self._times_ms.append(time_ms)
+        self._values.append(value)
+
+    def extend(self, numbers: Collection[int], time_ms: int, values: Collection[float | None]) -> None:
+        """Take samples of several series at one time."""
+        self._numbers += numbers
+        self._times_ms += [time_ms] * len(numbers)
+        self._values += values
+
+    def reject(self, index: int, error: RejectedError) -> None:
+        """Take note of what could not be read of the record at `index`."""
+        self.rejections.add(index, error)
+
+    def decoded(self) -> Decoded:
+        """Give everything as columns."""
+        value = np.array(self._values, np.float64)  # None becomes NaN
+        value[np.isinf(value)] = np.nan
+        columns = Columns(np.array(self._numbers, np.int32), np.array(self._times_ms, np.int64), value)
+        return Decoded(columns, tuple(self.rejections))
+
+
+def gather(records: Sequence[Record], read: Callable[[int, Record, Gathered], None]) -> Decoded:
+    """Read records one by one.
+
+    `read` is handed a record's place in the batch, the record, and what to add its samples to.
+    It raises `RejectedError` before it adds anything, or calls `reject` for the parts that are bad.
+    """
+    gathered = Gathered()
+    for index, record in enumerate(records):
+        try:
+            read(index, record, gathered)
+        except RejectedError as error:
+            gathered.reject(index, error)
+    return gathered.decoded()
