@@ -28,6 +28,7 @@ from models.network import Autoencoder
 from models.reads import error_windows, fit_error_scale
 from models.settings import ModelSettings
 from monitor.config import WatchConfig
+from monitor.decode import Record
 from monitor.decode.native import decode_native_columns, decode_native_samples
 from monitor.grid import ClosedSteps, Placed
 from monitor.metrics import Exposition, Metrics
@@ -46,11 +47,11 @@ COLUMNAR_TIMES = 10  # samples of a series in one columnar message
 START = 1_700_000_000
 
 
-def single_messages(n_series: int, step: int, rng: np.random.Generator) -> list[bytes]:
+def single_messages(n_series: int, step: int, rng: np.random.Generator) -> list[Record]:
     """Write one step of every series as messages of about 155 bytes."""
     values = rng.normal(50, 5, n_series)
     labels = [{"host": f"web-{i // 10:05d}.example.org", "pod": f"api-{i % 10}", "zone": "eu-1"} for i in range(n_series)]
-    return [
+    payloads = (
         orjson.dumps(
             {
                 "name": "http_request_duration_seconds",
@@ -60,13 +61,14 @@ def single_messages(n_series: int, step: int, rng: np.random.Generator) -> list[
             }
         )
         for i in range(n_series)
-    ]
+    )
+    return [Record(payload) for payload in payloads]
 
 
-def columnar_messages(n_series: int, rng: np.random.Generator) -> list[bytes]:
+def columnar_messages(n_series: int, rng: np.random.Generator) -> list[Record]:
     """Write ten steps of every series, a message for each ten series of one host."""
     times = [(START + step * STEP_SECONDS) * 1000 for step in range(COLUMNAR_TIMES)]
-    return [
+    payloads = (
         orjson.dumps(
             {
                 "labels": {"host": f"web-{host:05d}.example.org", "zone": "eu-1"},
@@ -75,7 +77,8 @@ def columnar_messages(n_series: int, rng: np.random.Generator) -> list[bytes]:
             }
         )
         for host in range(n_series // 10)
-    ]
+    )
+    return [Record(payload) for payload in payloads]
 
 
 def calibrated_pipeline(n_series: int, table: SeriesTable, rng: np.random.Generator) -> Pipeline:
@@ -119,7 +122,7 @@ def measure(n_series: int) -> dict[str, float]:
     seconds: dict[str, list[float]] = {name: [] for name in ("orjson", "decode", "grid", "score", "alert", "render")}
     for of_step in messages:
         batches = [of_step[start : start + BATCH] for start in range(0, len(of_step), BATCH)]
-        _timed(seconds["orjson"], lambda of_step=of_step: [orjson.loads(message) for message in of_step])
+        _timed(seconds["orjson"], lambda of_step=of_step: [orjson.loads(message.value) for message in of_step])
         decoded = _timed(seconds["decode"], lambda batches=batches: [decode_native_samples(batch, table).columns for batch in batches])
         closed = _timed(seconds["grid"], lambda decoded=decoded: _to_grid(pipeline, decoded))
         for block in closed:
@@ -138,7 +141,7 @@ def measure(n_series: int) -> dict[str, float]:
     rates["all"] = 1 / sum(1 / rates[name] for name in path)
     columnar = columnar_messages(n_series, rng)
     n_columnar = n_series * COLUMNAR_TIMES
-    rates["columnar orjson"] = n_columnar / _median(lambda: [orjson.loads(message) for message in columnar])
+    rates["columnar orjson"] = n_columnar / _median(lambda: [orjson.loads(message.value) for message in columnar])
     rates["columnar decode"] = n_columnar / _median(lambda: decode_native_columns(columnar, SeriesTable()))
     return rates
 

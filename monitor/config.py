@@ -66,7 +66,7 @@ class NativeSampleConfig(_Table):
     labels: str = "labels"
     time: str = "time"
     value: str = "value"
-    time_unit: Literal["s", "ms"] = "s"
+    time_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
 
 
 class DecodeConfig(_Table):

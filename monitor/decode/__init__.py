@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from monitor.sample import Columns, SeriesTable
 
-__all__ = ["MAX_TIME_MS", "MIN_TIME_MS", "Decoded", "Decoder", "Limits", "Record", "RejectedError", "Rejection"]
+__all__ = ["DEFAULT_LIMITS", "MAX_TIME_MS", "MIN_TIME_MS", "Decoded", "Decoder", "Limits", "Record", "RejectedError", "Rejection"]
 
 MIN_TIME_MS = 0  # 1970
 MAX_TIME_MS = 253_370_764_800_000  # when the year 9999 begins: what lies beyond is a wrong unit
@@ -37,6 +37,9 @@ class Limits:
 
     max_record_bytes: int = 16 << 20  # after decompression
     max_label_bytes: int = 16 << 10  # of one label's value
+
+
+DEFAULT_LIMITS = Limits()
 
 
 class RejectedError(Exception):

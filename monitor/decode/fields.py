@@ -9,22 +9,28 @@ from __future__ import annotations
 import calendar
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Literal
 
 import orjson
 
-from monitor.decode import MAX_TIME_MS, MIN_TIME_MS, Limits, RejectedError
+from monitor.decode import MAX_TIME_MS, MIN_TIME_MS, Limits, Record, RejectedError
 from monitor.sample import Labels
 
 __all__ = [
     "TimeUnit",
+    "any_time_ms",
+    "check_size",
+    "identity",
     "json_object",
     "json_of",
     "labels_from",
+    "lines_from",
     "name_from",
     "number_from",
+    "number_from_text",
+    "record_time_ms",
     "rfc3339_ms",
     "shown",
     "text_from",
@@ -39,9 +45,11 @@ _SHOWN_CHARACTERS = 40  # of a value in a message
 _MS_FROM, _US_FROM, _NS_FROM = 10**11, 10**14, 10**17
 _US_PER_UNIT = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
 _MAX_TIME = MAX_TIME_MS * 1_000_000  # in the finest unit
+_LONGEST_TIME = 64  # characters: RFC 3339 with more digits than anyone counts
+_INTEGER = re.compile(r"-?[0-9]{1,20}")
 _RFC3339 = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9})[0-9]{0,9})?"
-    r"(?:[Zz]|([+-])([0-9]{2}):?([0-9]{2}))"
+    r"(?:[Zz]|([+-])([0-9]{2}):?([0-9]{2}))?"
 )
 
 
@@ -52,8 +60,8 @@ def shown(value: object) -> str:
     if isinstance(value, bytes | str):
         text = repr(value[:_SHOWN_CHARACTERS])
         return f"{text}..." if len(value) > _SHOWN_CHARACTERS else text
-    text = {None: "null", True: "true", False: "false"}.get(value) if value is None or isinstance(value, bool) else repr(value)
-    return str(text)[:_SHOWN_CHARACTERS]
+    text = str(value).lower() if isinstance(value, bool) else "null" if value is None else repr(value)
+    return text[:_SHOWN_CHARACTERS]
 
 
 # Payloads
@@ -65,6 +73,22 @@ def text_from(raw: bytes) -> str:
         return raw.decode()
     except UnicodeDecodeError as error:
         raise RejectedError("invalid_utf8", f"byte {error.start}: {error.reason}") from error
+
+
+def lines_from(payload: bytes, limits: Limits) -> Iterator[str | RejectedError]:
+    """Give the text of a payload of lines: whole where it is UTF-8, else line by line, the bad ones as errors.
+
+    So that a decoder can go through it as it likes, and one bad byte costs one line.
+    """
+    check_size(payload, limits)
+    try:
+        yield payload.decode()
+    except UnicodeDecodeError:
+        for line in payload.split(b"\n"):
+            try:
+                yield text_from(line)
+            except RejectedError as error:
+                yield error
 
 
 def check_size(payload: bytes, limits: Limits) -> None:
@@ -129,11 +153,28 @@ def _rfc3339_ms(text: str) -> int | None:
 
 
 def rfc3339_ms(time: object) -> int:
-    """Give the event time that a text as `2026-01-31T12:00:00.25Z` says; `bad_time` where it says none, or no zone."""
-    time_ms = _rfc3339_ms(time) if isinstance(time, str) else None
+    """Give the event time that a text as `2026-01-31T12:00:00.25Z` says; without a zone it is UTC. `bad_time` where it says none."""
+    time_ms = _rfc3339_ms(time) if isinstance(time, str) and len(time) <= _LONGEST_TIME else None
     if time_ms is None or not MIN_TIME_MS <= time_ms <= MAX_TIME_MS:
         raise RejectedError("bad_time", f"{shown(time)}, expected a time as 2026-01-31T12:00:00Z, between the years 1970 and 9999")
     return time_ms
+
+
+def any_time_ms(time: object, unit: TimeUnit = "auto") -> int:
+    """Give an event time in ms from a number, a number written as text, or a text of RFC 3339; else `bad_time`."""
+    if not isinstance(time, str):
+        return time_ms_from(time, unit)
+    if _INTEGER.fullmatch(time):
+        return time_ms_from(int(time), unit)
+    number = number_from_text(time)
+    return rfc3339_ms(time) if number is None else time_ms_from(number, unit)
+
+
+def record_time_ms(record: Record) -> int:
+    """Give the time that a record is stamped with; `bad_time` where it has none."""
+    if record.time_ms < 0:
+        raise RejectedError("bad_time", "no time in the message, and the record has none either")
+    return time_ms_from(record.time_ms, "ms")
 
 
 # Names, labels, values
@@ -170,6 +211,21 @@ def labels_from(pairs: Iterable[tuple[object, object]], limits: Limits) -> Label
     return tuple(sorted((name, value) for name, value in labels.items() if value))
 
 
+def identity(name: object, labels: object) -> tuple[object, ...]:
+    """Give a key for a series as a message writes it: decoders look up with it what they have checked already.
+
+    `wrong_schema` where the labels are no object, or one of them, or the name, is a list or an object.
+    """
+    if not isinstance(labels, dict):
+        raise RejectedError("wrong_schema", f"labels are {shown(labels)}, expected an object")
+    key = (name, *labels.items())
+    try:
+        hash(key)
+    except TypeError as error:
+        raise RejectedError("wrong_schema", "the name or a label is a list or an object, expected text") from error
+    return key
+
+
 def _check_length(text: str, limits: Limits) -> None:
     at_most = limits.max_label_bytes
     # A character takes up to four bytes: most texts need not be encoded to know.
@@ -193,3 +249,14 @@ def number_from(value: object) -> float | None:
     if isinstance(value, str):
         return None
     raise RejectedError("wrong_schema", f"{shown(value)} is no value")
+
+
+def number_from_text(text: str) -> float | None:
+    """Give the number that a text spells, NaN for `NaN` and infinities; None where it spells none."""
+    if not text.isascii() or "_" in text:  # float() takes other scripts' digits, and 1_000
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else math.nan

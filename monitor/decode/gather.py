@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from monitor.decode import Decoded, Record, RejectedError, Rejection
-from monitor.sample import Columns
+from monitor.decode.fields import number_from
+from monitor.sample import Columns, Kind, Labels, SeriesTable
 
-__all__ = ["Gathered", "Rejections", "gather"]
+__all__ = ["FieldNumbers", "Gathered", "Rejections", "gather"]
+
+_PLAIN_TYPES = frozenset({int, float, bool, type(None)})  # what numpy turns into numbers as it is
 
 
 class Rejections:
@@ -27,6 +30,25 @@ class Rejections:
 
     def __iter__(self) -> Iterator[Rejection]:
         return iter(self._found.values())
+
+
+class FieldNumbers(dict[str, int]):
+    """The numbers of series that share all but the field that they are read from, by that field.
+
+    A field that is new is given its series: `name_of` makes the name from it, and may raise
+    `RejectedError`.
+    """
+
+    def __init__(self, table: SeriesTable, name_of: Callable[[str], str], labels: Labels, kind: Kind | None = None) -> None:
+        super().__init__()
+        self._table = table
+        self._name_of = name_of
+        self._labels = labels
+        self._kind = kind
+
+    def __missing__(self, field: str) -> int:
+        number = self[field] = self._table.intern(self._name_of(field), self._labels, self._kind)
+        return number
 
 
 class Gathered:
@@ -52,6 +74,23 @@ class Gathered:
         self._numbers += numbers
         self._times_ms += [time_ms] * len(numbers)
         self._values += values
+
+    def extend_fields(self, index: int, series: FieldNumbers, time_ms: int, fields: Mapping[str, object]) -> None:
+        """Take the numbers among the fields that a JSON object gives for one time.
+
+        Text is passed over; a list or an object is a rejection of the record at `index`, and the
+        other fields are kept.
+        """
+        if _PLAIN_TYPES.issuperset(map(type, fields.values())):
+            self.extend(list(map(series.__getitem__, fields)), time_ms, fields.values())  # type: ignore[arg-type]
+            return
+        for field, found in fields.items():
+            try:
+                value = number_from(found)
+                if value is not None:
+                    self.add(series[field], time_ms, value)
+            except RejectedError as error:
+                self.reject(index, error)
 
     def reject(self, index: int, error: RejectedError) -> None:
         """Take note of what could not be read of the record at `index`."""

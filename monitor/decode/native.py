@@ -9,32 +9,26 @@ A single sample:
 
     {"name": "cpu_busy_ratio", "labels": {"host": "web1"}, "time": 1700000000, "value": 0.31}
 
-`null` is a gap. Reasons of rejection: `invalid_json`, `wrong_schema`, `bad_time`.
+`null` is a gap. A value that is text is no value: whoever writes this format means a number.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
-from monitor.decode import Decoded
-from monitor.sample import Columns, Labels, SeriesTable, concatenate, labels_of
+from monitor.decode import DEFAULT_LIMITS, MAX_TIME_MS, MIN_TIME_MS, Decoded, Limits, Record, RejectedError
+from monitor.decode.fields import TimeUnit, identity, json_object, labels_from, name_from, number_from, shown, time_ms_from
+from monitor.decode.gather import Gathered, Rejections, gather
+from monitor.sample import Columns, Labels, SeriesTable, concatenate
 
 __all__ = ["SampleFields", "decode_native_columns", "decode_native_samples", "is_columnar"]
 
-_MS_PER_UNIT = {"s": 1000.0, "ms": 1.0}
-_MAX_TIME_MS = 253_402_300_800_000  # the year 10000
-_MISSING = object()
-
-
-class _RejectedError(Exception):
-    """A payload cannot be read, for the reason that is its only argument."""
+_NO_LIMITS = Limits(max_record_bytes=1 << 62)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,123 +39,88 @@ class SampleFields:
     labels: str = "labels"
     time: str = "time"
     value: str = "value"
-    time_unit: Literal["s", "ms"] = "s"
+    time_unit: TimeUnit = "auto"
 
 
-def decode_native_columns(payloads: Iterable[bytes], table: SeriesTable) -> Decoded:
+def decode_native_columns(records: Sequence[Record], table: SeriesTable, limits: Limits = DEFAULT_LIMITS) -> Decoded:
     """Read columnar batches; of a rejected one nothing is taken."""
     parts: list[Columns] = []
-    rejected: dict[str, int] = {}
-    for payload in payloads:
+    rejections = Rejections()
+    for index, record in enumerate(records):
         try:
-            parts += _columns_of(payload, table)
-        except _RejectedError as error:
-            rejected[error.args[0]] = rejected.get(error.args[0], 0) + 1
-    return Decoded(concatenate(parts), rejected)
+            parts += _columns_of(record.value, table, limits)
+        except RejectedError as error:
+            rejections.add(index, error)
+    return Decoded(concatenate(parts), tuple(rejections))
 
 
-def decode_native_samples(payloads: Iterable[bytes], table: SeriesTable, fields: SampleFields = SampleFields()) -> Decoded:
+def decode_native_samples(
+    records: Sequence[Record], table: SeriesTable, limits: Limits = DEFAULT_LIMITS, fields: SampleFields = SampleFields()
+) -> Decoded:
     """Read single-sample messages."""
-    numbers: list[int] = []
-    times: list[float] = []
-    values: list[float] = []
-    rejected: dict[str, int] = {}
     known: dict[tuple[object, ...], int] = {}  # series as this batch writes them: labels are sorted once each
-    ms_per_unit = _MS_PER_UNIT[fields.time_unit]
-    for payload in payloads:
-        try:
-            message = _object(payload)
-            time_ms = _time_ms(message.get(fields.time), ms_per_unit)
-            value = _value(message.get(fields.value, _MISSING))
-            number = _series_of(message.get(fields.name), message.get(fields.labels, {}), table, known)
-        except _RejectedError as error:
-            rejected[error.args[0]] = rejected.get(error.args[0], 0) + 1
-            continue
-        numbers.append(number)
-        times.append(time_ms)
-        values.append(value)
-    columns = Columns(np.array(numbers, np.int32), np.rint(np.array(times, np.float64)).astype(np.int64), np.array(values, np.float64))
-    return Decoded(columns, rejected)
+
+    def read(_: int, record: Record, gathered: Gathered) -> None:
+        message = json_object(record.value, limits)
+        time_ms = time_ms_from(message.get(fields.time), fields.time_unit)
+        if fields.value not in message:
+            raise RejectedError("wrong_schema", f'no field "{fields.value}"')
+        value = number_from(message[fields.value])
+        if value is None:
+            raise RejectedError("wrong_schema", f"value {shown(message[fields.value])}, expected a number")
+        gathered.add(_series_of(message.get(fields.name), message.get(fields.labels, {}), table, limits, known), time_ms, value)
+
+    return gather(records, read)
 
 
 def is_columnar(payload: bytes) -> bool:
     """Tell a columnar batch from a single sample."""
     try:
-        return "metrics" in _object(payload)
-    except _RejectedError:
+        return "metrics" in json_object(payload, _NO_LIMITS)
+    except RejectedError:
         return False
 
 
-def _columns_of(payload: bytes, table: SeriesTable) -> list[Columns]:
-    message = _object(payload)
-    labels = _labels(message.get("labels", {}))
+def _columns_of(payload: bytes, table: SeriesTable, limits: Limits) -> list[Columns]:
+    message = json_object(payload, limits)
+    labels = _labels(message.get("labels", {}), limits)
     metrics = message.get("metrics")
     if not isinstance(metrics, dict) or not metrics:
-        raise _RejectedError("wrong_schema")
-    time_ms = _numbers(message.get("time_ms"), kinds="iuf")
-    if not np.isfinite(time_ms).all() or (np.abs(time_ms) > _MAX_TIME_MS).any():
-        raise _RejectedError("bad_time")
-    times = np.rint(time_ms).astype(np.int64)
-    columns = {name: _numbers(values) for name, values in metrics.items()}
-    if any(len(value) != len(times) for value in columns.values()):
-        raise _RejectedError("wrong_schema")
+        raise RejectedError("wrong_schema", f"metrics is {shown(metrics)}, expected an object with a list for each metric")
+    time_ms = _numbers("time_ms", message.get("time_ms"), kinds="iuf")
+    if not ((time_ms >= MIN_TIME_MS) & (time_ms <= MAX_TIME_MS)).all():  # NaN is neither
+        raise RejectedError("bad_time", "time_ms holds what is no time between the years 1970 and 9999, in ms")
+    times = np.floor(time_ms).astype(np.int64)
+    columns = {name_from(name, limits): _numbers(name, values) for name, values in metrics.items()}
+    for name, values in columns.items():
+        if len(values) != len(times):
+            raise RejectedError("wrong_schema", f"{shown(name)} has {len(values)} values for {len(times)} times")
     return [Columns(np.full(len(times), table.intern(name, labels), np.int32), times, value) for name, value in columns.items()]
 
 
-def _series_of(name: object, labels: object, table: SeriesTable, known: dict[tuple[object, ...], int]) -> int:
-    if not isinstance(labels, dict):
-        raise _RejectedError("wrong_schema")
-    key = (name, *labels.items())
-    try:
-        number = known.get(key)
-    except TypeError as error:  # a label value that is a list or an object
-        raise _RejectedError("wrong_schema") from error
+def _series_of(name: object, labels: Any, table: SeriesTable, limits: Limits, known: dict[tuple[object, ...], int]) -> int:
+    key = identity(name, labels)
+    number = known.get(key)
     if number is None:
-        if not isinstance(name, str) or not name:
-            raise _RejectedError("wrong_schema")
-        number = known[key] = table.intern(name, _labels(labels))
+        number = known[key] = table.intern(name_from(name, limits), labels_from(labels.items(), limits))
     return number
 
 
-def _object(payload: bytes) -> dict[str, Any]:
-    try:
-        message = orjson.loads(payload)
-    except orjson.JSONDecodeError as error:
-        raise _RejectedError("invalid_json") from error
-    if not isinstance(message, dict):
-        raise _RejectedError("wrong_schema")
-    return message
+def _labels(labels: object, limits: Limits) -> Labels:
+    if not isinstance(labels, dict):
+        raise RejectedError("wrong_schema", f"labels are {shown(labels)}, expected an object")
+    return labels_from(labels.items(), limits)
 
 
-def _labels(labels: object) -> Labels:
-    if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
-        raise _RejectedError("wrong_schema")
-    return labels_of(labels)
-
-
-def _time_ms(time: object, ms_per_unit: float) -> float:
-    if not isinstance(time, int | float) or isinstance(time, bool) or abs(time * ms_per_unit) > _MAX_TIME_MS:
-        raise _RejectedError("bad_time")
-    return time * ms_per_unit
-
-
-def _value(value: object) -> float:
-    if value is None:
-        return math.nan
-    if not isinstance(value, int | float):  # true and false are 1 and 0
-        raise _RejectedError("wrong_schema")
-    return float(value)
-
-
-def _numbers(values: object, *, kinds: str = "iufb") -> NDArray[np.float64]:
+def _numbers(name: str, values: object, *, kinds: str = "iufb") -> NDArray[np.float64]:
     if not isinstance(values, list):
-        raise _RejectedError("wrong_schema")
+        raise RejectedError("wrong_schema", f"{shown(name)} is {shown(values)}, expected a list")
     try:
         numbers = np.array(values)
         if numbers.dtype == object and not any(isinstance(value, str) for value in values):
             numbers = np.array(values, np.float64)  # None becomes NaN
     except (TypeError, ValueError, OverflowError) as error:
-        raise _RejectedError("wrong_schema") from error
+        raise RejectedError("wrong_schema", f"{shown(name)} holds what is no number") from error
     if numbers.ndim != 1 or numbers.dtype.kind not in kinds:
-        raise _RejectedError("wrong_schema")
+        raise RejectedError("wrong_schema", f"{shown(name)} holds what is no number")
     return numbers.astype(np.float64)

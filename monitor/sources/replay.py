@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.clock import Clock
+from monitor.decode import Record
 from monitor.decode.native import SampleFields, decode_native_columns, decode_native_samples, is_columnar
 from monitor.errors import SourceError
 from monitor.sample import Columns, SeriesTable, concatenate, labels_of, no_samples
@@ -226,9 +227,9 @@ def _files_of(match: Path) -> list[Path]:
 
 def _read_messages(file: Path, layout: FileLayout, table: SeriesTable, tally: _Tally) -> Columns:
     lines = list(_lines(file))
-    columnar = [line for line in lines if is_columnar(line)]
-    single = [line for line in lines if not is_columnar(line)]
-    decoded = (decode_native_columns(columnar, table), decode_native_samples(single, table, layout.sample_fields))
+    columnar = [Record(line) for line in lines if is_columnar(line)]
+    single = [Record(line) for line in lines if not is_columnar(line)]
+    decoded = (decode_native_columns(columnar, table), decode_native_samples(single, table, fields=layout.sample_fields))
     for one in decoded:
         for reason, count in one.rejected.items():
             tally.count_bad(reason, count)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.decode import Limits, Record
 from monitor.decode.native import SampleFields, decode_native_columns, decode_native_samples
 from monitor.sample import Kind, SeriesTable
 
@@ -17,12 +18,12 @@ TIME = 1_700_000_000
 def batch(**changed):
     """Write a good columnar batch, some of its fields changed; None leaves one out."""
     fields = {"labels": {"host": "web1"}, "time_ms": [TIME * 1000, TIME * 1000 + 10_000], "metrics": {"load": [0.5, 0.75]}, **changed}
-    return json.dumps({key: value for key, value in fields.items() if value is not None}).encode()
+    return Record(json.dumps({key: value for key, value in fields.items() if value is not None}).encode())
 
 
 def sample(**changed):
     """Write a good single sample, some of its fields changed."""
-    return json.dumps({"name": "load", "labels": {"host": "web1"}, "time": TIME, "value": 0.5, **changed}).encode()
+    return Record(json.dumps({"name": "load", "labels": {"host": "web1"}, "time": TIME, "value": 0.5, **changed}).encode())
 
 
 # Columnar batches
@@ -67,7 +68,7 @@ def test_a_series_is_numbered_once_however_its_labels_are_ordered():
 
 
 def test_payloads_keep_their_order_and_good_ones_are_kept_around_a_bad_one():
-    payloads = [batch(metrics={"load": [1, 2]}), b"{", batch(metrics={"load": [3, 4]}), b"[]", b"}"]
+    payloads = [batch(metrics={"load": [1, 2]}), Record(b"{"), batch(metrics={"load": [3, 4]}), Record(b"[]"), Record(b"}")]
 
     decoded = decode_native_columns(payloads, SeriesTable())
 
@@ -76,14 +77,14 @@ def test_payloads_keep_their_order_and_good_ones_are_kept_around_a_bad_one():
 
 
 BAD_BATCHES = [
-    pytest.param(b"", "invalid_json", id="nothing"),
-    pytest.param(b'{"time_ms": [1', "invalid_json", id="torn"),
-    pytest.param(b"\xff\xfe", "invalid_json", id="no text"),
-    pytest.param(b'{"time_ms": [NaN], "metrics": {"load": [1]}}', "invalid_json", id="NaN is no JSON"),
-    pytest.param(b"[]", "wrong_schema", id="a list"),
-    pytest.param(b"3", "wrong_schema", id="a number"),
-    pytest.param(b"null", "wrong_schema", id="null"),
-    pytest.param(b"{}", "wrong_schema", id="an empty object"),
+    pytest.param(Record(b""), "invalid_json", id="nothing"),
+    pytest.param(Record(b'{"time_ms": [1'), "invalid_json", id="torn"),
+    pytest.param(Record(b"\xff\xfe"), "invalid_json", id="no text"),
+    pytest.param(Record(b'{"time_ms": [NaN], "metrics": {"load": [1]}}'), "invalid_json", id="NaN is no JSON"),
+    pytest.param(Record(b"[]"), "wrong_schema", id="a list"),
+    pytest.param(Record(b"3"), "wrong_schema", id="a number"),
+    pytest.param(Record(b"null"), "wrong_schema", id="null"),
+    pytest.param(Record(b"{}"), "wrong_schema", id="an empty object"),
     pytest.param(batch(metrics=None), "wrong_schema", id="no metrics"),
     pytest.param(batch(metrics={}), "wrong_schema", id="empty metrics"),
     pytest.param(batch(metrics=[1, 2]), "wrong_schema", id="metrics a list"),
@@ -106,8 +107,12 @@ BAD_BATCHES = [
     pytest.param(batch(time_ms=[1e18, 1e18]), "bad_time", id="a time in nanoseconds"),
     pytest.param(batch(time_ms=[-1e18, 0]), "bad_time", id="a time before everything"),
     pytest.param(batch(labels=["host"]), "wrong_schema", id="labels a list"),
+    pytest.param(batch(time_ms=[TIME * 1000, 253_370_764_801_000]), "bad_time", id="a time in the year 9999"),
+    pytest.param(batch(labels={"": "web1"}), "bad_label", id="a label without a name"),
+    pytest.param(batch(labels={"host": "w" * 20_000}), "label_too_long", id="a label of 20 kB"),
+    pytest.param(batch(metrics={"": [1, 2]}), "wrong_schema", id="a metric without a name"),
     pytest.param(batch(labels={"host": 1}), "wrong_schema", id="a number for a label"),
-    pytest.param(b'{"labels": null, "time_ms": [1], "metrics": {"load": [1]}}', "wrong_schema", id="labels null"),
+    pytest.param(Record(b'{"labels": null, "time_ms": [1], "metrics": {"load": [1]}}'), "wrong_schema", id="labels null"),
 ]
 
 
@@ -148,12 +153,30 @@ def test_null_as_a_value_is_a_gap():
 def test_fields_may_have_other_names_and_times_another_unit():
     table = SeriesTable()
     fields = SampleFields(name="metric", labels="tags", time="ts", value="v", time_unit="ms")
-    payload = b'{"metric": "load", "tags": {"host": "web1"}, "ts": 1700000000123, "v": 2}'
+    payload = Record(b'{"metric": "load", "tags": {"host": "web1"}, "ts": 1700000000123, "v": 2}')
 
-    columns = decode_native_samples([payload], table, fields).columns
+    columns = decode_native_samples([payload], table, fields=fields).columns
 
     assert str(table[0]) == 'load{host="web1"}'
     assert (columns.time_ms.tolist(), columns.value.tolist()) == ([1_700_000_000_123], [2.0])
+
+
+def test_a_named_unit_is_not_guessed():
+    payload = sample(time=TIME * 1000)
+
+    guessed = decode_native_samples([payload], SeriesTable())
+    named = decode_native_samples([payload], SeriesTable(), fields=SampleFields(time_unit="s"))
+
+    assert guessed.columns.time_ms.tolist() == [TIME * 1000]
+    assert named.rejected == {"bad_time": 1}
+
+
+def test_a_payload_over_the_limit_is_not_parsed():
+    payload = sample()
+    at_most = Limits(max_record_bytes=len(payload.value) - 1)
+
+    for decode in (decode_native_columns, decode_native_samples):
+        assert decode([payload], SeriesTable(), limits=at_most).rejected == {"too_large": 1}
 
 
 def test_the_same_series_in_both_formats_has_one_number():
@@ -164,7 +187,7 @@ def test_the_same_series_in_both_formats_has_one_number():
 
 
 def test_samples_keep_their_order_and_good_ones_are_kept_around_a_bad_one():
-    payloads = [sample(value=1), sample(value="2"), sample(value=3, labels={}), b"", sample(value=4, time=None), sample(value=5)]
+    payloads = [sample(value=1), sample(value="2"), sample(value=3, labels={}), Record(b""), sample(value=4, time=None), sample(value=5)]
 
     decoded = decode_native_samples(payloads, SeriesTable())
 
@@ -174,25 +197,30 @@ def test_samples_keep_their_order_and_good_ones_are_kept_around_a_bad_one():
 
 
 BAD_SAMPLES = [
-    pytest.param(b"{", "invalid_json", id="torn"),
-    pytest.param(b'"load"', "wrong_schema", id="a word"),
-    pytest.param(b'{"labels": {}, "time": 1, "value": 1}', "wrong_schema", id="no name"),
+    pytest.param(Record(b"{"), "invalid_json", id="torn"),
+    pytest.param(Record(b'"load"'), "wrong_schema", id="a word"),
+    pytest.param(Record(b'{"labels": {}, "time": 1, "value": 1}'), "wrong_schema", id="no name"),
     pytest.param(sample(name=""), "wrong_schema", id="an empty name"),
     pytest.param(sample(name=3), "wrong_schema", id="a number for a name"),
     pytest.param(sample(name=["load"]), "wrong_schema", id="a list for a name"),
-    pytest.param(b'{"name": "load", "time": 1}', "wrong_schema", id="no value"),
+    pytest.param(Record(b'{"name": "load", "time": 1}'), "wrong_schema", id="no value"),
     pytest.param(sample(value="0.5"), "wrong_schema", id="text for a value"),
     pytest.param(sample(value=[0.5]), "wrong_schema", id="a list for a value"),
     pytest.param(sample(labels="host=web1"), "wrong_schema", id="text for labels"),
     pytest.param(sample(labels={"host": None}), "wrong_schema", id="null for a label"),
     pytest.param(sample(labels={"host": ["web1"]}), "wrong_schema", id="a list for a label"),
-    pytest.param(b'{"name": "load", "value": 1}', "bad_time", id="no time"),
+    pytest.param(Record(b'{"name": "load", "value": 1}'), "bad_time", id="no time"),
     pytest.param(sample(time=None), "bad_time", id="null for a time"),
     pytest.param(sample(time="2026-01-01"), "bad_time", id="text for a time"),
     pytest.param(sample(time=True), "bad_time", id="truth for a time"),
     pytest.param(sample(time=1e300), "bad_time", id="a huge time"),
     pytest.param(sample(time=-1e300), "bad_time", id="a hugely negative time"),
-    pytest.param(sample(time=TIME * 1000), "bad_time", id="milliseconds taken for seconds"),
+    pytest.param(sample(time=-1), "bad_time", id="a time before 1970"),
+    pytest.param(sample(labels={"": "web1"}), "bad_label", id="a label without a name"),
+    pytest.param(sample(labels={"host": "w" * 20_000}), "label_too_long", id="a label of 20 kB"),
+    pytest.param(sample(name="n" * 20_000), "label_too_long", id="a name of 20 kB"),
+    pytest.param(Record(b"[" * 100_000), "invalid_json", id="nested too deep"),
+    pytest.param(sample(labels={"host": "\ud800"}), "invalid_json", id="half a character"),
 ]
 
 
@@ -221,7 +249,7 @@ BATCH_LIKE = st.fixed_dictionaries(
 )  # fmt: skip
 SAMPLE_LIKE = st.fixed_dictionaries({}, optional={"name": JSON, "labels": JSON, "time": JSON, "value": JSON})
 MESSAGES = JSON | BATCH_LIKE | SAMPLE_LIKE
-PAYLOADS = st.lists(st.binary(max_size=40) | MESSAGES.map(lambda message: json.dumps(message).encode()), max_size=4)
+PAYLOADS = st.lists((st.binary(max_size=40) | MESSAGES.map(lambda message: json.dumps(message).encode())).map(Record), max_size=4)
 
 
 @settings(deadline=None, max_examples=100)
