@@ -1,0 +1,106 @@
+r"""InfluxDB's line protocol, which Telegraf sends unless told otherwise; several lines a message.
+
+    cpu,cpu=cpu0,host=web1 usage_idle=97.1,processes=42i,ok=true,note="text" 1700000000000000000
+
+A sample is called measurement `_` field; the tags are its labels, all as sent. Integers end in `i`
+or `u`, booleans are 1 and 0, text is passed over. Without a time the record's own counts. A line
+that is none is rejected alone.
+
+Escapes are read as InfluxDB and Telegraf write them: a backslash counts only directly before a
+comma, a space or an equals sign; every other one stands for itself. A quoted text may hold line
+breaks.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+
+from monitor.decode import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
+from monitor.decode.fields import TimeUnit, labels_from, lines_from, name_from, record_time_ms, shown, time_ms_from
+from monitor.decode.gather import FieldNumbers, Gathered, gather
+from monitor.sample import SeriesTable
+
+__all__ = ["decode_influx"]
+
+# Hostile lines decide how these are written. Runs are possessive and no text can be cut into pieces
+# in two ways, so that a line that fails does so in time proportional to its length; and every
+# repetition of a group is bounded, for the engine remembers each turn of one.
+_PIECE = r"(?:[^,= \n\\]++|\\++[,= ]?+)"  # of a tag or field: the last of a row of backslashes may escape what follows
+_TAG_PART = rf"{_PIECE}{{0,5000}}"
+_MEASUREMENT = r"(?:[^, \n\\]++|\\++[, ]?+){1,5000}"
+_NUMBER = r"[-+]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][-+]?[0-9]++)?"
+_NOT_FINITE = r"[-+]?(?i:nan|infinity|inf)"
+_WORDS = {word: float(word[0] in "tT") for word in ("true", "True", "TRUE", "t", "T", "false", "False", "FALSE", "f", "F")}
+_TEXT = r'"[^"\\]*+(?:\\(?s:.)[^"\\]*+){0,100000}"'
+_KEY = rf"{_PIECE}{{1,5000}}"
+_WORD = rf"{_NOT_FINITE}|{'|'.join(_WORDS)}"
+_SETTING = rf"{_KEY}=(?:{_NUMBER}[iu]?|{_WORD}|{_TEXT})"
+_TAGS = rf"(?:,{_TAG_PART}={_TAG_PART}){{0,1000}}"
+_LINE = re.compile(rf" *+(?!#)({_MEASUREMENT}{_TAGS}) ++({_SETTING}(?:,{_SETTING}){{0,9999}})(?: ++(-?[0-9]{{1,20}}))? *+\r?(?:\n|\Z)")
+_FIELD = re.compile(rf"({_KEY})=(?:({_NUMBER})[iu]?|({_WORD})|{_TEXT})")
+_HEAD = re.compile(_MEASUREMENT)
+_TAG = re.compile(rf",({_TAG_PART})=({_TAG_PART})")
+_ESCAPED = re.compile(r"\\([,= ])")
+_ESCAPED_IN_MEASUREMENT = re.compile(r"\\([, ])")
+
+
+def decode_influx(records: Sequence[Record], table: SeriesTable, limits: Limits = DEFAULT_LIMITS, *, precision: TimeUnit = "ns") -> Decoded:
+    """Read line protocol; times are in `precision`."""
+    known: dict[str, FieldNumbers] = {}  # by measurement and tags as this batch writes them
+
+    def read(index: int, record: Record, gathered: Gathered) -> None:
+        for text in lines_from(record.value, limits):
+            for line in [text] if isinstance(text, RejectedError) else _lines(text):
+                try:
+                    take(line, record, gathered)
+                except RejectedError as error:
+                    gathered.reject(index, error)
+
+    def take(line: re.Match[str] | RejectedError, record: Record, gathered: Gathered) -> None:
+        if isinstance(line, RejectedError):
+            raise line
+        head, fields, time = line.groups()
+        time_ms = record_time_ms(record) if time is None else time_ms_from(int(time), precision)
+        series = known.get(head)
+        if series is None:
+            series = known[head] = _series_of(head, table, limits)
+        keys, numbers, words = zip(*_FIELD.findall(fields), strict=True)
+        if all(numbers):
+            gathered.extend(list(map(series.__getitem__, keys)), time_ms, list(map(float, numbers)))
+            return
+        for key, number, word in zip(keys, numbers, words, strict=True):
+            if number or word:
+                gathered.add(series[key], time_ms, float(number) if number else _WORDS.get(word, math.nan))
+
+    return gather(records, read)
+
+
+def _lines(text: str) -> Iterator[re.Match[str] | RejectedError]:
+    """Give the lines of a text, but empty ones and comments; an error for what is none."""
+    at = 0
+    while at < len(text):
+        line = _LINE.match(text, at)
+        if line is not None:
+            at = line.end()
+            yield line
+            continue
+        end = text.find("\n", at)
+        bad = text[at:end] if end >= 0 else text[at:]
+        at += len(bad) + 1
+        if bad.strip() and not bad.lstrip().startswith("#"):
+            yield RejectedError("invalid_line", f"{shown(bad)} is no line protocol")
+
+
+def _series_of(head: str, table: SeriesTable, limits: Limits) -> FieldNumbers:
+    written = _HEAD.match(head)
+    assert written is not None  # it is a part of what has matched already
+    measurement = _ESCAPED_IN_MEASUREMENT.sub(r"\1", written[0])
+    tags = ((_plain(name), _plain(value)) for name, value in _TAG.findall(head, written.end()))
+    labels = labels_from(tags, limits)
+    return FieldNumbers(table, lambda field: name_from(f"{measurement}_{_plain(field)}", limits), labels)
+
+
+def _plain(text: str) -> str:
+    return _ESCAPED.sub(r"\1", text) if "\\" in text else text
