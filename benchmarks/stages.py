@@ -158,7 +158,7 @@ def _to_grid(pipeline: Pipeline, batches: list[Columns]) -> list[ClosedSteps]:
                 watch.entities.channel_of[series],
                 columns.time_ms[chosen],
                 columns.value[chosen],
-                watch.entities.counter[series],
+                watch.entities.kind[series],
             )
         )
     now_ms = int(batches[-1].time_ms.max())

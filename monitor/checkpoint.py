@@ -1,6 +1,6 @@
 """What survives a restart: the pipeline's whole state in one file, atomic, checksummed, versioned.
 
-    {"format_version": 1, "sha256": ..., "about": {...}} and a newline
+    {"format_version": 2, "sha256": ..., "about": {...}} and a newline
     <safetensors: every array, by name>
 
 A checkpoint that is missing, damaged or of another format costs warm-up, never correctness.
@@ -26,7 +26,7 @@ from monitor.errors import MonitorError
 
 __all__ = ["FORMAT_VERSION", "Checkpoint", "CheckpointError", "load_checkpoint", "save_checkpoint"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class CheckpointError(MonitorError):

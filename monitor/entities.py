@@ -70,7 +70,7 @@ class EntityMap:
         self._columns = {name: column for column, name in enumerate(self.channels)}
         self.row_of = np.empty(0, np.int32)  # by series number; UNKNOWN where the watch does not take it
         self.channel_of = np.empty(0, np.int32)
-        self.counter = np.empty(0, bool)
+        self.kind = np.empty(0, np.int8)
         self.n_ignored = 0
 
     def fix_channels(self) -> None:
@@ -81,10 +81,10 @@ class EntityMap:
         """Place the series that the table has gained."""
         placed = [self._place(table[number]) for number in range(len(self.row_of), len(table))]
         if placed:
-            rows, channels, counters = zip(*placed, strict=True)
+            rows, channels, kinds = zip(*placed, strict=True)
             self.row_of = np.concatenate([self.row_of, np.array(rows, np.int32)])
             self.channel_of = np.concatenate([self.channel_of, np.array(channels, np.int32)])
-            self.counter = np.concatenate([self.counter, np.array(counters, bool)])
+            self.kind = np.concatenate([self.kind, np.array(kinds, np.int8)])
 
     def select(self, series: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Tell which samples, by their series numbers, the watch takes."""
@@ -99,14 +99,14 @@ class EntityMap:
             return None
         return np.array([[resolution_of(self.entities[row], step_seconds)] for row in rows])
 
-    def _place(self, series: Series) -> tuple[int, int, bool]:
+    def _place(self, series: Series) -> tuple[int, int, Kind]:
         labels = dict(series.labels)
         if not _matches(series.name, self._metrics) or _matches(series.name, self._ignore):
-            return UNKNOWN, UNKNOWN, False
+            return UNKNOWN, UNKNOWN, series.kind
         if not all(fnmatchcase(labels.get(label, ""), pattern) for label, pattern in self._match.items()):
-            return UNKNOWN, UNKNOWN, False
+            return UNKNOWN, UNKNOWN, series.kind
         if self._by and any(label not in labels for label in self._by):
-            return UNKNOWN, UNKNOWN, False  # it belongs to no entity of this watch
+            return UNKNOWN, UNKNOWN, series.kind  # it belongs to no entity of this watch
         if self._by:
             entity = _entity_name({label: labels[label] for label in self._by})
             rest = tuple((label, value) for label, value in series.labels if label not in self._by)
@@ -117,14 +117,14 @@ class EntityMap:
         if column is None:
             if self.fixed:
                 self.n_ignored += 1
-                return UNKNOWN, UNKNOWN, False
+                return UNKNOWN, UNKNOWN, series.kind
             column = self._columns[channel] = len(self.channels)
             self.channels.append(channel)
         row = self._rows.get(entity)
         if row is None:
             row = self._rows[entity] = len(self.entities)
             self.entities.append(entity)
-        return row, column, series.kind is Kind.COUNTER
+        return row, column, series.kind
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

@@ -4,7 +4,8 @@ A step is `[k * step, (k + 1) * step)` of event time. It closes when the waterma
 end; what comes for it afterwards is late, counted, and dropped.
 
 Two samples of one series: the later one in a step stands for the step. At the very same time
-the larger value stands, so that the outcome does not depend on which came first.
+the larger value stands, so that the outcome does not depend on which came first. Deltas of one
+series add up to the step'"'"'s rate, those of one time counted once.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.sample import Kind
+
 __all__ = ["ClosedSteps", "GapMode", "Grid", "Placed"]
 
 GapMode = Literal["skip", "hold", "zero", "interpolate"]
@@ -23,28 +26,28 @@ GapMode = Literal["skip", "hold", "zero", "interpolate"]
 # Closed at once, at most: bounds the dense arrays when a file is replayed at full speed.
 _MAX_BLOCK_STEPS = 512
 _MAX_BLOCK_CELLS = 1 << 18
-_PLACED_FIELDS = ("row", "channel", "time_ms", "value", "counter")
+_PLACED_FIELDS = ("row", "channel", "time_ms", "value", "kind")
 _NONE = -(1 << 62)  # stands for None among the scalars of a saved state
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Samples of one watch: parallel arrays of entity row, channel, event time (ms), finite value, whether a counter."""
+    """Samples of one watch: parallel arrays of entity row, channel, event time (ms), finite value, and what the value means (`Kind`)."""
 
     row: NDArray[np.int32]
     channel: NDArray[np.int32]
     time_ms: NDArray[np.int64]
     value: NDArray[np.float64]
-    counter: NDArray[np.bool_]
+    kind: NDArray[np.int8]
 
     def take(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> Placed:
         """Give the chosen samples."""
-        return Placed(self.row[which], self.channel[which], self.time_ms[which], self.value[which], self.counter[which])
+        return Placed(self.row[which], self.channel[which], self.time_ms[which], self.value[which], self.kind[which])
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedSteps:
-    """Consecutive closed steps: `values` (T, n, C) in the channels' own units, counters as rates per second, NaN a gap.
+    """Consecutive closed steps: `values` (T, n, C) in the channels' own units, counters and deltas as rates per second, NaN a gap.
 
     `first_step` is the grid number of the first; step k ends at `(k + 1) * step_ms`.
     """
@@ -116,7 +119,7 @@ class Grid:
         self._newest_ms = newest if self._newest_ms is None else max(self._newest_ms, newest)
         on_time = step >= self.next_step
         joined = _join(self._pending, samples.take(on_time))
-        self._pending = _last_of_each_step(joined, self.step_ms)
+        self._pending = _that_stand(joined, self.step_ms)
         return int((~on_time).sum())
 
     def start_over(self, first_ms: int) -> int:
@@ -270,7 +273,7 @@ class Grid:
 
 
 def _none_placed() -> Placed:
-    return Placed(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0), np.empty(0, bool))
+    return Placed(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int8))
 
 
 def _join(one: Placed, other: Placed) -> Placed:
@@ -279,31 +282,45 @@ def _join(one: Placed, other: Placed) -> Placed:
         np.concatenate([one.channel, other.channel]),
         np.concatenate([one.time_ms, other.time_ms]),
         np.concatenate([one.value, other.value]),
-        np.concatenate([one.counter, other.counter]),
+        np.concatenate([one.kind, other.kind]),
     )
 
 
-def _last_of_each_step(samples: Placed, step_ms: int) -> Placed:
-    """Keep one sample of each series and step: the latest, and of two at one time the larger."""
+def _that_stand(samples: Placed, step_ms: int) -> Placed:
+    """Keep one sample of each series and step, the latest, and of two at one time the larger; of deltas one for each time."""
     step = samples.time_ms // step_ms
+    part = np.where(samples.kind == Kind.DELTA, samples.time_ms, step)
     order = np.lexsort((samples.value, samples.time_ms, step, samples.channel, samples.row))
-    row, channel, step = samples.row[order], samples.channel[order], step[order]
+    row, channel, part = samples.row[order], samples.channel[order], part[order]
     last = np.ones(len(order), bool)
-    last[:-1] = (row[1:] != row[:-1]) | (channel[1:] != channel[:-1]) | (step[1:] != step[:-1])
+    last[:-1] = (row[1:] != row[:-1]) | (channel[1:] != channel[:-1]) | (part[1:] != part[:-1])
     return samples.take(order[last])
 
 
 def _dense(
     samples: Placed, first_step: int, n_steps: int, n_rows: int, n_channels: int, step_ms: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Spread samples over arrays (T, n, C) of value and time, and tell which channels (n, C) are counters."""
+    """Spread samples over arrays (T, n, C) of value and time, and tell which channels (n, C) are counters.
+
+    Deltas become rates per second here: they need no value before them.
+    """
     value = np.full((n_steps, n_rows, n_channels), np.nan)
     time_ms = np.zeros((n_steps, n_rows, n_channels), np.int64)
     counter = np.zeros((n_rows, n_channels), bool)
     at = (samples.time_ms // step_ms - first_step, samples.row, samples.channel)
     value[at] = samples.value
     time_ms[at] = samples.time_ms
-    counter[samples.row, samples.channel] = samples.counter
+    counter[samples.row, samples.channel] = samples.kind == Kind.COUNTER
+    of_delta = samples.kind == Kind.DELTA
+    if of_delta.any():
+        cells = tuple(index[of_delta] for index in at)
+        value[cells] = 0.0
+        with np.errstate(over="ignore"):
+            np.add.at(value, cells, samples.value[of_delta])
+        delta = np.zeros((n_rows, n_channels), bool)
+        delta[samples.row[of_delta], samples.channel[of_delta]] = True
+        value[:, delta] /= step_ms / 1000
+        value[np.isinf(value)] = np.nan  # a sum beyond what a float holds
     return value, time_ms, counter
 
 

@@ -134,7 +134,7 @@ class WatchPipeline:
             self.entities.channel_of[series],
             columns.time_ms[chosen],
             columns.value[chosen],
-            self.entities.counter[series],
+            self.entities.kind[series],
         )
         if len(chosen) and self.grid.watermark_ms is not None and self.grid.watermark_ms > latest_ms:
             # Steps are closed that no sample could be in yet: the clock was ahead, and all would be late until it is there again.

@@ -55,7 +55,7 @@ def collect_history(watch: WatchConfig, columns: Columns, table: SeriesTable) ->
         return None
     series = columns.series[chosen]
     samples = Placed(
-        entities.row_of[series], entities.channel_of[series], columns.time_ms[chosen], columns.value[chosen], entities.counter[series]
+        entities.row_of[series], entities.channel_of[series], columns.time_ms[chosen], columns.value[chosen], entities.kind[series]
     )
     grid.add(samples)
     size = {"n_rows": len(entities.entities), "n_channels": len(entities.channels)}

@@ -54,9 +54,9 @@ def test_a_truncated_one_is_refused(tmp_path, length):
 def test_another_format_is_refused_with_both_numbers(tmp_path):
     file = tmp_path / "state"
     save_checkpoint(CHECKPOINT, file)
-    file.write_bytes(file.read_bytes().replace(b'"format_version": 1', b'"format_version": 9', 1))
+    file.write_bytes(file.read_bytes().replace(b'"format_version": 2', b'"format_version": 9', 1))
 
-    with pytest.raises(CheckpointError, match="has format 9, this program reads 1"):
+    with pytest.raises(CheckpointError, match="has format 9, this program reads 2"):
         load_checkpoint(file)
 
 

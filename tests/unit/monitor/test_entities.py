@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from monitor.entities import EntityMap, resolution_of
-from monitor.sample import SeriesTable, labels_of
+from monitor.sample import Kind, SeriesTable, labels_of
 
 
 def table_of(*series):
@@ -170,10 +170,10 @@ def test_samples_are_selected_by_the_number_of_their_series():
     assert places.select(np.array([1, 0, 0, 1], np.int32)).tolist() == [False, True, True, False]
 
 
-def test_counters_are_told_from_gauges():
+def test_the_kind_of_a_series_is_kept():
     places = placed(("requests_total", {"host": "web1"}), ("load", {"host": "web1"}))
 
-    assert places.counter.tolist() == [True, False]
+    assert places.kind.tolist() == [Kind.COUNTER, Kind.GAUGE]
 
 
 @pytest.mark.parametrize(

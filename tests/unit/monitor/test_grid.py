@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from monitor.grid import ClosedSteps, Grid, Placed
-from monitor.sample import SeriesTable
+from monitor.sample import Kind, SeriesTable
 from monitor.testing import samples
 
 STEP_SECONDS = 10
@@ -21,7 +21,7 @@ def grid(*, lateness_seconds=0, idle_seconds=1000, gap_mode="skip", max_gap_step
     )
 
 
-def at(*points, row=0, channel=0, counter=False):
+def at(*points, row=0, channel=0, kind=Kind.GAUGE):
     """Place samples given as `(seconds, value)`."""
     n = len(points)
     return Placed(
@@ -29,7 +29,7 @@ def at(*points, row=0, channel=0, counter=False):
         np.full(n, channel, np.int32),
         np.array([round(seconds * 1000) for seconds, _ in points], np.int64),
         np.array([value for _, value in points], np.float64),
-        np.full(n, counter),
+        np.full(n, kind, np.int8),
     )
 
 
@@ -41,7 +41,7 @@ def series(text, **place):
 
 def together(*parts):
     """Join placed samples, ordered by time."""
-    columns = [np.concatenate([getattr(part, name) for part in parts]) for name in ("row", "channel", "time_ms", "value", "counter")]
+    columns = [np.concatenate([getattr(part, name) for part in parts]) for name in ("row", "channel", "time_ms", "value", "kind")]
     order = np.argsort(columns[2], kind="stable")
     return Placed(*(column[order] for column in columns))
 
@@ -399,19 +399,19 @@ def test_interpolation_closes_steps_later_by_its_bound():
 
 def rates(text, **settings):
     """Give the rates of a counter written as text, without the first step's: that has a test of its own."""
-    counts = series(text, counter=True)
-    counts = Placed(counts.row, counts.channel, counts.time_ms + 1_700_000_000_000, counts.value, counts.counter)
+    counts = series(text, kind=Kind.COUNTER)
+    counts = Placed(counts.row, counts.channel, counts.time_ms + 1_700_000_000_000, counts.value, counts.kind)
     blocks = closed(counts, **settings)
     assert written(blocks) == written(closed_one_by_one(counts, **settings))
     return written(blocks).split(maxsplit=1)[1]
 
 
 def test_the_first_sample_of_a_counter_has_no_rate():
-    assert written(closed(series("100 130", counter=True))).split()[0] == "_"
+    assert written(closed(series("100 130", kind=Kind.COUNTER))).split()[0] == "_"
 
 
 def test_the_first_sample_of_a_counter_that_appears_later_has_no_rate():
-    blocks = closed(together(series("1 1 1 1"), at((20, 500), (30, 520), channel=1, counter=True)))
+    blocks = closed(together(series("1 1 1 1"), at((20, 500), (30, 520), channel=1, kind=Kind.COUNTER)))
 
     assert written(blocks, channel=1) == "_ _ _ 2"
 
@@ -429,23 +429,23 @@ def test_a_gap_in_a_counter_spreads_the_increase_over_the_time_that_passed():
 
 
 def test_the_rate_counts_from_sample_to_sample_not_from_step_to_step():
-    blocks = closed(at((3, 100), (18, 130), (22, 138), counter=True))
+    blocks = closed(at((3, 100), (18, 130), (22, 138), kind=Kind.COUNTER))
 
     assert written(blocks).split()[1:] == ["2", "2"]  # 30 in 15 s, 8 in 4 s
 
 
 def test_within_a_step_the_last_sample_of_a_counter_counts():
-    blocks = closed(at((3, 100), (7, 110), (12, 130), counter=True))
+    blocks = closed(at((3, 100), (7, 110), (12, 130), kind=Kind.COUNTER))
 
     assert written(blocks).split()[1:] == ["4"]  # 20 in 5 s
 
 
 def test_a_counter_is_carried_over_a_skipped_silence():
     one = grid(idle_seconds=30, empty_steps=3)
-    one.add(at((0, 100), counter=True))
+    one.add(at((0, 100), kind=Kind.COUNTER))
     close(one, 40)
     close(one, 235)
-    one.add(at((205, 510), counter=True))
+    one.add(at((205, 510), kind=Kind.COUNTER))
 
     assert written(close(one, finished=True)) == "2"  # 410 in 205 s
 
@@ -457,7 +457,7 @@ def test_a_counter_is_carried_over_the_seam_of_two_blocks():
 
 
 def test_a_gauge_beside_a_counter_stays_as_it_is():
-    blocks = closed(together(series("100 130 160", counter=True), series("7 8 9", channel=1)))
+    blocks = closed(together(series("100 130 160", kind=Kind.COUNTER), series("7 8 9", channel=1)))
 
     assert written(blocks, channel=1) == "7 8 9"
 
@@ -465,3 +465,54 @@ def test_a_gauge_beside_a_counter_stays_as_it_is():
 def test_what_fills_a_counters_gap_is_its_rate():
     assert rates("100 130 _ 230", gap_mode="hold", max_gap_steps=1) == "3 3 5"
     assert rates("100 130 _ 230", gap_mode="interpolate", max_gap_steps=1) == "3 4 5"
+
+
+# Deltas
+
+
+def test_the_deltas_of_a_step_add_up_to_its_rate_from_the_first_on():
+    blocks = closed(at((1, 20), (4, 10), (9, 30), (12, 5), (35, 40), kind=Kind.DELTA))
+
+    assert written(blocks) == "6 0.5 _ 4"  # 60, 5 and 40 in steps of 10 s
+
+
+def test_of_two_deltas_at_one_time_the_larger_counts_once():
+    blocks = closed(at((1, 20), (1, 20), (2, 10), (1, 30), kind=Kind.DELTA))
+
+    assert written(blocks) == "4"  # 30 and 10
+
+
+def test_deltas_that_come_one_by_one_count_as_those_that_come_together():
+    deltas = at((1, 20), (12, 5), (4, 10), (13, 5), (24, 1), kind=Kind.DELTA)
+
+    assert written(closed(deltas, lateness_seconds=20)) == written(closed_one_by_one(deltas, lateness_seconds=20)) == "_ _ 3 1 0.1"
+
+
+def test_deltas_stand_beside_counters_and_gauges():
+    blocks = closed(
+        together(at((1, 7), (11, 8)), at((2, 20), (3, 20), channel=1, kind=Kind.DELTA), at((0, 100), (10, 130), row=1, kind=Kind.COUNTER))
+    )
+
+    assert written(blocks) == "7 8"
+    assert written(blocks, channel=1) == "4 _"
+    assert written(blocks, row=1) == "_ 3"
+
+
+def test_what_fills_a_gap_in_deltas_is_their_rate():
+    deltas = at((1, 20), (25, 40), kind=Kind.DELTA)
+
+    assert written(closed(deltas, gap_mode="hold", max_gap_steps=1)) == "2 2 4"
+    assert written(closed(deltas, gap_mode="zero", max_gap_steps=1)) == "2 0 4"
+
+
+def test_deltas_too_large_to_add_are_a_gap():
+    assert written(closed(at((1, 1.7e308), (2, 1.7e308), (11, 1), kind=Kind.DELTA))) == "_ 0.1"
+
+
+def test_open_deltas_survive_a_restart():
+    before, after = grid(lateness_seconds=10), grid(lateness_seconds=10)
+    before.add(at((1, 20), (2, 10), kind=Kind.DELTA))
+    after.load_state(before.state())
+    after.add(at((2, 10), (3, 30), kind=Kind.DELTA))
+
+    assert written(close(after, finished=True)) == "_ 6"

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from monitor.grid import Grid, Placed
 
 STEP_MS = 1000
-N_ROWS = N_CHANNELS = 2
+N_ROWS, N_CHANNELS = 2, 3
 GAP_MODES = st.sampled_from(["skip", "hold", "zero", "interpolate"])
 LATENESS_MS = st.sampled_from([0, 500, 1000, 2500])
-# Series 0 to 3 are the four places of two entities with two channels; channel 1 is a counter.
+# Series 0 to 5 are the six places of two entities with three channels: a gauge, a counter and a delta (`Kind` in its order).
 TIMES_MS = st.integers(0, 30_000).map(lambda offset: 1_700_000_000_000 + offset)
-SAMPLES = st.lists(st.tuples(st.integers(0, 3), TIMES_MS, st.integers(0, 9)), min_size=1, max_size=40)
+SAMPLES = st.lists(st.tuples(st.integers(0, 5), TIMES_MS, st.integers(0, 9)), min_size=1, max_size=40)
 
 modest = settings(deadline=None, max_examples=60)
 
@@ -21,11 +21,11 @@ def placed(samples):
     """Place samples given as `(series, time_ms, value)`."""
     columns = np.array(samples, np.int64).reshape(-1, 3)
     return Placed(
-        (columns[:, 0] // 2).astype(np.int32),
-        (columns[:, 0] % 2).astype(np.int32),
+        (columns[:, 0] // N_CHANNELS).astype(np.int32),
+        (columns[:, 0] % N_CHANNELS).astype(np.int32),
         columns[:, 1],
         columns[:, 2].astype(np.float64),
-        columns[:, 0] % 2 == 1,
+        (columns[:, 0] % N_CHANNELS).astype(np.int8),
     )
 
 
@@ -88,7 +88,7 @@ def test_order_within_the_lateness_and_the_cut_into_batches_do_not_matter(data, 
 @modest
 @given(
     data=st.data(),
-    places=st.lists(st.tuples(st.sampled_from([0, 2]), st.integers(0, 30)), min_size=1, max_size=40, unique=True),
+    places=st.lists(st.tuples(st.sampled_from([0, 3]), st.integers(0, 30)), min_size=1, max_size=40, unique=True),
     lateness_ms=LATENESS_MS,
 )
 def test_every_sample_that_is_on_time_stands_in_exactly_one_step(data, places, lateness_ms):
@@ -103,6 +103,23 @@ def test_every_sample_that_is_on_time_stands_in_exactly_one_step(data, places, l
     assert len(found) == len(samples) - n_late
     assert set(found) <= set(sent)
     assert len(set(found)) == len(found)
+
+
+@modest
+@given(
+    data=st.data(), places=st.lists(st.tuples(st.just(2), TIMES_MS, st.integers(1, 9)), min_size=1, max_size=40), lateness_ms=LATENESS_MS
+)
+def test_all_deltas_that_are_on_time_are_in_the_rates_once_for_each_time(data, places, lateness_ms):
+    largest = {}
+    for _, time_ms, value in places:
+        largest[time_ms] = max(largest.get(time_ms, 0), value)
+
+    in_order = sorted(places, key=lambda sample: sample[1])
+    steps, n_late = run(cut(data, delayed(data, in_order, lateness_ms)), lateness_ms=lateness_ms)
+
+    rates = np.array([values[0, 2] for values in steps.values()])
+    assert n_late == 0
+    assert np.nansum(rates) * STEP_MS / 1000 == sum(largest.values())  # small whole numbers: exact
 
 
 @modest
