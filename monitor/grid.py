@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,10 @@ _NONE = -(1 << 62)  # stands for None among the scalars of a saved state
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Samples of one watch: parallel arrays of entity row, channel, event time (ms), finite value, and what the value means (`Kind`)."""
+    """Samples of one watch: parallel arrays of entity row, channel, event time (ms), value, and what the value means (`Kind`).
+
+    A value is finite, or NaN where the series ends at that time.
+    """
 
     row: NDArray[np.int32]
     channel: NDArray[np.int32]
@@ -109,7 +112,7 @@ class Grid:
         self._held_age = np.empty((0, 0), np.int64)
 
     def add(self, samples: Placed) -> int:
-        """Take samples in; give the number of those that were late."""
+        """Take samples in; give the number of those that were late, ends of series not among them."""
         if not len(samples.row):
             return 0
         step = samples.time_ms // self.step_ms
@@ -120,7 +123,7 @@ class Grid:
         on_time = step >= self.next_step
         joined = _join(self._pending, samples.take(on_time))
         self._pending = _that_stand(joined, self.step_ms)
-        return int((~on_time).sum())
+        return int((~on_time & ~np.isnan(samples.value)).sum())
 
     def start_over(self, first_ms: int) -> int:
         """Forget what is open, and what counters and gaps go on from, and begin anew; give how many steps that is back.
@@ -206,9 +209,11 @@ class Grid:
         first, end = self.next_step, self.next_step + n_steps
         step = self._pending.time_ms // self.step_ms
         seen = self._pending.take(step < end + self._look_ahead)
-        raw, time_ms, counter = _dense(seen, first, n_steps + self._look_ahead, n_rows, n_channels, self.step_ms)
-        values = self._to_rates(raw, time_ms, counter, n_steps)
-        values = self._fill(values, n_steps)
+        is_end = np.isnan(seen.value)
+        raw, time_ms, counter = _dense(seen.take(~is_end), first, n_steps + self._look_ahead, n_rows, n_channels, self.step_ms)
+        ends = _ends(seen.take(is_end), raw, time_ms, first, self.step_ms)
+        values = self._to_rates(raw, time_ms, counter, ends, n_steps)
+        values = self._fill(values, ends, n_steps)
         self._pending = self._pending.take(step >= end)
         self.next_step = end
         empty = np.asarray(np.isnan(raw[:n_steps]).all(axis=(1, 2)))
@@ -217,27 +222,30 @@ class Grid:
         return ClosedSteps(first, self.step_ms, values)
 
     def _to_rates(
-        self, raw: NDArray[np.float64], time_ms: NDArray[np.int64], counter: NDArray[np.bool_], n_steps: int
+        self, raw: NDArray[np.float64], time_ms: NDArray[np.int64], counter: NDArray[np.bool_], ends: _Ends, n_steps: int
     ) -> NDArray[np.float64]:
         """Turn counters into rates per second, from the last sample of one step to that of the next.
 
-        A count that falls was reset: the increase is then the new count, as in Prometheus.
+        A count that falls was reset: the increase is then the new count, as in Prometheus. Nothing is
+        counted across the end of a series.
         """
+        last = _last_known(~np.isnan(raw[:n_steps]))
+        ended = last < ends.after[n_steps - 1]
         if not counter.any():
+            self._count = np.where(ended, np.nan, self._count)
             return raw
-        known = ~np.isnan(raw)
-        before, before_ms = _previous(raw, time_ms, self._count, self._count_ms)
+        before, before_ms = _previous(raw, time_ms, self._count, self._count_ms, ends)
         with np.errstate(invalid="ignore", divide="ignore"):
             increase = np.where(raw < before, raw, raw - before)  # NaN where there was none before
             rate = increase / ((time_ms - before_ms) / 1000.0)
-        last = _last_known(known[:n_steps])
         had = last >= 0
         at = np.maximum(last, 0)[None]
-        self._count = np.where(had & counter, np.take_along_axis(raw, at, 0)[0], self._count)
+        counted = np.where(had & counter, np.take_along_axis(raw, at, 0)[0], self._count)
+        self._count = np.where(ended, np.nan, counted)
         self._count_ms = np.where(had & counter, np.take_along_axis(time_ms, at, 0)[0], self._count_ms)
         return np.where(counter, rate, raw)
 
-    def _fill(self, values: NDArray[np.float64], n_steps: int) -> NDArray[np.float64]:
+    def _fill(self, values: NDArray[np.float64], ends: _Ends, n_steps: int) -> NDArray[np.float64]:
         closed = values[:n_steps]
         if self._gap_mode == "skip":
             return closed
@@ -245,6 +253,7 @@ class Grid:
         steps = np.arange(len(values))[:, None, None]
         latest = np.maximum.accumulate(np.where(known, steps, -1), axis=0)  # index of the last value up to here
         held = np.where(latest >= 0, np.take_along_axis(values, np.maximum(latest, 0), 0), self._held)
+        held = np.where(latest < ends.after, np.nan, held)  # the series that it was of has ended
         age = np.where(latest >= 0, steps - latest, self._held_age + steps + 1)
         fillable = ~known & ~np.isnan(held) & (age <= self._max_gap)
         if self._gap_mode == "hold":
@@ -257,6 +266,7 @@ class Grid:
             at = np.minimum(following, len(values) - 1)
             ahead = following - steps
             fillable &= (following < len(values)) & (age + ahead <= self._max_gap + 1)
+            fillable &= np.take_along_axis(ends.before, at, 0) <= latest  # both values are of one series
             share = age / np.maximum(age + ahead, 1)
             filled = np.where(fillable, held + share * (np.take_along_axis(values, at, 0) - held), values)
         self._held = held[n_steps - 1]
@@ -287,13 +297,17 @@ def _join(one: Placed, other: Placed) -> Placed:
 
 
 def _that_stand(samples: Placed, step_ms: int) -> Placed:
-    """Keep one sample of each series and step, the latest, and of two at one time the larger; of deltas one for each time."""
+    """Keep one sample of each series and step, the latest, and of two at one time the larger.
+
+    Of deltas one for each time is kept; and beside the values the latest end of the series.
+    """
     step = samples.time_ms // step_ms
-    part = np.where(samples.kind == Kind.DELTA, samples.time_ms, step)
-    order = np.lexsort((samples.value, samples.time_ms, step, samples.channel, samples.row))
-    row, channel, part = samples.row[order], samples.channel[order], part[order]
+    is_end = np.isnan(samples.value)
+    part = np.where((samples.kind == Kind.DELTA) & ~is_end, samples.time_ms, step)
+    order = np.lexsort((samples.value, samples.time_ms, is_end, step, samples.channel, samples.row))
+    row, channel, part, is_end = samples.row[order], samples.channel[order], part[order], is_end[order]
     last = np.ones(len(order), bool)
-    last[:-1] = (row[1:] != row[:-1]) | (channel[1:] != channel[:-1]) | (part[1:] != part[:-1])
+    last[:-1] = (row[1:] != row[:-1]) | (channel[1:] != channel[:-1]) | (part[1:] != part[:-1]) | (is_end[1:] != is_end[:-1])
     return samples.take(order[last])
 
 
@@ -324,15 +338,42 @@ def _dense(
     return value, time_ms, counter
 
 
+class _Ends(NamedTuple):
+    """The first step from which on values are of a series that goes on; -1 where none has ended. Arrays (T, n, C).
+
+    `before` as the step's own value sees those before it, `after` as seen from the step's end.
+    """
+
+    before: NDArray[np.int64]
+    after: NDArray[np.int64]
+
+
+def _ends(ends: Placed, value: NDArray[np.float64], time_ms: NDArray[np.int64], first_step: int, step_ms: int) -> _Ends:
+    """Tell which values (T, n, C) lie on this side of a series' end, from the ends that came."""
+    if not len(ends.row):
+        never = np.broadcast_to(np.int64(-1), value.shape)
+        return _Ends(never, never)
+    ended_ms = np.full(value.shape, -1, np.int64)
+    ended_ms[ends.time_ms // step_ms - first_step, ends.row, ends.channel] = ends.time_ms
+    has_ended = ended_ms >= 0
+    began_again = has_ended & ~np.isnan(value) & (ended_ms < time_ms)
+    steps = np.arange(len(value))[:, None, None]
+    own = np.where(began_again, steps, np.where(has_ended, steps + 1, -1))
+    after = np.maximum.accumulate(own, axis=0)
+    before = np.concatenate([np.full((1, *value.shape[1:]), -1), after[:-1]])
+    return _Ends(np.where(began_again, steps, before), after)
+
+
 def _previous(
-    value: NDArray[np.float64], time_ms: NDArray[np.int64], carried: NDArray[np.float64], carried_ms: NDArray[np.int64]
+    value: NDArray[np.float64], time_ms: NDArray[np.int64], carried: NDArray[np.float64], carried_ms: NDArray[np.int64], ends: _Ends
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Give, for each step of (T, n, C), the value and time of the last sample before it."""
+    """Give, for each step of (T, n, C), the value and time of the last sample before it that the same series had."""
     steps = np.arange(len(value))[:, None, None]
     latest = np.maximum.accumulate(np.where(np.isnan(value), -1, steps), axis=0)
     latest = np.concatenate([np.full((1, *value.shape[1:]), -1), latest[:-1]])
     at = np.maximum(latest, 0)
     before = np.where(latest >= 0, np.take_along_axis(value, at, 0), carried)
+    before = np.where(latest < ends.before, np.nan, before)
     before_ms = np.where(latest >= 0, np.take_along_axis(time_ms, at, 0), carried_ms)
     return before, before_ms
 

@@ -47,7 +47,8 @@ class Metrics:
         )
         self._rejected = Counter(
             "barograph_samples_rejected_total",
-            "Samples that no watch was given: gap (NaN), not finite or beyond 3.4e38, too far in the future.",
+            "Samples that are no values to a watch: gap (NaN), stale marker (the end of a series), not finite or beyond 3.4e38, "
+            "too far in the future.",
             ["reason"],
             registry=registry,
         )
@@ -112,7 +113,7 @@ class Metrics:
             registry=registry,
         )
         self._build = Gauge("barograph_build_info", "Version of this program.", ["version"], registry=registry)
-        for reason in ("gap", "not_finite", "future"):
+        for reason in ("gap", "stale_marker", "not_finite", "future"):
             self._rejected.labels(reason)
         for watch in watches:
             self._start_at_zero(watch)

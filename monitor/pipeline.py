@@ -13,7 +13,7 @@ from monitor.alert import Changes, EpisodeBook, ResolveReason
 from monitor.entities import EntityMap
 from monitor.grid import Grid, Placed
 from monitor.policy import ChannelPolicy
-from monitor.sample import Columns, SeriesTable, in_range
+from monitor.sample import Columns, SeriesTable, in_range, is_stale
 from monitor.score import Reason, ScoredStep, Scorer
 
 __all__ = ["Alert", "ChannelShare", "Decision", "Pipeline", "WatchPipeline", "WatchReport"]
@@ -80,13 +80,13 @@ class WatchReport:
 class Decision:
     """What one batch did: alerts in the order of event time, and a report for each watch.
 
-    `rejected` counts samples by reason that no watch was given: `gap` (NaN), `not_finite` (or
-    beyond the range of float32), `future`.
+    `rejected` counts samples by reason that are no values to a watch: `gap` (NaN), `stale_marker` (the
+    end of a series), `not_finite` (or beyond the range of float32), `future`.
     """
 
     alerts: tuple[Alert, ...]
     reports: dict[str, WatchReport]
-    rejected: dict[Literal["gap", "not_finite", "future"], int]
+    rejected: dict[Literal["gap", "stale_marker", "not_finite", "future"], int]
 
 
 class WatchPipeline:
@@ -128,7 +128,7 @@ class WatchPipeline:
         self.entities.update(table)
         chosen = np.flatnonzero(self.entities.select(columns.series))
         series = columns.series[chosen]
-        report.n_samples = len(chosen)
+        report.n_samples = int((~np.isnan(columns.value[chosen])).sum())  # the ends of series are none
         placed = Placed(
             self.entities.row_of[series],
             self.entities.channel_of[series],
@@ -245,8 +245,9 @@ class Pipeline:
         usable = in_range(columns.value)
         latest_ms = now_ms + self._max_future_ms
         future = columns.time_ms > latest_ms
-        gap = np.isnan(columns.value)
-        good = np.flatnonzero(usable & ~future)
+        ended = is_stale(columns.value)
+        gap = np.isnan(columns.value) & ~ended
+        good = np.flatnonzero((usable | ended) & ~future)
         accepted = columns if len(good) == len(columns) else Columns(columns.series[good], columns.time_ms[good], columns.value[good])
         alerts: list[Alert] = []
         reports = {}
@@ -254,7 +255,12 @@ class Pipeline:
             of_watch, reports[watch.name] = watch.step(accepted, self.table, now_ms, latest_ms=latest_ms, finished=finished)
             alerts += of_watch
         alerts.sort(key=lambda alert: alert.resolved_ms or alert.opened_ms)
-        rejected = {"gap": int(gap.sum()), "not_finite": int((~usable & ~gap).sum()), "future": int((future & usable).sum())}
+        rejected = {
+            "gap": int(gap.sum()),
+            "stale_marker": int(ended.sum()),
+            "not_finite": int((~usable & ~np.isnan(columns.value)).sum()),
+            "future": int((future & usable).sum()),
+        }
         return Decision(tuple(alerts), reports, rejected)  # type: ignore[arg-type]
 
 

@@ -18,7 +18,7 @@ from monitor.config import WatchConfig
 from monitor.entities import resolution_of
 from monitor.grid import Placed
 from monitor.plot import training_plot
-from monitor.sample import Columns, SeriesTable, in_range
+from monitor.sample import Columns, SeriesTable, in_range, is_stale
 from monitor.watch import build_grid, build_map
 
 __all__ = ["History", "Trained", "collect_history", "judge_folds", "train_watch"]
@@ -50,8 +50,10 @@ def collect_history(watch: WatchConfig, columns: Columns, table: SeriesTable) ->
     """Put recorded samples on a watch's grid; None where no series belongs to the watch."""
     entities, grid = build_map(watch), build_grid(watch)
     entities.update(table)
-    chosen = np.flatnonzero(entities.select(columns.series) & in_range(columns.value))
-    if not chosen.size:
+    usable = in_range(columns.value)
+    of_watch = entities.select(columns.series)
+    chosen = np.flatnonzero(of_watch & (usable | is_stale(columns.value)))
+    if not (of_watch & usable).any():
         return None
     series = columns.series[chosen]
     samples = Placed(

@@ -516,3 +516,70 @@ def test_open_deltas_survive_a_restart():
     after.add(at((2, 10), (3, 30), kind=Kind.DELTA))
 
     assert written(close(after, finished=True)) == "_ 6"
+
+
+# The ends of series
+
+
+END = np.nan  # in the value of a placed sample
+
+
+def test_a_counter_that_ended_and_came_back_has_no_rate_at_first():
+    counts = at((0, 100), (10, 130), (15, END), (20, 500), (30, 520), kind=Kind.COUNTER)
+
+    assert written(closed(counts)) == written(closed_one_by_one(counts)) == "_ 3 _ 2"
+
+
+def test_a_counter_that_ended_long_before_it_came_back_has_no_rate_at_first():
+    counts = at((0, 100), (10, 130), (20, END), (50, 500), (60, 520), kind=Kind.COUNTER)
+
+    assert written(closed(counts)) == written(closed_one_by_one(counts)) == "_ 3 _ _ _ _ 2"
+
+
+def test_an_end_within_a_step_parts_what_lies_before_from_its_value():
+    behind = at((0, 100), (12, END), (18, 130), (28, 150), kind=Kind.COUNTER)
+    before = at((0, 100), (12, 130), (18, END), (28, 150), kind=Kind.COUNTER)
+
+    assert written(closed(behind)) == "_ _ 2"  # the value behind it starts anew
+    assert written(closed(before)) == "_ 2.5 _"  # 30 in 12 s; the next value starts anew
+
+
+@pytest.mark.parametrize("gap_mode", ["hold", "zero", "interpolate"])
+def test_nothing_is_filled_behind_the_end_of_a_series(gap_mode):
+    ended = at((0, 1), (10, 2), (15, END), (40, 5), (60, 7))
+    filled = {"hold": "1 2 _ _ 5 5 7", "zero": "1 2 _ _ 5 0 7", "interpolate": "1 2 _ _ 5 6 7"}[gap_mode]
+
+    assert written(closed(ended, gap_mode=gap_mode, max_gap_steps=3)) == filled
+    assert written(closed_one_by_one(ended, gap_mode=gap_mode, max_gap_steps=3)) == filled
+
+
+def test_a_gap_that_a_series_ends_in_is_filled_up_to_its_end():
+    ended = at((0, 1), (25, END), (40, 5))
+
+    assert written(closed(ended, gap_mode="hold", max_gap_steps=3)) == "1 1 _ _ 5"
+    assert written(closed(ended, gap_mode="interpolate", max_gap_steps=3)) == "1 _ _ _ 5"
+
+
+def test_the_end_of_one_series_leaves_the_others_alone():
+    blocks = closed(together(at((0, 1), (15, END)), at((0, 7), (30, 8), channel=1)), gap_mode="hold", max_gap_steps=3)
+
+    assert written(blocks) == "1 _ _ _"
+    assert written(blocks, channel=1) == "7 7 7 8"
+
+
+def test_an_end_is_remembered_over_the_seam_of_two_batches_and_a_restart():
+    before, after = grid(), grid()
+    before.add(at((0, 100), (10, 130), (15, END), kind=Kind.COUNTER))
+    close(before)
+    after.load_state(before.state())
+    after.add(at((20, 500), (30, 520), kind=Kind.COUNTER))
+
+    assert written(close(after, finished=True)) == "3 _ 2"
+
+
+def test_an_end_is_no_late_sample():
+    one = grid()
+    one.add(at((0, 1), (30, 2)))
+    close(one)
+
+    assert one.add(at((5, END), (6, 3))) == 1

@@ -12,20 +12,22 @@ GAP_MODES = st.sampled_from(["skip", "hold", "zero", "interpolate"])
 LATENESS_MS = st.sampled_from([0, 500, 1000, 2500])
 # Series 0 to 5 are the six places of two entities with three channels: a gauge, a counter and a delta (`Kind` in its order).
 TIMES_MS = st.integers(0, 30_000).map(lambda offset: 1_700_000_000_000 + offset)
-SAMPLES = st.lists(st.tuples(st.integers(0, 5), TIMES_MS, st.integers(0, 9)), min_size=1, max_size=40)
+VALUES = st.integers(0, 9) | st.just(np.nan)  # NaN: the series ends
+SAMPLES = st.lists(st.tuples(st.integers(0, 5), TIMES_MS, VALUES), min_size=1, max_size=40)
 
 modest = settings(deadline=None, max_examples=60)
 
 
 def placed(samples):
     """Place samples given as `(series, time_ms, value)`."""
-    columns = np.array(samples, np.int64).reshape(-1, 3)
+    series, times_ms, values = zip(*samples, strict=True) if samples else ((), (), ())
+    series = np.array(series, np.int32)
     return Placed(
-        (columns[:, 0] // N_CHANNELS).astype(np.int32),
-        (columns[:, 0] % N_CHANNELS).astype(np.int32),
-        columns[:, 1],
-        columns[:, 2].astype(np.float64),
-        (columns[:, 0] % N_CHANNELS).astype(np.int8),
+        series // N_CHANNELS,
+        series % N_CHANNELS,
+        np.array(times_ms, np.int64),
+        np.array(values, np.float64),
+        (series % N_CHANNELS).astype(np.int8),
     )
 
 

@@ -13,7 +13,7 @@ from monitor.alert import AlertPolicy, EpisodeBook
 from monitor.entities import EntityMap
 from monitor.grid import Grid
 from monitor.pipeline import Pipeline, WatchPipeline
-from monitor.sample import Columns, SeriesTable, concatenate, labels_of, no_samples
+from monitor.sample import STALE_NAN, Columns, SeriesTable, concatenate, labels_of, no_samples
 from monitor.score import Scorer
 from monitor.testing import samples
 
@@ -91,7 +91,7 @@ def step_with(*points, now_ms=100_000):
 def test_gaps_infinities_and_samples_from_the_future_are_counted_and_left_out():
     decision, _ = step_with((99_000, 1.0), (99_000, np.nan), (99_000, np.inf), (99_500, -np.inf), (200_000, 1.0))
 
-    assert decision.rejected == {"gap": 1, "not_finite": 2, "future": 1}
+    assert decision.rejected == {"gap": 1, "stale_marker": 0, "not_finite": 2, "future": 1}
     assert decision.reports["web"].n_samples == 1
 
 
@@ -105,7 +105,29 @@ def test_a_value_beyond_what_float32_holds_is_counted_as_not_finite_and_left_out
 def test_a_sample_is_counted_under_one_reason_only():
     decision, _ = step_with((200_000, np.nan), (200_000, np.inf))
 
-    assert decision.rejected == {"gap": 1, "not_finite": 1, "future": 0}
+    assert decision.rejected == {"gap": 1, "stale_marker": 0, "not_finite": 1, "future": 0}
+
+
+def test_the_end_of_a_series_is_counted_apart_and_is_no_sample():
+    decision, _ = step_with((98_000, 1.0), (99_000, STALE_NAN), (99_500, np.nan), (200_000, STALE_NAN))
+
+    assert decision.rejected == {"gap": 1, "stale_marker": 2, "not_finite": 0, "future": 0}
+    assert (decision.reports["web"].n_samples, decision.reports["web"].n_late) == (1, 0)
+
+
+def test_nothing_is_counted_across_the_end_of_a_series():
+    def rates(marker):
+        stream = Stream(seed=0)
+        number = stream.table.intern("hits_total", labels_of({"host": "web1"}))
+        seen = []
+        stream.watch.on_scored = lambda scored: seen.append(scored.actual[0, 0])
+        points = [(0, 100.0), (1000, 110.0), (1500, marker), (3000, 500.0), (4000, 520.0)]
+        times, values = zip(*points, strict=True)
+        stream.take(Columns(np.full(5, number, np.int32), np.array(times, np.int64), np.array(values)), 5000, finished=True)
+        return ["_" if np.isnan(rate) else f"{rate:g}" for rate in seen]
+
+    assert rates(np.nan) == ["_", "10", "_", "195", "20"]
+    assert rates(STALE_NAN) == ["_", "10", "_", "_", "20"]
 
 
 def test_a_sample_is_from_the_future_beyond_the_bound_and_not_at_it():
