@@ -48,7 +48,7 @@ def decode_native_columns(records: Sequence[Record], table: SeriesTable, limits:
     rejections = Rejections()
     for index, record in enumerate(records):
         try:
-            parts += _columns_of(record.value, table, limits)
+            parts.append(_columns_of(record.value, table, limits))
         except RejectedError as error:
             rejections.add(index, error)
     return Decoded(concatenate(parts), tuple(rejections))
@@ -81,7 +81,7 @@ def is_columnar(payload: bytes) -> bool:
         return False
 
 
-def _columns_of(payload: bytes, table: SeriesTable, limits: Limits) -> list[Columns]:
+def _columns_of(payload: bytes, table: SeriesTable, limits: Limits) -> Columns:
     message = json_object(payload, limits)
     labels = _labels(message.get("labels", {}), limits)
     metrics = message.get("metrics")
@@ -91,11 +91,25 @@ def _columns_of(payload: bytes, table: SeriesTable, limits: Limits) -> list[Colu
     if not ((time_ms >= MIN_TIME_MS) & (time_ms <= MAX_TIME_MS)).all():  # NaN is neither
         raise RejectedError("bad_time", "time_ms holds what is no time between the years 1970 and 9999, in ms")
     times = np.floor(time_ms).astype(np.int64)
-    columns = {name_from(name, limits): _numbers(name, values) for name, values in metrics.items()}
+    names = [name_from(name, limits) for name in metrics]
+    value = _rows(metrics, len(times))
+    numbers = np.array([table.intern(name, labels) for name in names], np.int32)
+    return Columns(np.repeat(numbers, len(times)), np.tile(times, len(names)), value.ravel())
+
+
+def _rows(metrics: dict[str, Any], n_times: int) -> NDArray[np.float64]:
+    """Give the values of all metrics, (metrics, times)."""
+    try:
+        rows = np.array(list(metrics.values()))  # at once where all are numbers
+    except ValueError:  # not of one length
+        rows = np.empty(0)
+    if rows.shape == (len(metrics), n_times) and rows.dtype.kind in "iuf":
+        return rows.astype(np.float64)
+    columns = {name: _numbers(name, values) for name, values in metrics.items()}
     for name, values in columns.items():
-        if len(values) != len(times):
-            raise RejectedError("wrong_schema", f"{shown(name)} has {len(values)} values for {len(times)} times")
-    return [Columns(np.full(len(times), table.intern(name, labels), np.int32), times, value) for name, value in columns.items()]
+        if len(values) != n_times:
+            raise RejectedError("wrong_schema", f"{shown(name)} has {len(values)} values for {n_times} times")
+    return np.array(list(columns.values()))
 
 
 def _series_of(name: object, labels: Any, table: SeriesTable, limits: Limits, known: dict[tuple[object, ...], int]) -> int:
