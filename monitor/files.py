@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from monitor.config import Config
-from monitor.decode.native import SampleFields
 from monitor.errors import ConfigError
 from monitor.sample import SeriesTable
 from monitor.sources.replay import FileLayout, Recorded, find_files, read_files
@@ -24,7 +23,7 @@ def recorded_files(config: Config, table: SeriesTable, *, first_share: float = 1
         start_ms=parse_time(replay.start, "source.replay.start"),
         end_ms=parse_time(replay.end, "source.replay.end"),
         first_share=first_share,
-        sample_fields=SampleFields(**config.decode.native_sample.model_dump()),
+        sample_fields=config.decode.settings.native_sample,
     )
     found = find_files(replay.paths)
     return read_files(found.files, layout, table, in_folder=found.in_folder)

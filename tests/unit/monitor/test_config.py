@@ -9,6 +9,10 @@ from pydantic import BaseModel
 from models.limits import Budget
 from monitor.alert import AlertPolicy
 from monitor.config import Config, WatchConfig, load_config, parse_config
+from monitor.decode import Limits
+from monitor.decode.formats import FormatSettings
+from monitor.decode.graphite import Template
+from monitor.decode.mapped import JsonMapping
 from monitor.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
@@ -59,7 +63,7 @@ def test_the_shipped_configuration_shows_every_key():
     shown, heading = {}, ""
     for line in (ROOT / "config.toml").read_text().splitlines():
         if table := re.match(r"#?\s*\[+([a-z_.]+)\]+", line):
-            heading = table[1]
+            heading = re.sub(r"^decode\.mapped\..*", "decode.mapped", table[1])  # its tables have names of the user's
         elif key := re.match(r"#?\s*([a-z_]+) = ", line):
             shown.setdefault(heading, set()).add(key[1])
 
@@ -120,6 +124,28 @@ def test_a_budget_is_a_count_in_a_period(text, budget):
     assert Budget.parse(parsed(watch={"budget": text}).watch[0].budget) == budget
 
 
+def test_what_decoders_are_built_with_is_what_was_written():
+    decode = {
+        "max_record_bytes": 100, "max_label_bytes": 10, "native_sample": {"time": "ts"}, "influx": {"precision": "s"},
+        "telegraf_json": {"time_unit": "ms"}, "collectd": {"store_rates": False}, "graphite": {"templates": ["{host}.**"]},
+        "mapped": {"mine": {"values": ["v"], "kinds": {"d": "delta"}}},
+    }  # fmt: skip
+
+    settings = parsed(decode=decode).decode.settings
+
+    assert settings.limits == Limits(max_record_bytes=100, max_label_bytes=10)
+    assert (settings.native_sample.time, settings.native_sample.name) == ("ts", "name")
+    assert (settings.influx_precision, settings.telegraf_time_unit, settings.collectd_store_rates) == ("s", "ms", False)
+    assert settings.graphite_templates == (Template(("{host}", "**")),)
+    assert settings.mappings == {"mine": JsonMapping(name="{name}", values=("v",), kinds={"d": "delta"})}
+
+
+def test_formats_are_auto_unless_named():
+    assert parsed().decode.format == "auto"
+    assert parsed().decode.settings == FormatSettings()
+    assert parsed(decode={"topics": {"a-*": "influx"}}).decode.topics == {"a-*": "influx"}
+
+
 def test_settings_from_the_command_line_are_laid_over_those_of_the_file(tmp_path):
     file = tmp_path / "config.toml"
     file.write_text('data_dir = "here"\n[source.replay]\npaths = ["a.csv"]\ntime_unit = "s"\n[[watch]]\nname = "web"\n')
@@ -172,6 +198,27 @@ def test_an_unknown_key_is_told_with_the_nearest_known_one(place, document, near
     (line,) = errors_of({**document, "watch": [{"name": "web"}]})
 
     assert line.startswith(f"config.toml: {place}: unknown key; the nearest known one is {nearest or ''}")
+
+
+@pytest.mark.parametrize(
+    ("decode", "expected"),
+    [
+        ({"format": "inflx"}, 'decode: format: "inflx" is no format, expected one of auto, native_columns, '),
+        ({"topics": {"a": "json"}}, 'decode: topics."a": "json" is no format, expected one of auto, '),
+        ({"format": "mapped"}, 'decode: format: "mapped" needs to name one mapping: expected a [decode.mapped.<name>] table first'),
+        ({"format": "mapped:x", "mapped": {"y": {}}}, 'decode: format: "mapped:x" is no format, expected one of auto, '),
+        ({"format": "mapped", "mapped": {"x": {}, "y": {}}}, 'expected "mapped:x", "mapped:y"'),
+        ({"graphite": {"templates": ["a.b"]}}, "decode.graphite.templates: found ['a.b']: \"a.b\" keeps no part of a path as its name"),
+        ({"mapped": {"x": {"name": "{a"}}}, 'decode.mapped.x: name is "{a", expected {path}, {path?} or {*} in braces'),
+        ({"mapped": {"x": {"valeus": []}}}, "decode.mapped.x.valeus: unknown key; the nearest known one is values"),
+        ({"influx": {"precison": "s"}}, "decode.influx.precison: unknown key; the nearest known one is precision"),
+        ({"max_record_bytes": 0}, "decode.max_record_bytes: found 0, expected greater than or equal to 1"),
+    ],
+)
+def test_a_format_that_could_not_be_built_is_refused_at_the_start(decode, expected):
+    (line,) = errors_of({"decode": decode, "watch": [{"name": "web"}]})
+
+    assert expected in line
 
 
 def test_a_watch_without_a_name_is_told_by_its_place_in_the_file():
