@@ -31,6 +31,7 @@ lint: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/stages.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/formats.py $(BENCH_FORMATS_ARGS)
 
 # The reference of exported metrics, from the module that declares them.
 docs: $(VENV)/installed
