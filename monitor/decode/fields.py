@@ -45,6 +45,7 @@ _SHOWN_CHARACTERS = 40  # of a value in a message
 _MS_FROM, _US_FROM, _NS_FROM = 10**11, 10**14, 10**17
 _US_PER_UNIT = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
 _MAX_TIME = MAX_TIME_MS * 1_000_000  # in the finest unit
+_NUMBER = (int, float)  # a union would be built anew for each value
 _LONGEST_TIME = 64  # characters: RFC 3339 with more digits than anyone counts
 _INTEGER = re.compile(r"-?[0-9]{1,20}")
 _RFC3339 = re.compile(
@@ -99,7 +100,8 @@ def check_size(payload: bytes, limits: Limits) -> None:
 
 def json_of(payload: bytes, limits: Limits) -> Any:
     """Parse JSON; `too_large` or `invalid_json` otherwise. Of an object's equal keys the last stands."""
-    check_size(payload, limits)
+    if len(payload) > limits.max_record_bytes:
+        check_size(payload, limits)
     try:
         return orjson.loads(payload)
     except orjson.JSONDecodeError as error:
@@ -123,7 +125,7 @@ def time_ms_from(time: object, unit: TimeUnit = "auto") -> int:
     A fraction is read to the microsecond, which is what a double holds of today's time in
     seconds, and then floored: 0.863 s are 863 ms, though the double below it is nearest.
     """
-    if isinstance(time, bool) or not isinstance(time, int | float):
+    if not isinstance(time, _NUMBER) or isinstance(time, bool):
         raise RejectedError("bad_time", f"{shown(time)}, expected a number")
     if not 0 <= time <= _MAX_TIME:  # NaN is not
         raise RejectedError("bad_time", f"{shown(time)} is no time between the years 1970 and 9999")
@@ -238,12 +240,13 @@ def number_from(value: object) -> float | None:
 
     An integer of any size is taken as the nearest float. Lists and objects are `wrong_schema`.
     """
-    if isinstance(value, int | float):  # true and false are 1 and 0
+    if isinstance(value, float):
+        return value if math.isfinite(value) else math.nan
+    if isinstance(value, int):  # true and false are 1 and 0
         try:
-            number = float(value)
+            return float(value)
         except OverflowError:
             return math.nan
-        return number if math.isfinite(number) else math.nan
     if value is None:
         return math.nan
     if isinstance(value, str):

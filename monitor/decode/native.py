@@ -59,16 +59,22 @@ def decode_native_samples(
 ) -> Decoded:
     """Read single-sample messages."""
     known: dict[tuple[object, ...], int] = {}  # series as this batch writes them: labels are sorted once each
+    name_key, labels_key, time_key, value_key, unit = fields.name, fields.labels, fields.time, fields.value, fields.time_unit
 
     def read(_: int, record: Record, gathered: Gathered) -> None:
         message = json_object(record.value, limits)
-        time_ms = time_ms_from(message.get(fields.time), fields.time_unit)
-        if fields.value not in message:
-            raise RejectedError("wrong_schema", f'no field "{fields.value}"')
-        value = number_from(message[fields.value])
+        time_ms = time_ms_from(message.get(time_key), unit)
+        if value_key not in message:
+            raise RejectedError("wrong_schema", f'no field "{value_key}"')
+        value = number_from(message[value_key])
         if value is None:
-            raise RejectedError("wrong_schema", f"value {shown(message[fields.value])}, expected a number")
-        gathered.add(_series_of(message.get(fields.name), message.get(fields.labels, {}), table, limits, known), time_ms, value)
+            raise RejectedError("wrong_schema", f"value {shown(message[value_key])}, expected a number")
+        name, labels = message.get(name_key), message.get(labels_key, {})
+        key = identity(name, labels)
+        number = known.get(key)
+        if number is None:
+            number = known[key] = table.intern(name_from(name, limits), labels_from(labels.items(), limits))
+        gathered.add(number, time_ms, value)
 
     return gather(records, read)
 
@@ -110,14 +116,6 @@ def _rows(metrics: dict[str, Any], n_times: int) -> NDArray[np.float64]:
         if len(values) != n_times:
             raise RejectedError("wrong_schema", f"{shown(name)} has {len(values)} values for {n_times} times")
     return np.array(list(columns.values()))
-
-
-def _series_of(name: object, labels: Any, table: SeriesTable, limits: Limits, known: dict[tuple[object, ...], int]) -> int:
-    key = identity(name, labels)
-    number = known.get(key)
-    if number is None:
-        number = known[key] = table.intern(name_from(name, limits), labels_from(labels.items(), limits))
-    return number
 
 
 def _labels(labels: object, limits: Limits) -> Labels:
