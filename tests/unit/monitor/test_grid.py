@@ -285,11 +285,11 @@ def test_beginning_anew_opens_steps_from_the_first_sample_to_come_and_tells_how_
 
 def test_a_counter_has_no_rate_across_a_clock_that_was_set_back():
     one = grid()
-    one.add(at((1000, 100), (1010, 130), counter=True))
+    one.add(at((1000, 100), (1010, 130), kind=Kind.COUNTER))
     close(one, finished=True)
 
     one.start_over(500_000)
-    one.add(at((500, 170), (510, 190), counter=True))
+    one.add(at((500, 170), (510, 190), kind=Kind.COUNTER))
 
     assert written(close(one, finished=True)) == "_ 2"
 
