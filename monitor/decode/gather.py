@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -20,16 +20,18 @@ class Rejections:
     """What could not be read, one entry for each record and reason: a hostile record may be bad in a million places."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[int, str], Rejection] = {}
+        self._details: dict[tuple[int, str], str] = {}  # by record and reason, in the order found
+        self._counts: Counter[tuple[int, str]] = Counter()
 
     def add(self, index: int, error: RejectedError) -> None:
         """Count a rejection of the record at `index`; the first detail of a reason is kept."""
         key = (index, error.reason)
-        before = self._found.get(key)
-        self._found[key] = replace(before, n_parts=before.n_parts + 1) if before else Rejection(index, error.reason, error.detail)
+        self._details.setdefault(key, error.detail)
+        self._counts[key] += 1
 
     def __iter__(self) -> Iterator[Rejection]:
-        return iter(self._found.values())
+        for (index, reason), detail in self._details.items():
+            yield Rejection(index, reason, detail, self._counts[index, reason])
 
 
 class FieldNumbers(dict[str, int]):

@@ -38,8 +38,9 @@ _KEY = rf"{_PIECE}{{1,5000}}"
 _WORD = rf"{_NOT_FINITE}|{'|'.join(_WORDS)}"
 _SETTING = rf"{_KEY}=(?:{_NUMBER}[iu]?|{_WORD}|{_TEXT})"
 _TAGS = rf"(?:,{_TAG_PART}={_TAG_PART}){{0,1000}}"
-_LINE = re.compile(rf" *+(?!#)({_MEASUREMENT}{_TAGS}) ++({_SETTING}(?:,{_SETTING}){{0,9999}})(?: ++(-?[0-9]{{1,20}}))? *+\r?(?:\n|\Z)")
+_LINE = re.compile(rf"(?!#)({_MEASUREMENT}{_TAGS}) ++({_SETTING}(?:,{_SETTING}){{0,9999}})(?: ++(-?[0-9]{{1,20}}))? *+\r?(?:\n|\Z)")
 _FIELD = re.compile(rf"({_KEY})=(?:({_NUMBER})[iu]?|({_WORD})|{_TEXT})")
+_BLANK = re.compile(r"[ \r\n]*+")
 _HEAD = re.compile(_MEASUREMENT)
 _TAG = re.compile(rf",({_TAG_PART})=({_TAG_PART})")
 _ESCAPED = re.compile(r"\\([,= ])")
@@ -81,6 +82,9 @@ def _lines(text: str) -> Iterator[re.Match[str] | RejectedError]:
     """Give the lines of a text, but empty ones and comments; an error for what is none."""
     at = 0
     while at < len(text):
+        if text[at] in " \r\n":
+            at = _BLANK.match(text, at).end()  # type: ignore[union-attr]  # it matches everywhere
+            continue
         line = _LINE.match(text, at)
         if line is not None:
             at = line.end()
