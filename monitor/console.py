@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,12 +18,24 @@ from models.errors import BundleError
 from models.fitting import Fold
 from models.registry import Registry
 from models.training import Epoch
+from monitor.decode_files import N_SHOWN, printable
 from monitor.demo import Outcome
 from monitor.outlets.log import channel_text, time_text
 from monitor.pipeline import Alert
+from monitor.sample import Columns, SeriesTable, is_stale
 from monitor.train import Trained
 
-__all__ = ["alert_text", "folds_table", "models_table", "out", "outcome_tables", "scoring_progress", "training_progress", "training_table"]
+__all__ = [
+    "alert_text",
+    "folds_table",
+    "models_table",
+    "out",
+    "outcome_tables",
+    "samples_table",
+    "scoring_progress",
+    "training_progress",
+    "training_table",
+]
 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
 _err = Console(stderr=True, highlight=False)
@@ -138,6 +152,23 @@ def folds_table(watch: str, folds: Sequence[Fold]) -> Table:
     for number, fold in enumerate(folds, start=1):
         table.add_row(str(number), str(fold.n_steps), f"{fold.validation_loss:.4f}")
     table.caption = f"mean {statistics.mean(losses):.4f}, standard deviation {spread:.4f}"
+    return table
+
+
+def samples_table(columns: Columns, series: SeriesTable, *, shows_all: bool) -> Table:
+    """List samples: series, time, value, or what stands in its place."""
+    table = Table()
+    for heading in ("series", "time", "value"):
+        table.add_column(heading, justify="right" if heading == "value" else "left", overflow="fold")
+    n_shown = len(columns) if shows_all else min(len(columns), N_SHOWN)
+    stale = is_stale(columns.value[:n_shown])
+    for row in range(n_shown):
+        value = float(columns.value[row])
+        shown = "stale" if stale[row] else "gap" if math.isnan(value) else repr(value)
+        moment = datetime.fromtimestamp(int(columns.time_ms[row]) / 1000, UTC).isoformat(timespec="milliseconds")
+        table.add_row(escape(printable(str(series[int(columns.series[row])]))), moment.replace("+00:00", "Z"), shown)
+    if n_shown < len(columns):
+        table.caption = f"{len(columns) - n_shown} more rows: --all shows them"
     return table
 
 

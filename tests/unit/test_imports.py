@@ -33,6 +33,7 @@ RULES = {
     "stages are handed their settings": (STAGES, ("monitor.config",), ()),
     "the host source imports no other edge": (("monitor.sources.host",), EDGES, ("monitor.sources", "monitor.sources.host")),
     "the replay source imports no other edge": (("monitor.sources.replay",), EDGES, ("monitor.sources", "monitor.sources.replay")),
+    "captures and what is told of them import no edge": (("monitor.captures", "monitor.decode_files"), EDGES, ()),
     "sources import no outlet and no web server": (("monitor.sources",), ("monitor.outlets", "monitor.web"), ()),
     "outlets import no other edge": (("monitor.outlets",), EDGES, ("monitor.outlets", "monitor.outlets.log")),
     "the web server imports no other edge": (("monitor.web",), EDGES, ("monitor.web",)),

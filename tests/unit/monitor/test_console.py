@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from monitor.console import alert_text, outcome_tables
+from monitor.console import alert_text, outcome_tables, samples_table
 from monitor.demo import Episode, Fault, judge_episodes
 from monitor.pipeline import Alert, ChannelShare
+from monitor.sample import STALE_NAN, SeriesTable
+from monitor.testing import samples
 
 ALERT = Alert(
     watch="host",
@@ -57,3 +59,28 @@ def test_missed_and_late_catches_are_told_apart(shown):
     assert "missed" in text
     assert "1 of 2" in text
     assert "training 1.0 s, replay 2.0 s" in text
+
+
+def test_samples_show_their_series_time_and_value_or_what_stands_for_it(shown):
+    table = SeriesTable()
+    columns = samples("1.5 2 3", table, name="load", start_ms=1_700_000_000_123, path="[red]\x1b[31m")
+    columns.value[1], columns.value[2] = float("nan"), STALE_NAN
+
+    lines = shown(samples_table(columns, table, shows_all=False)).splitlines()
+
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if "load" in line]
+    assert rows == [
+        ['load{path="[red]\\x1b[31m"}', "2023-11-14T22:13:20.123Z", "1.5"],
+        ['load{path="[red]\\x1b[31m"}', "2023-11-14T22:13:21.123Z", "gap"],
+        ['load{path="[red]\\x1b[31m"}', "2023-11-14T22:13:22.123Z", "stale"],
+    ]
+
+
+def test_only_the_first_samples_are_shown_unless_all_are_asked_for(shown):
+    table = SeriesTable()
+    columns = samples("7 " * 30, table, name="load")
+
+    assert shown(samples_table(columns, table, shows_all=True)).count("load") == 30
+    few = shown(samples_table(columns, table, shows_all=False))
+    assert few.count("load") == 20
+    assert "10 more rows: --all shows them" in few
