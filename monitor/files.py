@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 
 from monitor.config import Config
+from monitor.decode.formats import TopicDecoders
 from monitor.errors import ConfigError
 from monitor.sample import SeriesTable
 from monitor.sources.replay import FileLayout, Recorded, find_files, read_files
 
 __all__ = ["parse_time", "recorded_files"]
 
+log = logging.getLogger(__name__)
+
 
 def recorded_files(config: Config, table: SeriesTable, *, first_share: float = 1.0) -> Recorded:
     """Read the files that `[source.replay]` names, as it says."""
-    replay = config.source.replay
+    replay, decode = config.source.replay, config.decode
+    decoders = TopicDecoders(decode.settings, decode.topics, decode.format)
     layout = FileLayout(
         time_column=replay.time_column,
         time_unit=replay.time_unit,
@@ -23,10 +28,14 @@ def recorded_files(config: Config, table: SeriesTable, *, first_share: float = 1
         start_ms=parse_time(replay.start, "source.replay.start"),
         end_ms=parse_time(replay.end, "source.replay.end"),
         first_share=first_share,
-        sample_fields=config.decode.settings.native_sample,
+        sample_fields=decode.settings.native_sample,
+        decoder_of=decoders.of,
     )
     found = find_files(replay.paths)
-    return read_files(found.files, layout, table, in_folder=found.in_folder)
+    recorded = read_files(found.files, layout, table, in_folder=found.in_folder)
+    for topic, name in decoders.in_use().items():
+        log.info("topic read topic=%s format=%s", topic, name or "unknown")
+    return recorded
 
 
 def parse_time(text: str, key: str) -> int | None:

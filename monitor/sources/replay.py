@@ -2,18 +2,17 @@
 
 Wide files have a time column and a column a metric; their stem becomes the label `entity`.
 Long files have the columns `time`, `name` and `value`, every other column a label. Files of
-JSON lines hold Barograph's own messages.
+JSON lines hold the records of dumped topics, in any wire format, or Barograph's own messages.
 """
 
 from __future__ import annotations
 
-import gzip
 import logging
 import math
 import os
 import threading
 import zlib
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from glob import glob
@@ -23,9 +22,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.captures import NoCaptureError, captured_lines, file_bytes
 from monitor.clock import Clock
-from monitor.decode import Record
+from monitor.decode import Decoder, Record
+from monitor.decode.formats import FormatSettings, TopicDecoders
 from monitor.decode.native import SampleFields, decode_native_columns, decode_native_samples, is_columnar
+from monitor.decode_files import decode_captured
 from monitor.errors import SourceError
 from monitor.sample import Columns, SeriesTable, concatenate, labels_of, no_samples
 from monitor.sources import Batch
@@ -59,6 +61,7 @@ class FileLayout:
     end_ms: int | None = None
     first_share: float = 1.0  # of each file's time span, counted from its first sample
     sample_fields: SampleFields = field(default_factory=SampleFields)
+    decoder_of: Callable[[str], Decoder] = field(default_factory=lambda: TopicDecoders(FormatSettings(), {}).of)  # by topic, of captures
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,10 @@ class _Tally:
     def count_bad(self, reason: str, n_records: int) -> None:
         if n_records:
             self.n_bad[reason] = self.n_bad.get(reason, 0) + n_records
+
+    def count_rejected(self, rejected: Mapping[str, int]) -> None:
+        for reason, n_records in rejected.items():
+            self.count_bad(reason, n_records)
 
 
 def find_files(paths: Sequence[str]) -> Found:
@@ -226,22 +233,28 @@ def _files_of(match: Path) -> list[Path]:
 
 
 def _read_messages(file: Path, layout: FileLayout, table: SeriesTable, tally: _Tally) -> Columns:
-    lines = list(_lines(file))
-    columnar = [Record(line) for line in lines if is_columnar(line)]
-    single = [Record(line) for line in lines if not is_columnar(line)]
+    lines = file_bytes(file).splitlines()
+    try:
+        outcome = decode_captured(captured_lines(lines, str(file)), layout.decoder_of, table)
+    except NoCaptureError as error:
+        if error.n_before:
+            raise SourceError(
+                f"{file}: line {error.number} is no record, as the {error.n_before} before it are. "
+                "The capture was torn off or changed there: take that line out, or make the capture anew."
+            ) from error
+        return _read_own_messages(lines, layout, table, tally)
+    tally.count_rejected(outcome.rejected)
+    return outcome.columns
+
+
+def _read_own_messages(lines: Sequence[bytes], layout: FileLayout, table: SeriesTable, tally: _Tally) -> Columns:
+    records = [Record(line) for line in lines if line.strip()]
+    columnar = [record for record in records if is_columnar(record.value)]
+    single = [record for record in records if not is_columnar(record.value)]
     decoded = (decode_native_columns(columnar, table), decode_native_samples(single, table, fields=layout.sample_fields))
     for one in decoded:
-        for reason, count in one.rejected.items():
-            tally.count_bad(reason, count)
+        tally.count_rejected(one.rejected)
     return concatenate(one.columns for one in decoded)
-
-
-def _lines(file: Path) -> Iterator[bytes]:
-    try:
-        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
-            yield from (line for line in lines if line.strip())
-    except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"cannot read {file}: {error}") from error
 
 
 def _read_table(file: Path, layout: FileLayout, table: SeriesTable, tally: _Tally) -> Columns:

@@ -1,6 +1,8 @@
 """Metric files as samples, and their replay at a chosen speed."""
 
+import base64
 import gzip
+import json
 import math
 from itertools import pairwise
 
@@ -10,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from monitor.decode.formats import FormatSettings, TopicDecoders
 from monitor.errors import SourceError
 from monitor.sample import Columns, SeriesTable, concatenate
 from monitor.sources.replay import FileLayout, Recorded, ReplaySource, find_files, read_files
@@ -360,6 +363,47 @@ def test_a_sample_with_a_label_called_metrics_is_still_a_sample(tmp_path):
 
     assert found == {'load{kind="metrics",metrics="all"}': [(3000, 3.0)]}
     assert n_bad == {}
+
+
+# Dumped topics
+
+
+def record(payload, offset=0, topic="metrics"):
+    """Write a record as a line of a dumped topic."""
+    value = base64.b64encode(payload).decode()
+    return json.dumps({"topic": topic, "partition": 0, "offset": offset, "timestamp": 5000, "key": None, "value": value, "headers": []})
+
+
+@pytest.mark.parametrize("name", ["dump.jsonl", "dump.jsonl.gz"])
+def test_a_dumped_topic_is_read_in_its_wire_format_and_what_is_bad_is_counted(tmp_path, name):
+    lines = [
+        record(b"cpu,host=a idle=1 2000000000\ncpu,host=a idle=2 1000000000\n"),
+        record(b"no line", 1),
+        record(b"load 7 3\n", topic="paths"),
+        record(b"cpu,host=a idle=3", 2),
+    ]
+
+    found, n_bad = read(write(tmp_path / name, "\n".join(lines) + "\n"))
+
+    assert found == {'cpu_idle{host="a"}': [(1000, 2.0), (2000, 1.0), (5000, 3.0)], "load": [(3000, 7.0)]}
+    assert n_bad == {"invalid_line": 1}
+
+
+def test_a_topics_format_may_be_set(tmp_path):
+    decoders = TopicDecoders(FormatSettings(), {"metrics": "graphite"}, "influx")
+
+    found, n_bad = read(
+        write(tmp_path / "dump.jsonl", record(b"load 7 3") + "\n" + record(b"load 7 3", topic="other")), decoder_of=decoders.of
+    )
+
+    assert (found, n_bad) == ({"load": [(3000, 7.0)]}, {"invalid_line": 1})
+
+
+def test_a_torn_dump_says_which_line_to_take_out(tmp_path):
+    file = write(tmp_path / "dump.jsonl", f"{record(b'load 7 3')}\n{record(b'load 8 4')}\n{record(b'load 9 5')[:-30]}\n")
+
+    with pytest.raises(SourceError, match=r"dump\.jsonl: line 3 is no record, as the 2 before it are\. .* take that line out"):
+        read(file)
 
 
 # What cannot be read
