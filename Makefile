@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test mutations lint bench docs e2e clean
+.PHONY: demo test mutations fuzz lint bench docs e2e clean
 
 # Stands for an environment that matches these two files.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -40,6 +40,12 @@ docs: $(VENV)/installed
 # Tests against real servers: Prometheus' promtool here
 e2e: $(VENV)/installed
 	$(BIN)/python -m pytest -m e2e -rs $(TEST_ARGS) tests/e2e
+
+# A million hostile payloads over all decoders; `make test` tries twenty thousand: make fuzz FUZZ_SEED=7
+FUZZ_PAYLOADS ?= 1000000
+FUZZ_SEED ?= 0
+fuzz: $(VENV)/installed
+	BAROGRAPH_FUZZ_PAYLOADS=$(FUZZ_PAYLOADS) BAROGRAPH_FUZZ_SEED=$(FUZZ_SEED) $(BIN)/python -m pytest $(TEST_ARGS) tests/fuzz
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
