@@ -367,6 +367,18 @@ def check_config(config: ConfigFile = Path("config.toml")) -> None:
 
 
 @app.command()
+def healthcheck(config: ConfigFile = Path("config.toml")) -> None:
+    """Ask the daemon on this machine whether it is healthy; exit code 1 when it is not, or does not answer.
+
+    Example: barograph healthcheck --config config.toml
+    """
+    from monitor.config import load_config
+    from monitor.healthcheck import check_health
+
+    print(check_health(load_config(config, environ=os.environ).web.listen))
+
+
+@app.command()
 def version() -> None:
     """Print the version of this program and of Python.
 

@@ -10,10 +10,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-STAGES = ("monitor.decode", "monitor.grid", "monitor.entities", "monitor.score", "monitor.alert", "monitor.pipeline")
+STAGES = (
+    "monitor.decode", "monitor.grid", "monitor.entities", "monitor.score", "monitor.alert", "monitor.coverage", "monitor.pipeline",
+)  # fmt: skip
 EDGES = (
     "monitor.sources", "monitor.outlets", "monitor.web", "monitor.app", "monitor.cli", "monitor.metrics", "monitor.loop",
-    "monitor.record", "monitor.train", "monitor.demo", "monitor.testing",
+    "monitor.record", "monitor.train", "monitor.demo", "monitor.testing", "monitor.healthcheck",
 )  # fmt: skip
 # What a pure stage has no use for: the clock, files, threads, the network, other processes.
 IMPURE = (
@@ -37,6 +39,7 @@ RULES = {
     "sources import no outlet and no web server": (("monitor.sources",), ("monitor.outlets", "monitor.web"), ()),
     "outlets import no other edge": (("monitor.outlets",), EDGES, ("monitor.outlets", "monitor.outlets.log")),
     "the web server imports no other edge": (("monitor.web",), EDGES, ("monitor.web",)),
+    "the health check imports no other edge": (("monitor.healthcheck",), EDGES, ("monitor.healthcheck",)),
     "the daemon meets torch through models, but for the process' own settings": (("monitor",), ("torch",), ()),
 }
 ALLOWED_MODULES = {"the daemon meets torch through models, but for the process' own settings": ("monitor.runtime",)}

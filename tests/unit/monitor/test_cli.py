@@ -30,7 +30,7 @@ def barograph(*arguments, cwd=ROOT):
     )
 
 
-@pytest.mark.parametrize("command", ["run", "train", "demo", "decode", "record", "check-config", "version"])
+@pytest.mark.parametrize("command", ["run", "train", "demo", "decode", "record", "check-config", "healthcheck", "version"])
 def test_every_command_shows_an_example(command):
     shown = barograph(command, "--help")
 
