@@ -3,7 +3,8 @@
     idle -> pending (over the limit, holding) -> open -> resting -> idle
 
 Every over-limit score ends in an episode or is counted as suppressed with its reason. Missing
-data neither opens nor closes an episode.
+data neither opens nor closes an episode; an entity that stays away as long as an episode takes to be
+accepted is gone, and its episode ends with it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 __all__ = ["AlertPolicy", "Changes", "EpisodeBook", "Phase", "ResolveReason"]
 
-ResolveReason = Literal["recovered", "accepted"]
+ResolveReason = Literal["recovered", "accepted", "gone"]
 
 
 class Phase(IntEnum):
@@ -38,7 +39,7 @@ class AlertPolicy:
     close_score: float = 0.75  # an episode closes when the score stays below this
     close_seconds: float = 60.0  # for this long
     rest_seconds: float = 60.0  # after it, in which none can open
-    accept_after_seconds: float = 86400.0  # an episode as long as this is the new normal
+    accept_after_seconds: float = 86400.0  # an episode, or an absence, as long as this is the new normal
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ class Changes:
     """What one step changed: entity rows, each array of shape (n_changed,).
 
     `engaged` left idle; `lapsed` were over the limit too shortly to open; `suppressed` counts
-    over-limit scores that became no part of an episode.
+    over-limit scores that became no part of an episode. `gone` are episodes of entities that
+    have been stale for so long that nobody waits for them.
     """
 
     engaged: NDArray[np.int64]
@@ -54,11 +56,13 @@ class Changes:
     opened: NDArray[np.int64]
     recovered: NDArray[np.int64]
     accepted: NDArray[np.int64]
+    gone: NDArray[np.int64]
     suppressed: dict[str, int]
 
 
 SUPPRESSED_REASONS = ("hold", "policy", "rest")
 _ARRAYS = ("phase", "over_since_ms", "opened_ms", "_below_since_ms", "_rest_until_ms", "_n_held")
+_NONE = np.empty(0, np.int64)
 
 
 class EpisodeBook:
@@ -133,6 +137,7 @@ class EpisodeBook:
             opened=np.flatnonzero(opened),
             recovered=np.flatnonzero(recovered),
             accepted=np.flatnonzero(accepted),
+            gone=_NONE,
             suppressed=suppressed,
         )
 
@@ -141,6 +146,33 @@ class EpisodeBook:
         for name in ("over_since_ms", "opened_ms", "_rest_until_ms"):
             setattr(self, name, getattr(self, name) - n_ms)
         self._below_since_ms = np.where(self._below_since_ms != 0, self._below_since_ms - n_ms, 0)
+
+    def gone_from_ms(self, stale_from_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Tell from when on entities (n,) that are stale from the given times count as gone: absence is their new normal."""
+        return stale_from_ms + round(self._policy.accept_after_seconds * 1000)
+
+    def expire(self, stale_from_ms: NDArray[np.int64], time_ms: int) -> Changes:
+        """End the episodes, and the holds, of entities that are gone at a time; they count as ended when they went.
+
+        `stale_from_ms` (m,): from when on each of the first m entities is stale, if nothing comes of it.
+        """
+        at_ms = self.gone_from_ms(stale_from_ms)
+        phase = self.phase[: len(at_ms)]  # a view: entities that no step has shown yet have no phase
+        at_ms = at_ms[: len(phase)]
+        lapsed = np.flatnonzero((phase == Phase.PENDING) & (at_ms <= time_ms))
+        gone = np.flatnonzero((phase == Phase.OPEN) & (at_ms <= time_ms))
+        phase[lapsed] = Phase.IDLE
+        phase[gone] = Phase.RESTING
+        self._rest_until_ms[gone] = at_ms[gone] + round(self._policy.rest_seconds * 1000)
+        return Changes(
+            engaged=_NONE,
+            lapsed=lapsed,
+            opened=_NONE,
+            recovered=_NONE,
+            accepted=_NONE,
+            gone=gone,
+            suppressed={"hold": int(self._n_held[lapsed].sum())},
+        )
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give every array by name."""

@@ -177,6 +177,22 @@ class Grid:
                 n_steps = min(n_steps, int(before_silence[0]) + 1 - first) if len(before_silence) else n_steps
             yield self._close_block(n_steps, n_rows, n_channels)
 
+    @property
+    def longest_delay_ms(self) -> int:
+        """How far the newest closed step ends behind the source's time at most, while samples come about once a step."""
+        # One step until the next sample, one that it falls into; half a step more for samples that come unevenly.
+        return self._lateness_ms + self._look_ahead * self.step_ms + 5 * self.step_ms // 2
+
+    @property
+    def newest_ms(self) -> int | None:
+        """Event time of the newest sample; None before the first."""
+        return self._newest_ms
+
+    @property
+    def closed_until_ms(self) -> int | None:
+        """Event time before which every step is closed; None before the first sample."""
+        return None if self.next_step is None else self.next_step * self.step_ms
+
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give everything that is open, by name."""
         scalars = (self.next_step, self.watermark_ms, self._newest_ms)

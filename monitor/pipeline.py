@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.alert import Changes, EpisodeBook, ResolveReason
+from monitor.coverage import Coverage
 from monitor.entities import EntityMap
 from monitor.grid import Grid, Placed
 from monitor.policy import ChannelPolicy
@@ -72,6 +73,8 @@ class WatchReport:
     n_steps: int = 0
     n_scored: int = 0
     n_over_limit: int = 0
+    n_expected: int = 0  # entities that should be judged, and those that are
+    n_judged: int = 0
     not_judged: dict[str, int] = field(default_factory=dict)
     suppressed: dict[str, int] = field(default_factory=dict)
 
@@ -104,6 +107,8 @@ class WatchPipeline:
         self.open_alerts: dict[int, Alert] = {}  # by entity row
         self.last_scored: ScoredStep | None = None
         self.on_scored: Callable[[ScoredStep], None] = lambda scored: None  # told each step, for offline scoring
+        self.out_of_range = np.empty(0, bool)  # at the newest step, by entity row
+        self._coverage = Coverage()
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give every array that the past has shaped, by stage and name."""
@@ -141,13 +146,45 @@ class WatchPipeline:
             report.n_steps_back = self.grid.start_over(int(placed.time_ms.min()))
             self.scorer.go_back(report.n_steps_back)
             self.book.go_back(report.n_steps_back * self.grid.step_ms)
+            self._coverage = Coverage()
         report.n_late = self.grid.add(placed)
         alerts: list[Alert] = []
         n_rows, n_channels = len(self.entities.entities), len(self.entities.channels)
         for closed in self.grid.close(now_ms, n_rows=n_rows, n_channels=n_channels, finished=finished):
+            alerts += self._let_go(closed.end_ms(0), report)  # the grid may have skipped a long silence
             for scored in self.scorer.score(closed):
                 alerts += self._judge(scored, report)
+                alerts += self._let_go(scored.time_ms + closed.step_ms, report)
+        if self.grid.closed_until_ms is not None:
+            alerts += self._let_go(self.grid.closed_until_ms, report)
+        self._count_coverage(now_ms, report, finished=finished)
         return alerts, report
+
+    def _let_go(self, time_ms: int, report: WatchReport) -> list[Alert]:
+        """Resolve the episodes of entities that are gone at a time: before the samples of the step that ends then.
+
+        So who comes back in that step has been gone, whether the silence came in one batch or in many.
+        """
+        if not self.book.frozen.any():
+            return []
+        stale_from_ms = self.scorer.stale_from_ms()
+        changes = self.book.expire(stale_from_ms, time_ms)
+        self._freeze_and_thaw(changes)
+        _count_suppressed(changes, report)
+        gone_from_ms = self.book.gone_from_ms(stale_from_ms)
+        return [self._resolved(row, int(gone_from_ms[row]), "gone") for row in changes.gone.tolist()]
+
+    def _count_coverage(self, now_ms: int, report: WatchReport, *, finished: bool) -> None:
+        """Count who should be judged (it has shown enough, in training or here, and is not gone), and who among them is."""
+        detector = self.scorer.detector
+        expected = np.zeros(0, bool) if detector is None else detector.calibrated.copy()
+        if self.grid.closed_until_ms is not None:
+            gone = self.book.gone_from_ms(self.scorer.stale_from_ms()) <= self.grid.closed_until_ms
+            expected[: len(gone)] &= ~gone[: len(expected)]
+        delay_ms = self.grid.longest_delay_ms
+        n_judged = self._coverage.count(expected, newest_ms=self.grid.newest_ms, now_ms=now_ms, longest_delay_ms=delay_ms)
+        report.n_expected = int(expected.sum())
+        report.n_judged = 0 if finished else n_judged  # nothing will be judged any more, however fresh the last step is
 
     def _judge(self, scored: ScoredStep, report: WatchReport) -> list[Alert]:
         broken = self.policy.broken(scored, self.entities.channels)
@@ -157,7 +194,8 @@ class WatchPipeline:
         self._freeze_and_thaw(changes)
         self.scorer.learn(scored, self.book.frozen)
         _count(scored, changes, report)
-        self.last_scored = scored
+        self.last_scored, self.out_of_range = scored, broken
+        self._coverage.take(scored.time_ms, scored.judged)
         self.on_scored(scored)
         alerts = []
         for row in changes.opened.tolist():
@@ -175,7 +213,7 @@ class WatchPipeline:
             self.scorer.thaw(row, keep=True)
         for row in changes.engaged.tolist():
             self.scorer.freeze(row)
-        for row in changes.recovered.tolist():
+        for row in [*changes.recovered.tolist(), *changes.gone.tolist()]:
             self.scorer.thaw(row, keep=False)
         for row in changes.accepted.tolist():
             self.scorer.thaw(row, keep=True)
@@ -272,5 +310,9 @@ def _count(scored: ScoredStep, changes: Changes, report: WatchReport) -> None:
         if reason is not Reason.JUDGED:
             name = reason.name.lower()
             report.not_judged[name] = report.not_judged.get(name, 0) + int((scored.reason == reason).sum())
+    _count_suppressed(changes, report)
+
+
+def _count_suppressed(changes: Changes, report: WatchReport) -> None:
     for name, count in changes.suppressed.items():
         report.suppressed[name] = report.suppressed.get(name, 0) + count

@@ -24,7 +24,7 @@ from monitor.entities import EntityMap, resolution_of
 from monitor.grid import ClosedSteps
 
 __all__ = ["Reason", "ScoredStep", "Scorer"]
-_ARRAYS = ("recent", "n_seen", "last_seen", "elevated_since", "frozen_limit")
+_ARRAYS = ("recent", "n_seen", "last_seen", "known_since", "elevated_since", "frozen_limit")
 
 
 class Reason(IntEnum):
@@ -92,6 +92,7 @@ class Scorer:
         self._recent = np.empty((0, 0, 0))  # (up to W + 99, n, C), own units
         self._n_seen = np.empty(0, np.int64)  # steps in which an entity showed something
         self._last_seen = np.empty(0, np.int64)  # step number; -1 before an entity's first sample
+        self._known_since = np.empty(0, np.int64)  # step number before the first in which the entity had a place
         self._elevated_since = np.empty((0, 0), np.int64)
         self._frozen_limit = np.empty(0)  # NaN where the current limit counts
 
@@ -111,6 +112,11 @@ class Scorer:
         """Tell how many steps each entity (n,) still needs before it can be judged."""
         return np.where(self._calibrated, 0, np.maximum(self._window + WARMING_STEPS - self._n_seen, 0))
 
+    def stale_from_ms(self) -> NDArray[np.int64]:
+        """Tell from when on each entity (n,) is stale, if nothing comes of it; one that never came waits from its first step."""
+        last = np.where(self._last_seen >= 0, self._last_seen, self._known_since)
+        return (last + 1) * self._step_ms + self._stale_ms
+
     @property
     def _calibrated(self) -> NDArray[np.bool_]:
         return np.zeros(len(self._n_seen), bool) if self.detector is None else self.detector.calibrated
@@ -121,7 +127,7 @@ class Scorer:
         Network and windowed PCA read the whole block in one batch; what depends on order
         (memories, tails) goes step by step.
         """
-        self._make_room(closed.values.shape[1], closed.values.shape[2])
+        self._make_room(closed.values.shape[1], closed.values.shape[2], closed.first_step)
         start = 0
         while start < len(closed.values):
             n_steps = min(len(closed.values) - start, self._steps_to_next_calibration(closed, start))
@@ -155,6 +161,7 @@ class Scorer:
     def go_back(self, n_steps: int) -> None:
         """Move every time that is remembered back by so many steps: the clock that they came from was ahead."""
         self._last_seen = np.where(self._last_seen >= 0, np.maximum(self._last_seen - n_steps, 0), self._last_seen)
+        self._known_since = self._known_since - n_steps
         elevated = self._elevated_since > 0
         self._elevated_since = np.where(elevated, np.maximum(self._elevated_since - n_steps * self._step_ms, 1), 0)
 
@@ -262,7 +269,7 @@ class Scorer:
         resolution = self._entities.series_resolution(ready.tolist(), self._step_ms / 1000)
         self.detector.calibrate(ready, self._recent[:, ready], resolution=resolution)
 
-    def _make_room(self, n_rows: int, n_channels: int) -> None:
+    def _make_room(self, n_rows: int, n_channels: int, first_step: int) -> None:
         more_rows, more_channels = n_rows - len(self._n_seen), n_channels - self._elevated_since.shape[1]
         if more_rows or more_channels:
             both = ((0, more_rows), (0, more_channels))
@@ -270,6 +277,7 @@ class Scorer:
             self._recent = np.pad(self._recent, ((0, 0), *both), constant_values=np.nan)
             self._n_seen = np.pad(self._n_seen, (0, more_rows))
             self._last_seen = np.pad(self._last_seen, (0, more_rows), constant_values=-1)
+            self._known_since = np.pad(self._known_since, (0, more_rows), constant_values=first_step - 1)
             self._frozen_limit = np.pad(self._frozen_limit, (0, more_rows), constant_values=np.nan)
         if self.detector is not None and self.detector.n_rows < n_rows:
             self.detector.grow(n_rows)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from monitor.alert import AlertPolicy, EpisodeBook, Phase
 
 STEP_SECONDS = 10
-CHANGES = ("engaged", "lapsed", "opened", "recovered", "accepted")
+CHANGES = ("engaged", "lapsed", "opened", "recovered", "accepted", "gone")
 
 
 def policy(**seconds):
@@ -255,3 +255,46 @@ def test_scores_that_the_policy_vetoes_are_part_of_an_episode_or_counted_too(ste
     n_in_episodes = sum(start <= seconds <= end for start, end in spans for seconds in over)
 
     assert len(over) == n_in_episodes + n_suppressed
+
+
+def expire(book, stale_from_seconds, time_seconds):
+    return book.expire(np.array([stale_from_seconds * 1000]), time_seconds * 1000)
+
+
+def test_the_episode_of_an_entity_that_stays_away_ends_when_absence_has_become_normal():
+    _, _, book = run("1 _ _", policy(accept_after_seconds=100))
+
+    early = expire(book, stale_from_seconds=50, time_seconds=149)
+    late = expire(book, stale_from_seconds=50, time_seconds=150)
+    again = expire(book, stale_from_seconds=50, time_seconds=151)
+
+    assert [changes.gone.tolist() for changes in (early, late, again)] == [[], [0], []]
+    assert book.is_open.tolist() == [False]
+
+
+def test_who_comes_back_rests_from_the_time_it_was_gone():
+    _, _, book = run("1", policy(accept_after_seconds=100, rest_seconds=30))
+    expire(book, stale_from_seconds=50, time_seconds=1000)
+
+    changes = book.step(179_000, np.array([1.0]))
+    after = book.step(180_000, np.array([1.0]))
+
+    assert (changes.opened.tolist(), changes.suppressed["rest"]) == ([], 1)  # gone at 150 s
+    assert after.opened.tolist() == [0]
+
+
+def test_a_hold_of_an_entity_that_is_gone_lapses_and_its_scores_are_counted():
+    _, _, book = run("1 1", policy(hold_seconds=1000, accept_after_seconds=100))
+
+    changes = expire(book, stale_from_seconds=50, time_seconds=150)
+
+    assert (changes.lapsed.tolist(), changes.gone.tolist(), changes.suppressed) == ([0], [], {"hold": 2})
+    assert book.frozen.tolist() == [False]
+
+
+def test_quiet_entities_and_those_without_a_step_yet_are_never_gone():
+    _, _, book = run("0.1", policy(accept_after_seconds=100))
+
+    changes = book.expire(np.array([0, 0]), 1_000_000)  # the second has no phase yet
+
+    assert changes.gone.tolist() == changes.lapsed.tolist() == []

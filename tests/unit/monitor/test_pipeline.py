@@ -428,3 +428,99 @@ def test_every_over_limit_score_is_part_of_an_alert_or_counted_as_suppressed(see
     assert suppressed > 0
     assert stream.watch.open_alerts == {}
     assert len(over) == reported == in_alerts + suppressed
+
+
+# Entities that disappear
+
+GONE = AlertPolicy(close_seconds=10, rest_seconds=10, accept_after_seconds=200)
+
+
+def test_an_episode_ends_as_gone_when_its_entity_has_been_stale_for_long_enough():
+    stream = Stream(watch(policy=GONE), seed=3).run(400).run(20, load=25)  # the newest sample came at 419 s
+    stream.silence(230)
+    before = [alert.reason for alert in stream.alerts]
+
+    stream.silence(10)
+
+    assert before == [None]
+    assert [alert.reason for alert in stream.alerts] == [None, "gone"]
+    # Seen until 420 s, stale 30 s later, gone after another 200 s; silence closes steps 5 s behind.
+    assert stream.alerts[1].resolved_ms == 650_000
+    assert stream.watch.open_alerts == {}
+    assert not stream.watch.book.frozen.any()
+
+
+def test_who_comes_back_has_been_gone_whether_silence_and_return_come_in_one_batch_or_in_many():
+    at_once, step_by_step = (Stream(watch(policy=GONE), seed=3).run(400).run(20, load=25) for _ in range(2))
+    at_once.now = 2000
+    step_by_step.silence(2000 - 420)
+
+    at_once.run(30)
+    step_by_step.run(30)
+
+    assert [(alert.reason, alert.resolved_ms) for alert in at_once.alerts[:2]] == [(None, None), ("gone", 650_000)]
+    assert at_once.alerts == step_by_step.alerts
+
+
+def test_one_entity_may_be_gone_while_another_stays():
+    stream = Stream(watch(policy=GONE), seed=3, batch_steps=10).run(400).run(20, load=25)
+    stream.host = "web2"
+    stream.run(300)
+
+    assert [(alert.entity, alert.reason) for alert in stream.alerts] == [("web1", None), ("web1", "gone")]
+    assert stream.alerts[1].resolved_ms == 650_000
+
+
+# Coverage
+
+
+def coverage(stream, columns=None, **options):
+    report = stream.take(no_samples() if columns is None else columns, stream.now * 1000, **options).reports["web"]
+    return report.n_expected, report.n_judged
+
+
+def test_a_warming_entity_is_not_expected_yet_and_a_judged_one_is_covered():
+    stream = Stream(seed=1, batch_steps=1).run(NEEDED - 5)
+    warming = coverage(stream)
+
+    stream.run(20)
+
+    assert warming == (0, 0)
+    assert coverage(stream) == (1, 1)
+
+
+def test_an_entity_counts_as_not_judged_within_three_steps_of_its_last_sample():
+    stream = Stream(seed=1, batch_steps=1).run(150)  # the newest sample at 149 s, the newest step ends there
+
+    covered = []
+    for _ in range(3):
+        stream.now += 1
+        covered.append(coverage(stream))
+
+    assert covered == [(1, 1), (1, 0), (1, 0)]  # the newest judged step ended at 149 s, and 2.5 s later that is too long ago
+
+
+def test_a_source_that_trails_the_clock_steadily_is_covered():
+    stream = Stream(seed=1, batch_steps=1)
+    for _ in range(150):
+        columns = concatenate(stream._columns(name, stream.now, np.array([level])) for name, level in LEVELS.items())
+        report = stream.pipeline.step(columns, (stream.now + 4) * 1000).reports["web"]
+        stream.now += 1
+
+    assert (report.n_expected, report.n_judged) == (1, 1)
+
+
+def test_behind_the_end_of_its_source_nothing_is_judged():
+    stream = Stream(seed=1, batch_steps=1).run(150)
+
+    assert coverage(stream, finished=True) == (1, 0)
+
+
+def test_an_entity_that_is_gone_is_no_longer_expected():
+    stream = Stream(watch(policy=GONE), seed=1).run(150).silence(200)
+    missed = coverage(stream)
+
+    stream.silence(100)
+
+    assert missed == (1, 0)
+    assert coverage(stream) == (0, 0)
