@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 1.0  # the longest that a stop signal waits
 _RENDER_SECONDS = 1.0  # a scrape's text is at most so old: scrapes come every few seconds
+_SAVE_SECONDS = 1.0  # between two checkpoints at least, however many episodes open and resolve
 
 
 def run(
@@ -41,10 +42,11 @@ def run(
     Parameters
     ----------
     save : callable
-        Keeps the pipeline's state: called behind the outlets, every `save_seconds` of real
-        time and when the loop ends in order.
+        Keeps the pipeline's state: called behind the outlets every `save_seconds` of real time,
+        when episodes opened or resolved, and when the loop ends in order.
     """
     saved_at = clock.monotonic()
+    unsaved = False  # episodes opened or resolved since then: a daemon that is killed must not forget them
     rendered_at = -_RENDER_SECONDS
     ended = said_idle = False
     while not stop.is_set():
@@ -61,6 +63,10 @@ def run(
             said_idle = True
             for name in (name for name, report in decision.reports.items() if not report.n_samples):
                 log.info("watch idle watch=%s: no series of it yet", name)
+        unsaved = unsaved or bool(decision.alerts)
+        if finished_at - saved_at >= (min(save_seconds, _SAVE_SECONDS) if unsaved else save_seconds):
+            save()  # before it is shown: what a scrape has seen outlives the daemon
+            saved_at, unsaved = finished_at, False
         ended_now = batch.finished and not ended
         if finished_at - rendered_at >= _RENDER_SECONDS or ended_now:
             exposition.render(pipeline.watches)
@@ -71,7 +77,4 @@ def run(
             log.info("source ended")
             if exit_at_end:
                 break
-        if finished_at - saved_at >= save_seconds:
-            save()
-            saved_at = finished_at
     save()

@@ -25,17 +25,30 @@ class Outlet:
         self.alerts += alerts
 
 
+class TickingSource(ListSource):
+    """Some time passes before each batch."""
+
+    def __init__(self, batches, clock, tick_seconds):
+        super().__init__(batches)
+        self._clock, self._tick_seconds = clock, tick_seconds
+
+    def poll(self, timeout_seconds):
+        self._clock.advance(self._tick_seconds)
+        return super().poll(timeout_seconds)
+
+
 @pytest.fixture
 def loop(quiet_watch, table):
-    def start(batches, outlet, *, stop=None, exit_at_end=True):
+    def start(batches, outlet, *, stop=None, exit_at_end=True, tick_seconds=1.0, **options):
         pipeline = Pipeline([build_watch(quiet_watch(), None)], table, max_future_ms=60_000)
         metrics = Metrics(CollectorRegistry(), ["w"])
         exposition = Exposition(metrics, 1000)
         health = Health(ticked_at=-1.0)
-        source = ListSource(batches)
+        clock = FakeClock(1000.0)
+        source = TickingSource(batches, clock, tick_seconds)
         run(
             source, pipeline, [outlet], metrics=metrics, exposition=exposition, health=health,
-            clock=FakeClock(1000.0), stop=stop or threading.Event(), exit_at_end=exit_at_end,
+            clock=clock, stop=stop or threading.Event(), exit_at_end=exit_at_end, **options,
         )  # fmt: skip
         return source, exposition, health
 
@@ -77,3 +90,20 @@ def test_a_stop_that_is_set_ends_the_loop_before_the_next_poll(loop, noise):
 
     assert len(source.poll(0.0).columns) == 400  # the first batch is still there
     assert not health.ready
+
+
+def test_state_is_kept_behind_the_outlets_as_soon_as_episodes_open_and_resolve(loop, noise):
+    outlet, kept = Outlet(), []
+    quiet = [Batch(noise(1, start_step=260 + step, seed=3 + step), (260 + step) * 1000) for step in range(10)]
+
+    loop([*batches_with_a_fault(noise), *quiet], outlet, save=lambda: kept.append(len(outlet.alerts)), save_seconds=1000.0)
+
+    assert kept == [1, 2, 2]  # opened, resolved, and the end of the loop
+
+
+def test_what_changes_within_a_second_is_kept_together(loop, noise):
+    outlet, kept = Outlet(), []
+
+    loop(batches_with_a_fault(noise), outlet, tick_seconds=0.4, save=lambda: kept.append(len(outlet.alerts)), save_seconds=1000.0)
+
+    assert kept == [2, 2]  # opened after 0.8 s, resolved after 1.2 s; and the end of the loop
