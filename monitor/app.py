@@ -62,13 +62,13 @@ class Daemon:
         prepare_data_dir(config)
         table = SeriesTable()
         self.metrics = Metrics(CollectorRegistry(), [watch.name for watch in config.watch])
-        self.metrics.built(version("barograph"))
         self._checkpoint_file = Path(config.data_dir) / "checkpoint" / "state" if keeps_state else None
         checkpoint = self._load_checkpoint()
         self._source = _build_source(config, table, clock, after_ms=checkpoint.about["position_ms"] if checkpoint else None)
         self._versions: dict[str, str | None] = {}
         watches = [self._build_watch(watch, checkpoint) for watch in config.watch]
         self.pipeline = Pipeline(watches, table, max_future_ms=round(config.source.max_future_seconds * 1000))
+        self.metrics.started(version("barograph"), watches, clock.now())
         self._exposition = Exposition(self.metrics, config.web.max_exported_series)
         self._exposition.render(watches)
         self._health = Health(ticked_at=clock.monotonic())

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import get_args
 
 import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
-from monitor.alert import SUPPRESSED_REASONS
+from monitor.alert import SUPPRESSED_REASONS, ResolveReason
 from monitor.pipeline import Decision, WatchPipeline
 from monitor.score import Reason
 
@@ -23,17 +25,21 @@ ENTITY_METRICS = {
     "barograph_score": "Surprise over limit of an entity's newest step; 1 and more is anomalous. Absent while not judged.",
     "barograph_limit": "Surprise at which the entity's alert budget is spent; frozen while an episode is open.",
     "barograph_anomaly": "1 while an episode of the entity is open, else 0.",
+    "barograph_out_of_range": "1 while a value of the entity lies outside its valid range at the newest step, else 0.",
     "barograph_judged": "1 if the entity's newest step was judged, else 0: warming, gap or stale.",
     "barograph_warming_steps": "Steps that are still missing before the entity can be judged.",
     "barograph_actual": "Newest value of a channel, in its own unit; counters as a rate per second.",
     "barograph_expected": "What the model expected in place of the newest value, in the channel's unit.",
+    "barograph_episode_score": "Highest score of the entity's open episode so far.",
+    "barograph_episode_opened_timestamp_seconds": "Event time at which the entity's open episode opened.",
+    "barograph_episode_share": "Share of the squared error at the open episode's highest score, for its most telling channels.",
 }
 
-
-_MORE_LABELS = {"barograph_actual": ("channel",), "barograph_expected": ("channel",)}
+_MORE_LABELS = dict.fromkeys(("barograph_actual", "barograph_expected", "barograph_episode_share"), ("channel",))
 _REFERENCE_HEAD = (
     "Everything on `/metrics`; `make docs` writes this page from the module that declares them. Metrics of entities "
-    "disappear when an entity is stale, and are capped by `web.max_exported_series`."
+    "disappear when an entity is stale, and are capped by `web.max_exported_series`; but an open episode always shows its "
+    "`barograph_anomaly` and `barograph_episode_*`."
 )
 
 
@@ -77,6 +83,15 @@ class Metrics:
             registry=registry,
         )
         self._entities = Gauge("barograph_entities", "Entities seen.", ["watch"], registry=registry)
+        self._expected = Gauge(
+            "barograph_entities_expected",
+            "Entities that have shown enough to be judged, in training or live, and are not gone.",
+            ["watch"],
+            registry=registry,
+        )
+        self._judged = Gauge(
+            "barograph_entities_judged", "Expected entities whose newest judged step is as fresh as can be.", ["watch"], registry=registry
+        )
         self._channels = Gauge("barograph_channels", "Channels that a window of the watch has.", ["watch"], registry=registry)
         self._ignored = Gauge(
             "barograph_series_ignored", "Series left out because the model does not know their channel.", ["watch"], registry=registry
@@ -104,7 +119,9 @@ class Metrics:
             "barograph_series_not_exported", "Series of entities left out of a scrape by web.max_exported_series.", registry=registry
         )
         self._last_batch = Gauge(
-            "barograph_last_batch_timestamp_seconds", "When the last batch was finished, by this machine's clock.", registry=registry
+            "barograph_last_batch_timestamp_seconds",
+            "When the last batch was finished, or the daemon was started, by this machine's clock.",
+            registry=registry,
         )
         self._duration = Histogram(
             "barograph_batch_duration_seconds",
@@ -126,14 +143,17 @@ class Metrics:
                 self._not_judged.labels(watch, reason.name.lower())
         for suppressed in SUPPRESSED_REASONS:
             self._suppressed.labels(watch, suppressed)
-        for resolved in ("recovered", "accepted"):
+        for resolved in get_args(ResolveReason):
             self._resolved.labels(watch, resolved)
         for metric in (self._steps, self._scored, self._over_limit, self._opened, self._open, self._load_failures):
             metric.labels(watch)
 
-    def built(self, version: str) -> None:
-        """Say which program this is."""
+    def started(self, version: str, watches: Iterable[WatchPipeline], now: float) -> None:
+        """Say which program this is and what it goes on from; its loop counts as alive from now on."""
         self._build.labels(version).set(1)
+        for watch in watches:
+            self._show(watch)
+        self._last_batch.set(now)
 
     def model_loaded(self, watch: str, version: str | None) -> None:
         """Say which bundle judges a watch; None where the companions judge alone."""
@@ -182,6 +202,12 @@ class Metrics:
             self._not_judged.labels(name, reason).inc(count)
         for reason, count in report.suppressed.items():
             self._suppressed.labels(name, reason).inc(count)
+        self._expected.labels(name).set(report.n_expected)
+        self._judged.labels(name).set(report.n_judged)
+        self._show(watch)
+
+    def _show(self, watch: WatchPipeline) -> None:
+        name = watch.name
         self._open.labels(name).set(len(watch.open_alerts))
         self._entities.labels(name).set(len(watch.entities.entities))
         self._channels.labels(name).set(len(watch.entities.channels))
@@ -204,7 +230,7 @@ class Exposition:
     Parameters
     ----------
     max_series : int
-        Series of entities that a scrape may hold; the entities with the highest scores stay.
+        Series of entities that a scrape may hold; open episodes and the highest scores stay.
     """
 
     metrics: Metrics
@@ -217,19 +243,15 @@ class Exposition:
         lines: dict[str, list[str]] = {name: [] for name in ENTITY_METRICS}
         n_left, n_hidden = self.max_series, 0
         for watch in watches:
-            scored = watch.last_scored
-            if scored is None:
-                continue
-            n_channels = scored.actual.shape[1]
-            per_entity = 5 + 2 * n_channels
-            shown = np.flatnonzero(scored.reason != Reason.STALE)
-            fitting = max(0, n_left // per_entity)
-            if len(shown) > fitting:
-                order = np.argsort(-np.nan_to_num(scored.score[shown], nan=-1.0), kind="stable")
-                n_hidden += (len(shown) - fitting) * per_entity
-                shown = np.sort(shown[order[:fitting]])
-            n_left -= len(shown) * per_entity
-            self._write(watch, shown, lines)
+            shown = np.empty(0, np.int64)
+            if watch.last_scored is not None:
+                per_entity = 6 + 2 * watch.last_scored.actual.shape[1]
+                current = np.flatnonzero(watch.last_scored.reason != Reason.STALE)
+                shown = _first(current, max(0, n_left // per_entity), watch.book.is_open, watch.last_scored.score)
+                n_hidden += (len(current) - len(shown)) * per_entity
+                n_left -= len(shown) * per_entity
+                self._write(watch, shown, lines)
+            self._write_episodes(watch, set(shown.tolist()), lines)
         self.metrics.hidden(n_hidden)
         own = generate_latest(self.metrics.registry)
         parts = []
@@ -238,13 +260,29 @@ class Exposition:
             parts += lines[name]
         self.text = own + "".join(parts).encode("utf-8", "replace")
 
-    def _write(self, watch: WatchPipeline, shown: np.ndarray[tuple[int], np.dtype[np.int64]], lines: dict[str, list[str]]) -> None:
+    def _write_episodes(self, watch: WatchPipeline, shown: set[int], lines: dict[str, list[str]]) -> None:
+        """Write what belongs to open episodes: of stale entities too, beyond the cap, and before a resumed daemon's first step."""
+        for row, alert in sorted(watch.open_alerts.items()):
+            labels = f'watch="{watch.name}",entity="{_escaped(alert.entity)}"'
+            if row not in shown:
+                lines["barograph_anomaly"].append(f"barograph_anomaly{{{labels}}} 1.0\n")
+            lines["barograph_episode_score"].append(f"barograph_episode_score{{{labels}}} {alert.score!r}\n")
+            opened = f"barograph_episode_opened_timestamp_seconds{{{labels}}} {alert.opened_ms / 1000!r}\n"
+            lines["barograph_episode_opened_timestamp_seconds"].append(opened)
+            lines["barograph_episode_share"] += [
+                f'barograph_episode_share{{{labels},channel="{_escaped(channel.channel)}"}} {channel.share!r}\n'
+                for channel in alert.channels
+                if channel.share > 0
+            ]
+
+    def _write(self, watch: WatchPipeline, shown: NDArray[np.int64], lines: dict[str, list[str]]) -> None:
         scored = watch.last_scored
         assert scored is not None
         by_entity = {
             "barograph_score": np.where(scored.judged, scored.score, np.nan),
             "barograph_limit": watch.scorer.limits(),
             "barograph_anomaly": watch.book.is_open.astype(float),
+            "barograph_out_of_range": watch.out_of_range.astype(float),
             "barograph_judged": scored.judged.astype(float),
             "barograph_warming_steps": watch.scorer.missing_steps().astype(float),
         }
@@ -275,6 +313,14 @@ class Exposition:
             cached = list(_channel_prefixes(name, watch, n_channels))
             self._prefixes[watch.name, name] = cached
         return cached
+
+
+def _first(rows: NDArray[np.int64], n_fitting: int, is_open: NDArray[np.bool_], score: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Choose the rows that fit into a scrape, in their order: open episodes first, then the highest scores."""
+    if len(rows) <= n_fitting:
+        return rows
+    order = np.lexsort((-np.nan_to_num(score[rows], nan=-1.0), ~is_open[rows]))
+    return np.sort(rows[order[:n_fitting]])
 
 
 def _channel_prefixes(name: str, watch: WatchPipeline, n_channels: int) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import urllib.request
 
 import numpy as np
 import pandas as pd
@@ -145,3 +146,17 @@ def test_a_checkpoint_that_cannot_be_written_costs_no_alert(config, monkeypatch,
 
     assert len(alerts) == 4
     assert "checkpoint failed error=cannot write the checkpoint" in caplog.text
+
+
+def test_a_killed_daemon_shows_its_open_episode_before_it_has_read_anything(config, monkeypatch):
+    _, alerts = run(config("cut"), monkeypatch, batches_until_kill=18)  # in the midst of the first fault
+    successor = Daemon(config("cut"), outlets=[], clock=FakeClock(2000.0))
+    try:
+        with urllib.request.urlopen(f"http://{successor.address}/metrics", timeout=5) as answer:
+            shown = answer.read().decode()
+    finally:
+        successor.close()
+
+    assert [alert.resolved_ms for alert in alerts] == [None]
+    assert 'barograph_anomaly{watch="w",entity="web1"} 1.0' in shown
+    assert 'barograph_episode_share{watch="w",entity="web1",channel="a"} ' in shown
