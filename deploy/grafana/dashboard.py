@@ -1,0 +1,264 @@
+"""Make Grafana's dashboard: what is anomalous now, one entity in detail, and the daemon's own health.
+
+python deploy/grafana/dashboard.py > deploy/grafana/dashboards/barograph.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
+SCHEMA_VERSION = 39  # what Grafana 11 writes; newer ones migrate it when they load it
+WIDTH = 24  # columns of Grafana's grid
+ENTITY = 'watch="$watch",entity="$entity"'
+
+
+def dashboard() -> dict[str, Any]:
+    """Give the whole dashboard, as Grafana's JSON."""
+    return {
+        "uid": "barograph",
+        "title": "Barograph",
+        "tags": ["barograph"],
+        "schemaVersion": SCHEMA_VERSION,
+        "version": 1,
+        "id": None,
+        "editable": True,
+        "graphTooltip": 1,  # one crosshair over all panels
+        "refresh": "15s",
+        "time": {"from": "now-1h", "to": "now"},
+        "timezone": "browser",
+        "templating": {"list": variables()},
+        "annotations": {"list": [episodes()]},
+        "panels": placed([*what_is_anomalous(), *one_entity(), *the_daemon()]),
+    }
+
+
+def variables() -> list[dict[str, Any]]:
+    """Give the variables: a data source, then one watch, one entity of it, and its channels."""
+    return [
+        {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus"},
+        _variable("watch", "Watch", "label_values(barograph_judged, watch)"),
+        _variable("entity", "Entity", 'label_values(barograph_judged{watch="$watch"}, entity)'),
+        _variable("channel", "Channels", f"label_values(barograph_actual{{{ENTITY}}}, channel)", multi=True),
+    ]
+
+
+def _variable(name: str, label: str, query: str, *, multi: bool = False) -> dict[str, Any]:
+    return {
+        "name": name,
+        "label": label,
+        "type": "query",
+        "datasource": DATASOURCE,
+        "query": {"query": query, "refId": name},
+        "refresh": 2,  # when the time range changes
+        "sort": 1,
+        "multi": multi,
+        "includeAll": multi,
+        "current": {"text": "All", "value": "$__all"} if multi else {},
+    }
+
+
+def episodes() -> dict[str, Any]:
+    """Give the layer that marks the chosen entity's episodes in every panel."""
+    return {
+        "name": "Episodes",
+        "enable": True,
+        "iconColor": "red",
+        "datasource": DATASOURCE,
+        "expr": f"max by (watch, entity) (barograph_anomaly{{{ENTITY}}}) == 1",
+        "step": "15s",
+        "titleFormat": "{{watch}}/{{entity}}: episode",
+    }
+
+
+def what_is_anomalous() -> list[dict[str, Any]]:
+    """Give the first row: what is anomalous now, and whether anything is overlooked."""
+    return [
+        row("What is anomalous now"),
+        stat("Episodes open", "sum(barograph_episodes_open)", red_from=1),
+        stat(
+            "Share of expected entities judged",
+            "sum(barograph_entities_judged) / sum(barograph_entities_expected)",
+            unit="percentunit",
+            red_below=1,
+        ),
+        stat("Watches with a provisional limit", "sum(barograph_limit_provisional)", red_from=None),
+        table("Open episodes, by highest score", "sort_desc(max by (watch, entity) (barograph_episode_score))", width=12),
+        table(
+            "Open since (event time)",
+            "max by (watch, entity) (barograph_episode_opened_timestamp_seconds) * 1000",
+            unit="dateTimeAsIso",
+            width=12,
+        ),
+        table(
+            "What open episodes are made of: share of the error",
+            "sort_desc(max by (watch, entity, channel) (barograph_episode_share))",
+            unit="percentunit",
+            width=12,
+        ),
+        graph("Episodes", [("max by (watch, entity) (barograph_anomaly)", "{{watch}}/{{entity}}")], kind="state-timeline", width=WIDTH),
+    ]
+
+
+def one_entity() -> list[dict[str, Any]]:
+    """Give the second row: one entity, its score, its limit, and its channels."""
+    return [
+        row("$watch / $entity"),
+        graph("Score; 1 is the limit", [(f"max(barograph_score{{{ENTITY}}})", "score")], line_at=1),
+        graph(
+            "Surprise against limit",
+            [
+                (f"max(barograph_score{{{ENTITY}}} * barograph_limit{{{ENTITY}}})", "surprise"),
+                (f"max(barograph_limit{{{ENTITY}}})", "limit"),
+            ],
+        ),
+        graph(
+            "$channel",
+            [
+                (f'max by (channel) (barograph_actual{{{ENTITY},channel=~"$channel"}})', "actual"),
+                (f'max by (channel) (barograph_expected{{{ENTITY},channel=~"$channel"}})', "expected"),
+            ],
+            width=8,
+            repeat="channel",
+        ),
+    ]
+
+
+def the_daemon() -> list[dict[str, Any]]:
+    """Give the third row: whether the daemon itself is well."""
+    rate = "[$__rate_interval]"
+    return [
+        row("The daemon"),
+        table(
+            "Alerts that fire",
+            'max by (alertname, watch, entity, severity) (ALERTS{alertname=~"Barograph.*",alertstate="firing"})',
+            width=12,
+        ),
+        table("Models in use", "max by (watch, version) (barograph_model_info)", width=6),
+        table("Series left out: unknown to the model", "sum by (watch) (barograph_series_ignored)", width=6),
+        graph("Up", [('max by (instance) (up{job="barograph"})', "{{instance}}")]),
+        graph("Time since the last batch and the last checkpoint", [
+            ("time() - max by (instance) (barograph_last_batch_timestamp_seconds)", "batch {{instance}}"),
+            ("time() - max by (instance) (barograph_last_checkpoint_timestamp_seconds)", "checkpoint {{instance}}"),
+        ], unit="s"),
+        graph("Samples a second, by what became of them", [
+            (f"sum by (watch, result) (rate(barograph_samples_total{rate}))", "{{watch}} {{result}}"),
+            (f"sum by (reason) (rate(barograph_samples_rejected_total{rate}))", "rejected: {{reason}}"),
+        ]),
+        graph("Records that could not be read, since the daemon's start", [
+            ("sum by (reason) (barograph_bad_records_total)", "{{reason}}"),
+        ]),
+        graph("Entities judged and expected", [
+            ("sum by (watch) (barograph_entities_judged)", "{{watch}} judged"),
+            ("sum by (watch) (barograph_entities_expected)", "{{watch}} expected"),
+        ]),
+        graph("Windows a second: judged, and not judged by reason", [
+            (f"sum by (watch) (rate(barograph_windows_scored_total{rate}))", "{{watch}} judged"),
+            (f"sum by (watch, reason) (rate(barograph_windows_not_judged_total{rate}))", "{{watch}} {{reason}}"),
+        ]),
+        graph("Windows over the limit; and suppressed, by reason", [
+            (
+                f"sum by (watch) (increase(barograph_over_limit_total{rate}))"
+                f" or sum by (watch, reason) (increase(barograph_suppressed_total{rate}))",
+                "{{watch}} {{reason}}",
+            ),
+        ]),
+        graph("Episodes that opened, in a day", [
+            ("sum by (watch) (increase(barograph_episodes_opened_total[1d]))", "{{watch}}"),
+        ]),
+        graph("Time for one batch", [
+            (f"histogram_quantile(0.5, sum by (le) (rate(barograph_batch_duration_seconds_bucket{rate})))", "median"),
+            (f"histogram_quantile(0.99, sum by (le) (rate(barograph_batch_duration_seconds_bucket{rate})))", "99 of 100"),
+        ], unit="s"),
+        graph("Event time closed, behind this machine's clock", [
+            ("time() - max by (watch) (barograph_watermark_timestamp_seconds)", "{{watch}}"),
+        ], unit="s"),
+    ]  # fmt: skip
+
+
+def row(title: str) -> dict[str, Any]:
+    """Give a heading over the panels that follow."""
+    return {"type": "row", "title": title, "collapsed": False, "panels": [], "_size": (WIDTH, 1)}
+
+
+def stat(title: str, expr: str, *, unit: str = "none", red_from: float | None = None, red_below: float | None = None) -> dict[str, Any]:
+    """Give one large number; red from a value on, or below one."""
+    steps: list[dict[str, Any]] = [{"color": "green", "value": None}]
+    if red_from is not None:
+        steps.append({"color": "red", "value": red_from})
+    if red_below is not None:
+        steps = [{"color": "red", "value": None}, {"color": "green", "value": red_below}]
+    return {
+        "type": "stat",
+        "title": title,
+        "datasource": DATASOURCE,
+        "targets": [_target("A", expr, "", instant=True)],
+        "fieldConfig": {"defaults": {"unit": unit, "thresholds": {"mode": "absolute", "steps": steps}}, "overrides": []},
+        "options": {"reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": "background"},
+        "_size": (4, 7),
+    }
+
+
+def table(title: str, expr: str, *, unit: str = "none", width: int) -> dict[str, Any]:
+    """Give what an expression holds now, one line for each of its series."""
+    return {
+        "type": "table",
+        "title": title,
+        "datasource": DATASOURCE,
+        "targets": [{**_target("A", expr, "", instant=True), "format": "table"}],
+        "transformations": [{"id": "organize", "options": {"excludeByName": {"Time": True}}}],
+        "fieldConfig": {"defaults": {}, "overrides": [{"matcher": {"id": "byName", "options": "Value"}, "properties": [
+            {"id": "unit", "value": unit}, {"id": "decimals", "value": 2},
+        ]}]},
+        "_size": (width, 7),
+    }  # fmt: skip
+
+
+def graph(
+    title: str,
+    lines: list[tuple[str, str]],
+    *,
+    unit: str = "none",
+    width: int = 12,
+    kind: str = "timeseries",
+    line_at: float | None = None,
+    repeat: str | None = None,
+) -> dict[str, Any]:
+    """Give expressions over time, each with its legend; `line_at` draws a limit, `repeat` makes a panel for each value of a variable."""
+    defaults: dict[str, Any] = {"unit": unit}
+    if line_at is not None:
+        defaults["custom"] = {"thresholdsStyle": {"mode": "line"}}
+        defaults["thresholds"] = {"mode": "absolute", "steps": [{"color": "green", "value": None}, {"color": "red", "value": line_at}]}
+    panel = {
+        "type": kind,
+        "title": title,
+        "datasource": DATASOURCE,
+        "targets": [_target(chr(ord("A") + number), expr, legend) for number, (expr, legend) in enumerate(lines)],
+        "fieldConfig": {"defaults": defaults, "overrides": []},
+        "_size": (width, 7),
+    }
+    return panel | ({"repeat": repeat, "repeatDirection": "h", "maxPerRow": 3} if repeat else {})
+
+
+def _target(ref: str, expr: str, legend: str, *, instant: bool = False) -> dict[str, Any]:
+    return {"refId": ref, "datasource": DATASOURCE, "expr": expr, "legendFormat": legend, "instant": instant, "range": not instant}
+
+
+def placed(panels: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Number the panels and lay them out from left to right, line by line."""
+    x = y = height = 0
+    done = []
+    for number, panel in enumerate(panels, start=1):
+        wide, high = panel.pop("_size")
+        if x + wide > WIDTH:
+            x, y, height = 0, y + height, 0
+        done.append({"id": number, **panel, "gridPos": {"x": x, "y": y, "w": wide, "h": high}})
+        x, height = x + wide, max(height, high)
+    return done
+
+
+if __name__ == "__main__":
+    json.dump(dashboard(), sys.stdout, indent=1)
+    sys.stdout.write("\n")
