@@ -1,0 +1,351 @@
+"""The files in deploy/ name only settings, files, ports, commands and metrics that exist."""
+
+from __future__ import annotations
+
+import configparser
+import importlib.util
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from monitor.config import load_config
+from monitor.metrics import reference
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+PORT = "9469"
+RULE_FILES = sorted((DEPLOY / "prometheus/rules").glob("*.yml"))
+
+# The example page's symptom is the reader's own metric; here that of the workload in recordings/.
+OF_THE_READER = {"service_errors_total", "service_requests_total"}
+# Declared with retraining on a schedule, which is not here yet.
+OF_RETRAINING = {"barograph_training_runs_total", "barograph_training_last_success_timestamp_seconds"}
+OF_PROMETHEUS = {"up", "ALERTS"}
+
+
+def read_yaml(path):
+    return yaml.safe_load((DEPLOY / path).read_text())
+
+
+def rules():
+    return [rule for file in RULE_FILES for group in read_yaml(file)["groups"] for rule in group["rules"]]
+
+
+def alerts():
+    return [rule for rule in rules() if "alert" in rule]
+
+
+@pytest.fixture(scope="module")
+def dashboard():
+    return json.loads((DEPLOY / "grafana/dashboards/barograph.json").read_text())
+
+
+# Metrics
+
+
+def exported():
+    """Give the name of every series that the daemon exports, a histogram's parts among them."""
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", reference(), re.MULTILINE)
+    parts = {name + suffix for name, kind in rows if kind == "histogram" for suffix in ("_bucket", "_sum", "_count")}
+    return {name for name, kind in rows if kind != "histogram"} | parts
+
+
+def metrics_in(expr):
+    """Give the metric names in a PromQL expression: what is left when strings, labels, durations and words of the language are gone."""
+    bare = re.sub(r'"(\\.|[^"\\])*"', "", expr)
+    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\boffset\s+\w+|\b(by|on|without|ignoring|group_left|group_right)\s*\([^)]*\)", " ", bare)
+    names = re.findall(r"(?<![\w:.])[a-zA-Z_:][\w:]*(?!\s*\(|[\w:])", bare)
+    return set(names) - {"and", "or", "unless", "bool", "by", "on", "offset"}
+
+
+def test_names_of_metrics_are_found_in_an_expression():
+    expr = 'sum by (a) (rate(x_total{b="c or d"}[5m] offset 1h)) / on (e) k:y:ratio5m > 1.5e3 and absent(up{job="x"}) or time() - z'
+
+    assert metrics_in(expr) == {"x_total", "k:y:ratio5m", "up", "z"}
+
+
+def test_every_expression_names_only_metrics_that_are_exported(dashboard):
+    found = [rule["expr"] for rule in rules()]
+    found += [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    found += [layer["expr"] for layer in dashboard["annotations"]["list"]]
+    found += re.findall(r"label_values\((.+?), \w+\)", " ".join(str(one["query"]) for one in dashboard["templating"]["list"]))
+    found += [query["model"]["expr"] for query in grafana_rule()["data"] if "expr" in query["model"]]
+    found += re.findall(r'printf "([^"]*barograph_[^"]*)"', " ".join(rule["annotations"]["description"] for rule in alerts()))
+    known = exported() | OF_PROMETHEUS | OF_THE_READER | OF_RETRAINING | {rule["record"] for rule in rules() if "record" in rule}
+
+    unknown = {expr: metrics_in(expr) - known for expr in found if metrics_in(expr) - known}
+
+    assert len(found) > 40
+    assert unknown == {}
+
+
+# Rules
+
+
+def test_every_alert_says_what_it_is_and_where_the_runbook_tells_more():
+    headings = {
+        f"docs/runbook.md#{line[3:].lower()}" for line in (ROOT / "docs/runbook.md").read_text().splitlines() if line.startswith("## ")
+    }
+
+    for alert in alerts():
+        assert alert["annotations"].keys() == {"summary", "description", "runbook_url"}
+        assert re.fullmatch(r"[A-Z][^{}]*\.", alert["annotations"]["summary"]), alert["alert"]
+        assert alert["annotations"]["runbook_url"] == f"docs/runbook.md#{alert['alert'].lower()}"
+        assert "humanize" not in alert["annotations"]["description"]  # it writes 0.95 as 950m
+    assert headings == {alert["annotations"]["runbook_url"] for alert in alerts()}
+
+
+def test_only_the_example_pages():
+    shipped = read_yaml("prometheus/prometheus.yml")["rule_files"]
+    severities = {
+        file.name: {rule["labels"]["severity"] for group in read_yaml(file)["groups"] for rule in group["rules"] if "alert" in rule}
+        for file in RULE_FILES
+    }
+
+    assert shipped == ["rules/barograph.yml"]
+    assert severities == {"barograph.yml": {"ticket", "none"}, "example-page.yml": {"page"}}
+
+
+def test_an_anomaly_needs_no_waiting_and_bridges_a_restart():
+    (anomaly,) = [alert for alert in alerts() if alert["alert"] == "BarographAnomaly"]
+
+    assert (anomaly["for"], anomaly["keep_firing_for"]) == ("0s", "1m")
+    assert anomaly["expr"].startswith("max by (watch, entity) ")
+
+
+def test_every_alert_has_a_test_that_sees_it_fire():
+    tested = {
+        one["alertname"]
+        for file in (DEPLOY / "prometheus/tests").glob("*.yml")
+        for test in read_yaml(file)["tests"]
+        for one in test["alert_rule_test"]
+        if one.get("exp_alerts")
+    }
+
+    assert tested == {alert["alert"] for alert in alerts()}
+
+
+def test_prometheus_scrapes_where_the_daemon_listens():
+    (job,) = read_yaml("prometheus/prometheus.yml")["scrape_configs"]
+
+    assert job["static_configs"] == [{"targets": [load_config(ROOT / "config.toml").web.listen]}]
+    for rule in rules():
+        assert re.findall(r'job="(\w+)"', rule["expr"]) in ([], [job["job_name"]])
+
+
+# Grafana
+
+
+def grafana_rule():
+    (group,) = read_yaml("grafana/provisioning/alerting/barograph.yml")["groups"]
+    (rule,) = group["rules"]
+    return rule
+
+
+def test_the_written_dashboard_is_that_of_the_code(dashboard):
+    spec = importlib.util.spec_from_file_location("dashboard", DEPLOY / "grafana/dashboard.py")
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+
+    assert dashboard == made.dashboard(), "run `make docs`"
+
+
+def test_the_dashboard_is_one_that_grafana_takes(dashboard):
+    ids = [panel["id"] for panel in dashboard["panels"]]
+    cells = [
+        (x, y)
+        for panel in dashboard["panels"]
+        for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
+        for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
+    ]
+
+    assert (dashboard["schemaVersion"], dashboard["id"]) == (39, None)
+    assert len(dashboard["uid"]) <= 40
+    assert dashboard["templating"]["list"][0]["type"] == "datasource"
+    assert len(set(ids)) == len(ids)
+    assert len(set(cells)) == len(cells), "panels overlap"
+    assert max(x for x, _ in cells) < 24
+    for panel in dashboard["panels"]:
+        if panel["type"] != "row":
+            assert panel["datasource"]["uid"] == "${datasource}"
+            assert all(target["datasource"]["uid"] == "${datasource}" for target in panel["targets"])
+
+
+def test_grafana_s_alert_and_contact_point_fit_together():
+    (datasource,) = read_yaml("grafana/provisioning/datasources/prometheus.yml")["datasources"]
+    (contact,) = read_yaml("grafana/provisioning/alerting/barograph.yml")["contactPoints"]
+    rule = grafana_rule()
+    references = {query["refId"] for query in rule["data"]}
+
+    assert {query["datasourceUid"] for query in rule["data"]} == {datasource["uid"], "__expr__"}
+    assert rule["condition"] in references
+    assert all(query["model"]["refId"] == query["refId"] for query in rule["data"])
+    assert {query["model"]["expression"] for query in rule["data"] if "expression" in query["model"]} < references
+    assert rule["notification_settings"]["receiver"] == contact["name"]
+    assert contact["receivers"][0]["settings"]["url"] == "$BAROGRAPH_ALERT_URL"
+
+
+# The image
+
+
+def instructions():
+    """Give the Dockerfile's instructions, continued lines joined, as `(word, rest)`."""
+    text = re.sub(r"\\\n", " ", (DEPLOY / "Dockerfile").read_text())
+    lines = [line.split(maxsplit=1) for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return [(word, rest.strip()) for word, rest in lines]
+
+
+def of(word):
+    return [rest for one, rest in instructions() if one == word]
+
+
+def settings_of(variables, config=ROOT / "config.toml"):
+    """Load the shipped settings with a container's or unit's environment over them: a wrong name or value raises."""
+    return load_config(config, environ={key: value for key, value in variables.items() if key.startswith("BAROGRAPH_")})
+
+
+def image_environment():
+    return dict(pair.split("=", 1) for line in of("ENV") for pair in shlex.split(line))
+
+
+def ignored(path):
+    kept = [line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line.startswith("!")]
+    return path.split("/")[0] not in kept
+
+
+def commands():
+    """Give the subcommands that the program has."""
+    shown = subprocess.run([sys.executable, "-m", "monitor", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60).stdout
+    return set(re.findall(r"^  ([a-z-]+)  ", shown, re.MULTILINE))
+
+
+def test_the_image_copies_only_what_is_there_and_not_ignored():
+    copied = [source for line in of("COPY") if not line.startswith("--from") for source in line.split()[:-1]]
+
+    assert {"models", "monitor", "pyproject.toml", "config.toml"} <= set(copied)
+    for source in copied:
+        assert (ROOT / source).exists(), source
+        assert not ignored(source), source
+
+
+def test_the_image_listens_on_the_port_that_it_exposes_and_keeps_its_data_in_its_volume():
+    settings = settings_of(image_environment())
+
+    assert of("EXPOSE") == [PORT]
+    assert settings.web.listen == f"0.0.0.0:{PORT}"
+    assert of("VOLUME") == [settings.data_dir]
+
+
+def test_the_image_runs_commands_that_exist_in_exec_form_as_nobody_in_particular():
+    (check,) = of("HEALTHCHECK")
+    run = json.loads(of("ENTRYPOINT")[0]) + json.loads(of("CMD")[0])
+    asked = json.loads(check.partition("CMD")[2])
+    config = "/etc/barograph/config.toml"
+
+    assert run == ["barograph", "run", "--config", config]
+    assert asked == ["barograph", "healthcheck", "--config", config]
+    assert {run[1], asked[1]} <= commands()
+    assert f"config.toml {config}" in of("COPY")
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", of("USER")[-1])
+
+
+def test_pytorch_s_index_is_an_argument_of_the_image():
+    assert "TORCH_INDEX=https://download.pytorch.org/whl/cpu" in of("ARG")
+    assert any('--index-url "$TORCH_INDEX" torch' in line for line in of("RUN"))
+    assert "TORCH_INDEX" in (DEPLOY / "README.md").read_text()
+
+
+# Compose
+
+
+@pytest.fixture(scope="module")
+def services():
+    return read_yaml("compose.yaml")["services"]
+
+
+def test_compose_builds_the_image_and_its_daemon_has_good_settings(services):
+    barograph = services["barograph"]
+    build = barograph["build"]
+
+    assert (DEPLOY / build["context"] / build["dockerfile"]).resolve() == DEPLOY / "Dockerfile"
+    settings = settings_of(image_environment() | barograph["environment"])
+    assert settings.source.kind == "host"
+    assert settings.web.listen == f"127.0.0.1:{PORT}"
+    assert barograph["volumes"] == [f"barograph-data:{settings.data_dir}"]
+
+
+def test_compose_mounts_only_what_is_there(services):
+    volumes = read_yaml("compose.yaml")["volumes"]
+    mounted = [volume.split(":") for service in services.values() for volume in service["volumes"]]
+
+    assert len(mounted) >= 7
+    for source, *_ in mounted:
+        assert source in volumes or (DEPLOY / source).exists(), source
+
+
+def test_what_containers_look_for_is_where_they_look(services):
+    prometheus = dict(volume.split(":")[1::-1] for volume in services["prometheus"]["volumes"])
+    grafana = dict(volume.split(":")[1::-1] for volume in services["grafana"]["volumes"])
+    options = dict(option.lstrip("-").split("=", 1) for option in services["prometheus"]["command"])
+    (provider,) = read_yaml("grafana/provisioning/dashboards/barograph.yml")["providers"]
+    (datasource,) = read_yaml("grafana/provisioning/datasources/prometheus.yml")["datasources"]
+
+    assert prometheus[options["config.file"]] == "./prometheus/prometheus.yml"
+    rules_folder = Path(options["config.file"]).parent / "rules"  # as prometheus.yml names it, beside itself
+    assert prometheus[str(rules_folder)] == "./prometheus/rules"
+    assert options["storage.tsdb.path"] in prometheus
+    assert datasource["url"] == f"http://{options['web.listen-address']}"
+    assert grafana[provider["options"]["path"]] == "./grafana/dashboards"
+    assert grafana["/etc/grafana/provisioning"] == "./grafana/provisioning"
+    assert "BAROGRAPH_ALERT_URL" in services["grafana"]["environment"]
+
+
+def test_all_containers_share_the_host_s_network_so_that_the_same_settings_serve(services):
+    assert {service["network_mode"] for service in services.values()} == {"host"}
+
+
+# systemd
+
+
+@pytest.fixture(scope="module")
+def unit():
+    """Give the unit's settings; one that is given several times as a list."""
+
+    class Repeated(dict):
+        def __setitem__(self, key, value):
+            if isinstance(value, list) and key in self:
+                self[key].extend(value)
+            else:
+                super().__setitem__(key, value)
+
+    parser = configparser.RawConfigParser(strict=False, dict_type=Repeated, interpolation=None)
+    parser.optionxform = str
+    parser.read(DEPLOY / "systemd/barograph.service")
+    return {key: value.splitlines() for key, value in parser["Service"].items()}
+
+
+def test_the_unit_runs_a_command_that_exists_with_good_settings(unit):
+    program, command, *options = unit["ExecStart"][0].split()
+    settings = settings_of(dict(line.split("=", 1) for line in unit["Environment"]))
+
+    assert Path(program).is_absolute()
+    assert Path(program).name == "barograph"
+    assert command == "run"
+    assert command in commands()
+    assert options == ["--config", "/etc/barograph/config.toml"]
+    assert settings.data_dir == f"/var/lib/{unit['StateDirectory'][0]}" == unit["WorkingDirectory"][0]
+
+
+def test_the_unit_is_closed_but_for_what_pytorch_and_training_need(unit):
+    assert unit["DynamicUser"] == unit["NoNewPrivileges"] == ["yes"]
+    assert unit["ProtectSystem"] == ["strict"]
+    assert "MemoryDenyWriteExecute" not in unit  # breaks PyTorch on a CPU
+    assert unit["SystemCallFilter"] == ["@system-service"]  # holds @resources: nice and setpriority
+    assert not {"ProcSubset", "ProtectProc"} & unit.keys()  # the host source reads /proc
+    assert not {"Nice", "LimitAS", "MemoryMax"} & unit.keys()
