@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test mutations fuzz lint bench docs e2e clean
+.PHONY: demo test mutations fuzz lint bench docs e2e picture clean
 
 # Stands for an environment that matches these two files.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -33,11 +33,12 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/stages.py $(BENCH_ARGS)
 	$(BIN)/python benchmarks/formats.py $(BENCH_FORMATS_ARGS)
 
-# The reference of exported metrics, from the module that declares them.
+# What is made by code: the reference of exported metrics, and Grafana's dashboard
 docs: $(VENV)/installed
 	$(BIN)/python -c 'from monitor.metrics import reference; print(reference(), end="")' > docs/metrics.md
+	$(BIN)/python deploy/grafana/dashboard.py > deploy/grafana/dashboards/barograph.json
 
-# Tests against real servers: Prometheus' promtool here
+# Tests against real servers: Prometheus, its tools, Alertmanager's, Chromium, systemd's. The last line says what ran.
 e2e: $(VENV)/installed
 	$(BIN)/python -m pytest -m e2e -rs $(TEST_ARGS) tests/e2e
 
@@ -46,6 +47,10 @@ FUZZ_PAYLOADS ?= 1000000
 FUZZ_SEED ?= 0
 fuzz: $(VENV)/installed
 	BAROGRAPH_FUZZ_PAYLOADS=$(FUZZ_PAYLOADS) BAROGRAPH_FUZZ_SEED=$(FUZZ_SEED) $(BIN)/python -m pytest $(TEST_ARGS) tests/fuzz
+
+# The README's picture of a fired alert, from a real Prometheus: needs Debian's prometheus, chromium and chromium-driver
+picture: $(VENV)/installed
+	PICTURE=docs/alert.png $(BIN)/python -m pytest -m e2e -rs -k shows_the_alert_to_a_person tests/e2e/test_prometheus.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
