@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ConfigError", "MonitorError", "SourceError"]
+__all__ = ["ConfigError", "HistoryError", "LockedError", "MonitorError", "SourceError", "SwapError"]
 
 
 class MonitorError(Exception):
@@ -15,3 +15,15 @@ class ConfigError(MonitorError):
 
 class SourceError(MonitorError):
     """A source cannot be opened or read as configured."""
+
+
+class HistoryError(MonitorError):
+    """A history cannot be kept, or cannot be learned from: scoring goes on without it."""
+
+
+class LockedError(MonitorError):
+    """Another process is at work there: wait for it, or go elsewhere."""
+
+
+class SwapError(MonitorError):
+    """A model cannot take over while the daemon runs: the one that serves goes on."""

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -46,3 +49,9 @@ def noise(table):
         return concatenate(parts)
 
     return make
+
+
+@pytest.fixture
+def source_path():
+    """Give an environment in which a child process runs this very source tree, wherever it is started."""
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
