@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from models.dataset import fill_gaps, padded
 from models.network import Autoencoder
 
-__all__ = ["TAIL_STEPS", "ErrorScale", "NetworkReads", "fit_error_scale", "read_windows"]
+__all__ = ["ERROR_CAP", "TAIL_STEPS", "ErrorScale", "NetworkReads", "fit_error_scale", "read_windows"]
 
 TAIL_STEPS = 4  # the newest steps of the tail read; the last step alone is copied by the network
-_CAP = 20.0  # of one channel's error over its own scale: one broken channel must not outshout all
+ERROR_CAP = 20.0  # of one channel's error over its own scale: one broken channel must not outshout all
 _FLOOR_SHARE = 0.5  # of the median over channels: one that was silent in training must not dominate
 _SHRINKAGE = 0.1  # of the error's covariance towards its mean variance, so that it can be inverted
 _BLOCK = 512  # windows scored at once: their working set stays in the cache
@@ -77,8 +77,8 @@ def fit_error_scale(errors: NDArray[np.float32]) -> ErrorScale:
 def read_windows(network: Autoencoder, windows: NDArray[np.float32], scale: ErrorScale) -> NetworkReads:
     """Read windows (B, W, C); NaN cells are masked out of every read."""
     errors, expected = error_windows(network, windows)
-    in_window = np.minimum(_rms(errors, axis=1) / scale.window, _CAP)  # (B, C)
-    in_tail = np.minimum(_rms(errors[:, -TAIL_STEPS:], axis=1) / scale.tail, _CAP)
+    in_window = np.minimum(_rms(errors, axis=1) / scale.window, ERROR_CAP)  # (B, C)
+    in_tail = np.minimum(_rms(errors[:, -TAIL_STEPS:], axis=1) / scale.tail, ERROR_CAP)
     reads = [_rms(in_window, axis=1), _rms(in_tail, axis=1)]
     if scale.mean.size:
         centred = np.nan_to_num(errors[:, :, 0] - scale.mean)
