@@ -123,6 +123,32 @@ class Detector:
         for name in ("calibrated", "block_peak", "block_length"):
             setattr(self, name, np.concatenate([getattr(self, name), getattr(more, name)]))
 
+    def taken(self, rows: NDArray[np.int64]) -> Detector:
+        """Give a detector whose rows are copies of these rows of this one, in their order; an uncalibrated one for -1.
+
+        Network and limit are the same; what one of the two learns from now on the other does not.
+        """
+        other = Detector(
+            self.settings,
+            n_rows=len(rows),
+            resolution=self.resolution,
+            step_seconds=self.step_seconds,
+            block_steps=self.block_steps,
+            trained=self.trained,
+        )
+        at = np.flatnonzero(rows >= 0)
+        of = rows[at]
+        for part in ("tails", "gaussian", "neighbour"):
+            mine, its = getattr(self, part), getattr(other, part)
+            for name in mine.STATE:
+                getattr(its, name)[at] = getattr(mine, name)[of]
+        other.tails.frozen[:] = False
+        other.scaling.centre[at], other.scaling.scale[at] = self.scaling.centre[of], self.scaling.scale[of]
+        for name in ("calibrated", "block_peak", "block_length"):
+            getattr(other, name)[at] = getattr(self, name)[of]
+        other.peaks.counts[:], other.peaks.total[:] = self.peaks.counts, self.peaks.total
+        return other
+
     def read_block(self, scaled: NDArray[np.float32]) -> BlockReads:
         """Read every window of scaled steps (T + W - 1, n, C) that can be judged, all in one batch."""
         index = index_windows(scaled, self.settings.window_length)

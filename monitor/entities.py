@@ -73,6 +73,24 @@ class EntityMap:
         self.kind = np.empty(0, np.int8)
         self.n_ignored = 0
 
+    def adopt(self, entities: Sequence[str], channels: Sequence[str]) -> None:
+        """Take in what another model knows, behind what is known here, and fix the channels; every series is placed anew.
+
+        Rows and channels that there are keep their numbers.
+        """
+        for name in entities:
+            if name not in self._rows:
+                self._rows[name] = len(self.entities)
+                self.entities.append(name)
+        for name in channels:
+            if name not in self._columns:
+                self._columns[name] = len(self.channels)
+                self.channels.append(name)
+        self.fixed = True
+        self.row_of = self.channel_of = np.empty(0, np.int32)
+        self.counter = np.empty(0, bool)
+        self.n_ignored = 0
+
     def fix_channels(self) -> None:
         """Take no more channels from now on: the model has its inputs."""
         self.fixed = True

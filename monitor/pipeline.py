@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from monitor.alert import Changes, EpisodeBook, ResolveReason
 from monitor.coverage import Coverage
 from monitor.entities import EntityMap
-from monitor.grid import Grid, Placed
+from monitor.grid import ClosedSteps, Grid, Placed
 from monitor.policy import ChannelPolicy
 from monitor.sample import Columns, SeriesTable, in_range, is_stale
 from monitor.score import Reason, ScoredStep, Scorer
@@ -109,6 +109,7 @@ class WatchPipeline:
         self.on_scored: Callable[[ScoredStep], None] = lambda scored: None  # told each step, for offline scoring
         self.out_of_range = np.empty(0, bool)  # at the newest step, by entity row
         self._coverage = Coverage()
+        self.on_closed: Callable[[ClosedSteps], None] = lambda closed: None  # told each block once it is judged, for the history
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give every array that the past has shaped, by stage and name."""
@@ -151,14 +152,25 @@ class WatchPipeline:
         alerts: list[Alert] = []
         n_rows, n_channels = len(self.entities.entities), len(self.entities.channels)
         for closed in self.grid.close(now_ms, n_rows=n_rows, n_channels=n_channels, finished=finished):
-            alerts += self._let_go(closed.end_ms(0), report)  # the grid may have skipped a long silence
-            for scored in self.scorer.score(closed):
-                alerts += self._judge(scored, report)
-                alerts += self._let_go(scored.time_ms + closed.step_ms, report)
+            alerts += self.judge(closed, report)
         if self.grid.closed_until_ms is not None:
             alerts += self._let_go(self.grid.closed_until_ms, report)
         self._count_coverage(now_ms, report, finished=finished)
         return alerts, report
+
+    def judge(self, closed: ClosedSteps, report: WatchReport) -> list[Alert]:
+        """Judge closed steps, and turn their scores into alerts."""
+        alerts = self._let_go(closed.end_ms(0), report)  # the grid may have skipped a long silence
+        for scored in self.scorer.score(closed):
+            alerts += self._judge(scored, report)
+            alerts += self._let_go(scored.time_ms + closed.step_ms, report)
+        self.on_closed(closed)
+        return alerts
+
+    def swap(self, scorer: Scorer) -> None:
+        """Let another scorer judge from the next step on; it takes over the newest steps, and open episodes stay open."""
+        scorer.take_over(self.scorer, self.book.frozen)
+        self.scorer = scorer
 
     def _let_go(self, time_ms: int, report: WatchReport) -> list[Alert]:
         """Resolve the episodes of entities that are gone at a time: before the samples of the step that ends then.

@@ -86,7 +86,6 @@ class Scorer:
         self._step_ms = step_ms
         self._stale_ms = stale_ms
         self._block_steps = block_steps
-        self.has_network = champion is not None
         self.detector: Detector | None = champion.detector if champion else None
         self._window = settings.window_length
         self._recent = np.empty((0, 0, 0))  # (up to W + 99, n, C), own units
@@ -185,6 +184,25 @@ class Scorer:
                 self.detector.grow(n_rows)
             self.detector.load_state(of_detector)
 
+    def take_over(self, old: Scorer, frozen: NDArray[np.bool_]) -> None:
+        """Go on where another scorer was: with its newest steps, and the `frozen` (n,) entities frozen anew.
+
+        Nothing of what the old one knew of surprise is kept: weights, scaling, tails and limit
+        come with the new model, which has re-scored the past before. Entities that it does
+        not know are calibrated at once, where enough was seen of them.
+        """
+        for name in ("recent", "n_seen", "last_seen", "known_since", "elevated_since"):
+            setattr(self, f"_{name}", getattr(old, f"_{name}"))
+        self._frozen_limit = np.full(len(self._n_seen), np.nan)
+        newest = int(np.max(self._last_seen, initial=-1))
+        self._make_room(len(self._entities.entities), len(self._entities.channels), newest + 1)
+        shown = (~np.isnan(self._recent).all(axis=2)).sum(axis=0)
+        ready = np.flatnonzero(~self._calibrated & (shown >= self._window + WARMING_STEPS))
+        if self.detector is not None and ready.size:
+            self._calibrate(self.detector, ready)
+        for row in np.flatnonzero(frozen).tolist():
+            self.freeze(row)
+
     def _untrained_detector(self, n_rows: int, n_channels: int) -> Detector:
         channels = self._entities.channels[:n_channels]
         return Detector(
@@ -243,7 +261,8 @@ class Scorer:
         return ScoredStep(time_ms, reason, surprise, surprise / self.limits(), channel_error, self._elevated_since, actual, expected)
 
     def _remember(self, block: ClosedSteps) -> None:
-        n_kept = self._window - 1 if self._calibrated.all() else self._window + WARMING_STEPS
+        # Reading needs a window; a model that takes over calibrates entities that are new to it from the rest.
+        n_kept = self._window + WARMING_STEPS
         self._recent = np.concatenate([self._recent, block.values])[-n_kept:]
 
     def _steps_to_next_calibration(self, block: ClosedSteps, start: int) -> int:
@@ -266,8 +285,11 @@ class Scorer:
         if self.detector is None:
             self._entities.fix_channels()
             self.detector = self._untrained_detector(len(self._n_seen), self._recent.shape[2])
-        resolution = self._entities.series_resolution(ready.tolist(), self._step_ms / 1000)
-        self.detector.calibrate(ready, self._recent[:, ready], resolution=resolution)
+        self._calibrate(self.detector, ready)
+
+    def _calibrate(self, detector: Detector, rows: NDArray[np.int64]) -> None:
+        resolution = self._entities.series_resolution(rows.tolist(), self._step_ms / 1000)
+        detector.calibrate(rows, self._recent[:, rows], resolution=resolution)
 
     def _make_room(self, n_rows: int, n_channels: int, first_step: int) -> None:
         more_rows, more_channels = n_rows - len(self._n_seen), n_channels - self._elevated_since.shape[1]

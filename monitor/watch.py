@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from models.bundle import Bundle
 from models.limits import Budget
 from monitor.alert import EpisodeBook
 from monitor.config import WatchConfig
 from monitor.entities import EntityMap
-from monitor.errors import ConfigError
+from monitor.errors import ConfigError, SwapError
 from monitor.grid import Grid
 from monitor.pipeline import WatchPipeline
 from monitor.policy import ChannelPolicy
 from monitor.score import Scorer
 
-__all__ = ["build_grid", "build_map", "build_watch", "known_map"]
+__all__ = ["build_grid", "build_map", "build_watch", "history_shape", "known_map", "seat", "swap_champion"]
 
 
-def build_watch(watch: WatchConfig, champion: Bundle | None, *, entities: EntityMap | None = None) -> WatchPipeline:
+def build_watch(
+    watch: WatchConfig, champion: Bundle | None, *, entities: EntityMap | None = None, budget: Budget | None = None
+) -> WatchPipeline:
     """Build all stages of a watch; without a champion its companions judge alone.
 
     Parameters
     ----------
     entities : EntityMap, optional
         Places known from a checkpoint; from the champion when left out.
+    budget : Budget, optional
+        In place of the configured one.
 
     Raises
     ------
@@ -35,17 +43,59 @@ def build_watch(watch: WatchConfig, champion: Bundle | None, *, entities: Entity
     if champion is not None:
         _check_fits(champion, watch)
     entities = entities or build_map(watch, champion)
-    scorer = Scorer(
+    scorer = _build_scorer(watch, champion, entities, budget or Budget.parse(watch.budget))
+    return WatchPipeline(
+        watch.name, entities, build_grid(watch), scorer, EpisodeBook(watch.alert_policy), ChannelPolicy(watch.metric_rules)
+    )
+
+
+def swap_champion(pipeline: WatchPipeline, watch: WatchConfig, challenger: Bundle) -> None:
+    """Let another model judge a running watch from its next step on: weights, scaling, calibration and tails as one unit.
+
+    Rows and channels keep their numbers, so that the grid goes on undisturbed; entities and
+    channels that only the model knows come behind.
+
+    Raises
+    ------
+    ConfigError
+        If the model was trained with another step or window than is configured.
+    SwapError
+        If its channels are not those of the running watch, in their order; nothing is changed then.
+    """
+    _check_fits(challenger, watch)
+    live = pipeline.entities
+    if tuple(live.channels) != challenger.channels[: len(live.channels)]:
+        unlike = [name for at, name in enumerate(live.channels) if challenger.channels[at : at + 1] != (name,)]
+        raise SwapError(
+            f"watch {watch.name}: the model does not take the running channels in their order (the first that differs is {unlike[0]}). "
+            "Restart the daemon to let it serve, or train with `barograph train --history`."
+        )
+    live.adopt(challenger.entities, challenger.channels)
+    pipeline.swap(_build_scorer(watch, seat(challenger, live.entities), live, Budget.parse(watch.budget)))
+
+
+def seat(bundle: Bundle, entities: Sequence[str]) -> Bundle:
+    """Give a copy of a bundle with a row for each of these entities, in their order; those it does not know are uncalibrated."""
+    row_of = {name: row for row, name in enumerate(bundle.entities)}
+    rows = np.array([row_of.get(name, -1) for name in entities], np.int64)
+    return replace(bundle, detector=bundle.detector.taken(rows), entities=tuple(entities))
+
+
+def history_shape(watch: WatchConfig) -> str:
+    """Tell apart settings under which the kept steps of a watch mean something else."""
+    keys = {"metrics", "ignore", "match", "by", "step_seconds", "gap_mode", "max_gap_seconds"}
+    return hashlib.sha256(watch.model_dump_json(include=keys).encode()).hexdigest()
+
+
+def _build_scorer(watch: WatchConfig, champion: Bundle | None, entities: EntityMap, budget: Budget) -> Scorer:
+    return Scorer(
         entities,
         champion.detector.settings if champion else watch.model_settings,
-        Budget.parse(watch.budget),
+        budget,
         step_ms=watch.step_ms,
         stale_ms=round(watch.stale_seconds * 1000),
         block_steps=watch.block_steps,
         champion=champion,
-    )
-    return WatchPipeline(
-        watch.name, entities, build_grid(watch), scorer, EpisodeBook(watch.alert_policy), ChannelPolicy(watch.metric_rules)
     )
 
 

@@ -393,3 +393,44 @@ def test_a_state_taken_over_while_a_row_is_frozen_leaves_it_frozen():
     for detector in (original, restored):
         detector.tails.thaw(1, keep=False)
     np.testing.assert_array_equal(restored.tails.counts, original.tails.counts)
+
+
+# Rows of one detector as those of another.
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_are_taken_judge_bit_equal_in_any_order_and_more_than_once(kind):
+    detector = calibrated(kind, n_rows=2)
+    n_channels = len(detector.resolution)
+    live(detector, noise(40, 2, n_channels, seed=9))
+    later = noise(60, 2, n_channels, seed=10)
+
+    taken = detector.taken(np.array([1, 0, 1]))
+
+    of_taken, plain = live(taken, later[:, [1, 0, 1]]), live(detector, later)
+    for (_, reads, _), (_, plain_reads, _) in zip(of_taken, plain, strict=True):
+        np.testing.assert_array_equal(reads, plain_reads[[1, 0, 1]])
+    np.testing.assert_array_equal(of_taken[0][2], plain[0][2][[1, 0, 1]])  # later fits are renewed at times that go by the row
+
+
+def test_a_row_that_nobody_knows_is_uncalibrated():
+    detector = calibrated("three channels", n_rows=2)
+
+    taken = detector.taken(np.array([-1, 1]))
+
+    assert taken.calibrated.tolist() == [False, True]
+    np.testing.assert_array_equal(taken.scaling.centre[1], detector.scaling.centre[1])
+    assert taken.peaks.n_blocks == detector.peaks.n_blocks
+
+
+def test_what_is_taken_learns_on_its_own_and_is_not_frozen():
+    detector = calibrated("three channels", n_rows=2)
+    detector.tails.freeze(0)
+    before = copied(detector)
+
+    taken = detector.taken(np.array([0, 1]))
+    live(taken, noise(60, 2, 3, seed=10))
+
+    assert not detector.taken(np.array([0])).tails.is_frozen(0)
+    for name, array in detector.state().items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
