@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -115,6 +117,33 @@ class Registry:
     def training_done(self) -> None:
         """Forget the training that was under way."""
         (self.folder / _TRAINING).unlink(missing_ok=True)
+
+    def made_at(self) -> float | None:
+        """Tell when the newest version was made, in seconds since the epoch, whether it serves or not; None where none says so."""
+        for version in reversed(self.versions()):
+            with contextlib.suppress(BundleError, KeyError, TypeError, ValueError):  # a damaged one says nothing: the one before it does
+                return float(self.about(version)["made"]["at"])
+        return None
+
+    def prune(self, n_kept: int) -> list[str]:
+        """Delete the oldest versions beyond `n_kept`, but neither the champion nor the one before it; name those that went.
+
+        Raises
+        ------
+        BundleError
+            If one cannot be deleted.
+        """
+        needed = {self.champion(), self.previous()}
+        versions = self.versions()
+        spare = [version for version in versions[: max(0, len(versions) - n_kept)] if version not in needed]
+        for version in spare:
+            leaving = self.folder / f".gone-{version}"
+            try:
+                (self.folder / version).rename(leaving)  # so that nobody loads half a bundle
+                shutil.rmtree(leaving)
+            except OSError as error:
+                raise BundleError(f"cannot delete {self.folder / version}: {error.strerror}") from error
+        return spare
 
     def rollback(self) -> str:
         """Let the version serve that served before the champion; doing it twice changes back."""

@@ -6,6 +6,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,6 +31,7 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 _PREFIX = "BAROGRAPH_"
+_MIN_INTERVAL_SECONDS = 10.0  # even the smallest network takes seconds, most of them to load PyTorch
 
 
 class _Table(BaseModel):
@@ -169,6 +171,14 @@ class DecodeConfig(_Table):
         )
 
 
+class HistoryConfig(_Table):
+    """`[history]`: what is kept of closed steps, so that it can be learned from."""
+
+    segment_seconds: Positive = 300.0
+    max_age_seconds: Positive = 30 * 86400.0
+    max_bytes: Annotated[int, Field(ge=0)] = 1 << 30
+
+
 class WebConfig(_Table):
     """`[web]`: the HTTP server."""
 
@@ -204,6 +214,53 @@ class ModelConfig(_Table):
     memory_windows: Annotated[int, Field(ge=2)] = 64
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: Annotated[int, Field(ge=0)] = 0
+
+
+class RetrainConfig(_Table):
+    """`[watch.retrain]`: when the watch is trained again from its history, and how much that may cost."""
+
+    interval_seconds: NotNegative = 0.0
+    cron: str = ""
+    timeout_seconds: Positive = 3600.0
+    retry_seconds: Positive = 900.0
+    max_memory_bytes: Annotated[int, Field(ge=0)] = 0
+    max_steps: Annotated[int, Field(ge=1)] = 50_000
+    keep_versions: Annotated[int, Field(ge=2)] = 5
+
+    @field_validator("interval_seconds")
+    @classmethod
+    def _is_off_or_longer_than_a_training(cls, value: float) -> float:
+        if 0 < value < _MIN_INTERVAL_SECONDS:
+            raise ValueError(f"expected 0 (off) or at least {_MIN_INTERVAL_SECONDS:g} s: a training would not be over before the next")
+        return value
+
+    @field_validator("cron")
+    @classmethod
+    def _is_cron(cls, value: str) -> str:
+        if value:
+            from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415 - only who uses it waits for it
+
+            fields = value.split()
+            if len(fields) == 5 and re.search(r"\d", fields[4]):
+                raise ValueError("expected days of the week by their names, as in mon-fri or sun: their numbers mean other days to others")
+            try:
+                first = CronTrigger.from_crontab(value, timezone="UTC").get_next_fire_time(None, datetime(2000, 1, 1, tzinfo=UTC))
+            except ValueError as error:
+                raise ValueError(f'{error}; expected minute, hour, day, month and weekday in UTC, as in "30 3 * * sun"') from error
+            if first is None:
+                raise ValueError("expected a date that comes: this one never does")
+        return value
+
+    @model_validator(mode="after")
+    def _has_one_schedule(self) -> RetrainConfig:
+        if self.interval_seconds and self.cron:
+            raise ValueError(f'interval_seconds is {self.interval_seconds:g} and cron "{self.cron}", expected one of the two')
+        return self
+
+    @property
+    def is_scheduled(self) -> bool:
+        """True where the watch is trained again by itself."""
+        return bool(self.interval_seconds or self.cron)
 
 
 class AlertConfig(_Table):
@@ -250,6 +307,7 @@ class WatchConfig(_Table):
     max_gap_seconds: NotNegative = 0.0
     budget: str = "1/week"
     model: ModelConfig = ModelConfig()
+    retrain: RetrainConfig = RetrainConfig()
     alert: AlertConfig = AlertConfig()
     metric: list[MetricConfig] = []
 
@@ -330,7 +388,17 @@ class Config(_Table):
     source: SourceConfig = SourceConfig()
     decode: DecodeConfig = DecodeConfig()
     web: WebConfig = WebConfig()
+    history: HistoryConfig = HistoryConfig()
     watch: Annotated[list[WatchConfig], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _keeps_what_it_learns_from(self) -> Config:
+        scheduled = [watch.name for watch in self.watch if watch.retrain.is_scheduled]
+        if scheduled and not self.history.max_bytes:
+            raise ValueError(
+                f"history.max_bytes is 0, but watch.{scheduled[0]} is retrained from its history: keep one, or switch retrain off"
+            )
+        return self
 
     @model_validator(mode="after")
     def _distinct_names(self) -> Config:
@@ -506,6 +574,7 @@ _TABLES: dict[tuple[type[BaseModel], str], type[BaseModel]] = {
     (Config, "source"): SourceConfig,
     (Config, "decode"): DecodeConfig,
     (Config, "web"): WebConfig,
+    (Config, "history"): HistoryConfig,
     (Config, "watch"): WatchConfig,
     (SourceConfig, "host"): HostConfig,
     (SourceConfig, "replay"): ReplayConfig,
@@ -516,6 +585,7 @@ _TABLES: dict[tuple[type[BaseModel], str], type[BaseModel]] = {
     (DecodeConfig, "graphite"): GraphiteConfig,
     (DecodeConfig, "mapped"): MappedConfig,
     (WatchConfig, "model"): ModelConfig,
+    (WatchConfig, "retrain"): RetrainConfig,
     (WatchConfig, "alert"): AlertConfig,
     (WatchConfig, "metric"): MetricConfig,
 }

@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import os
 import resource
@@ -262,3 +263,29 @@ def test_a_full_disk_leaves_the_old_champion_and_no_litter(registry, full_disk):
 
     assert registry.champion() == first
     assert sorted(os.listdir(registry.folder)) == sorted(["champion", first, second])
+
+
+def test_the_newest_version_tells_when_it_was_made_whether_it_serves_or_not(registry):
+    assert registry.made_at() is None
+    for at in (5.0, 7.5):
+        registry.save(dataclasses.replace(bundle_of(), made={"at": at}), now=NOON + at)
+
+    assert registry.made_at() == 7.5
+
+
+def test_a_damaged_version_says_nothing_and_the_one_before_it_does(registry):
+    for at in (5.0, 7.5):
+        registry.save(dataclasses.replace(bundle_of(), made={"at": at}), now=NOON + at)
+    (registry.folder / registry.versions()[1] / "bundle.json").write_text("half")
+
+    assert registry.made_at() == 5.0
+
+
+def test_the_oldest_versions_beyond_those_to_keep_go_but_none_that_serves_or_served(registry):
+    versions = [registry.save(bundle_of(), now=NOON + number) for number in range(6)]
+    registry.promote(versions[0])
+    registry.promote(versions[2])
+
+    assert registry.prune(2) == [versions[1], versions[3]]
+    assert registry.versions() == [versions[0], versions[2], versions[4], versions[5]]
+    assert registry.prune(2) == []

@@ -385,3 +385,54 @@ def test_settings_cannot_be_changed_once_they_are_read():
     assert isinstance(watch, WatchConfig)
     with pytest.raises(ValueError, match="frozen"):
         watch.step_seconds = 1.0
+
+
+# Retraining
+
+
+def test_nothing_is_retrained_unless_it_is_asked_for():
+    assert not parsed().watch[0].retrain.is_scheduled
+    assert parsed(watch={"retrain": {"interval_seconds": 86400}}).watch[0].retrain.is_scheduled
+    assert parsed(watch={"retrain": {"cron": "30 3 * * sun"}}).watch[0].retrain.is_scheduled
+
+
+@pytest.mark.parametrize(
+    ("interval", "reason"),
+    [
+        (-1, "found -1, expected greater than or equal to 0"),
+        (float("inf"), "found inf, expected a finite number"),
+        ("daily", "found 'daily', expected"),
+        (9.9, "found 9.9: expected 0 (off) or at least 10 s: a training would not be over before the next"),
+    ],
+)
+def test_a_wrong_interval_is_refused_with_its_place(interval, reason):
+    assert error_of(retrain={"interval_seconds": interval}).startswith(f"config.toml: watch.web.retrain.interval_seconds: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("cron", "reason"),
+    [
+        ("daily", "Wrong number of fields; got 1, expected 5"),
+        ("0 25 * * *", "expected minute, hour, day, month and weekday in UTC"),
+        ("x 3 * * *", "expected minute, hour, day, month and weekday in UTC"),
+        ("0 3 * * 0", "expected days of the week by their names"),
+        ("0 3 30 2 *", "expected a date that comes: this one never does"),
+    ],
+)
+def test_a_wrong_cron_expression_is_refused_with_its_place(cron, reason):
+    line = error_of(retrain={"cron": cron})
+
+    assert line.startswith(f"config.toml: watch.web.retrain.cron: found {cron!r}: ")
+    assert reason in line
+
+
+def test_an_interval_and_a_cron_expression_together_are_refused():
+    line = error_of(retrain={"interval_seconds": 60, "cron": "0 3 * * *"})
+
+    assert line == 'config.toml: watch.web.retrain: interval_seconds is 60 and cron "0 3 * * *", expected one of the two'
+
+
+def test_retraining_without_a_history_is_refused():
+    (line,) = errors_of({"history": {"max_bytes": 0}, "watch": [{"name": "web", "retrain": {"interval_seconds": 60}}]})
+
+    assert line.startswith("config.toml: the file: history.max_bytes is 0, but watch.web is retrained from its history")
