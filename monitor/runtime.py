@@ -1,13 +1,19 @@
-"""How this process computes: on one thread, keeping the memory it has."""
+"""How this process computes: on one thread, keeping the memory it has, and standing back where it only helps."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import os
+import resource
+import signal
 import sys
+from pathlib import Path
 
-__all__ = ["tune_process"]
+__all__ = ["stand_back", "tune_process"]
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h of glibc
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def tune_process() -> None:
@@ -27,3 +33,28 @@ def tune_process() -> None:
         mallopt(_M_MMAP_THRESHOLD, 1 << 30)
         mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
         mallopt(_M_TOP_PAD, 64 << 20)
+
+
+def stand_back(max_memory_bytes: int = 0) -> None:
+    """Make this process give way to the daemon that started it: lowest priority, first to go when memory is short.
+
+    Each is best effort: what the system refuses is left as it is.
+
+    Parameters
+    ----------
+    max_memory_bytes : int
+        Data that this process may have; 0 for as much as there is.
+    """
+    os.nice(19)
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")  # of 1000: long before the daemon
+    with contextlib.suppress(AttributeError):  # a C library without prctl
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)  # a daemon that is killed leaves no training behind
+    if max_memory_bytes:
+        with contextlib.suppress(ValueError, OSError):
+            # Data, not address space: PyTorch maps gigabytes that it never touches.
+            resource.setrlimit(resource.RLIMIT_DATA, (max_memory_bytes, max_memory_bytes))

@@ -1,8 +1,8 @@
-"""Offline training: metric files in, a new champion for each watch out."""
+"""Training: closed steps in, from metric files or from the daemon's own history; a model for a watch out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,26 +13,28 @@ from models.errors import TrainingError
 from models.fitting import Fit, Fold, cross_validate, fit_detector
 from models.limits import Budget, Limit, limit_for_budget
 from models.registry import Registry
-from models.training import Epoch
+from models.training import Epoch, TrainingResult
 from monitor.config import WatchConfig
 from monitor.entities import resolution_of
 from monitor.grid import Placed
+from monitor.history import History
+from monitor.lock import Lock, hold
 from monitor.plot import training_plot
 from monitor.sample import Columns, SeriesTable, in_range, is_stale
 from monitor.watch import build_grid, build_map
 
-__all__ = ["History", "Trained", "collect_history", "judge_folds", "train_watch"]
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """Closed steps of a watch, `values` (T, n, C), as training takes them: every entity ends at the last step."""
-
-    entities: tuple[str, ...]
-    channels: tuple[str, ...]
-    values: NDArray[np.float64]
-    first_ms: int
-    last_ms: int
+__all__ = [
+    "History",
+    "Trained",
+    "aligned",
+    "collect_history",
+    "fit_watch",
+    "judge_folds",
+    "made_of",
+    "plot_of",
+    "train_watch",
+    "training_lock",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def collect_history(watch: WatchConfig, columns: Columns, table: SeriesTable) ->
     size = {"n_rows": len(entities.entities), "n_channels": len(entities.channels)}
     first_ms, last_ms = int(samples.time_ms.min()), int(samples.time_ms.max())
     values = np.concatenate([block.values for block in grid.close(last_ms, finished=True, **size)])
-    return History(tuple(entities.entities), tuple(entities.channels), _aligned(values), first_ms, last_ms)
+    return History(tuple(entities.entities), tuple(entities.channels), aligned(values), first_ms, last_ms)
 
 
 def judge_folds(
@@ -83,6 +85,36 @@ def judge_folds(
     try:
         return cross_validate(
             history.values, watch.model_settings, resolution=_resolution(watch, history), n_folds=n_folds, on_epoch=in_all
+        )
+    except TrainingError as error:
+        raise TrainingError(f"watch {watch.name}: {error}") from error
+
+
+def fit_watch(
+    watch: WatchConfig,
+    history: History,
+    *,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    resume: bytes | None = None,
+    keep: Callable[[bytes], None] | None = None,
+) -> Fit:
+    """Train and calibrate one watch's detector; nothing is saved.
+
+    Raises
+    ------
+    TrainingError
+        If the history is too short, or training fails.
+    """
+    try:
+        return fit_detector(
+            history.values,
+            watch.model_settings,
+            resolution=_resolution(watch, history),
+            step_seconds=watch.step_seconds,
+            block_steps=watch.block_steps,
+            on_epoch=on_epoch,
+            resume=resume,
+            keep=keep,
         )
     except TrainingError as error:
         raise TrainingError(f"watch {watch.name}: {error}") from error
@@ -108,23 +140,39 @@ def train_watch(
     ------
     TrainingError
         If the history is too short, or training fails; nothing is changed then.
+    LockedError
+        If another process trains this watch.
     """
+    lock = training_lock(watch, registry, now)
     try:
-        fit = fit_detector(
-            history.values,
-            watch.model_settings,
-            resolution=_resolution(watch, history),
-            step_seconds=watch.step_seconds,
-            block_steps=watch.block_steps,
-            on_epoch=on_epoch,
-            resume=registry.interrupted() if resumes else None,
-            keep=registry.keep_training,
-        )
-    except TrainingError as error:
-        raise TrainingError(f"watch {watch.name}: {error}") from error
+        resume = registry.interrupted() if resumes else None
+        fit = fit_watch(watch, history, on_epoch=on_epoch, resume=resume, keep=registry.keep_training)
+        limit = limit_for_budget(fit.detector.peaks, Budget.parse(watch.budget), n_entities=len(history.entities))
+        bundle = Bundle(fit.detector, history.channels, history.entities, made_of(history, fit, now))
+        version = registry.save(bundle, now=now, beside=plot_of(watch.name, fit.training))
+        registry.promote(version)
+        registry.training_done()
+    finally:
+        lock.release()
+    return Trained(watch.name, version, history, fit, limit)
+
+
+def training_lock(watch: WatchConfig, registry: Registry, now: float) -> Lock:
+    """See to it that nobody else trains this watch.
+
+    Raises
+    ------
+    LockedError
+        If somebody does.
+    """
+    what = f"watch {watch.name} is being trained: {registry.folder}"
+    return hold(registry.folder / ".training.lock", what=what, way_out="Wait until that training is over, or end it.", now=now)
+
+
+def made_of(history: History, fit: Fit, now: float) -> dict[str, object]:
+    """Write down how a model was made, for people."""
     training = fit.training
-    limit = limit_for_budget(fit.detector.peaks, Budget.parse(watch.budget), n_entities=len(history.entities))
-    made: dict[str, object] = {
+    return {
         "at": now,
         "from_ms": history.first_ms,
         "to_ms": history.last_ms,
@@ -137,11 +185,11 @@ def train_watch(
         "explained_ratio": fit.explained_ratio,
         "train_seconds": training.seconds,
     }
-    bundle = Bundle(fit.detector, history.channels, history.entities, made)
-    version = registry.save(bundle, now=now, beside={"training.png": training_plot(watch.name, training)})
-    registry.promote(version)
-    registry.training_done()
-    return Trained(watch.name, version, history, fit, limit)
+
+
+def plot_of(watch: str, training: TrainingResult) -> Mapping[str, bytes]:
+    """Draw a training, as a file to keep beside its bundle."""
+    return {"training.png": training_plot(watch, training)}
 
 
 def _resolution(watch: WatchConfig, history: History) -> NDArray[np.float64]:
@@ -150,7 +198,7 @@ def _resolution(watch: WatchConfig, history: History) -> NDArray[np.float64]:
     return np.array([resolution_of(channel, watch.step_seconds) for channel in history.channels])
 
 
-def _aligned(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def aligned(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Shift each entity of (T, n, C) in time so that its last sample lies at the last step.
 
     Entities of files from different years would otherwise share no step, and the newest
