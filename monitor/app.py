@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import sys
 import threading
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -20,19 +21,26 @@ from monitor.clock import Clock
 from monitor.config import Config, WatchConfig
 from monitor.errors import MonitorError
 from monitor.files import recorded_files
+from monitor.handover import Handover
+from monitor.history import HistoryWriter, Keeping
+from monitor.learning import Learning, count_training, history_folder, remember_since
+from monitor.lock import hold
 from monitor.loop import run
 from monitor.metrics import Exposition, Metrics
 from monitor.outlets import Outlet
-from monitor.pipeline import Pipeline, WatchPipeline
+from monitor.pipeline import Decision, Pipeline, WatchPipeline
 from monitor.resume import capture, goes_on, resume_watch
+from monitor.retrain import Outcome, brought_up_to_date
 from monitor.runtime import tune_process
 from monitor.sample import SeriesTable
+from monitor.scheduler import TrainingScheduler, train_in_child
 from monitor.sources import Source
 from monitor.sources.host import HostSource
 from monitor.sources.replay import ReplaySource
+from monitor.watch import history_shape
 from monitor.web import Health, WebServer
 
-__all__ = ["Daemon", "model_registry", "prepare_data_dir"]
+__all__ = ["Daemon", "model_registry", "prepare_data_dir", "training_command"]
 
 log = logging.getLogger(__name__)
 
@@ -45,21 +53,35 @@ class Daemon:
     outlets : sequence of Outlet
         Where alerts go, beside the exported metrics.
     keeps_state : bool
-        Go on from the checkpoint in the data directory, and keep one there.
+        Go on from the checkpoint in the data directory, and keep one there, and a history to learn from.
+    config_file : Path, optional
+        Where the settings are from, for trainings: without it none is scheduled.
 
     Raises
     ------
     MonitorError
-        If something configured cannot be had: a file, the address, the data directory.
+        If something configured cannot be had: a file, the address, the data directory, which another daemon may hold.
     """
 
-    def __init__(self, config: Config, *, outlets: Sequence[Outlet], clock: Clock, keeps_state: bool = True) -> None:
+    def __init__(
+        self, config: Config, *, outlets: Sequence[Outlet], clock: Clock, keeps_state: bool = True, config_file: Path | None = None
+    ) -> None:
         tune_process()
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody asks for
         self._config = config
         self._clock = clock
         self._outlets = outlets
         prepare_data_dir(config)
+        way_out = "Stop it, or set data_dir to another folder."
+        self._lock = hold(Path(config.data_dir) / "lock", what=f"data_dir {config.data_dir}", way_out=way_out, now=clock.now())
+        try:
+            self._build(keeps_state=keeps_state, config_file=config_file)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _build(self, *, keeps_state: bool, config_file: Path | None) -> None:
+        config, clock = self._config, self._clock
         table = SeriesTable()
         self.metrics = Metrics(CollectorRegistry(), [watch.name for watch in config.watch])
         self._checkpoint_file = Path(config.data_dir) / "checkpoint" / "state" if keeps_state else None
@@ -69,6 +91,7 @@ class Daemon:
         watches = [self._build_watch(watch, checkpoint) for watch in config.watch]
         self.pipeline = Pipeline(watches, table, max_future_ms=round(config.source.max_future_seconds * 1000))
         self.metrics.started(version("barograph"), watches, clock.now())
+        self._learning = self._build_learning(config_file) if keeps_state else None
         self._exposition = Exposition(self.metrics, config.web.max_exported_series)
         self._exposition.render(watches)
         self._health = Health(ticked_at=clock.monotonic())
@@ -81,6 +104,8 @@ class Daemon:
 
     def run(self, stop: threading.Event, *, exit_at_end: bool = False) -> None:
         """Work until `stop` is set, or until the source ends where that is asked for."""
+        if self._learning is not None:
+            self._learning.start()
         run(
             self._source,
             self.pipeline,
@@ -93,23 +118,85 @@ class Daemon:
             exit_at_end=exit_at_end,
             save=self._save_checkpoint,
             save_seconds=self._config.checkpoint_seconds,
+            between=self._between_steps,
         )
+        if self._learning is not None:
+            self._learning.finish()
+
+    def _between_steps(self, decision: Decision) -> None:
+        if self._learning is not None and self._learning.between(decision):
+            self._save_checkpoint()  # it names the model that judges: a restart goes on with that
 
     def close(self) -> None:
         """Stop what was started, last first."""
+        if self._learning is not None:
+            self._learning.close()
         self._web.close()
         self._source.close()
+        self._lock.release()
 
     def _build_watch(self, watch: WatchConfig, checkpoint: Checkpoint | None) -> WatchPipeline:
         champion = self._load_champion(watch)
+        data_dir = Path(self._config.data_dir)
+
+        def refresh(bundle: Bundle) -> Bundle:
+            return brought_up_to_date(watch, bundle, remember_since(data_dir, watch, bundle))
+
         try:
-            built, what = resume_watch(watch, self._versions[watch.name], champion, checkpoint)
+            built, what = resume_watch(watch, self._versions[watch.name], champion, checkpoint, refresh=refresh)
         except CheckpointError as error:
             self.metrics.checkpoint_failed()
             log.error("checkpoint refused watch=%s error=%s; it warms up again", watch.name, error)
-            built, what = resume_watch(watch, self._versions[watch.name], self._load_champion(watch), None)
+            built, what = resume_watch(watch, self._versions[watch.name], self._load_champion(watch), None, refresh=refresh)
         log.info("state watch=%s: %s", watch.name, what)
         return built
+
+    def _build_learning(self, config_file: Path | None) -> Learning:
+        config, data_dir = self._config, Path(self._config.data_dir)
+        keeping = Keeping(**config.history.model_dump())
+        writers = {
+            watch.name: HistoryWriter(
+                history_folder(data_dir, watch),
+                keeping,
+                shape=history_shape(watch),
+                step_ms=watch.step_ms,
+                window_length=watch.window_length,
+            )
+            for watch in config.watch
+        }
+        handover = Handover(
+            config.watch,
+            registry=lambda watch: model_registry(config, watch),
+            recall=lambda watch, bundle: remember_since(data_dir, watch, bundle),
+            serving=self._versions,
+        )
+        return Learning(
+            list(zip(config.watch, self.pipeline.watches, strict=True)),
+            self._versions,
+            writers=writers,
+            handover=handover,
+            scheduler=None if config_file is None else self._build_scheduler(config_file),
+            metrics=self.metrics,
+            clock=self._clock,
+        )
+
+    def _build_scheduler(self, config_file: Path) -> TrainingScheduler | None:
+        scheduled = [watch for watch in self._config.watch if watch.retrain.is_scheduled]
+        if not scheduled:
+            return None
+        made = {watch.name: model_registry(self._config, watch).made_at() for watch in scheduled}
+        for name, made_at in made.items():
+            if made_at is not None:
+                self.metrics.training_known(name, made_at)
+
+        def train(watch: WatchConfig, stop: threading.Event) -> Outcome:
+            registry = model_registry(self._config, watch)
+            result_file = Path(self._config.data_dir) / "training" / f"{watch.name}.json"
+            outcome = train_in_child(watch, training_command(config_file, watch, result_file), result_file, registry, stop)
+            count_training(outcome, registry, watch, self.metrics, self._clock.now())
+            return outcome
+
+        return TrainingScheduler(scheduled, train, last_made=made, clock=self._clock, on_left_out=self.metrics.training_left_out)
 
     def _load_checkpoint(self) -> Checkpoint | None:
         if self._checkpoint_file is None:
@@ -154,6 +241,12 @@ class Daemon:
         )
         self.metrics.model_loaded(watch.name, version)
         return bundle
+
+
+def training_command(config_file: Path, watch: WatchConfig, result_file: Path) -> list[str]:
+    """Give the command that trains a watch beside the daemon: the offline one."""
+    options = ["--history", "--candidate", "--background", "--result", str(result_file)]
+    return [sys.executable, "-m", "monitor", "train", "--config", str(config_file), "--watch", watch.name, *options]
 
 
 def model_registry(config: Config, watch: WatchConfig) -> Registry:

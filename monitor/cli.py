@@ -22,6 +22,7 @@ from monitor.errors import ConfigError, MonitorError
 
 if TYPE_CHECKING:
     from models.registry import Registry
+    from monitor.config import Config, WatchConfig
 
 __all__ = ["main"]
 
@@ -57,7 +58,7 @@ def run(
     from monitor.outlets.log import LogOutlet
 
     stop = _stop_on_signals()
-    daemon = Daemon(settings, outlets=[LogOutlet()], clock=SystemClock())
+    daemon = Daemon(settings, outlets=[LogOutlet()], clock=SystemClock(), config_file=config)
     try:
         daemon.run(stop, exit_at_end=exit_at_end)
     finally:
@@ -76,21 +77,35 @@ def train(
     share: Annotated[float, typer.Option(help="Learn only this first share of each file's time span.", min=0.01, max=1.0)] = 1.0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on behind the last whole epoch of a training that was interrupted.")] = False,
     folds: Annotated[int, typer.Option(help="First judge the settings by so many forward-chaining folds.", min=0, max=20)] = 0,
+    from_history: Annotated[
+        bool,
+        typer.Option("--history", help="Learn from the history that the daemon has kept; serve only what is no worse."),
+    ] = False,
+    candidate: Annotated[bool, typer.Option("--candidate", help="With --history: save the model, but do not let it serve.")] = False,
+    until: Annotated[str, typer.Option(help="With --history: learn nothing from this time on (ISO or ms).")] = "",
+    result: Annotated[Path | None, typer.Option(help="With --history: also write what came of it to this file, as JSON.")] = None,
+    background: Annotated[bool, typer.Option("--background", help="With --history: give way to everything else on this machine.")] = False,
 ) -> None:
-    """Train a model for each watch from metric files, and let it serve.
+    """Train a model for each watch from metric files, or from the daemon's history, and let it serve.
 
     Example: barograph train recordings/first/host.parquet --watch host --where split=train
+    Example: barograph train --history --watch host
     """
     from monitor.config import load_config
 
+    of_history = {"--candidate": candidate, "--until": until, "--result": result, "--background": background}
+    if from_history:
+        if files or start or end or where or resume or folds or share < 1.0:
+            raise ConfigError("--history learns from what the daemon has kept: leave out the files, and the options that choose among them")
+        _train_from_history(config, watch or [], promotes=not candidate, until=until, result_file=result, background=background)
+        return
+    if any(of_history.values()):
+        raise ConfigError(f"{next(name for name, value in of_history.items() if value)} goes with --history only")
     replay: dict[str, Any] = {key: value for key, value in (("paths", files), ("start", start), ("end", end)) if value}
     if where:
         replay["where"] = dict(_column_and_value(text) for text in where)
     settings = load_config(config, environ=os.environ, overrides={"source": {"kind": "replay", "replay": replay}})
-    chosen = [one for one in settings.watch if not watch or one.name in watch]
-    unknown = sorted(set(watch or ()) - {one.name for one in settings.watch})
-    if unknown:
-        raise ConfigError(f"{config}: no watch is named {', '.join(unknown)}; there are {', '.join(one.name for one in settings.watch)}")
+    chosen = _chosen_watches(settings, watch or [], config)
     from monitor.app import model_registry, prepare_data_dir
     from monitor.clock import SystemClock
     from monitor.console import folds_table, out, training_progress, training_table
@@ -334,7 +349,7 @@ def verify_model(version: VersionName = "", config: ConfigFile = Path("config.to
 def promote_model(
     version: Annotated[str, typer.Argument(help="Version to let serve.")], config: ConfigFile = Path("config.toml"), watch: WatchName = ""
 ) -> None:
-    """Let a version serve, once it has been verified; a running daemon takes it at its next start.
+    """Let a version serve, once it has been verified; a running daemon takes it within seconds.
 
     Example: barograph models promote 20260131T120000Z --watch host
     """
@@ -346,7 +361,7 @@ def promote_model(
 
 @models.command("rollback")
 def rollback_model(config: ConfigFile = Path("config.toml"), watch: WatchName = "") -> None:
-    """Go back to the version that served before.
+    """Go back to the version that served before; a running daemon does so within seconds.
 
     Example: barograph models rollback --watch host
     """
@@ -390,6 +405,51 @@ def version() -> None:
     print(f"barograph {installed('barograph')}, Python {platform.python_version()}")
 
 
+def _train_from_history(config: Path, named: list[str], *, promotes: bool, until: str, result_file: Path | None, background: bool) -> None:
+    """Train on the daemon's own history; exit code 1 where nothing may serve, with the reason."""
+    from monitor.config import load_config
+
+    settings = load_config(config, environ=os.environ)
+    chosen = _chosen_watches(settings, named, config)
+    if len(chosen) > 1 and (result_file is not None or background):
+        raise ConfigError(f"--result and --background are for one watch: name it with --watch ({', '.join(one.name for one in chosen)})")
+    from monitor.runtime import stand_back
+
+    if background:  # before anything large is loaded
+        stand_back(chosen[0].retrain.max_memory_bytes)
+    from monitor.app import model_registry, prepare_data_dir
+    from monitor.clock import SystemClock
+    from monitor.console import out, outcome_text, training_progress
+    from monitor.files import parse_time
+    from monitor.learning import history_folder, retrain_from_history
+    from monitor.runtime import tune_process
+
+    tune_process()
+    prepare_data_dir(settings)
+    outcomes = []
+    for one in chosen:
+        with training_progress(one.name, one.model.epochs) as on_epoch:
+            folder, registry = history_folder(Path(settings.data_dir), one), model_registry(settings, one)
+            until_ms = parse_time(until, "--until")
+            outcome = retrain_from_history(
+                one, folder, registry, clock=SystemClock(), promotes=promotes, until_ms=until_ms, on_epoch=on_epoch
+            )
+        outcomes.append(outcome)
+        out.print(outcome_text(outcome))
+        if result_file is not None:
+            _write_text(result_file, outcome.to_json())
+    bad = [outcome for outcome in outcomes if outcome.result not in ("promoted", "candidate")]
+    if bad:
+        raise MonitorError("; ".join(f"watch {one.watch} {one.result}: {one.reason}" for one in bad))
+
+
+def _chosen_watches(settings: Config, named: list[str], config: Path) -> list[WatchConfig]:
+    unknown = sorted(set(named) - {one.name for one in settings.watch})
+    if unknown:
+        raise ConfigError(f"{config}: no watch is named {', '.join(unknown)}; there are {', '.join(one.name for one in settings.watch)}")
+    return [one for one in settings.watch if not named or one.name in named]
+
+
 def _registries(config: Path, watch: str) -> dict[str, Registry]:
     from models.registry import Registry
     from monitor.config import load_config
@@ -429,8 +489,12 @@ def _tell_bad(n_bad: Sequence[tuple[str, int]]) -> None:
 
 
 def _write_json(file: Path, summary: object) -> None:
+    _write_text(file, json.dumps(summary, indent=1, allow_nan=False) + "\n")
+
+
+def _write_text(file: Path, text: str) -> None:
     try:
-        file.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
+        file.write_text(text)
     except OSError as error:
         raise MonitorError(f"cannot write {file}: {error.strerror}") from error
 
@@ -438,6 +502,7 @@ def _write_json(file: Path, summary: object) -> None:
 def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start and end are ours to tell
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
 
 
 def _stop_on_signals() -> threading.Event:

@@ -19,9 +19,10 @@ from models.fitting import Fold
 from models.registry import Registry
 from models.training import Epoch
 from monitor.decode_files import N_SHOWN, printable
-from monitor.demo import Outcome
+from monitor.demo import Outcome as DemoOutcome
 from monitor.outlets.log import channel_text, time_text
 from monitor.pipeline import Alert
+from monitor.retrain import Outcome
 from monitor.sample import Columns, SeriesTable, is_stale
 from monitor.train import Trained
 
@@ -31,6 +32,7 @@ __all__ = [
     "models_table",
     "out",
     "outcome_tables",
+    "outcome_text",
     "samples_table",
     "scoring_progress",
     "training_progress",
@@ -187,7 +189,23 @@ def alert_text(alert: Alert) -> str:
     return "\n".join(lines)
 
 
-def outcome_tables(outcome: Outcome, baseline: Outcome, *, train_seconds: float, replay_seconds: float) -> list[Table]:
+def outcome_text(outcome: Outcome) -> str:
+    """Say in a few lines what a training on the history came to, and by which numbers."""
+    lines = [
+        f"watch {escape(outcome.watch)}: {outcome.result} {outcome.version or ''} after {outcome.seconds:.1f} s: {escape(outcome.reason)}"
+    ]
+    gate = outcome.gate
+    if gate is not None:
+        if gate.error is not None and gate.opponent_error is not None:
+            lines.append(f"  calibrated error {gate.error:.3f}, {gate.opponent} {gate.opponent_error:.3f}")
+        over, of_opponent = f"{gate.over_limit:.2%}", f"{gate.opponent_over_limit:.2%}"
+        lines.append(f"  blocks over the limit {over}, {gate.opponent} {of_opponent}, allowed {gate.allowed_over_limit:.2%}")
+        kinds = ", ".join(f"{kind} {share:.0%}" for kind, share in gate.caught_by_kind.items())
+        lines.append(f"  injected faults caught {gate.caught:.1%} ({kinds}), {gate.opponent} {gate.opponent_caught:.1%}")
+    return "\n".join(lines)
+
+
+def outcome_tables(outcome: DemoOutcome, baseline: DemoOutcome, *, train_seconds: float, replay_seconds: float) -> list[Table]:
     """Set each fault against what was caught, and the whole beside the three-sigma rule."""
     faults = Table(title="Injected faults, and the delay until each was caught", title_justify="left")
     for heading in ("fault", "from", "lasted", "Barograph", "three-sigma rule"):

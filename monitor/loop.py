@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from monitor.clock import Clock
 from monitor.metrics import Exposition, Metrics
 from monitor.outlets import Outlet
-from monitor.pipeline import Pipeline
+from monitor.pipeline import Decision, Pipeline
 from monitor.sources import Source
 from monitor.web import Health
 
@@ -36,6 +36,7 @@ def run(
     exit_at_end: bool = False,
     save: Callable[[], None] = lambda: None,
     save_seconds: float = math.inf,
+    between: Callable[[Decision], None] = lambda decision: None,
 ) -> None:
     """Move samples through the pipeline until `stop` is set, or the source ends where that is asked for.
 
@@ -44,6 +45,8 @@ def run(
     save : callable
         Keeps the pipeline's state: called behind the outlets every `save_seconds` of real time,
         when episodes opened or resolved, and when the loop ends in order.
+    between : callable
+        Called behind each step's outlets, with what it did: the place for what may change between two steps.
     """
     saved_at = clock.monotonic()
     unsaved = False  # episodes opened or resolved since then: a daemon that is killed must not forget them
@@ -55,6 +58,7 @@ def run(
         decision = pipeline.step(batch.columns, batch.now_ms, finished=batch.finished)
         for outlet in outlets:
             outlet.deliver(decision.alerts)
+        between(decision)
         finished_at = clock.monotonic()
         metrics.batch_done(decision, pipeline.watches, batch.n_bad, duration_seconds=finished_at - started, now=clock.now())
         for name, n_steps in ((name, report.n_steps_back) for name, report in decision.reports.items() if report.n_steps_back):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import get_args
 
@@ -17,7 +17,7 @@ from monitor.alert import SUPPRESSED_REASONS, ResolveReason
 from monitor.pipeline import Decision, WatchPipeline
 from monitor.score import Reason
 
-__all__ = ["ENTITY_METRICS", "Exposition", "Metrics", "reference"]
+__all__ = ["ENTITY_METRICS", "SKIPPED_REASONS", "TRAINING_RESULTS", "Exposition", "Metrics", "reference"]
 
 # Per entity, written by our own renderer: the client library takes 12 microseconds a series,
 # with the interpreter held.
@@ -35,6 +35,8 @@ ENTITY_METRICS = {
     "barograph_episode_share": "Share of the squared error at the open episode's highest score, for its most telling channels.",
 }
 
+TRAINING_RESULTS = ("promoted", "refused", "failed", "timed_out", "skipped")
+SKIPPED_REASONS = ("gone", "unreadable", "settings")
 _MORE_LABELS = dict.fromkeys(("barograph_actual", "barograph_expected", "barograph_episode_share"), ("channel",))
 _REFERENCE_HEAD = (
     "Everything on `/metrics`; `make docs` writes this page from the module that declares them. Metrics of entities "
@@ -112,6 +114,50 @@ class Metrics:
         self._checkpoint_failures = Counter(
             "barograph_checkpoint_failures_total", "Checkpoints that could not be written or read.", registry=registry
         )
+        self._swaps = Counter("barograph_model_swaps_total", "Models that took over while the daemon ran.", ["watch"], registry=registry)
+        self._trainings = Counter(
+            "barograph_training_runs_total", "Trainings on the history, by what came of them.", ["watch", "result"], registry=registry
+        )
+        self._last_training = Gauge(
+            "barograph_training_last_success_timestamp_seconds",
+            "When a training last came to a decision, promoted or refused, by this machine's clock.",
+            ["watch"],
+            registry=registry,
+        )
+        self._training_seconds = Gauge(
+            "barograph_training_duration_seconds", "How long the last training took.", ["watch"], registry=registry
+        )
+        self._gate_error = Gauge(
+            "barograph_gate_error_ratio",
+            "Calibrated error on held-out steps at the last decision, over the champion's scale; role: challenger, opponent.",
+            ["watch", "role"],
+            registry=registry,
+        )
+        self._gate_over_limit = Gauge(
+            "barograph_gate_over_limit_ratio",
+            "Share of held-out blocks over the limit at the last decision; role: challenger, opponent, allowed (by the budget).",
+            ["watch", "role"],
+            registry=registry,
+        )
+        self._gate_caught = Gauge(
+            "barograph_gate_caught_ratio",
+            "Share of injected faults caught at the last decision; role: challenger, opponent.",
+            ["watch", "role"],
+            registry=registry,
+        )
+        self._history_bytes = Gauge("barograph_history_bytes", "Size of the kept history.", ["watch"], registry=registry)
+        self._history_failures = Counter(
+            "barograph_history_failures_total",
+            "Segments of history that could not be written; their steps are lost to it.",
+            ["watch"],
+            registry=registry,
+        )
+        self._history_skipped = Counter(
+            "barograph_history_segments_skipped_total",
+            "Segments that a training passed over, by reason: gone, unreadable, kept under other settings.",
+            ["watch", "reason"],
+            registry=registry,
+        )
         self._watermark = Gauge(
             "barograph_watermark_timestamp_seconds", "Event time up to which steps are closed.", ["watch"], registry=registry
         )
@@ -145,7 +191,12 @@ class Metrics:
             self._suppressed.labels(watch, suppressed)
         for resolved in get_args(ResolveReason):
             self._resolved.labels(watch, resolved)
-        for metric in (self._steps, self._scored, self._over_limit, self._opened, self._open, self._load_failures):
+        for result in TRAINING_RESULTS:
+            self._trainings.labels(watch, result)
+        for skipped in SKIPPED_REASONS:
+            self._history_skipped.labels(watch, skipped)
+        failures = (self._load_failures, self._history_failures)
+        for metric in (self._steps, self._scored, self._over_limit, self._opened, self._open, self._swaps, *failures):
             metric.labels(watch)
 
     def started(self, version: str, watches: Iterable[WatchPipeline], now: float) -> None:
@@ -164,6 +215,55 @@ class Metrics:
     def model_refused(self, watch: str) -> None:
         """Count a bundle that could not be loaded."""
         self._load_failures.labels(watch).inc()
+
+    def model_swapped(self, watch: str, old: str | None, new: str) -> None:
+        """Say that another bundle judges a watch now."""
+        if old is not None:
+            self._model.remove(watch, old)
+        self.model_loaded(watch, new)
+        self._swaps.labels(watch).inc()
+
+    def training_done(self, watch: str, result: str, *, duration_seconds: float, now: float) -> None:
+        """Count a training; `result` is one of `TRAINING_RESULTS`."""
+        self._trainings.labels(watch, result).inc()
+        self._training_seconds.labels(watch).set(duration_seconds)
+        if result in ("promoted", "refused"):
+            self._last_training.labels(watch).set(now)
+
+    def training_known(self, watch: str, made_at: float) -> None:
+        """Say when the newest model of a watch was made, where that was before this daemon started."""
+        self._last_training.labels(watch).set(made_at)
+
+    def training_left_out(self, watch: str) -> None:
+        """Count a training that was due while the one before it still ran."""
+        self._trainings.labels(watch, "skipped").inc()
+
+    def gate_decided(
+        self,
+        watch: str,
+        *,
+        error: Mapping[str, float | None],
+        over_limit: Mapping[str, float],
+        caught: Mapping[str, float],
+    ) -> None:
+        """Show the numbers of a decision, each by role."""
+        for metric, numbers in ((self._gate_error, error), (self._gate_over_limit, over_limit), (self._gate_caught, caught)):
+            for role, number in numbers.items():
+                if number is not None:
+                    metric.labels(watch, role).set(number)
+
+    def history_kept(self, watch: str, n_bytes: int) -> None:
+        """Say how large a history is."""
+        self._history_bytes.labels(watch).set(n_bytes)
+
+    def history_failed(self, watch: str) -> None:
+        """Count a segment that could not be written."""
+        self._history_failures.labels(watch).inc()
+
+    def history_skipped(self, watch: str, skipped: Mapping[str, int]) -> None:
+        """Count the segments that a training passed over, by reason."""
+        for reason, count in skipped.items():
+            self._history_skipped.labels(watch, reason).inc(count)
 
     def checkpoint_saved(self, now: float) -> None:
         """Say when state was kept."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -13,10 +14,13 @@ from numpy.typing import NDArray
 from models.bundle import Bundle
 from monitor.checkpoint import Checkpoint, CheckpointError
 from monitor.config import SourceConfig, WatchConfig
+from monitor.errors import SwapError
 from monitor.pipeline import Alert, ChannelShare, WatchPipeline
-from monitor.watch import build_watch, known_map
+from monitor.watch import build_watch, known_map, swap_champion
 
 __all__ = ["capture", "goes_on", "resume_watch"]
+
+log = logging.getLogger(__name__)
 
 
 def capture(
@@ -55,11 +59,22 @@ def goes_on(checkpoint: Checkpoint, source: SourceConfig) -> bool:
 
 
 def resume_watch(
-    config: WatchConfig, version: str | None, champion: Bundle | None, checkpoint: Checkpoint | None
+    config: WatchConfig,
+    version: str | None,
+    champion: Bundle | None,
+    checkpoint: Checkpoint | None,
+    *,
+    refresh: Callable[[Bundle], Bundle] = lambda champion: champion,
 ) -> tuple[WatchPipeline, str]:
     """Build a watch and let it go on where the checkpoint was; say in a word what became of that.
 
-    The second value is `resumed`, or why the watch starts anew: `no state`, `settings changed`, `model changed`.
+    The second value is `resumed`, `resumed with another model`, or why the watch starts anew:
+    `no state`, `settings changed`, `model changed`.
+
+    Parameters
+    ----------
+    refresh : callable
+        Brings a model's tails up to date, before it takes over from another one.
 
     Raises
     ------
@@ -71,17 +86,28 @@ def resume_watch(
         return build_watch(config, champion), "no state"
     if about["settings"] != _fingerprint(config):
         return build_watch(config, champion), "settings changed"
-    if about["version"] != version:
-        return build_watch(config, champion), "model changed"
+    same = about["version"] == version
     entities = known_map(config, about["entities"], about["channels"], fixed=about["fixed"])
-    watch = build_watch(config, champion, entities=entities)
-    prefix = f"{config.name}/"
-    arrays = {name.removeprefix(prefix): array for name, array in checkpoint.arrays.items() if name.startswith(prefix)}
+    watch = build_watch(config, champion if same else None, entities=entities)
+    prefix, of_model = f"{config.name}/", f"{config.name}/scorer/detector."
+    arrays = {
+        name.removeprefix(prefix): array
+        for name, array in checkpoint.arrays.items()
+        if name.startswith(prefix) and (same or not name.startswith(of_model))
+    }
     try:
         watch.load_state(arrays, {int(row): _alert(fields) for row, fields in about["open_alerts"].items()})
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"the state of watch {config.name} does not fit it: {error}") from error
-    return watch, "resumed"
+    if same:
+        return watch, "resumed"
+    try:
+        if champion is not None:
+            swap_champion(watch, config, refresh(champion))
+            return watch, "resumed with another model"
+    except SwapError as error:
+        log.warning("episodes and newest steps are lost watch=%s: %s", config.name, error)
+    return build_watch(config, champion), "model changed"
 
 
 def _fingerprint(config: WatchConfig) -> str:

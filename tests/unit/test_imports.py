@@ -15,13 +15,14 @@ STAGES = (
 )  # fmt: skip
 EDGES = (
     "monitor.sources", "monitor.outlets", "monitor.web", "monitor.app", "monitor.cli", "monitor.metrics", "monitor.loop",
-    "monitor.record", "monitor.train", "monitor.demo", "monitor.testing", "monitor.healthcheck",
+    "monitor.record", "monitor.train", "monitor.demo", "monitor.testing", "monitor.healthcheck", "monitor.history", "monitor.lock",
+    "monitor.retrain", "monitor.handover", "monitor.learning", "monitor.scheduler",
 )  # fmt: skip
 # What a pure stage has no use for: the clock, files, threads, the network, other processes.
 IMPURE = (
     "time", "datetime", "os", "io", "pathlib", "shutil", "tempfile", "glob", "socket", "ssl", "http", "urllib", "requests", "httpx",
     "threading", "queue", "asyncio", "concurrent", "multiprocessing", "subprocess", "signal", "logging", "sqlite3", "psutil", "pandas",
-    "pyarrow", "prometheus_client", "starlette", "uvicorn",
+    "pyarrow", "prometheus_client", "starlette", "uvicorn", "apscheduler", "fcntl", "resource",
 )  # fmt: skip
 OURS = ("monitor", "models")
 
@@ -40,9 +41,17 @@ RULES = {
     "outlets import no other edge": (("monitor.outlets",), EDGES, ("monitor.outlets", "monitor.outlets.log")),
     "the web server imports no other edge": (("monitor.web",), EDGES, ("monitor.web",)),
     "the health check imports no other edge": (("monitor.healthcheck",), EDGES, ("monitor.healthcheck",)),
+    "the lock imports nothing of ours but the errors": (("monitor.lock",), OURS, ("monitor.errors",)),
+    "the history imports no other edge": (("monitor.history",), EDGES, ("monitor.history",)),
+    "only the daemon's own assembly knows the scheduler": (("monitor",), ("monitor.scheduler",), ()),
+    "the scheduler's library stays in its edge, but for the check of an expression": (("monitor",), ("apscheduler",), ()),
     "the daemon meets torch through models, but for the process' own settings": (("monitor",), ("torch",), ()),
 }
-ALLOWED_MODULES = {"the daemon meets torch through models, but for the process' own settings": ("monitor.runtime",)}
+ALLOWED_MODULES = {
+    "the daemon meets torch through models, but for the process' own settings": ("monitor.runtime",),
+    "only the daemon's own assembly knows the scheduler": ("monitor.app", "monitor.learning"),
+    "the scheduler's library stays in its edge, but for the check of an expression": ("monitor.scheduler", "monitor.config"),
+}
 
 
 def modules():
@@ -127,7 +136,9 @@ def run_python(*arguments):
 
 
 def test_the_command_line_loads_no_heavy_library_before_it_needs_one():
-    code = "import sys, monitor.cli; print(sorted({'torch', 'pandas', 'pyarrow', 'uvicorn', 'starlette'} & set(sys.modules)))"
+    code = (
+        "import sys, monitor.cli; print(sorted({'torch', 'pandas', 'pyarrow', 'uvicorn', 'starlette', 'apscheduler'} & set(sys.modules)))"
+    )
 
     ran = run_python("-c", code)
 
