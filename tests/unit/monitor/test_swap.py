@@ -88,7 +88,7 @@ def test_the_next_step_is_judged_as_by_a_daemon_that_had_the_new_model_from_the_
     swapped, undisturbed = running(watch, old), running(watch, seat(new, new.entities))
     live(swapped, values[:20], first_step=400)
     swap_champion(swapped, watch, new)
-    # What serves from the start reads the same steps, but learns them too: so it starts where the window does.
+    # It has the same newest window behind it, and has learned nothing from it yet.
     undisturbed.judge(ClosedSteps(413, 1000, values[13:20]), WatchReport())
     undisturbed.swap(build_watch(watch, seat(new, new.entities), entities=undisturbed.entities).scorer)
 
