@@ -364,7 +364,7 @@ MUTATIONS = [
     *in_module(
         "models/fitting.py",
         "unit/models/test_fitting.py",
-        ("fit_error_scale(errors)", "fit_error_scale(held_out)", "test_a_level_shift_is_far_more_surprising_than_any_normal_window"),
+        ("fit_error_scale(errors)", "fit_error_scale(held_out)", "test_a_channels_error_is_one_where_held_out_windows_have_their_highest"),
     ),
     *in_module(
         "models/bundle.py",

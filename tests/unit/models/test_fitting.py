@@ -172,3 +172,11 @@ def test_a_history_that_is_too_short_says_how_much_it_needs():
 
 def test_a_history_that_is_just_long_enough_is_fitted():
     assert fit(metrics(124), epochs=1).detector.calibrated.all()
+
+
+def test_a_channels_error_is_one_where_held_out_windows_have_their_highest(fitted):
+    held_out = fitted.detector.scaling.apply(metrics(N_STEPS)[375:])  # the newest quarter
+
+    error = fitted.detector.read_block(held_out).channel_error
+
+    assert np.quantile(error, 0.99, axis=0).tolist() == pytest.approx([1, 1, 1], rel=1e-3)

@@ -3,6 +3,7 @@ import errno
 import os
 import resource
 import signal
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -232,33 +233,34 @@ def test_a_version_that_says_nothing_of_itself_is_refused_by_name(registry, cont
         registry.about(version)
 
 
-@pytest.fixture
-def full_disk():
+@contextmanager
+def full_disk(n_bytes):
     """A disk with room for so many bytes in a file, and no more: what a full one does to a write in progress."""
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda n_bytes: resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    signal.signal(signal.SIGXFSZ, handler)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_full_disk_keeps_the_last_epoch_that_was_kept_and_leaves_no_litter(registry, full_disk):
+def test_a_full_disk_keeps_the_last_epoch_that_was_kept_and_leaves_no_litter(registry):
     registry.keep_training(b"first epoch")
-    full_disk(100)
 
-    with pytest.raises(BundleError, match="File too large"):
+    with full_disk(100), pytest.raises(BundleError, match="File too large"):
         registry.keep_training(b"x" * 1000)
 
     assert registry.interrupted() == b"first epoch"
     assert os.listdir(registry.folder) == [".training"]
 
 
-def test_a_full_disk_leaves_the_old_champion_and_no_litter(registry, full_disk):
+def test_a_full_disk_leaves_the_old_champion_and_no_litter(registry):
     first, second = registry.save(bundle_of(), now=NOON), registry.save(bundle_of(), now=NOON + 1)
     registry.promote(first)
-    full_disk(3)
 
-    with pytest.raises(BundleError, match="File too large"):
+    with full_disk(3), pytest.raises(BundleError, match="File too large"):
         registry.promote(second)
 
     assert registry.champion() == first

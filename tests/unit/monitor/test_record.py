@@ -3,6 +3,7 @@
 import resource
 import signal
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -243,43 +244,44 @@ def test_a_parquet_file_with_other_columns_is_refused_before_anything_is_recorde
     assert not journal_of(tmp_path / "r.parquet").exists()
 
 
-@pytest.fixture
-def full_disk():
-    """A disk with room for so many bytes in a file, and no more; None: as much as one likes."""
+@contextmanager
+def full_disk(n_bytes):
+    """A disk with room for so many bytes in a file, and no more: what a full one does to a write in progress."""
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda n_bytes: resource.setrlimit(resource.RLIMIT_FSIZE, (soft if n_bytes is None else n_bytes, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    signal.signal(signal.SIGXFSZ, handler)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_a_full_disk_ends_a_recording_with_what_is_in_it_and_it_can_be_gone_on_with(tmp_path, full_disk, suffix):
+def test_a_full_disk_ends_a_recording_with_what_is_in_it_and_it_can_be_gone_on_with(tmp_path, suffix):
     path = tmp_path / f"r{suffix}"
     recorder = Recorder(path, LABELS)
     recorder.append(1000, [reading(value=1.0)])
-    full_disk(len(HEADER) + 30)  # one row and a torn one
 
-    with pytest.raises(MonitorError, match=r"cannot write to .*: File too large\. What was recorded before is in it"):
-        recorder.append(2000, [reading(value=2.0)])
-    recorder.close()
-    full_disk(None)
+    with full_disk(len(HEADER) + 30):  # one row and a torn one
+        with pytest.raises(MonitorError, match=r"cannot write to .*: File too large\. What was recorded before is in it"):
+            recorder.append(2000, [reading(value=2.0)])
+        recorder.close()
 
     make(path, 3000)
     read = pd.read_csv(path) if suffix == ".csv" else pd.read_parquet(path)
     assert read["time"].tolist() == [1000, 3000]
 
 
-def test_a_disk_too_full_to_make_the_parquet_file_leaves_the_journal_and_the_old_recording(tmp_path, full_disk):
+def test_a_disk_too_full_to_make_the_parquet_file_leaves_the_journal_and_the_old_recording(tmp_path):
     path = make(tmp_path / "r.parquet", 1000)
     before = path.read_bytes()
     recorder = Recorder(path, LABELS)
     recorder.append(2000, [reading(value=2.0)])
-    full_disk(200)  # more than the journal takes, less than the file
 
-    with pytest.raises(MonitorError, match=r"cannot finish .*r\.parquet: .*What was recorded is in .*journal\.csv"):
+    # 200 bytes: more than the journal takes, less than the file
+    with full_disk(200), pytest.raises(MonitorError, match=r"cannot finish .*r\.parquet: .*What was recorded is in .*journal\.csv"):
         recorder.close()
-    full_disk(None)
 
     assert path.read_bytes() == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["r.parquet", "r.parquet.journal.csv"]
