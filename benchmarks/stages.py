@@ -132,7 +132,7 @@ def measure(n_series: int) -> dict[str, float]:
                 watch.book.step(scored.time_ms, np.where(scored.judged, np.minimum(scored.score, 0.99), np.nan))
                 in_alert += time.process_time() - before
                 watch.scorer.learn(scored, watch.book.frozen)
-                watch.last_scored = scored
+                watch.last_scored, watch.out_of_range = scored, np.zeros(n_series, bool)
             seconds["score"].append(time.process_time() - started - in_alert)
             seconds["alert"].append(in_alert)
             _timed(seconds["render"], lambda: exposition.render(pipeline.watches))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
@@ -387,19 +387,11 @@ class Exposition:
             "barograph_warming_steps": watch.scorer.missing_steps().astype(float),
         }
         for name, values in by_entity.items():
-            prefixes = self._entity_prefixes(watch, name)
-            chosen = zip(shown.tolist(), values[shown].tolist(), strict=True)
-            lines[name] += [f"{prefixes[row]}{value!r}\n" for row, value in chosen if math.isfinite(value)]
+            lines[name] += _lines(self._entity_prefixes(watch, name), shown, values[shown])
         n_channels = scored.actual.shape[1]
+        places = (shown[:, None] * n_channels + np.arange(n_channels)).ravel()
         for name, array in (("barograph_actual", scored.actual), ("barograph_expected", scored.expected)):
-            prefixes = self._channel_prefixes(watch, name, n_channels)
-            for row in shown.tolist():
-                values_of_row = array[row].tolist()
-                lines[name] += [
-                    f"{prefixes[row * n_channels + channel]}{value!r}\n"
-                    for channel, value in enumerate(values_of_row)
-                    if math.isfinite(value)
-                ]
+            lines[name] += _lines(self._channel_prefixes(watch, name, n_channels), places, array[shown].ravel())
 
     def _entity_prefixes(self, watch: WatchPipeline, name: str) -> list[str]:
         cached = self._prefixes.setdefault((watch.name, name), [])
@@ -421,6 +413,16 @@ def _first(rows: NDArray[np.int64], n_fitting: int, is_open: NDArray[np.bool_], 
         return rows
     order = np.lexsort((-np.nan_to_num(score[rows], nan=-1.0), ~is_open[rows]))
     return np.sort(rows[order[:n_fitting]])
+
+
+def _lines(prefixes: Sequence[str], places: NDArray[np.int64], values: NDArray[np.float64]) -> list[str]:
+    """Write a line for each finite value, behind the prefix of its place."""
+    finite = np.isfinite(values)
+    if not finite.any():
+        return []
+    # orjson writes an array of floats in a tenth of the time that repr takes for each of them.
+    texts = orjson.dumps(np.ascontiguousarray(values[finite]), option=orjson.OPT_SERIALIZE_NUMPY).decode()[1:-1].split(",")
+    return [f"{prefixes[place]}{text}\n" for place, text in zip(places[finite].tolist(), texts, strict=True)]
 
 
 def _channel_prefixes(name: str, watch: WatchPipeline, n_channels: int) -> Iterator[str]:
