@@ -65,7 +65,8 @@ class Handover:
         self._recall = recall
         self._serving = serving
         self._start = start
-        self._tried: dict[str, str | None] = dict(serving)
+        # What was promoted before was loaded at the start, or refused.
+        self._tried: dict[str, str | None] = {name: self._champion(name) for name in self._watches}
         self._ready: queue.SimpleQueue[Prepared] = queue.SimpleQueue()
         self._looked_at = -_LOOK_SECONDS
 

@@ -102,8 +102,9 @@ def noise(n_steps=N_STEPS, *, seed=0, level=100.0):
 
 
 def content_of(folder):
-    """Give every file below a folder, by name, and what is in it."""
-    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+    """Give every file below a folder, by name, and what is in it; but for locks, which only say who held them last."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file() and not file.name.endswith("lock"))
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
 @pytest.fixture
@@ -236,7 +237,8 @@ def test_a_full_disk_while_a_checkpoint_is_saved_costs_no_alert(place):
     assert "episode opened watch=w entity=web1" in ended.stderr
     assert "episode resolved watch=w entity=web1" in ended.stderr
     assert "Traceback" not in ended.stderr
-    assert content_of(place / "data") == {}
+    # What is small enough was written, whole; of what was not, nothing is left.
+    assert set(content_of(place / "data")) == {"history/w/spans.json"}
 
 
 @pytest.mark.parametrize("name", ["scores.csv", "scores.parquet"])

@@ -30,7 +30,9 @@ def daemon(tmp_path):
             },
             place="test",
         )
-        started.append(Daemon(config, outlets=[], clock=clock))
+        for before in started:
+            before.close()  # one at a time: each holds the data directory
+        started[:] = [Daemon(config, outlets=[], clock=clock)]
         return started[-1], clock
 
     yield make

@@ -98,7 +98,7 @@ def test_gaps_infinities_and_samples_from_the_future_are_counted_and_left_out():
 def test_a_value_beyond_what_float32_holds_is_counted_as_not_finite_and_left_out():
     decision, _ = step_with((99_000, 3.4e38), (99_000, 3.5e38), (99_500, -1e308), (99_500, 1.7e308))
 
-    assert decision.rejected == {"gap": 0, "not_finite": 3, "future": 0}
+    assert decision.rejected == {"gap": 0, "stale_marker": 0, "not_finite": 3, "future": 0}
     assert decision.reports["web"].n_samples == 1
 
 
