@@ -1,0 +1,241 @@
+"""How far partitions have been read, by hand arithmetic: idle after 10 s, windows need 320 ms, so marks are 10 ms apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitor.progress import NOTHING_YET, Place, Position, Progress
+
+CLOCK_MS = 10**12  # far ahead of every sample
+
+
+def progress(*names, resumed=None):
+    """Begin to read some partitions from offset 0 at time 0."""
+    one = Progress(rewind_ms=320, idle_seconds=10.0, resumed=resumed)
+    for name in names:
+        one.assign(name, 0, 0.0)
+    return one
+
+
+def took(one, name, offset, newest_ms, *, now=0.0):
+    """Take one record."""
+    one.took(name, first_offset=offset, next_offset=offset + 1, newest_ms=newest_ms, now=now)
+
+
+def advance(one, now=0.0, clock_ms=CLOCK_MS):
+    return one.advance(now, clock_ms=clock_ms)
+
+
+# Event time
+
+
+def test_nothing_is_complete_before_every_partition_has_shown_something():
+    one = progress("m/0", "m/1")
+    took(one, "m/0", 0, 5000)
+    assert advance(one) == NOTHING_YET
+
+    took(one, "m/1", 0, 3000)
+    assert advance(one) == 3000
+
+
+def test_the_slowest_partition_tells_how_far_the_source_is():
+    one = progress("m/0", "m/1")
+    for offset, (first, second) in enumerate([(1000, 900), (2000, 1100), (9000, 1200)]):
+        took(one, "m/0", offset, first)
+        took(one, "m/1", offset, second)
+
+    assert advance(one) == 1200
+
+
+def test_it_never_goes_back():
+    one = progress("m/0")
+    took(one, "m/0", 0, 5000)
+    assert advance(one) == 5000
+
+    one.assign("m/1", 0, 0.0)
+    took(one, "m/1", 0, 100)
+
+    assert advance(one) == 5000
+
+
+def test_an_older_sample_leaves_its_partition_where_it_was():
+    one = progress("m/0")
+    took(one, "m/0", 0, 5000)
+    took(one, "m/0", 1, 4000)
+
+    assert advance(one) == 5000
+
+
+def test_a_record_without_a_sample_that_can_be_believed_moves_the_offset_only():
+    one = progress("m/0")
+    took(one, "m/0", 0, None)
+
+    assert advance(one) == NOTHING_YET
+    assert one.offset("m/0") == 1
+
+
+def test_nothing_passes_the_clock():
+    one = progress("m/0")
+    took(one, "m/0", 0, 5000)
+
+    assert advance(one, clock_ms=4000) == 4000
+
+
+def test_without_a_partition_time_stands_still():
+    one = progress("m/0")
+    took(one, "m/0", 0, 5000)
+    advance(one)
+    one.release(["m/0"])
+
+    assert advance(one, now=1000.0) == 5000
+
+
+# Silence
+
+
+def test_a_silent_partition_holds_the_others_up_until_it_is_idle_and_known_to_be_empty():
+    one = progress("m/0", "m/1")
+    took(one, "m/0", 0, 1000)
+    took(one, "m/1", 0, 1000)
+    took(one, "m/0", 1, 20_000, now=9.9)
+    assert one.silent(9.9) == []
+    assert advance(one, now=9.9) == 1000
+
+    assert one.silent(10.0) == ["m/1"]
+    assert advance(one, now=10.0) == 1000  # nobody has asked the broker yet
+
+    one.confirm_empty("m/1", 10.0)
+    assert advance(one, now=10.1) == 20_000
+
+
+def test_a_broker_that_cannot_be_asked_any_more_holds_everything_up():
+    one = progress("m/0", "m/1")
+    took(one, "m/1", 0, 1000)
+    one.confirm_empty("m/1", 10.0)
+    took(one, "m/0", 0, 20_000, now=15.0)
+    assert advance(one, now=15.0) == 20_000
+
+    took(one, "m/0", 1, 30_000, now=15.1)
+    assert advance(one, now=15.1) == 20_000  # what the broker said is 5.1 s old
+
+
+def test_a_record_ends_the_silence():
+    one = progress("m/0", "m/1")
+    took(one, "m/0", 0, 20_000, now=9.0)
+    one.confirm_empty("m/1", 10.0)
+    took(one, "m/1", 0, 15_000, now=10.5)
+
+    assert advance(one, now=10.5) == 15_000
+
+
+def test_when_all_are_silent_time_goes_on_as_fast_as_the_clock():
+    one = progress("m/0", "m/1")
+    took(one, "m/0", 0, 1000, now=0.0)
+    took(one, "m/1", 0, 3000, now=2.0)
+    for name in ("m/0", "m/1"):
+        one.confirm_empty(name, 14.0)
+
+    assert advance(one, now=14.5) == 3000 + 2500  # idle since 12.0
+
+
+def test_partitions_that_never_showed_anything_stay_at_nothing():
+    one = progress("m/0")
+    one.confirm_empty("m/0", 20.0)
+
+    assert advance(one, now=20.0) == NOTHING_YET
+
+
+# Offsets
+
+
+def test_a_partition_that_comes_back_goes_on_where_it_was():
+    one = progress("m/0")
+    took(one, "m/0", 0, 5000)
+    one.release(["m/0"])
+    assert one.owned == frozenset()
+    assert one.offset("m/0") == 1
+
+    one.assign("m/0", 1, 100.0)
+    assert advance(one, now=100.0) == 5000
+
+
+def test_a_jump_forgets_what_was_before_it():
+    one = progress("m/0", "m/1")
+    took(one, "m/0", 0, 5000)
+    took(one, "m/1", 0, 9000)
+
+    one.assign("m/0", 700, 0.0)
+
+    assert one.position().partitions["m/0"] == Place(700, 700, NOTHING_YET)
+    assert advance(one) == NOTHING_YET
+
+
+def test_a_topic_is_known_by_any_of_its_partitions():
+    one = progress("a/b/0")
+
+    assert one.knows_topic("a/b")
+    assert not one.knows_topic("a")
+
+
+def test_the_rewind_is_the_first_record_that_windows_may_still_need():
+    one = progress("m/0")
+    for offset in range(100):
+        took(one, "m/0", offset, offset * 10)
+    assert advance(one) == 990
+
+    # 990 - 320 = 670, the time of record 67
+    assert one.position() == Position(990, {"m/0": Place(100, 67, 990)})
+
+
+def test_out_of_order_records_are_never_left_out_of_a_rewind():
+    one = progress("m/0")
+    times = [400, 10, 420, 800, 405, 820]
+    for offset, time_ms in enumerate(times):
+        took(one, "m/0", offset, time_ms)
+    advance(one)
+
+    rewind = one.position().partitions["m/0"].rewind
+
+    assert 820 - 320 == 500
+    assert rewind <= times.index(800)  # nothing before it is as new as 500
+
+
+@pytest.mark.parametrize("seed_step", [1, 7, 13])
+def test_every_record_that_is_needed_lies_behind_the_rewind(seed_step):
+    one = progress("m/0")
+    times = [k * 3 + (k * seed_step * 31) % 60 for k in range(500)]
+    for offset, time_ms in enumerate(times):
+        took(one, "m/0", offset, time_ms)
+    complete_ms = advance(one)
+
+    rewind = one.position().partitions["m/0"].rewind
+
+    assert all(time_ms < complete_ms - 320 for time_ms in times[:rewind])
+    assert rewind > 0
+
+
+def test_few_marks_are_kept_whatever_the_number_of_records():
+    one = progress("m/0")
+    for offset in range(10_000):
+        took(one, "m/0", offset, offset // 10)
+    one.position()
+    advance(one)
+
+    rewind = one.position().partitions["m/0"].rewind
+
+    # 999 - 320 = 679: its mark of 10 ms begins with record 6700
+    assert rewind == 6700
+    assert len(one._partitions["m/0"].marks) == 33
+
+
+def test_what_a_checkpoint_kept_is_gone_on_from():
+    resumed = Position(5000, {"m/0": Place(50, 20, 5000), "m/1": Place(7, 7, NOTHING_YET)})
+    one = Progress(rewind_ms=320, idle_seconds=10.0, resumed=resumed)
+
+    assert one.position() == resumed
+    assert one.owned == frozenset()
+    one.assign("m/0", 50, 0.0)
+    assert advance(one) == 5000
+    took(one, "m/0", 50, 5330)
+    assert advance(one) == 5330
+    assert one.position().partitions["m/0"] == Place(51, 50, 5330)  # 5330 - 320 is behind all that was before
