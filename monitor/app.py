@@ -19,6 +19,7 @@ from models.registry import Registry
 from monitor.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from monitor.clock import Clock
 from monitor.config import Config, WatchConfig
+from monitor.decode.formats import TopicDecoders
 from monitor.errors import MonitorError
 from monitor.files import recorded_files
 from monitor.handover import Handover
@@ -28,16 +29,18 @@ from monitor.lock import hold
 from monitor.loop import run
 from monitor.metrics import Exposition, Metrics
 from monitor.outlets import Outlet
-from monitor.pipeline import Decision, Pipeline, WatchPipeline
-from monitor.resume import capture, goes_on, resume_watch
+from monitor.pipeline import Alert, Decision, Pipeline, WatchPipeline
+from monitor.progress import Position
+from monitor.resume import capture, goes_on, position_of, resume_watch, undelivered_of
 from monitor.retrain import Outcome, brought_up_to_date
 from monitor.runtime import tune_process
 from monitor.sample import SeriesTable
 from monitor.scheduler import TrainingScheduler, train_in_child
 from monitor.sources import Source
 from monitor.sources.host import HostSource
+from monitor.sources.kafka import KafkaSource
 from monitor.sources.replay import ReplaySource
-from monitor.watch import history_shape
+from monitor.watch import history_shape, rewind_ms
 from monitor.web import Health, WebServer
 
 __all__ = ["Daemon", "model_registry", "prepare_data_dir", "training_command"]
@@ -86,7 +89,8 @@ class Daemon:
         self.metrics = Metrics(CollectorRegistry(), [watch.name for watch in config.watch])
         self._checkpoint_file = Path(config.data_dir) / "checkpoint" / "state" if keeps_state else None
         checkpoint = self._load_checkpoint()
-        self._source = _build_source(config, table, clock, after_ms=checkpoint.about["position_ms"] if checkpoint else None)
+        self._undelivered = undelivered_of(checkpoint) if checkpoint else []
+        self._source = _build_source(config, table, clock, resumed=position_of(checkpoint) if checkpoint else None)
         self._versions: dict[str, str | None] = {}
         watches = [self._build_watch(watch, checkpoint) for watch in config.watch]
         self.pipeline = Pipeline(watches, table, max_future_ms=round(config.source.max_future_seconds * 1000))
@@ -119,13 +123,14 @@ class Daemon:
             save=self._save_checkpoint,
             save_seconds=self._config.checkpoint_seconds,
             between=self._between_steps,
+            undelivered=self._undelivered,
         )
         if self._learning is not None:
             self._learning.finish()
 
     def _between_steps(self, decision: Decision) -> None:
         if self._learning is not None and self._learning.between(decision):
-            self._save_checkpoint()  # it names the model that judges: a restart goes on with that
+            self._save_checkpoint(self._source.position(), ())  # it names the model that judges: a restart goes on with that
 
     def close(self) -> None:
         """Stop what was started, last first."""
@@ -209,14 +214,14 @@ class Daemon:
             log.error("checkpoint refused error=%s; every watch warms up again", error)
             return None
 
-    def _save_checkpoint(self) -> None:
+    def _save_checkpoint(self, position: Position, undelivered: Sequence[Alert]) -> None:
         if self._checkpoint_file is None:
             return
         watches = [
             (config, self._versions[config.name], watch) for config, watch in zip(self._config.watch, self.pipeline.watches, strict=True)
         ]
         try:
-            save_checkpoint(capture(watches, source=self._config.source, position_ms=self._source.position_ms()), self._checkpoint_file)
+            save_checkpoint(capture(watches, source=self._config.source, position=position, undelivered=undelivered), self._checkpoint_file)
         except CheckpointError as error:
             self.metrics.checkpoint_failed()
             log.error("checkpoint failed error=%s", error)
@@ -272,10 +277,20 @@ def prepare_data_dir(config: Config) -> None:
         raise MonitorError(f"data_dir {folder} cannot be used: {error.strerror}. Set data_dir to a folder that can be written.") from error
 
 
-def _build_source(config: Config, table: SeriesTable, clock: Clock, *, after_ms: int | None) -> Source:
+def _build_source(config: Config, table: SeriesTable, clock: Clock, *, resumed: Position | None) -> Source:
     if config.source.kind == "host":
         host = config.source.host
         return HostSource(table, clock, interval_seconds=host.interval_seconds, host=host.host)
+    if config.source.kind == "kafka":
+        return KafkaSource(
+            config.source.kafka,
+            TopicDecoders(config.decode.settings, config.decode.topics, config.decode.format).of,
+            table,
+            clock,
+            rewind_ms=max(rewind_ms(watch) for watch in config.watch),
+            max_future_ms=round(config.source.max_future_seconds * 1000),
+            resumed=resumed,
+        )
     speed = config.source.replay.speed
     times_real = math.inf if speed == "max" else float(speed)
-    return ReplaySource(recorded_files(config, table), clock, speed=times_real, after_ms=after_ms)
+    return ReplaySource(recorded_files(config, table), clock, speed=times_real, after_ms=resumed.time_ms if resumed else None)

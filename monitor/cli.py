@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,7 @@ import typer
 
 from models.errors import ModelError, TrainingError
 from monitor.errors import ConfigError, MonitorError
+from monitor.log_limit import LimitedHandler
 
 if TYPE_CHECKING:
     from models.registry import Registry
@@ -503,6 +505,10 @@ def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start and end are ours to tell
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    kafka = logging.getLogger("kafka")  # it writes five lines a second while a broker is away
+    kafka.setLevel(logging.WARNING)
+    kafka.propagate = False
+    kafka.addHandler(LimitedHandler(time.monotonic))
 
 
 def _stop_on_signals() -> threading.Event:

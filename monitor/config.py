@@ -24,7 +24,7 @@ from monitor.decode.native import SampleFields
 from monitor.errors import ConfigError
 from monitor.policy import MetricRule
 
-__all__ = ["Config", "WatchConfig", "load_config", "parse_config"]
+__all__ = ["Config", "KafkaConfig", "WatchConfig", "load_config", "parse_config"]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -58,13 +58,80 @@ class ReplayConfig(_Table):
     end: str = ""
 
 
+class KafkaConfig(_Table):
+    """`[source.kafka]`: topics of a Kafka cluster."""
+
+    bootstrap_servers: Annotated[list[str], Field(min_length=1)] = ["127.0.0.1:9092"]
+    topics: list[str] = []
+    group_id: Annotated[str, Field(min_length=1)] = "barograph"
+    group_instance_id: str = ""
+    client_id: str = "barograph"
+    api_version: str = ""
+    start: Literal["earliest", "latest"] | Positive = "latest"
+    on_gap: Literal["earliest", "latest"] = "earliest"
+    idle_seconds: Positive = 10.0
+    session_timeout_seconds: Positive = 45.0
+    max_poll_interval_seconds: Positive = 300.0
+    max_poll_records: Annotated[int, Field(ge=1)] = 5000
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    ssl_cafile: str = ""
+    ssl_certfile: str = ""
+    ssl_keyfile: str = ""
+    ssl_password: str = ""
+    ssl_check_hostname: bool = True
+    sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = ""
+    sasl_username: str = ""
+    sasl_password: str = ""
+    sasl_token_file: str = ""
+
+    @field_validator("topics")
+    @classmethod
+    def _are_names(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", name) or name in (".", ".."):
+                raise ValueError(f"{name!r} names no topic: expected 1 to 249 letters, digits, . _ and -")
+        return value
+
+    @field_validator("api_version")
+    @classmethod
+    def _is_version(cls, value: str) -> str:
+        if value and not re.fullmatch(r"\d+(\.\d+)+", value):
+            raise ValueError('expected a version of Kafka as in "2.3", or nothing to ask the broker')
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> KafkaConfig:
+        if self.security_protocol.startswith("SASL") != bool(self.sasl_mechanism):
+            raise ValueError(
+                f'security_protocol is "{self.security_protocol}" and sasl_mechanism "{self.sasl_mechanism}": '
+                "a SASL protocol needs a mechanism, and a mechanism a SASL protocol"
+            )
+        if self.sasl_mechanism == "OAUTHBEARER" and not self.sasl_token_file:
+            raise ValueError("sasl_token_file is empty, expected the file that holds the current token: OAUTHBEARER sends it")
+        if self.sasl_mechanism not in ("", "OAUTHBEARER") and not (self.sasl_username and self.sasl_password):
+            raise ValueError(f"sasl_mechanism {self.sasl_mechanism} needs sasl_username and sasl_password; one of them is empty")
+        return self
+
+    @property
+    def api_version_numbers(self) -> tuple[int, ...] | None:
+        """The version as kafka-python takes it; None: ask the broker."""
+        return tuple(int(part) for part in self.api_version.split(".")) if self.api_version else None
+
+
 class SourceConfig(_Table):
     """`[source]`: where samples come from."""
 
-    kind: Literal["host", "replay"] = "host"
+    kind: Literal["host", "kafka", "replay"] = "host"
     max_future_seconds: NotNegative = 60.0
     host: HostConfig = HostConfig()
+    kafka: KafkaConfig = KafkaConfig()
     replay: ReplayConfig = ReplayConfig()
+
+    @model_validator(mode="after")
+    def _has_topics(self) -> SourceConfig:
+        if self.kind == "kafka" and not self.kafka.topics:
+            raise ValueError('kind is "kafka", but source.kafka.topics names no topic: there is nothing to read')
+        return self
 
 
 class NativeSampleConfig(_Table):
@@ -577,6 +644,7 @@ _TABLES: dict[tuple[type[BaseModel], str], type[BaseModel]] = {
     (Config, "history"): HistoryConfig,
     (Config, "watch"): WatchConfig,
     (SourceConfig, "host"): HostConfig,
+    (SourceConfig, "kafka"): KafkaConfig,
     (SourceConfig, "replay"): ReplayConfig,
     (DecodeConfig, "native_sample"): NativeSampleConfig,
     (DecodeConfig, "influx"): InfluxConfig,

@@ -111,16 +111,23 @@ class Grid:
         self._held = np.empty((0, 0))
         self._held_age = np.empty((0, 0), np.int64)
 
-    def add(self, samples: Placed) -> int:
-        """Take samples in; give the number of those that were late, ends of series not among them."""
+    def add(self, samples: Placed, *, opens: bool = True) -> int:
+        """Take samples in; give the number of those that were late, ends of series not among them.
+
+        Parameters
+        ----------
+        opens : bool
+            The first batch tells where the grid begins. False where other partitions may still
+            bring much older samples: `close` then decides, once the source is complete up to somewhere.
+        """
         if not len(samples.row):
             return 0
         step = samples.time_ms // self.step_ms
-        if self.next_step is None:
+        if self.next_step is None and opens:
             self.next_step = self._first_step(int(samples.time_ms.min()))
         newest = int(samples.time_ms.max())
         self._newest_ms = newest if self._newest_ms is None else max(self._newest_ms, newest)
-        on_time = step >= self.next_step
+        on_time = step >= self.next_step if self.next_step is not None else np.ones(len(step), bool)
         joined = _join(self._pending, samples.take(on_time))
         self._pending = _that_stand(joined, self.step_ms)
         return int((~on_time & ~np.isnan(samples.value)).sum())
@@ -143,7 +150,9 @@ class Grid:
         self._count[:], self._held[:] = np.nan, np.nan
         return n_back
 
-    def close(self, now_ms: int, *, n_rows: int, n_channels: int, finished: bool = False) -> Iterator[ClosedSteps]:
+    def close(
+        self, now_ms: int, *, n_rows: int, n_channels: int, finished: bool = False, complete_ms: int | None = None
+    ) -> Iterator[ClosedSteps]:
         """Advance the watermark and give the steps it has passed, oldest first, in blocks.
 
         Parameters
@@ -152,12 +161,23 @@ class Grid:
             The source's event time: what the clock says live, how far a file is replayed.
         finished : bool
             Nothing more will come: close all that is open.
+        complete_ms : int, optional
+            Event time up to which the source has been read, where it says so: it then stands
+            for the newest sample and for the source's own time.
         """
-        if self._newest_ms is None or self.next_step is None:
+        if self._newest_ms is None:
             return
-        watermark = max(self._newest_ms - self._lateness_ms, now_ms - self._lateness_ms - self._idle_ms)
+        if complete_ms is None:
+            watermark = max(self._newest_ms - self._lateness_ms, now_ms - self._lateness_ms - self._idle_ms)
+        else:
+            watermark = complete_ms - self._lateness_ms
         if finished:
             watermark = max(watermark, (self._newest_ms // self.step_ms + 1 + self._look_ahead) * self.step_ms)
+        if self.next_step is None:
+            first = self._first_step(int(self._pending.time_ms.min()))
+            if watermark // self.step_ms - self._look_ahead <= first:
+                return
+            self.next_step = first
         self.watermark_ms = watermark if self.watermark_ms is None else max(self.watermark_ms, watermark)
         until = self.watermark_ms // self.step_ms - self._look_ahead
         self._make_room(n_rows, n_channels)
@@ -192,6 +212,10 @@ class Grid:
     def closed_until_ms(self) -> int | None:
         """Event time before which every step is closed; None before the first sample."""
         return None if self.next_step is None else self.next_step * self.step_ms
+
+    def closed_ms(self, complete_ms: int) -> int:
+        """Give the event time up to which steps are closed when the source is complete up to `complete_ms`."""
+        return complete_ms - self._lateness_ms - self._look_ahead * self.step_ms
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give everything that is open, by name."""

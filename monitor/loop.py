@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from monitor.clock import Clock
 from monitor.metrics import Exposition, Metrics
 from monitor.outlets import Outlet
-from monitor.pipeline import Decision, Pipeline
+from monitor.pipeline import Alert, Decision, Pipeline
+from monitor.progress import Position
 from monitor.sources import Source
 from monitor.web import Health
 
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 1.0  # the longest that a stop signal waits
 _RENDER_SECONDS = 1.0  # a scrape's text is at most so old: scrapes come every few seconds
-_SAVE_SECONDS = 1.0  # between two checkpoints at least, however many episodes open and resolve
+_COMMIT_SECONDS = 5.0  # also without progress: a commit is what tells a fenced member of a Kafka group that it is one
 
 
 def run(
@@ -34,51 +35,92 @@ def run(
     clock: Clock,
     stop: threading.Event,
     exit_at_end: bool = False,
-    save: Callable[[], None] = lambda: None,
+    save: Callable[[Position, Sequence[Alert]], None] = lambda position, undelivered: None,
     save_seconds: float = math.inf,
     between: Callable[[Decision], None] = lambda decision: None,
+    undelivered: Sequence[Alert] = (),
 ) -> None:
     """Move samples through the pipeline until `stop` is set, or the source ends where that is asked for.
 
     Parameters
     ----------
     save : callable
-        Keeps the pipeline's state: called behind the outlets every `save_seconds` of real time,
-        when episodes opened or resolved, and when the loop ends in order.
+        Keeps the pipeline's state, the source's position, and the alerts that the outlets were
+        not given yet: called behind the outlets, when they were given alerts, every `save_seconds`
+        of real time, and when the loop ends in order.
     between : callable
         Called behind each step's outlets, with what it did: the place for what may change between two steps.
+    undelivered : sequence of Alert
+        What an earlier run kept so.
+
+    Outlets come first, then the state is kept, then the source is told: what is lost in between
+    is told again, and never passed over. An episode's end is told only when its opening has been
+    kept as told: else a daemon that dies behind both would raise again what is over.
     """
-    saved_at = clock.monotonic()
-    unsaved = False  # episodes opened or resolved since then: a daemon that is killed must not forget them
+
+    def tell(alerts: Sequence[Alert]) -> None:
+        for told, rest in _stretches(alerts):
+            for outlet in outlets:
+                outlet.deliver(told)
+            save(position, rest)
+
+    position = source.position()
+    saved_at = committed_at = clock.monotonic()
     rendered_at = -_RENDER_SECONDS
     ended = said_idle = False
+    tell(undelivered)
     while not stop.is_set():
         batch = source.poll(_POLL_SECONDS)
         started = clock.monotonic()
-        decision = pipeline.step(batch.columns, batch.now_ms, finished=batch.finished)
-        for outlet in outlets:
-            outlet.deliver(decision.alerts)
+        decision = pipeline.step(
+            batch.columns, batch.now_ms, finished=batch.finished, complete_ms=batch.complete_ms, delivered_ms=batch.delivered_ms
+        )
+        if decision.alerts:
+            position = source.position()
+            tell(decision.alerts)
         between(decision)
         finished_at = clock.monotonic()
         metrics.batch_done(decision, pipeline.watches, batch.n_bad, duration_seconds=finished_at - started, now=clock.now())
+        metrics.source_turned(batch.report, ready=batch.ready)
         for name, n_steps in ((name, report.n_steps_back) for name, report in decision.reports.items() if report.n_steps_back):
             log.warning("clock set back watch=%s steps=%d: its steps begin anew", name, n_steps)
         if len(batch.columns) and not said_idle:
             said_idle = True
             for name in (name for name, report in decision.reports.items() if not report.n_samples):
                 log.info("watch idle watch=%s: no series of it yet", name)
-        unsaved = unsaved or bool(decision.alerts)
-        if finished_at - saved_at >= (min(save_seconds, _SAVE_SECONDS) if unsaved else save_seconds):
-            save()  # before it is shown: what a scrape has seen outlives the daemon
-            saved_at, unsaved = finished_at, False
+        due = finished_at - saved_at >= save_seconds
+        if due and not decision.alerts:  # before it is shown: what a scrape has seen outlives the daemon
+            position = source.position()
+            save(position, ())
+        if due or decision.alerts:
+            saved_at = finished_at
         ended_now = batch.finished and not ended
         if finished_at - rendered_at >= _RENDER_SECONDS or ended_now:
             exposition.render(pipeline.watches)
             rendered_at = finished_at
-        health.ticked_at, health.ready = finished_at, True
+        health.ticked_at, health.ready = finished_at, batch.ready
         if ended_now:
             ended = True
             log.info("source ended")
             if exit_at_end:
                 break
-    save()
+        if due or decision.alerts or finished_at - committed_at >= _COMMIT_SECONDS:
+            source.commit(position)
+            committed_at = finished_at
+    position = source.position()
+    save(position, ())
+    source.commit(position)
+
+
+def _stretches(alerts: Sequence[Alert]) -> Iterator[tuple[Sequence[Alert], Sequence[Alert]]]:
+    """Cut alerts so that no piece holds both the opening and the end of one episode; give each with what follows it."""
+    start = 0
+    opened: set[str] = set()
+    for at, alert in enumerate(alerts):
+        if alert.resolved_ms is None:
+            opened.add(alert.identity)
+        elif alert.identity in opened:
+            yield alerts[start:at], alerts[at:]
+            start, opened = at, set()
+    if start < len(alerts):
+        yield alerts[start:], ()

@@ -16,6 +16,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from monitor.alert import SUPPRESSED_REASONS, ResolveReason
 from monitor.pipeline import Decision, WatchPipeline
 from monitor.score import Reason
+from monitor.sources import SourceReport
 
 __all__ = ["ENTITY_METRICS", "SKIPPED_REASONS", "TRAINING_RESULTS", "Exposition", "Metrics", "reference"]
 
@@ -62,6 +63,12 @@ class Metrics:
         )
         self._bad_records = Counter("barograph_bad_records_total", "Records that could not be read.", ["reason"], registry=registry)
         self._steps = Counter("barograph_steps_closed_total", "Grid steps closed.", ["watch"], registry=registry)
+        self._repeated = Counter(
+            "barograph_steps_repeated_total",
+            "Grid steps judged again behind a restart that found no state: they fill windows, and are not reported again.",
+            ["watch"],
+            registry=registry,
+        )
         self._scored = Counter(
             "barograph_windows_scored_total", "Windows judged: one for each entity and step.", ["watch"], registry=registry
         )
@@ -175,11 +182,38 @@ class Metrics:
             buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
             registry=registry,
         )
+        self._declare_source(registry)
         self._build = Gauge("barograph_build_info", "Version of this program.", ["version"], registry=registry)
         for reason in ("gap", "stale_marker", "not_finite", "future"):
             self._rejected.labels(reason)
+        for result in ("done", "failed"):
+            self._kafka_commits.labels(result)
+        for reaction in ("retried", "rebuilt"):
+            self._kafka_errors.labels(reaction)
         for watch in watches:
             self._start_at_zero(watch)
+
+    def _declare_source(self, registry: CollectorRegistry) -> None:
+        self._ready = Gauge("barograph_source_ready", "1 while the source is open and answers, else 0.", registry=registry)
+        self._kafka_records = Counter("barograph_kafka_records_total", "Records read.", ["topic"], registry=registry)
+        self._kafka_bytes = Counter(
+            "barograph_kafka_bytes_total", "Bytes of the records read, without keys and headers.", ["topic"], registry=registry
+        )
+        self._kafka_lost = Counter(
+            "barograph_kafka_records_lost_total", "Records deleted by the broker before they were read.", ["topic"], registry=registry
+        )
+        self._kafka_lag = Gauge(
+            "barograph_kafka_lag_records", "Records that are there and not read yet.", ["topic", "partition"], registry=registry
+        )
+        self._kafka_commits = Counter("barograph_kafka_commits_total", "Commits to the consumer group.", ["result"], registry=registry)
+        self._kafka_errors = Counter(
+            "barograph_kafka_errors_total",
+            "Errors of the Kafka client: retried, or the consumer rebuilt.",
+            ["reaction"],
+            registry=registry,
+        )
+        self._kafka_rebalances = Counter("barograph_kafka_rebalances_total", "Assignments received from the group.", registry=registry)
+        self._lag_shown: set[tuple[str, int]] = set()
 
     def _start_at_zero(self, watch: str) -> None:
         for result in ("accepted", "late"):
@@ -196,7 +230,7 @@ class Metrics:
         for skipped in SKIPPED_REASONS:
             self._history_skipped.labels(watch, skipped)
         failures = (self._load_failures, self._history_failures)
-        for metric in (self._steps, self._scored, self._over_limit, self._opened, self._open, self._swaps, *failures):
+        for metric in (self._steps, self._repeated, self._scored, self._over_limit, self._opened, self._open, self._swaps, *failures):
             metric.labels(watch)
 
     def started(self, version: str, watches: Iterable[WatchPipeline], now: float) -> None:
@@ -296,6 +330,7 @@ class Metrics:
         self._samples.labels(name, "accepted").inc(report.n_samples - report.n_late)
         self._samples.labels(name, "late").inc(report.n_late)
         self._steps.labels(name).inc(report.n_steps)
+        self._repeated.labels(name).inc(report.n_repeated)
         self._scored.labels(name).inc(report.n_scored)
         self._over_limit.labels(name).inc(report.n_over_limit)
         for reason, count in report.not_judged.items():
@@ -317,6 +352,27 @@ class Metrics:
             self._provisional.labels(name).set(limit.provisional)
         if watch.grid.watermark_ms is not None:
             self._watermark.labels(name).set(watch.grid.watermark_ms / 1000)
+
+    def source_turned(self, report: SourceReport | None, *, ready: bool) -> None:
+        """Say whether the source is open, and count what it did, where it is one with topics."""
+        self._ready.set(ready)
+        if report is None:
+            return
+        for counter, counts in (
+            (self._kafka_records, report.n_records),
+            (self._kafka_bytes, report.n_bytes),
+            (self._kafka_lost, report.n_lost),
+            (self._kafka_commits, report.commits),
+            (self._kafka_errors, report.errors),
+        ):
+            for label, count in counts.items():
+                counter.labels(label).inc(count)
+        self._kafka_rebalances.inc(report.n_rebalances)
+        for gone in self._lag_shown - set(report.lag):
+            self._kafka_lag.remove(*map(str, gone))
+        for (topic, partition), lag in report.lag.items():
+            self._kafka_lag.labels(topic, str(partition)).set(lag)
+        self._lag_shown = set(report.lag)
 
     def hidden(self, n_series: int) -> None:
         """Say how many series of entities the cap keeps out of a scrape."""

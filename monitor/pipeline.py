@@ -72,6 +72,7 @@ class WatchReport:
     n_steps_back: int = 0  # by which the source's clock was found to be set back
     n_steps: int = 0
     n_scored: int = 0
+    n_repeated: int = 0  # of the steps: judged again behind a restart, and not told again
     n_over_limit: int = 0
     n_expected: int = 0  # entities that should be judged, and those that are
     n_judged: int = 0
@@ -106,6 +107,7 @@ class WatchPipeline:
         self.policy = policy or ChannelPolicy(())
         self.open_alerts: dict[int, Alert] = {}  # by entity row
         self.last_scored: ScoredStep | None = None
+        self.told_until_ms = 0  # event time up to which an earlier run has told everything
         self.on_scored: Callable[[ScoredStep], None] = lambda scored: None  # told each step, for offline scoring
         self.out_of_range = np.empty(0, bool)  # at the newest step, by entity row
         self._coverage = Coverage()
@@ -125,7 +127,9 @@ class WatchPipeline:
             part.load_state({name.removeprefix(f"{stage}/"): array for name, array in arrays.items() if name.startswith(f"{stage}/")})
         self.open_alerts = dict(open_alerts)
 
-    def step(self, columns: Columns, table: SeriesTable, now_ms: int, *, latest_ms: int, finished: bool) -> tuple[list[Alert], WatchReport]:
+    def step(
+        self, columns: Columns, table: SeriesTable, now_ms: int, *, latest_ms: int, finished: bool, complete_ms: int | None = None
+    ) -> tuple[list[Alert], WatchReport]:
         """Take samples, close what the watermark passes, judge it, turn scores into alerts.
 
         No sample is later than `latest_ms`: it would have been refused.
@@ -142,21 +146,22 @@ class WatchPipeline:
             columns.value[chosen],
             self.entities.kind[series],
         )
-        if len(chosen) and self.grid.watermark_ms is not None and self.grid.watermark_ms > latest_ms:
+        ahead = complete_ms is None and self.grid.watermark_ms is not None and self.grid.watermark_ms > latest_ms
+        if len(chosen) and ahead:
             # Steps are closed that no sample could be in yet: the clock was ahead, and all would be late until it is there again.
             report.n_steps_back = self.grid.start_over(int(placed.time_ms.min()))
             self.scorer.go_back(report.n_steps_back)
             self.book.go_back(report.n_steps_back * self.grid.step_ms)
             self._coverage = Coverage()
-        report.n_late = self.grid.add(placed)
+        report.n_late = self.grid.add(placed, opens=complete_ms is None)
         alerts: list[Alert] = []
         n_rows, n_channels = len(self.entities.entities), len(self.entities.channels)
-        for closed in self.grid.close(now_ms, n_rows=n_rows, n_channels=n_channels, finished=finished):
+        for closed in self.grid.close(now_ms, n_rows=n_rows, n_channels=n_channels, finished=finished, complete_ms=complete_ms):
             alerts += self.judge(closed, report)
         if self.grid.closed_until_ms is not None:
             alerts += self._let_go(self.grid.closed_until_ms, report)
         self._count_coverage(now_ms, report, finished=finished)
-        return alerts, report
+        return [alert for alert in alerts if (alert.resolved_ms or alert.opened_ms) > self.told_until_ms], report
 
     def judge(self, closed: ClosedSteps, report: WatchReport) -> list[Alert]:
         """Judge closed steps, and turn their scores into alerts."""
@@ -205,10 +210,13 @@ class WatchPipeline:
         changes = self.book.step(scored.time_ms, np.where(scored.judged | broken, scored.score, np.nan), vetoed=vetoed)
         self._freeze_and_thaw(changes)
         self.scorer.learn(scored, self.book.frozen)
-        _count(scored, changes, report)
-        self.last_scored, self.out_of_range = scored, broken
+        if scored.time_ms <= self.told_until_ms:
+            report.n_repeated += 1
+        else:
+            _count(scored, changes, report)
+            self.last_scored, self.out_of_range = scored, broken
+            self.on_scored(scored)
         self._coverage.take(scored.time_ms, scored.judged)
-        self.on_scored(scored)
         alerts = []
         for row in changes.opened.tolist():
             alerts.append(self._opened(row, scored))
@@ -280,7 +288,9 @@ class Pipeline:
         self.table = table
         self._max_future_ms = max_future_ms
 
-    def step(self, columns: Columns, now_ms: int, *, finished: bool = False) -> Decision:
+    def step(
+        self, columns: Columns, now_ms: int, *, finished: bool = False, complete_ms: int | None = None, delivered_ms: int | None = None
+    ) -> Decision:
         """Run one batch through every watch.
 
         Parameters
@@ -291,6 +301,11 @@ class Pipeline:
             The source's event time.
         finished : bool
             The source has come to its end: close every open step.
+        complete_ms : int, optional
+            Event time up to which the source has been read, where it says so.
+        delivered_ms : int, optional
+            The same as it was when an earlier run last told what it had found: steps up to it fill
+            windows and memories again, and nothing of them is reported.
         """
         usable = in_range(columns.value)
         latest_ms = now_ms + self._max_future_ms
@@ -302,7 +317,11 @@ class Pipeline:
         alerts: list[Alert] = []
         reports = {}
         for watch in self.watches:
-            of_watch, reports[watch.name] = watch.step(accepted, self.table, now_ms, latest_ms=latest_ms, finished=finished)
+            if delivered_ms is not None:
+                watch.told_until_ms = watch.grid.closed_ms(delivered_ms)
+            of_watch, reports[watch.name] = watch.step(
+                accepted, self.table, now_ms, latest_ms=latest_ms, finished=finished, complete_ms=complete_ms
+            )
             alerts += of_watch
         alerts.sort(key=lambda alert: alert.resolved_ms or alert.opened_ms)
         rejected = {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,15 +17,20 @@ from monitor.checkpoint import Checkpoint, CheckpointError
 from monitor.config import SourceConfig, WatchConfig
 from monitor.errors import SwapError
 from monitor.pipeline import Alert, ChannelShare, WatchPipeline
+from monitor.progress import Place, Position
 from monitor.watch import build_watch, known_map, swap_champion
 
-__all__ = ["capture", "goes_on", "resume_watch"]
+__all__ = ["capture", "goes_on", "position_of", "resume_watch", "undelivered_of"]
 
 log = logging.getLogger(__name__)
 
 
 def capture(
-    watches: Iterable[tuple[WatchConfig, str | None, WatchPipeline]], *, source: SourceConfig, position_ms: int | None
+    watches: Iterable[tuple[WatchConfig, str | None, WatchPipeline]],
+    *,
+    source: SourceConfig,
+    position: Position,
+    undelivered: Sequence[Alert] = (),
 ) -> Checkpoint:
     """Put the state of all watches into one checkpoint.
 
@@ -32,9 +38,11 @@ def capture(
     ----------
     watches : iterable
         Each watch's settings, the version of its model, and its stages.
-    position_ms : int or None
-        Event time up to which a replay has been taken in; None for a live source, and for a
-        replay that has come to its end.
+    position : Position
+        How far the source has been taken in; empty for a live one, and for a replay that has
+        come to its end.
+    undelivered : sequence of Alert
+        What the outlets are still to be given.
     """
     arrays: dict[str, NDArray[np.generic]] = {}
     about: dict[str, Any] = {}
@@ -48,12 +56,31 @@ def capture(
             "fixed": watch.entities.fixed,
             "open_alerts": {str(row): asdict(alert) for row, alert in watch.open_alerts.items()},
         }
-    return Checkpoint(arrays, {"watches": about, "source": source.model_dump_json(), "position_ms": position_ms})
+    partitions = {name: asdict(place) for name, place in position.partitions.items()}
+    whole = {
+        "watches": about,
+        "source": _identity(source),
+        "position_ms": position.time_ms,
+        "partitions": partitions,
+        "undelivered": [asdict(alert) for alert in undelivered],
+    }
+    return Checkpoint(arrays, whole)
+
+
+def undelivered_of(checkpoint: Checkpoint) -> list[Alert]:
+    """Give the alerts that the outlets had not been given yet when a checkpoint was made."""
+    return [_alert(fields) for fields in checkpoint.about.get("undelivered", [])]
+
+
+def position_of(checkpoint: Checkpoint) -> Position:
+    """Give how far the source had been taken in when a checkpoint was made."""
+    partitions = {name: Place(**place) for name, place in checkpoint.about.get("partitions", {}).items()}
+    return Position(checkpoint.about["position_ms"], partitions)
 
 
 def goes_on(checkpoint: Checkpoint, source: SourceConfig) -> bool:
     """Tell whether a source goes on where the checkpoint was: the same one, and no replay that had ended."""
-    if checkpoint.about["source"] != source.model_dump_json():
+    if checkpoint.about["source"] != _identity(source):
         return False
     return source.kind != "replay" or checkpoint.about["position_ms"] is not None
 
@@ -108,6 +135,13 @@ def resume_watch(
     except SwapError as error:
         log.warning("episodes and newest steps are lost watch=%s: %s", config.name, error)
     return build_watch(config, champion), "model changed"
+
+
+def _identity(source: SourceConfig) -> str:
+    """Tell sources apart whose positions mean different things; secrets stay out of the checkpoint."""
+    if source.kind == "kafka":
+        return json.dumps({"kind": "kafka", "servers": sorted(source.kafka.bootstrap_servers), "group_id": source.kafka.group_id})
+    return source.model_dump_json(exclude={"kafka"})
 
 
 def _fingerprint(config: WatchConfig) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from monitor.progress import Place, Position
 from monitor.sample import Columns, SeriesTable, labels_of, no_samples
 from monitor.sources import Batch
 
@@ -44,11 +45,20 @@ class FakeClock:
 
 
 class ListSource:
-    """Batches from a list; an empty one, finished, behind the last."""
+    """Batches from a list; an empty one, finished, behind the last.
 
-    def __init__(self, batches: Sequence[Batch]) -> None:
-        self._batches = list(batches)
-        self._last_ms: int | None = None
+    Parameters
+    ----------
+    resumed : Position, optional
+        Go on behind it.
+    """
+
+    def __init__(self, batches: Sequence[Batch], *, resumed: Position | None = None) -> None:
+        n_done = resumed.partitions["list/0"].offset if resumed and resumed.partitions else 0
+        self._batches = list(batches[n_done:])
+        self._n_done = n_done
+        self._last_ms: int | None = resumed.time_ms if resumed else None
+        self.committed: list[Position] = []
         self.closed = False
 
     def poll(self, timeout_seconds: float) -> Batch:
@@ -56,12 +66,17 @@ class ListSource:
         if not self._batches:
             return Batch(no_samples(), self._last_ms or 0, finished=True)
         batch = self._batches.pop(0)
+        self._n_done += 1
         self._last_ms = batch.now_ms
         return batch
 
-    def position_ms(self) -> int | None:
-        """Give the time of the last batch; None before the first."""
-        return self._last_ms
+    def position(self) -> Position:
+        """Give the number of batches that were handed out, and the time of the last."""
+        return Position(self._last_ms, {"list/0": Place(self._n_done, self._n_done)})
+
+    def commit(self, position: Position) -> None:
+        """Remember what was committed."""
+        self.committed.append(position)
 
     def close(self) -> None:
         """Remember that it was closed."""

@@ -20,7 +20,7 @@ from monitor.pipeline import WatchPipeline
 from monitor.policy import ChannelPolicy
 from monitor.score import Scorer
 
-__all__ = ["build_grid", "build_map", "build_watch", "history_shape", "known_map", "seat", "swap_champion"]
+__all__ = ["build_grid", "build_map", "build_watch", "history_shape", "known_map", "rewind_ms", "seat", "swap_champion"]
 
 
 def build_watch(
@@ -126,6 +126,16 @@ def build_grid(watch: WatchConfig) -> Grid:
         # Enough empty steps for every window to run empty and every series to go stale.
         empty_steps=watch.window_length + math.ceil(watch.stale_seconds / watch.step_seconds) + 1,
     )
+
+
+def rewind_ms(watch: WatchConfig) -> int:
+    """Give the event time behind the newest that a watch's windows are made of: what is read again where state was lost.
+
+    One window, the gap that may lie before it and is filled, and the samples that wait for their
+    step to close. Counters need the step before.
+    """
+    n_steps = watch.window_length + 2 * math.ceil(watch.max_gap_seconds / watch.step_seconds) + 2
+    return n_steps * watch.step_ms + 2 * round(watch.lateness_seconds * 1000)
 
 
 def _check_fits(champion: Bundle, watch: WatchConfig) -> None:

@@ -34,7 +34,7 @@ class Health:
     """What the loop says of itself; each field is replaced whole.
 
     `ticked_at` is the monotonic time of the loop's last turn; `ready` that the source is open
-    and the first batch went through.
+    and its last batch went through.
     """
 
     ticked_at: float
@@ -113,7 +113,9 @@ class WebServer:
         return PlainTextResponse("healthy\n")
 
     async def _ready(self, request: Request) -> Response:
-        return PlainTextResponse("ready\n") if self._health.ready else PlainTextResponse("not ready: no batch yet\n", status_code=503)
+        if self._health.ready:
+            return PlainTextResponse("ready\n")
+        return PlainTextResponse("not ready: the source is not open\n", status_code=503)
 
 
 def _listen(address: str) -> socket.socket:

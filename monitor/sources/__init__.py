@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from monitor.progress import Position
 from monitor.sample import Columns
 
-__all__ = ["Batch", "Source"]
+__all__ = ["Batch", "Source", "SourceReport"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """What a source with topics and partitions did since its last batch, and where it stands.
+
+    `commits` by result (done, failed), `errors` by what was done about them (retried, rebuilt),
+    `lag` in records by topic and partition: of the partitions that are read, and known there.
+    """
+
+    n_records: Mapping[str, int] = field(default_factory=dict)
+    n_bytes: Mapping[str, int] = field(default_factory=dict)
+    n_lost: Mapping[str, int] = field(default_factory=dict)
+    commits: Mapping[str, int] = field(default_factory=dict)
+    errors: Mapping[str, int] = field(default_factory=dict)
+    n_rebalances: int = 0
+    lag: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,23 +36,38 @@ class Batch:
     `now_ms` is the source's event time: the machine's clock for a live source, how far it has
     come for a replayed one. `finished`: nothing will ever follow. `n_bad` counts records that
     could not be read, by reason.
+
+    `complete_ms`, of a source with partitions, is the event time up to which all of them have been
+    read; None: the newest sample speaks for all. `delivered_ms`: an earlier run reported everything
+    up to this complete time. `ready`: the source is open.
     """
 
     columns: Columns
     now_ms: int
     finished: bool = False
     n_bad: tuple[tuple[str, int], ...] = ()
+    complete_ms: int | None = None
+    delivered_ms: int | None = None
+    ready: bool = True
+    report: SourceReport | None = None
 
 
 class Source(Protocol):
-    """A stream of samples: live, from files, or from a list in tests."""
+    """A stream of samples: live, from Kafka, from files, or from a list in tests."""
 
     def poll(self, timeout_seconds: float) -> Batch:
         """Give what has come, waiting up to `timeout_seconds` for something; may be empty."""
         ...
 
-    def position_ms(self) -> int | None:
-        """Give the event time up to which samples were handed out and need not come again; None for a live source."""
+    def position(self) -> Position:
+        """Give how far samples were handed out: a source built with it goes on behind the last of them."""
+        ...
+
+    def commit(self, position: Position) -> None:
+        """Take note that everything up to a position has been dealt with, and kept.
+
+        Called every few seconds, also with the same position again.
+        """
         ...
 
     def close(self) -> None:

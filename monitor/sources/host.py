@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 
 from monitor.clock import Clock
+from monitor.progress import Position
 from monitor.sample import Columns, Reading, SeriesTable, labels_of, no_samples
 from monitor.sources import Batch
 
@@ -158,9 +159,12 @@ class HostSource:
         now_ms = round(now * 1000)
         return Batch(Columns(number, np.full(len(number), now_ms, np.int64), value), now_ms)
 
-    def position_ms(self) -> int | None:
+    def position(self) -> Position:
         """There is no going back to a reading."""
-        return None
+        return Position()
+
+    def commit(self, position: Position) -> None:
+        """Nobody need be told."""
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -29,6 +29,7 @@ from monitor.decode.formats import FormatSettings, TopicDecoders
 from monitor.decode.native import SampleFields, decode_native_columns, decode_native_samples, is_columnar
 from monitor.decode_files import decode_captured
 from monitor.errors import SourceError
+from monitor.progress import Position
 from monitor.sample import Columns, SeriesTable, concatenate, labels_of, no_samples
 from monitor.sources import Batch
 
@@ -209,10 +210,13 @@ class ReplaySource:
             n_bad=n_bad,
         )
 
-    def position_ms(self) -> int | None:
-        """Give the event time up to which samples were handed out; None before the first and behind the last."""
+    def position(self) -> Position:
+        """Give the event time up to which samples were handed out; none before the first and behind the last."""
         under_way = 0 < self._next < len(self._columns)
-        return int(self._columns.time_ms[self._next - 1]) if under_way else None
+        return Position(int(self._columns.time_ms[self._next - 1]) if under_way else None)
+
+    def commit(self, position: Position) -> None:
+        """Files stay as they are."""
 
     def close(self) -> None:
         """Nothing is held open: files are read whole at the start."""

@@ -19,19 +19,20 @@ def recording():
     return table, columns, np.argsort(columns.time_ms, kind="stable")
 
 
-def list_source():
+def list_source(resumed=None):
     table, columns, order = recording()
     batches = []
     for part in np.array_split(order, 5):
         chosen = type(columns)(columns.series[part], columns.time_ms[part], columns.value[part])
         batches.append(Batch(chosen, int(chosen.time_ms.max())))
-    return ListSource(batches), table
+    return ListSource(batches, resumed=resumed), table
 
 
-def replay_source(speed):
+def replay_source(speed, resumed=None):
     table, columns, order = recording()
     in_order = type(columns)(columns.series[order], columns.time_ms[order], columns.value[order])
-    return ReplaySource(Recorded(in_order, ()), FakeClock(1e9), speed=speed), table
+    after_ms = resumed.time_ms if resumed else None
+    return ReplaySource(Recorded(in_order, ()), FakeClock(1e9), speed=speed, after_ms=after_ms), table
 
 
 def host_source():
@@ -41,13 +42,41 @@ def host_source():
 
 FINITE = {
     "list": list_source,
-    "replay at full speed": lambda: replay_source(float("inf")),
-    "replay at speed 10": lambda: replay_source(10.0),
+    "replay at full speed": lambda resumed=None: replay_source(float("inf"), resumed),
+    "replay at speed 10": lambda resumed=None: replay_source(10.0, resumed),
 }
-EVERY = FINITE | {"host": host_source}
+EVERY = [*FINITE, "host", "kafka"]
+LASTING = [*FINITE, "kafka"]  # they can go on where they were
 
-every_source = pytest.mark.parametrize("make", EVERY.values(), ids=EVERY)
-finite_source = pytest.mark.parametrize("make", FINITE.values(), ids=FINITE)
+
+@pytest.fixture
+def make(request):
+    """Give what builds a source, by its name; built again, it is the same one."""
+    if request.param == "kafka":
+        return request.getfixturevalue("kafka_source")
+    return {**FINITE, "host": host_source}[request.param]
+
+
+@pytest.fixture
+def kafka_source(cluster, open_kafka, sample):
+    """Put the recording into a topic of two partitions, a series each."""
+    topic = cluster.topic(2)
+    table, columns, order = recording()
+    for number in range(2):
+        chosen = [at for at in order.tolist() if columns.series[at] == number]
+        payloads = [sample(int(columns.time_ms[at]), columns.value[at], name=table[number].name) for at in chosen]
+        cluster.produce(topic, payloads, partition=number)
+
+    def build(resumed=None):
+        table = SeriesTable()
+        return open_kafka(topic, table=table, resumed=resumed, max_poll_records=25), table
+
+    return build
+
+
+every_source = pytest.mark.parametrize("make", EVERY, indirect=True)
+finite_source = pytest.mark.parametrize("make", FINITE, indirect=True)
+lasting_source = pytest.mark.parametrize("make", LASTING, indirect=True)
 
 
 def poll_some(source, n_polls=8):
@@ -118,6 +147,29 @@ def test_what_is_finished_stays_finished_and_bears_being_asked_again(make):
         assert batch.finished
         assert len(batch.columns) == 0
         assert batch.now_ms >= last.now_ms
+
+
+@lasting_source
+def test_a_source_goes_on_behind_its_position_and_no_sample_is_missing_or_comes_twice(make, until, monkeypatch):
+    monkeypatch.setattr("monitor.sources.replay._BATCH_SAMPLES", 30)
+    source, table = make()
+    batches = until(source, lambda batches: any(len(batch.columns) for batch in batches))
+    before = keyed(batches, table)
+    assert 0 < len(before) < N_SAMPLES
+    position = source.position()
+    source.commit(position)
+    source.close()
+
+    again, table = make(position)
+    after = keyed(until(again, lambda batches: sum(len(batch.columns) for batch in batches) >= N_SAMPLES - len(before)), table)
+
+    assert len(before) + len(after) == len({*before, *after}) == N_SAMPLES
+
+
+def keyed(batches, table):
+    """Give the samples as `(name, time)`."""
+    columns = concatenate(batch.columns for batch in batches)
+    return [(table[number].name, time_ms) for number, time_ms in zip(columns.series.tolist(), columns.time_ms.tolist(), strict=True)]
 
 
 def test_a_live_source_is_never_finished():

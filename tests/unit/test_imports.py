@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 STAGES = (
-    "monitor.decode", "monitor.grid", "monitor.entities", "monitor.score", "monitor.alert", "monitor.coverage", "monitor.pipeline",
+    "monitor.decode", "monitor.progress", "monitor.grid", "monitor.entities", "monitor.score", "monitor.alert", "monitor.coverage",
+    "monitor.pipeline",
 )  # fmt: skip
 EDGES = (
     "monitor.sources", "monitor.outlets", "monitor.web", "monitor.app", "monitor.cli", "monitor.metrics", "monitor.loop",
@@ -22,7 +23,7 @@ EDGES = (
 IMPURE = (
     "time", "datetime", "os", "io", "pathlib", "shutil", "tempfile", "glob", "socket", "ssl", "http", "urllib", "requests", "httpx",
     "threading", "queue", "asyncio", "concurrent", "multiprocessing", "subprocess", "signal", "logging", "sqlite3", "psutil", "pandas",
-    "pyarrow", "prometheus_client", "starlette", "uvicorn", "apscheduler", "fcntl", "resource",
+    "pyarrow", "prometheus_client", "starlette", "uvicorn", "apscheduler", "kafka", "fcntl", "resource",
 )  # fmt: skip
 OURS = ("monitor", "models")
 
@@ -37,6 +38,8 @@ RULES = {
     "the host source imports no other edge": (("monitor.sources.host",), EDGES, ("monitor.sources", "monitor.sources.host")),
     "the replay source imports no other edge": (("monitor.sources.replay",), EDGES, ("monitor.sources", "monitor.sources.replay")),
     "captures and what is told of them import no edge": (("monitor.captures", "monitor.decode_files"), EDGES, ()),
+    "the Kafka source imports no other edge": (("monitor.sources.kafka",), EDGES, ("monitor.sources", "monitor.sources.kafka")),
+    "only the Kafka source knows its library": (("monitor", "models"), ("kafka", "confluent_kafka"), ()),
     "sources import no outlet and no web server": (("monitor.sources",), ("monitor.outlets", "monitor.web"), ()),
     "outlets import no other edge": (("monitor.outlets",), EDGES, ("monitor.outlets", "monitor.outlets.log")),
     "the web server imports no other edge": (("monitor.web",), EDGES, ("monitor.web",)),
@@ -51,6 +54,7 @@ ALLOWED_MODULES = {
     "the daemon meets torch through models, but for the process' own settings": ("monitor.runtime",),
     "only the daemon's own assembly knows the scheduler": ("monitor.app", "monitor.learning"),
     "the scheduler's library stays in its edge, but for the check of an expression": ("monitor.scheduler", "monitor.config"),
+    "only the Kafka source knows its library": ("monitor.sources.kafka",),
 }
 
 
@@ -136,9 +140,8 @@ def run_python(*arguments):
 
 
 def test_the_command_line_loads_no_heavy_library_before_it_needs_one():
-    code = (
-        "import sys, monitor.cli; print(sorted({'torch', 'pandas', 'pyarrow', 'uvicorn', 'starlette', 'apscheduler'} & set(sys.modules)))"
-    )
+    heavy = "'torch', 'pandas', 'pyarrow', 'uvicorn', 'starlette', 'apscheduler', 'kafka'"
+    code = f"import sys, monitor.cli; print(sorted({{{heavy}}} & set(sys.modules)))"
 
     ran = run_python("-c", code)
 

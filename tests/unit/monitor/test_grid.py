@@ -583,3 +583,56 @@ def test_an_end_is_no_late_sample():
     close(one)
 
     assert one.add(at((5, END), (6, 3))) == 1
+
+
+# A source with partitions says itself how far it has been read
+
+
+def close_complete(grid, complete_seconds):
+    return list(grid.close(0, n_rows=1, n_channels=1, complete_ms=round(complete_seconds * 1000)))
+
+
+def test_a_step_waits_for_the_slowest_partition_however_new_the_newest_sample_is():
+    one = grid()
+    one.add(at((5, 1), (95, 2)), opens=False)
+
+    assert written(close_complete(one, 19.9)) == "1"
+    assert one.add(at((12, 7)), opens=False) == 0
+    assert written(close_complete(one, 20)) == "7"
+
+
+def test_nothing_closes_and_nothing_is_late_while_no_partition_is_complete():
+    one = grid(lateness_seconds=10)
+    one.add(at((505, 2)), opens=False)
+    assert close_complete(one, -0.001) == []
+    assert one.watermark_ms is None
+
+    assert one.add(at((105, 1)), opens=False) == 0  # another partition, far behind
+    blocks = close_complete(one, 120)
+
+    assert numbers(blocks) == [9, 10]  # one step of lateness before the oldest sample
+    assert written(blocks) == "_ 1"
+
+
+def test_the_sources_own_word_stands_for_its_clock():
+    one = grid(idle_seconds=0)
+    one.add(at((5, 1)), opens=False)
+
+    closed_by_now = list(one.close(10**12, n_rows=1, n_channels=1, complete_ms=5000))
+
+    assert closed_by_now == []
+
+
+def test_the_lateness_and_the_look_ahead_lie_between_complete_and_closed():
+    assert grid(lateness_seconds=7).closed_ms(100_000) == 93_000
+    assert grid(gap_mode="interpolate", max_gap_steps=3).closed_ms(100_000) == 70_000
+
+
+def test_a_grid_that_has_not_opened_goes_on_from_its_state():
+    one, other = grid(), grid()
+    one.add(at((205, 2)), opens=False)
+
+    other.load_state(one.state())
+    other.add(at((105, 1)), opens=False)
+
+    assert numbers(close_complete(other, 120))[0] == 10

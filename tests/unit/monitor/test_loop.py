@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from monitor.loop import run
 from monitor.metrics import Exposition, Metrics
 from monitor.pipeline import Pipeline
+from monitor.sample import concatenate
 from monitor.sources import Batch
 from monitor.testing import FakeClock, ListSource
 from monitor.watch import build_watch
@@ -39,13 +40,13 @@ class TickingSource(ListSource):
 
 @pytest.fixture
 def loop(quiet_watch, table):
-    def start(batches, outlet, *, stop=None, exit_at_end=True, tick_seconds=1.0, **options):
+    def start(batches, outlet, *, stop=None, exit_at_end=True, tick_seconds=1.0, source=None, clock=None, **options):
         pipeline = Pipeline([build_watch(quiet_watch(), None)], table, max_future_ms=60_000)
         metrics = Metrics(CollectorRegistry(), ["w"])
         exposition = Exposition(metrics, 1000)
         health = Health(ticked_at=-1.0)
-        clock = FakeClock(1000.0)
-        source = TickingSource(batches, clock, tick_seconds)
+        clock = clock or FakeClock(1000.0)
+        source = source or TickingSource(batches, clock, tick_seconds)
         run(
             source, pipeline, [outlet], metrics=metrics, exposition=exposition, health=health,
             clock=clock, stop=stop or threading.Event(), exit_at_end=exit_at_end, **options,
@@ -96,14 +97,127 @@ def test_state_is_kept_behind_the_outlets_as_soon_as_episodes_open_and_resolve(l
     outlet, kept = Outlet(), []
     quiet = [Batch(noise(1, start_step=260 + step, seed=3 + step), (260 + step) * 1000) for step in range(10)]
 
-    loop([*batches_with_a_fault(noise), *quiet], outlet, save=lambda: kept.append(len(outlet.alerts)), save_seconds=1000.0)
+    loop([*batches_with_a_fault(noise), *quiet], outlet, save=lambda *_: kept.append(len(outlet.alerts)), save_seconds=1000.0)
 
     assert kept == [1, 2, 2]  # opened, resolved, and the end of the loop
 
 
-def test_what_changes_within_a_second_is_kept_together(loop, noise):
+class SlowSource(ListSource):
+    """Takes three seconds for each poll, and tells a diary what it is asked."""
+
+    def __init__(self, batches, clock, diary):
+        super().__init__(batches)
+        self._clock = clock
+        self._diary = diary
+
+    def poll(self, timeout_seconds):
+        self._clock.advance(3.0)
+        self._diary.append("poll")
+        return super().poll(timeout_seconds)
+
+    def commit(self, position):
+        self._diary.append(f"commit {position.partitions['list/0'].offset}")
+        super().commit(position)
+
+
+class DiaryOutlet(Outlet):
+    def __init__(self, diary):
+        super().__init__()
+        self._diary = diary
+
+    def deliver(self, alerts):
+        self._diary.append("deliver")
+        super().deliver(alerts)
+
+
+def test_outlets_come_before_the_state_is_kept_and_that_before_the_source_is_told(loop, noise):
+    clock, diary = FakeClock(1000.0), []
+    source = SlowSource(batches_with_a_fault(noise), clock, diary)
+
+    loop(
+        [], DiaryOutlet(diary), source=source, clock=clock,
+        save=lambda position, _: diary.append(f"save {position.partitions['list/0'].offset}"), save_seconds=3.0,
+    )  # fmt: skip
+
+    # one episode opens in the second batch and resolves in the third
+    first, second, third = (
+        ["poll", "save 1", "commit 1"],
+        ["poll", "deliver", "save 2", "commit 2"],
+        ["poll", "deliver", "save 3", "commit 3"],
+    )
+    assert diary == [*first, *second, *third, "poll", "save 3", "save 3", "commit 3"]  # once more as the loop ends
+
+
+def test_an_end_is_told_only_when_its_opening_has_been_kept_as_told(loop, noise):
+    whole = concatenate([noise(200), noise(20, start_step=200, shift=50.0, seed=1), noise(40, start_step=220, seed=2)])
+    batches = [Batch(whole, int(whole.time_ms.max()))]  # as when a daemon catches up
     outlet, kept = Outlet(), []
 
-    loop(batches_with_a_fault(noise), outlet, tick_seconds=0.4, save=lambda: kept.append(len(outlet.alerts)), save_seconds=1000.0)
+    def save(position, undelivered):
+        kept.append(([alert.reason for alert in outlet.alerts], [alert.reason for alert in undelivered]))
 
-    assert kept == [2, 2]  # opened after 0.8 s, resolved after 1.2 s; and the end of the loop
+    loop(batches, outlet, save=save)
+
+    assert kept == [([None], ["recovered"]), ([None, "recovered"], []), ([None, "recovered"], [])]
+
+
+def test_what_an_earlier_run_did_not_tell_any_more_is_told_first_and_kept_as_told(loop, noise):
+    before, outlet, kept = Outlet(), Outlet(), []
+    loop(batches_with_a_fault(noise), before)
+
+    loop([], outlet, undelivered=before.alerts[1:], save=lambda _, undelivered: kept.append((len(outlet.alerts), list(undelivered))))
+
+    assert outlet.alerts == before.alerts[1:]
+    assert kept == [(1, []), (1, [])]
+
+
+def test_what_is_kept_is_committed_every_five_seconds_and_nothing_newer(loop, noise):
+    clock, diary = FakeClock(1000.0), []
+    quiet = [Batch(noise(1, start_step=step), step * 1000) for step in range(3)]
+    source = SlowSource(quiet, clock, diary)
+
+    loop([], Outlet(), source=source, clock=clock, save_seconds=1e9)
+
+    # polls end at 3, 6, 9, 12 s; nothing has been kept but where the loop began, and in the end all
+    assert diary == ["poll", "poll", "commit 0", "poll", "poll", "commit 3"]
+
+
+def test_what_was_alerted_is_kept_at_once(loop, noise):
+    clock, diary = FakeClock(1000.0), []
+    source = SlowSource(batches_with_a_fault(noise), clock, diary)
+
+    loop([], Outlet(), source=source, clock=clock, save=lambda *_: diary.append("save"), save_seconds=1e9)
+
+    # one episode opens in the second batch and resolves in the third
+    assert diary == ["poll", "poll", "save", "commit 2", "poll", "save", "commit 3", "poll", "save", "commit 3"]
+
+
+def test_an_outlet_that_fails_leaves_the_batch_uncommitted(loop, noise):
+    clock, diary = FakeClock(1000.0), []
+    source = SlowSource(batches_with_a_fault(noise), clock, diary)
+
+    with pytest.raises(ConnectionError):
+        loop([], Outlet(fails=True), source=source, clock=clock, save_seconds=0.0)
+
+    assert diary == ["poll", "commit 1", "poll"]  # the fault is in the second batch
+
+
+def test_the_daemon_is_ready_while_its_source_is(loop, noise):
+    batches = [Batch(noise(3), 2000, ready=True), Batch(noise(3, start_step=3), 5000, ready=False)]
+
+    _, exposition, health = loop(batches, Outlet(), stop=StopAfter(2), exit_at_end=False, tick_seconds=0.4)
+
+    assert not health.ready
+    assert b"barograph_source_ready 1.0" in exposition.text  # as rendered with the first batch, a moment before
+
+
+class StopAfter(threading.Event):
+    """A stop signal that comes after some turns of the loop."""
+
+    def __init__(self, n_turns):
+        super().__init__()
+        self._n_left = n_turns
+
+    def is_set(self):
+        self._n_left -= 1
+        return self._n_left < 0

@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.metrics import Exposition, Metrics, reference
 from monitor.pipeline import Pipeline
+from monitor.sources import SourceReport
 from monitor.watch import build_watch
 
 
@@ -244,3 +245,24 @@ def test_every_metric_that_is_scraped_stands_in_the_reference(served, noise):
 
     for family in families:
         assert f"| `{family.name}{'_total' if family.type == 'counter' else ''}` |" in page
+
+
+def test_what_a_source_with_topics_did_is_counted_and_where_it_stands_is_shown(served):
+    daemon = served()
+    daemon.metrics.source_turned(
+        SourceReport({"m": 3}, {"m": 300}, {"m": 7}, {"done": 1}, {"rebuilt": 1}, n_rebalances=2, lag={("m", 0): 5, ("m", 1): 6}),
+        ready=True,
+    )
+    daemon.metrics.source_turned(SourceReport(n_records={"m": 4}, lag={("m", 1): 0}), ready=False)
+    shown = daemon.scrape()
+
+    assert shown[of("barograph_kafka_records_total", topic="m")] == 7
+    assert shown[of("barograph_kafka_bytes_total", topic="m")] == 300
+    assert shown[of("barograph_kafka_records_lost_total", topic="m")] == 7
+    assert shown[of("barograph_kafka_commits_total", result="done")] == 1
+    assert shown[of("barograph_kafka_commits_total", result="failed")] == 0
+    assert shown[of("barograph_kafka_errors_total", reaction="rebuilt")] == 1
+    assert shown[of("barograph_kafka_rebalances_total")] == 2
+    assert shown[of("barograph_kafka_lag_records", topic="m", partition="1")] == 0
+    assert of("barograph_kafka_lag_records", topic="m", partition="0") not in shown  # another daemon has it now
+    assert shown[of("barograph_source_ready")] == 0

@@ -14,6 +14,7 @@ import pytest
 
 from monitor.decode.formats import FormatSettings, TopicDecoders
 from monitor.errors import SourceError
+from monitor.progress import Position
 from monitor.sample import Columns, SeriesTable, concatenate
 from monitor.sources.replay import FileLayout, Recorded, ReplaySource, find_files, read_files
 from monitor.testing import FakeClock, samples
@@ -647,5 +648,5 @@ def test_an_empty_recording_ends_at_once():
 def test_a_replay_goes_on_with_the_first_sample_behind_its_position():
     source = ReplaySource(a_minute(SeriesTable()), FakeClock(), after_ms=19_000)
 
-    assert source.position_ms() == 19_000
+    assert source.position() == Position(19_000)
     assert until_the_end(source)[0].columns.value[0] == 10.0  # the sample of 20 s

@@ -7,6 +7,7 @@ import pytest
 
 from monitor.config import ReplayConfig, SourceConfig
 from monitor.pipeline import Pipeline
+from monitor.progress import Position
 from monitor.resume import capture, goes_on, resume_watch
 from monitor.watch import build_watch
 
@@ -19,7 +20,7 @@ def checkpoint(quiet_watch, table, noise):
     config = quiet_watch()
     watch = build_watch(config, None)
     Pipeline([watch], table, max_future_ms=60_000).step(noise(200), 199_000)
-    return capture([(config, "v1", watch)], source=REPLAY, position_ms=199_000)
+    return capture([(config, "v1", watch)], source=REPLAY, position=Position(199_000))
 
 
 def n_seen(watch):
@@ -66,8 +67,8 @@ def test_a_watch_of_another_name_has_no_state(quiet_watch, checkpoint):
 
 
 def test_only_the_same_source_goes_on_and_no_replay_that_had_ended(checkpoint):
-    ended = capture([], source=REPLAY, position_ms=None)
-    live = capture([], source=SourceConfig(), position_ms=None)
+    ended = capture([], source=REPLAY, position=Position())
+    live = capture([], source=SourceConfig(), position=Position())
 
     assert goes_on(checkpoint, REPLAY)
     assert not goes_on(checkpoint, SourceConfig(kind="replay", replay=ReplayConfig(paths=["b.csv"])))

@@ -1,0 +1,525 @@
+"""The Kafka source against librdkafka's mock cluster: what it reads, where it begins, and what it does when things fail."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+
+import numpy as np
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+
+from monitor.errors import SourceError
+from monitor.progress import NOTHING_YET, Place, Position
+from monitor.sample import SeriesTable, concatenate
+
+OFFSET_COMMIT, FETCH, LIST_OFFSETS = 8, 1, 2  # Kafka's numbers of requests
+T0 = 1_700_000_000_000  # event times: long ago, so that no clock stands in the way
+
+
+def values(batches):
+    return concatenate(batch.columns for batch in batches).value.tolist()
+
+
+def has(n_samples):
+    """Be content with so many samples."""
+    return lambda batches: sum(len(batch.columns) for batch in batches) >= n_samples
+
+
+def ready(batches):
+    return bool(batches) and batches[-1].ready
+
+
+def total(batches, field):
+    """Add up what the reports count, by label."""
+    counts = {}
+    for batch in batches:
+        for label, count in getattr(batch.report, field).items():
+            counts[label] = counts.get(label, 0) + count
+    return counts
+
+
+def numbered(sample, n, *, first=0, step_ms=1000):
+    """Write samples whose value is their number, one a second."""
+    return [sample(T0 + k * step_ms, k, host="web1") for k in range(first, first + n)]
+
+
+@pytest.fixture
+def committed(cluster, request):
+    """Look up what a group has committed, as another program would: `(offset, metadata)`, or None."""
+
+    def look(source, topic, partition=0):
+        consumer = KafkaConsumer(
+            bootstrap_servers=cluster.servers, group_id=source._config.group_id, api_version=(2, 3), enable_auto_commit=False
+        )
+        try:
+            found = consumer.committed(TopicPartition(topic, partition), metadata=True, timeout_ms=10_000)
+        finally:
+            consumer.close()
+        return None if found is None else (found.offset, found.metadata)
+
+    return look
+
+
+# What is read
+
+
+def test_every_partitions_records_come_once_and_in_order(cluster, open_kafka, until, sample):
+    topic, table = cluster.topic(3), SeriesTable()
+    for partition in range(3):
+        cluster.produce(topic, [sample(T0 + k, k, host=f"web{partition}") for k in range(50)], partition=partition)
+
+    batches = until(open_kafka(topic, table=table), has(150))
+
+    columns = concatenate(batch.columns for batch in batches)
+    assert len(columns) == 150
+    for number in range(3):
+        assert columns.value[columns.series == number].tolist() == list(range(50))
+    assert total(batches, "n_records") == {topic: 150}
+
+
+def test_what_cannot_be_decoded_is_counted_told_with_its_place_and_passed_over(cluster, open_kafka, until, sample, caplog):
+    topic = cluster.topic()
+    cluster.produce(topic, [sample(T0, 1), b"{torn", sample(T0 + 1, 2), None, b"also", sample(T0 + 2, 3)])
+
+    batches = until(open_kafka(topic), has(3))
+
+    assert values(batches) == [1, 2, 3]
+    bad = [reason for batch in batches for reason in batch.n_bad]
+    assert sorted(bad) == [("invalid_json", 2), ("no_value", 1)]
+    rejected = [message for message in caplog.messages if message.startswith("record rejected")]
+    assert len(rejected) == 1  # the second of its kind within a minute is only counted
+    assert f"at={topic}[0]@1 reason=invalid_json" in rejected[0]
+
+
+def test_lag_is_what_is_there_and_not_read(cluster, open_kafka, until, sample):
+    topic = cluster.topic()
+    cluster.produce(topic, numbered(sample, 25))
+    source = open_kafka(topic, max_poll_records=10)
+
+    filled = [batch for batch in until(source, has(25)) if len(batch.columns)]
+
+    n_read = np.cumsum([len(batch.columns) for batch in filled])
+    assert [batch.report.lag[topic, 0] for batch in filled] == (25 - n_read).tolist()
+    assert len(filled) >= 3
+
+
+# Event time
+
+
+def test_the_slowest_partition_tells_how_far_everything_is_complete(cluster, open_kafka, until, sample):
+    topic = cluster.topic(2)
+    cluster.produce(topic, [sample(T0 + 9000, 1)], partition=0)
+    source = open_kafka(topic)
+    assert {batch.complete_ms for batch in until(source, has(1))} == {NOTHING_YET}
+
+    cluster.produce(topic, [sample(T0 + 4000, 1)], partition=1)
+    assert until(source, has(1))[-1].complete_ms == T0 + 4000
+
+
+def test_an_idle_partition_lets_the_others_go_on(cluster, open_kafka, until, sample):
+    topic = cluster.topic(2)
+    cluster.produce(topic, [sample(T0, 1)], partition=0)
+    cluster.produce(topic, [sample(T0, 1)], partition=1)
+    source = open_kafka(topic, idle_seconds=2.0)
+    until(source, has(2))
+
+    begun, k, complete_ms = time.monotonic(), 0, T0
+    while complete_ms == T0:  # the first partition never falls silent
+        assert time.monotonic() - begun < 20
+        k += 1
+        cluster.produce(topic, [sample(T0 + k * 1000, 1)], partition=0)
+        complete_ms = until(source, has(1))[-1].complete_ms
+
+    assert complete_ms == T0 + k * 1000
+    assert time.monotonic() - begun >= 1.5
+
+
+def test_a_timestamp_from_the_future_moves_nothing(cluster, open_kafka, until, sample):
+    topic = cluster.topic()
+    tomorrow = round(time.time() * 1000) + 86_400_000
+    cluster.produce(topic, [sample(T0, 1), sample(tomorrow, 2), sample(T0 + 1000, 3)])
+
+    batches = until(open_kafka(topic), has(3))
+
+    assert batches[-1].complete_ms == T0 + 1000
+    assert values(batches) == [1, 2, 3]  # the pipeline refuses and counts it
+
+
+# Where it begins
+
+
+def test_a_new_group_begins_at_the_end_unless_told_otherwise(cluster, open_kafka, until, sample):
+    topic = cluster.topic()
+    cluster.produce(topic, numbered(sample, 5))
+    source = open_kafka(topic, start="latest")
+    until(source, ready)
+    cluster.produce(topic, numbered(sample, 2, first=5))
+
+    assert values(until(source, has(2))) == [5, 6]
+
+
+def test_a_daemon_that_dies_before_its_first_checkpoint_begins_where_it_had(cluster, open_kafka, until, sample, committed):
+    topic = cluster.topic()
+    cluster.produce(topic, numbered(sample, 5))
+    source = open_kafka(topic, start="latest")
+    until(source, ready)
+    assert committed(source, topic) == (5, '{"v":1}')
+    source.close()  # without a commit of its own
+    cluster.produce(topic, numbered(sample, 2, first=5))
+
+    assert values(until(open_kafka(topic, start="latest"), has(2))) == [5, 6]
+
+
+def test_a_daemon_with_its_checkpoint_goes_on_behind_the_last_record_it_took(cluster, open_kafka, until, sample):
+    topic = cluster.topic()
+    cluster.produce(topic, numbered(sample, 40))
+    source = open_kafka(topic, max_poll_records=10)
+    batches = until(source, has(20))
+    position = source.position()
+    source.close()
+
+    again = open_kafka(topic, max_poll_records=10, resumed=position)
+    rest = until(again, has(40 - len(values(batches))))
+
+    assert values(batches) + values(rest) == list(range(40))
+    assert rest[-1].complete_ms == T0 + 39_000
+
+
+def test_a_daemon_without_its_checkpoint_fills_its_windows_again_and_knows_what_was_told(cluster, open_kafka, until, sample, committed):
+    topic = cluster.topic()
+    cluster.produce(topic, numbered(sample, 100))
+    source = open_kafka(topic, rewind_ms=10_000, max_poll_records=1)
+    until(source, has(100))
+    source.commit(source.position())
+    # The newest is at 99 s: records of 89 s and newer are needed. Marks are 10000 // 32 = 312 ms apart, so each has its own.
+    assert committed(source, topic) == (89, f'{{"v":1,"wm":{T0 + 99_000}}}')
+    source.close()
+    cluster.produce(topic, numbered(sample, 1, first=100))
+
+    again = open_kafka(topic, rewind_ms=10_000)
+    batches = until(again, has(12))
+
+    assert values(batches) == list(range(89, 101))
+    assert batches[-1].delivered_ms == T0 + 99_000
+
+    again.commit(Position(T0 + 95_000, again.position().partitions))  # killed again before it had caught up
+    assert json.loads(committed(again, topic)[1]) == {"v": 1, "wm": T0 + 99_000}
+
+
+@pytest.mark.parametrize("metadata", ["", "{", '{"v":2,"wm":5}', '{"wm":5}', "[1]", "null"])
+def test_metadata_of_another_version_or_program_says_nothing(cluster, open_kafka, until, sample, metadata):
+    from kafka import OffsetAndMetadata
+
+    topic = cluster.topic()
+    cluster.produce(topic, numbered(sample, 5))
+    source = open_kafka(topic)
+    group = KafkaConsumer(bootstrap_servers=cluster.servers, group_id=source._config.group_id, api_version=(2, 3), enable_auto_commit=False)
+    group.assign([TopicPartition(topic, 0)])
+    group.commit({TopicPartition(topic, 0): OffsetAndMetadata(3, metadata, -1)}, timeout_ms=10_000)
+    group.close()
+
+    batches = until(source, has(2))
+
+    assert values(batches) == [3, 4]
+    assert batches[-1].delivered_ms is None
+
+
+# Records that are gone
+
+
+@pytest.mark.parametrize(("on_gap", "expected", "n_lost"), [("earliest", [60, 61], 40), ("latest", [100], 80)])
+def test_records_deleted_before_they_were_read_are_counted_and_told(cluster, open_kafka, until, sample, caplog, on_gap, expected, n_lost):
+    topic = cluster.topic()
+    cluster.produce(topic, numbered(sample, 100))
+    cluster.tell("delete", topic, 0, 60)
+    behind = Position(T0 + 19_000, {f"{topic}/0": Place(20, 20, T0 + 19_000)})
+
+    source = open_kafka(topic, resumed=behind, on_gap=on_gap)
+    seen = until(source, lambda batches: total(batches, "n_lost") != {})
+    if on_gap == "latest":
+        cluster.produce(topic, numbered(sample, 1, first=100))
+    batches = seen + until(source, has(1))
+
+    assert values(batches)[: len(expected)] == expected
+    assert total(batches, "n_lost") == {topic: n_lost}
+    assert f"records lost at={topic}[0]@20: {n_lost} were deleted before they were read" in caplog.text
+
+
+def test_a_log_that_ends_before_our_place_is_read_from_its_beginning(cluster, open_kafka, until, sample, caplog):
+    topic = cluster.topic()
+    cluster.produce(topic, numbered(sample, 3))
+    ahead = Position(T0, {f"{topic}/0": Place(5000, 5000, T0)})  # of a topic of that name that was deleted
+
+    batches = until(open_kafka(topic, resumed=ahead), has(3))
+
+    assert values(batches) == [0, 1, 2]
+    assert total(batches, "n_lost") == {}
+    assert f"log ends before at={topic}[0]@5000" in caplog.text
+
+
+# Brokers that fail
+
+
+def test_a_broker_that_is_away_at_the_start_is_waited_for(cluster, open_kafka, until, sample):
+    topic = cluster.topic()
+    cluster.produce(topic, numbered(sample, 3))
+    for broker in cluster.brokers:
+        cluster.tell("down", broker)
+    source = open_kafka(topic)
+    away = [source.poll(1.0) for _ in range(3)]
+    assert not any(batch.ready or len(batch.columns) for batch in away)
+
+    for broker in cluster.brokers:
+        cluster.tell("up", broker)
+    batches = until(source, has(3))
+
+    assert values(batches) == [0, 1, 2]
+    assert until(source, ready)
+
+
+def test_an_outage_is_not_ready_and_ends_without_a_record_lost_or_doubled(cluster, open_kafka, until, sample):
+    topic = cluster.topic()
+    cluster.produce(topic, numbered(sample, 10))
+    source = open_kafka(topic)
+    before = until(source, has(10))
+    for broker in cluster.brokers:
+        cluster.tell("down", broker)
+
+    def not_ready(batches):
+        source.commit(source.position())
+        return bool(batches) and not batches[-1].ready
+
+    during = until(source, not_ready)
+    started, cpu = time.monotonic(), time.process_time()
+    during += [source.poll(1.0) for _ in range(3)]
+    assert time.process_time() - cpu < 0.5 * (time.monotonic() - started)  # it does not spin
+
+    for broker in cluster.brokers:
+        cluster.tell("up", broker)
+    cluster.produce(topic, numbered(sample, 10, first=10))
+    after = until(source, has(10))
+
+    assert values(before + during + after) == list(range(20))
+    assert total(during + after, "errors").keys() <= {"retried", "rebuilt"}
+    assert total(during + after, "commits")["failed"] >= 1
+
+
+def test_one_broker_of_three_may_be_away(cluster, open_kafka, until, sample):
+    topic = cluster.topic(1)
+    cluster.tell("leader", topic, 0, 1)
+    source = open_kafka(topic)
+    cluster.tell("coordinator", source._config.group_id, 1)
+    cluster.produce(topic, numbered(sample, 5))
+    batches = until(source, has(5))
+    cluster.tell("down", 3)
+    cluster.produce(topic, numbered(sample, 5, first=5))
+
+    batches += until(source, has(5))
+
+    assert values(batches) == list(range(10))
+    assert batches[-1].ready
+
+
+def test_a_coordinator_that_moves_or_loads_is_waited_for(cluster, open_kafka, until, sample, committed):
+    topic = cluster.topic()
+    cluster.produce(topic, numbered(sample, 5))
+    source = open_kafka(topic)
+    until(source, has(5))
+    cluster.tell("errors", OFFSET_COMMIT, 14, 15, 16)
+
+    source.commit(source.position())
+
+    assert source.poll(1.0).report.commits == {"done": 1}
+    assert committed(source, topic)[0] == 0
+
+
+@pytest.mark.parametrize("code", [27, 22, 25], ids=["rebalance in progress", "illegal generation", "unknown member"])
+def test_a_commit_that_the_group_refuses_is_counted_and_made_up_for(cluster, open_kafka, until, sample, code):
+    topic = cluster.topic()
+    cluster.produce(topic, numbered(sample, 5))
+    source = open_kafka(topic)
+    batches = until(source, has(5))
+    cluster.tell("errors", OFFSET_COMMIT, code)
+
+    source.commit(source.position())
+    cluster.produce(topic, numbered(sample, 5, first=5))
+    batches += until(source, has(5))
+    batches += until(source, ready)
+    source.commit(source.position())
+    batches.append(source.poll(1.0))
+
+    assert values(batches) == list(range(10))
+    assert total(batches, "commits") == {"failed": 1, "done": 1}
+
+
+def test_metadata_that_is_too_large_for_the_broker_is_left_out(cluster, open_kafka, until, sample, committed, caplog):
+    topic = cluster.topic()
+    cluster.produce(topic, numbered(sample, 5))
+    source = open_kafka(topic)
+    until(source, has(5))
+    cluster.tell("errors", OFFSET_COMMIT, 12)
+
+    source.commit(source.position())
+    source.commit(source.position())
+
+    assert committed(source, topic)[1] == ""
+    assert "offset.metadata.max.bytes is too small" in caplog.text
+
+
+def test_a_member_that_another_took_the_place_of_stops_with_a_clear_message(cluster, open_kafka, until, sample):
+    topic = cluster.topic()
+    cluster.produce(topic, numbered(sample, 5))
+    source = open_kafka(topic, group_instance_id="one")
+    until(source, has(5))
+    cluster.tell("errors", OFFSET_COMMIT, 82)
+
+    with pytest.raises(SourceError, match=r'another daemon has taken source.kafka.group_instance_id "one"'):
+        source.commit(source.position())
+
+
+def test_authorisation_that_is_lost_is_told_and_tried_again(cluster, open_kafka, until, sample, caplog):
+    topic = cluster.topic()
+    cluster.produce(topic, numbered(sample, 5))
+    source = open_kafka(topic)
+    until(source, has(5))
+    cluster.tell("errors", OFFSET_COMMIT, 30)
+
+    source.commit(source.position())
+    assert not source.poll(1.0).ready
+    assert "GroupAuthorizationFailedError" in caplog.text
+
+    cluster.produce(topic, numbered(sample, 2, first=5))
+    assert values(until(source, has(2))) == [5, 6]  # a new consumer, once it may again
+
+
+def test_a_consumer_that_breaks_is_thrown_away_and_nothing_is_lost(cluster, open_kafka, until, sample, monkeypatch, caplog):
+    topic = cluster.topic()
+    cluster.produce(topic, numbered(sample, 20))
+    source = open_kafka(topic, max_poll_records=5)
+    batches = until(source, has(5))
+    broken = source._consumer
+
+    def poll(**_):
+        raise ValueError("not a batch")  # as a codec or a checksum does; the library's next poll would never return
+
+    monkeypatch.setattr(broken, "poll", poll)
+    batches += until(source, has(20 - len(values(batches))))
+
+    assert values(batches) == list(range(20))
+    assert source._consumer is not broken
+    assert total(batches, "errors")["rebuilt"] == 1
+    assert "kafka failed error=ValueError: not a batch; it is closed and opened anew" in caplog.text
+
+
+def test_an_error_that_passes_keeps_the_consumer_until_it_has_come_five_times(cluster, open_kafka, until, sample, monkeypatch):
+    from kafka.errors import KafkaConnectionError
+
+    topic = cluster.topic()
+    cluster.produce(topic, numbered(sample, 5))
+    source = open_kafka(topic)
+    until(source, has(5))
+    kept = source._consumer
+    monkeypatch.setattr("monitor.sources.kafka._SHORTEST_PAUSE_SECONDS", 0.01)
+    n_polls = 0
+
+    def poll(**_):
+        nonlocal n_polls
+        n_polls += 1
+        raise KafkaConnectionError("away")
+
+    monkeypatch.setattr(kept, "poll", poll)
+    batches = until(source, lambda _: source._consumer is not kept)
+
+    assert n_polls == 5
+    assert total(batches, "errors") == {"retried": 4, "rebuilt": 1}
+
+
+def test_an_invalid_request_is_borne_once(cluster, open_kafka, until, sample, monkeypatch):
+    from kafka.errors import InvalidRequestError
+
+    topic = cluster.topic()
+    cluster.produce(topic, numbered(sample, 5))
+    source = open_kafka(topic)
+    until(source, has(5))
+    kept = source._consumer
+
+    def poll(**_):
+        raise InvalidRequestError
+
+    monkeypatch.setattr(kept, "poll", poll)
+    source.poll(1.0)
+    assert source._consumer is kept
+    until(source, lambda _: source._consumer is not kept)
+
+
+def test_pauses_between_tries_grow_to_ten_seconds(open_kafka, cluster):
+    from kafka.errors import KafkaConnectionError
+
+    source = open_kafka(cluster.topic())
+    pauses = []
+    for _ in range(8):
+        source._failed(KafkaConnectionError())
+        pauses.append(round(source._pause_until - time.monotonic(), 1))
+
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0]
+
+
+def test_a_slow_broker_is_read_slowly_and_the_group_stays_whole(cluster, open_kafka, until, sample):
+    topic = cluster.topic()
+    cluster.produce(topic, numbered(sample, 5))
+    source = open_kafka(topic, session_timeout_seconds=6.0)
+    batches = until(source, has(5))
+    for broker in cluster.brokers:
+        cluster.tell("rtt", broker, 500)
+    cluster.produce(topic, numbered(sample, 5, first=5))
+
+    later = until(source, has(5))
+    later += [source.poll(1.0) for _ in range(3)]
+
+    assert values(batches + later) == list(range(10))
+    assert sum(batch.report.n_rebalances for batch in later) == 0
+
+
+def test_a_leader_that_changes_costs_nothing(cluster, open_kafka, until, sample):
+    topic = cluster.topic()
+    cluster.tell("leader", topic, 0, 1)
+    cluster.produce(topic, numbered(sample, 5))
+    source = open_kafka(topic)
+    batches = until(source, has(5))
+    cluster.tell("leader", topic, 0, 2)
+    cluster.produce(topic, numbered(sample, 5, first=5))
+
+    batches += until(source, has(5))
+
+    assert values(batches) == list(range(10))
+
+
+# Settings
+
+
+def test_a_file_that_is_missing_ends_the_start(open_kafka, cluster, tmp_path):
+    with pytest.raises(SourceError, match=r"source.kafka.ssl_cafile: cannot read .*none.pem: No such file"):
+        open_kafka(cluster.topic(), security_protocol="SSL", ssl_cafile=str(tmp_path / "none.pem"))
+
+
+def test_the_settings_reach_the_library(cluster, open_kafka, tmp_path):
+    from monitor.sources.kafka import consumer_options
+
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    source = open_kafka(
+        cluster.topic(), security_protocol="SASL_PLAINTEXT", sasl_mechanism="OAUTHBEARER", sasl_token_file=str(token), group_instance_id="a"
+    )
+    options = consumer_options(source._config)
+
+    assert (options["auto_offset_reset"], options["enable_auto_commit"], options["group_instance_id"]) == ("none", False, "a")
+    assert options["sasl_oauth_token_provider"].token() == "first"
+    token.write_text("second\n")
+    assert options["sasl_oauth_token_provider"].token() == "second"
+
+
+@pytest.fixture(autouse=True)
+def _hear_what_is_told(caplog):
+    caplog.set_level(logging.INFO, logger="monitor")
