@@ -1,0 +1,191 @@
+"""Runs the daemon in child processes and kills them with SIGKILL: after some time, or at a point that the plan names.
+
+    python -m tests.kafka.launcher PLAN.json
+
+The plan holds `config` (as config.toml), `folder` (for what the daemon says), and `lives`: of each the
+`seconds` it may last, and perhaps a `point` at whose `nth` passing it dies, or `frozen_seconds` in the midst of it
+(SIGSTOP, SIGCONT). With `forgets` set, each life begins without the checkpoint of the one before. Behind them comes one more
+life, until stdin is closed: then SIGTERM, and this program ends with the daemon's exit code; with 100 more where
+a life ended by itself. Each life is a fork, because loading PyTorch takes longer than most of them last.
+
+The folder then holds `windows` and `alerts`, a JSON line each; `reached`, the points at which a life ended; and `log`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import pathlib
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+from monitor.app import Daemon
+from monitor.clock import SystemClock
+from monitor.config import parse_config
+
+POINTS = (
+    "outlets.before",
+    "outlets.after",
+    "checkpoint.before",
+    "checkpoint.before_rename",
+    "checkpoint.after_rename",
+    "commit.before",
+    "commit.after",
+)
+
+
+class Crash:
+    """Ends the process at the nth passing of one point."""
+
+    def __init__(self, point, nth, reached):
+        self._point, self._n_left, self._reached = point, nth, reached
+
+    def __call__(self, point):
+        if point != self._point:
+            return
+        self._n_left -= 1
+        if self._n_left == 0:
+            with self._reached.open("a") as file:
+                file.write(f"{point}\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(self, name, call):
+        """Give a function that passes `name.before` and `name.after`."""
+
+        def wrapped(*arguments):
+            self(f"{name}.before")
+            result = call(*arguments)
+            self(f"{name}.after")
+            return result
+
+        return wrapped
+
+
+class FileOutlet:
+    """Writes every alert, as it opens and as it resolves, and dies before or behind it where it should."""
+
+    def __init__(self, file, crash):
+        self._file = file.open("a", buffering=1)
+        self._write = crash.around("outlets", self._write_all)
+
+    def deliver(self, alerts):
+        if alerts:
+            self._write(alerts)
+
+    def _write_all(self, alerts):
+        self._file.writelines(alert_line(alert) for alert in alerts)
+
+
+def alert_line(alert):
+    """Write an alert as a JSON line."""
+    facts = {
+        "identity": alert.identity,
+        "reason": alert.reason,
+        "since_ms": alert.since_ms,
+        "resolved_ms": alert.resolved_ms,
+        "score": round(alert.score, 6),
+    }
+    return json.dumps(facts) + "\n"
+
+
+def live(plan, point=None, nth=1, hears=None):
+    """Be the daemon, until SIGTERM or the end that is planned."""
+    folder = Path(plan["folder"])
+    logging.basicConfig(filename=folder / "log", level=logging.INFO, format="%(asctime)s %(process)d %(name)s %(message)s")
+    logging.getLogger("kafka").setLevel(logging.WARNING)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    if hears is not None:
+        os.write(hears, b".")
+    crash = Crash(point, nth, folder / "reached")
+    daemon = Daemon(parse_config(plan["config"], place="plan"), outlets=[FileOutlet(folder / "alerts", crash)], clock=SystemClock())
+    (watch,) = daemon.pipeline.watches
+    windows = (folder / "windows").open("a", buffering=1)
+
+    def write(scored):
+        rows = [[None if math.isnan(value) else value for value in row] for row in scored.actual.tolist()]
+        values = dict(zip(watch.entities.entities, rows, strict=False))
+        windows.write(json.dumps({"time_ms": scored.time_ms, "values": values}) + "\n")
+
+    watch.on_scored = write
+    daemon._save_checkpoint = crash.around("checkpoint", daemon._save_checkpoint)
+    daemon._source.commit = crash.around("commit", daemon._source.commit)
+    replace = pathlib.Path.replace
+
+    def replace_or_die(path, target):
+        crash("checkpoint.before_rename")
+        result = replace(path, target)
+        crash("checkpoint.after_rename")
+        return result
+
+    pathlib.Path.replace = replace_or_die
+    try:
+        daemon.run(stop)
+    finally:
+        daemon.close()
+
+
+def fork(plan, **life):
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        live(plan, **life)
+        code = 0
+    except BaseException:
+        with (Path(plan["folder"]) / "log").open("a") as log:
+            traceback.print_exc(file=log)
+    os._exit(code)
+
+
+def waited(pid, seconds):
+    """Wait for a child to end; give how it did, or None."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return status
+        time.sleep(0.005)
+    return None
+
+
+def forget(plan):
+    """Lose the checkpoint, where the plan says so."""
+    if plan.get("forgets"):
+        shutil.rmtree(Path(plan["config"]["data_dir"]) / "checkpoint", ignore_errors=True)
+
+
+def main(plan):
+    for life in plan["lives"]:
+        forget(plan)
+        pid = fork(plan, point=life.get("point"), nth=life.get("nth", 1))
+        if "frozen_seconds" in life and waited(pid, life["seconds"] / 2) is None:
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(life["frozen_seconds"])
+            os.kill(pid, signal.SIGCONT)
+        status = waited(pid, life["seconds"])
+        if status is None:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        elif os.WIFEXITED(status):
+            return 100 + os.WEXITSTATUS(status)  # it ended by itself: the log says why
+    forget(plan)
+    heard, hears = os.pipe()
+    pid = fork(plan, hears=hears)
+    os.read(heard, 1)  # before that, SIGTERM would kill it instead of stopping it
+    print("the last life", flush=True)
+    sys.stdin.read()
+    os.kill(pid, signal.SIGTERM)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(Path(sys.argv[1]).read_text())))

@@ -1,0 +1,133 @@
+"""The daemon, killed again and again under load, misses no window, gets none wrong, and sends no alert as new a second time."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+
+import numpy as np
+
+from monitor.app import Daemon
+from monitor.clock import SystemClock
+from monitor.config import parse_config
+from tests.kafka.harness import WATCH, check, config_of, lives_of, run_through_kills, undisturbed_alerts
+from tests.kafka.verifiable import Workload, verify_alerts, verify_windows
+
+
+def test_nothing_is_lost_wrong_or_sent_as_new_by_fifty_kills(cluster, tmp_path):
+    workload, lives = Workload(n_steps=2400), lives_of(50, seed=1)
+    topic = cluster.topic(workload.n_partitions)
+
+    windows, alerts, reached = run_through_kills(
+        tmp_path, cluster.servers, topic, workload, lives,
+        records_per_second=130, api_version="2.3", session_timeout_seconds=1.5,
+    )  # fmt: skip
+
+    check(workload, windows, alerts, reached, lives)
+
+
+def test_a_run_that_nothing_disturbs_repeats_nothing(cluster, tmp_path):
+    workload = Workload(n_steps=400)
+    topic = cluster.topic(workload.n_partitions)
+
+    windows, alerts, _ = run_through_kills(
+        tmp_path, cluster.servers, topic, workload, [], records_per_second=10_000, api_version="2.3", session_timeout_seconds=6.0
+    )
+
+    on_windows, on_alerts = verify_windows(windows, workload), verify_alerts(alerts, undisturbed_alerts(workload, windows))
+    assert (on_windows.faultless, on_windows.repeated) == (True, 0), on_windows
+    assert (on_alerts.faultless, on_alerts.repeated) == (True, 0), on_alerts
+
+
+def test_neither_failing_brokers_nor_a_frozen_daemon_lose_anything(cluster, tmp_path):
+    workload = Workload(n_steps=700)
+    lives = [{"seconds": seconds} for seconds in (2.0, 5.0)]
+    lives.insert(1, {"seconds": 8.0, "frozen_seconds": 3.0})  # twice as long as its session lasts
+    topic = cluster.topic(workload.n_partitions)
+    stop = threading.Event()
+    weather = threading.Thread(target=bad_weather, args=(cluster, topic, stop))
+    weather.start()
+    try:
+        windows, alerts, _ = run_through_kills(
+            tmp_path, cluster.servers, topic, workload, lives,
+            records_per_second=200, api_version="2.3", session_timeout_seconds=1.5,
+        )  # fmt: skip
+    finally:
+        stop.set()
+        weather.join()
+
+    check(workload, windows, alerts, [], [])
+
+
+def bad_weather(cluster, group, stop):
+    """Let one thing after the other go wrong: brokers away, slow ones, a coordinator and a leader that move."""
+    for turn in itertools.count():
+        broker = 1 + turn % 3
+        for words in (
+            ("down", broker), ("up", broker), ("rtt", broker, 300), ("rtt", broker, 0), ("coordinator", group, broker),
+            ("leader", group, turn % 3, 1 + (turn + 1) % 3),
+        ):  # fmt: skip
+            cluster.tell(*words)
+            if stop.wait(0.7):
+                return
+
+
+def test_a_daemon_that_loses_its_checkpoint_each_time_still_closes_every_step_rightly(cluster, tmp_path):
+    workload = Workload(n_steps=400)
+    lives = [{"seconds": 2.0 + 0.3 * number} for number in range(5)]
+    topic = cluster.topic(workload.n_partitions)
+
+    windows, _, _ = run_through_kills(
+        tmp_path, cluster.servers, topic, workload, lives,
+        records_per_second=200, forgets=True, api_version="2.3", session_timeout_seconds=1.5,
+    )  # fmt: skip
+
+    verdict = verify_windows(windows, workload)
+    assert verdict.faultless, verdict
+
+
+def test_what_is_read_again_fills_the_windows_behind_what_was_told(cluster, tmp_path):
+    workload = Workload(n_steps=300)
+    topic = cluster.topic(workload.n_partitions)
+    records = list(workload.records())
+    for part in (records[: len(records) // 2], [*records[len(records) // 2 :], *workload.tail()]):
+        for partition in range(workload.n_partitions):
+            cluster.produce(topic, [payload for where, payload in part if where == partition], partition=partition)
+        closed, told = run_without_state(tmp_path, cluster, topic)
+
+    first_told = min(told)
+    assert first_told > 100
+    window = range(first_told - WATCH["window_length"] + 1, first_told + 1)
+    for step in window:
+        np.testing.assert_array_equal(closed[step], workload.values[:, :, step])
+    assert sorted(told) == list(range(first_told, workload.n_steps + 58))
+
+
+def run_without_state(folder, cluster, topic):
+    """Let a daemon that keeps nothing read a topic to its end; give all steps that it closed, and those that it told."""
+    config = parse_config(config_of(folder, cluster.servers, topic, api_version="2.3", session_timeout_seconds=6.0), place="test")
+    daemon = Daemon(config, outlets=[], clock=SystemClock(), keeps_state=False)
+    (watch,) = daemon.pipeline.watches
+    stop, closed, told = threading.Event(), {}, []
+    first_step = Workload.start_ms // 1000
+    score, poll = watch.scorer.score, daemon._source.poll
+
+    def note(block):
+        hosts = np.argsort(watch.entities.entities)
+        for t in range(len(block.values)):
+            closed[block.first_step + t - first_step] = block.values[t, hosts].copy()
+        return score(block)
+
+    def poll_to_the_end(timeout_seconds):
+        batch = poll(timeout_seconds)
+        if len(batch.report.lag) == 3 and not any(batch.report.lag.values()):
+            stop.set()
+        return batch
+
+    watch.scorer.score, daemon._source.poll = note, poll_to_the_end
+    watch.on_scored = lambda scored: told.append(scored.time_ms // 1000 - 1 - first_step)
+    try:
+        daemon.run(stop)
+    finally:
+        daemon.close()
+    return closed, told
