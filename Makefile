@@ -38,7 +38,7 @@ docs: $(VENV)/installed
 	$(BIN)/python -c 'from monitor.metrics import reference; print(reference(), end="")' > docs/metrics.md
 	$(BIN)/python deploy/grafana/dashboard.py > deploy/grafana/dashboards/barograph.json
 
-# Tests against real servers: Prometheus, its tools, Alertmanager's, Chromium, systemd's. The last line says what ran.
+# Tests against real servers: Prometheus, its tools, Alertmanager's, Chromium, systemd's, and Kafka. The last line says what ran.
 e2e: $(VENV)/installed
 	$(BIN)/python -m pytest -m e2e -rs $(TEST_ARGS) tests/e2e
 

@@ -1,0 +1,260 @@
+"""The daemon over a real Apache Kafka: trained, killed, cut off from its broker, and as right as one that nothing disturbed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import confluent_kafka
+import pytest
+
+from models.registry import Registry
+from monitor.clock import SystemClock
+from monitor.config import KafkaConfig
+from monitor.errors import SourceError
+from monitor.progress import NOTHING_YET, Place, Position
+from monitor.sample import SeriesTable, concatenate
+from monitor.sources.kafka import KafkaSource
+from tests.kafka.broker import Kafka, free_port, why_not
+from tests.kafka.harness import WATCH, check, lives_of, run_through_kills
+from tests.kafka.verifiable import METRICS, STEP_MS, Workload
+
+ROOT = Path(__file__).parents[2]
+T0 = 1_700_000_000_000
+pytestmark = pytest.mark.e2e
+
+
+def needed(reason):
+    """Skip where something is missing, or fail where nothing may be."""
+    if reason and os.environ.get("REQUIRE_SERVERS"):
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory):
+    needed(why_not())
+    broker = Kafka(tmp_path_factory.mktemp("kafka"))
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def produce(kafka):
+    """Send payloads to a partition and wait until the broker has them."""
+
+    def send(topic, payloads, partition=0):
+        producer = confluent_kafka.Producer({"bootstrap.servers": kafka.servers[0], "log_level": 0})
+        for payload in payloads:
+            producer.produce(topic, payload, partition=partition)
+        assert producer.flush(30) == 0
+
+    return send
+
+
+@pytest.fixture
+def open_source(kafka, sample_decoder, request):
+    """Open Kafka sources in one group of this test's own."""
+    opened = []
+
+    def make(topic, *, resumed=None, servers=None, **settings):
+        config = KafkaConfig.model_validate(
+            {"bootstrap_servers": servers or kafka.servers, "topics": [topic], "group_id": request.node.name, "start": "earliest",
+             "session_timeout_seconds": 6.0, **settings}
+        )  # fmt: skip
+        source = KafkaSource(
+            config, lambda _: sample_decoder, SeriesTable(), SystemClock(), rewind_ms=10_000, max_future_ms=60_000, resumed=resumed
+        )
+        opened.append(source)
+        return source
+
+    yield make
+    for source in opened:
+        source.close()
+
+
+def values(batches):
+    return concatenate(batch.columns for batch in batches).value.tolist()
+
+
+def has(n_samples):
+    return lambda batches: sum(len(batch.columns) for batch in batches) >= n_samples
+
+
+# One daemon, trained, killed, and its broker too
+
+
+def test_a_trained_daemon_killed_ten_times_sends_the_alerts_of_an_undisturbed_one(kafka, tmp_path):
+    workload, lives = Workload(n_steps=1200), lives_of(10, seed=2)
+    topic = kafka.topic("killed", workload.n_partitions)
+    train(tmp_path, workload, until_step=150)
+    champion = Registry(tmp_path / "data" / "bundles" / "w").serving(lambda version, error: pytest.fail(f"{version}: {error}"))[1]
+    cut = threading.Timer(12.0, lambda: (kafka.kill(), kafka.start()))  # in the midst of it the broker dies too
+    cut.start()
+
+    windows, alerts, reached = run_through_kills(
+        tmp_path, kafka.servers, topic, workload, lives,
+        records_per_second=150, group_instance_id="killed-1", session_timeout_seconds=10.0,
+    )  # fmt: skip
+
+    assert cut.finished.is_set()
+    cut.join()
+    check(workload, windows, alerts, reached, lives, champion=champion)
+
+
+def train(folder, workload, *, until_step):
+    """Train the watch on the workload's first steps, as a user does from a file."""
+    file = folder / "history.csv"
+    with file.open("w", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(["time", "name", "value", "host"])
+        for step in range(until_step):
+            for host in range(workload.n_hosts):
+                for metric, name in enumerate(METRICS):
+                    writer.writerow([workload.start_ms + step * STEP_MS, name, workload.values[host, metric, step], f"host{host}"])
+    config = folder / "train.toml"
+    text = f'data_dir = "{folder}/data"\n[[watch]]\n' + "".join(
+        f"{key} = {json.dumps(value)}\n" for key, value in WATCH.items() if key != "alert"
+    )
+    alert = "".join(f"{key} = {value}\n" for key, value in WATCH["alert"].items())
+    config.write_text(f"{text}[watch.model]\nepochs = 2\nhidden = 8\nlatent = 4\n[watch.alert]\n{alert}")
+    command = [sys.executable, "-m", "monitor", "train", str(file), "--config", str(config)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+# What the mock cannot do
+
+
+def test_partitions_added_to_a_topic_are_read_from_their_beginning(kafka, produce, open_source, until, sample):
+    topic = kafka.topic("growing")
+    produce(topic, [sample(T0, 1)])
+    source = open_source(topic, start="latest")
+    until(source, lambda batches: bool(batches) and batches[-1].ready)
+    produce(topic, [sample(T0 + 1, 2)])
+    assert values(until(source, has(1))) == [2]
+
+    kafka.add_partitions(topic, 2)
+    produce(topic, [sample(T0 + 2, 3)], partition=1)
+
+    assert values(until(source, has(1), seconds=60)) == [3]  # metadata is 30 s old at most
+
+
+def test_a_topic_that_is_missing_is_waited_for(kafka, produce, open_source, until, sample):
+    source = open_source("late")
+    away = [source.poll(1.0) for _ in range(4)]
+    assert not any(batch.ready for batch in away)
+    assert {batch.complete_ms for batch in away} == {NOTHING_YET}
+
+    kafka.topic("late")
+    produce("late", [sample(T0, 1)])
+
+    assert values(until(source, has(1), seconds=60)) == [1]
+
+
+def test_the_second_of_two_daemons_with_one_id_shuts_the_first_out(kafka, produce, open_source, until, sample):
+    topic = kafka.topic("fenced")
+    produce(topic, [sample(T0, 1)])
+    first = open_source(topic, group_instance_id="one")
+    until(first, has(1))
+    second = open_source(topic, group_instance_id="one")
+    until(second, lambda batches: bool(batches) and batches[-1].ready)
+
+    with pytest.raises(SourceError, match=r'another daemon has taken source\.kafka\.group_instance_id "one"'):
+        first.commit(first.position())
+    second.commit(second.position())
+    assert second.poll(1.0).report.commits == {"done": 1}
+
+
+def test_retention_that_overtakes_a_daemon_is_counted_in_records(kafka, produce, open_source, until, sample):
+    topic = kafka.topic("overtaken")
+    produce(topic, [sample(T0 + k, k) for k in range(100)])
+    kafka.delete_records(topic, 0, 60)
+
+    batches = until(open_source(topic, resumed=Position(T0, {f"{topic}/0": Place(20, 20, T0)})), has(40))
+
+    assert values(batches) == list(range(60, 100))
+    assert sum(batch.report.n_lost.get(topic, 0) for batch in batches) == 40
+
+
+def test_a_time_back_is_where_a_new_group_begins(kafka, open_source, until, sample):
+    topic = kafka.topic("by-time")
+    producer = confluent_kafka.Producer({"bootstrap.servers": kafka.servers[0], "log_level": 0})
+    now_ms = round(time.time() * 1000)
+    for age_seconds in (7200, 5400, 1800, 60):
+        producer.produce(topic, sample(now_ms - age_seconds * 1000, age_seconds), partition=0, timestamp=now_ms - age_seconds * 1000)
+    assert producer.flush(30) == 0
+
+    assert values(until(open_source(topic, start=3600.0), has(2))) == [1800, 60]
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
+def test_every_codec_is_read(kafka, open_source, until, sample, codec):
+    topic = kafka.topic(f"codec-{codec}")
+    producer = confluent_kafka.Producer(
+        {"bootstrap.servers": kafka.servers[0], "log_level": 0, "compression.type": codec, "linger.ms": 100}
+    )
+    for k in range(200):
+        producer.produce(topic, sample(T0 + k, k), partition=0)
+    assert producer.flush(30) == 0
+
+    assert values(until(open_source(topic), has(200))) == list(range(200))
+
+
+# TLS and SASL
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory):
+    """Start a broker that listens with TLS and asks for a password; give it with its place and its authority's certificate."""
+    needed(why_not() or (None if shutil.which("openssl") else "openssl is not installed"))
+    folder = tmp_path_factory.mktemp("secured")
+    openssl = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    subprocess.run(
+        [*openssl, "-addext", "subjectAltName=DNS:localhost", "-keyout", folder / "key.pem", "-out", folder / "ca.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (folder / "broker.pem").write_text((folder / "key.pem").read_text() + (folder / "ca.pem").read_text())
+    port = free_port()
+    module = "org.apache.kafka.common.security"
+    properties = f"""
+sasl.enabled.mechanisms=SCRAM-SHA-256,PLAIN
+ssl.keystore.type=PEM
+ssl.keystore.location={folder}/broker.pem
+ssl.truststore.type=PEM
+ssl.truststore.location={folder}/ca.pem
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={module}.scram.ScramLoginModule required;
+listener.name.sasl_ssl.plain.sasl.jaas.config={module}.plain.PlainLoginModule required user_bob="pw";
+"""
+    scram = ["--add-scram", "SCRAM-SHA-256=[name=alice,password=secret]"]
+    broker = Kafka(folder, properties=properties, listeners=[f"SASL_SSL://localhost:{port}"], format_options=scram)
+    yield broker, f"localhost:{port}", folder / "ca.pem"
+    broker.stop()
+
+
+@pytest.mark.parametrize(("mechanism", "name", "password"), [("SCRAM-SHA-256", "alice", "secret"), ("PLAIN", "bob", "pw")])
+def test_tls_and_a_password_are_spoken(secured, kafka, open_source, until, sample, mechanism, name, password):
+    broker, place, authority = secured
+    topic = broker.topic(f"secured-{name}")
+    producer = confluent_kafka.Producer({"bootstrap.servers": broker.servers[0], "log_level": 0})
+    producer.produce(topic, sample(T0, 7), partition=0)
+    assert producer.flush(30) == 0
+    settings = {
+        "servers": [place], "security_protocol": "SASL_SSL", "ssl_cafile": str(authority),
+        "sasl_mechanism": mechanism, "sasl_username": name,
+    }  # fmt: skip
+
+    assert values(until(open_source(topic, sasl_password=password, **settings), has(1))) == [7]
+
+    refused = open_source(topic, sasl_password="wrong", **settings)
+    batches = [refused.poll(1.0) for _ in range(2)]
+    assert not any(batch.ready or len(batch.columns) for batch in batches)
+    assert any(batch.report.errors for batch in batches)
