@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test mutations fuzz lint bench docs e2e picture clean
+.PHONY: demo test mutations fuzz lint bench docs e2e kafka picture clean
 
 # Stands for an environment that matches these two files.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -18,7 +18,7 @@ demo: $(VENV)/installed
 	$(BIN)/barograph demo $(DEMO_ARGS)
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	$(BIN)/python -m pytest --ignore=tests/kafka $(TEST_ARGS)
 
 # Deliberate mistakes, one at a time: the tests must notice each. MUTATIONS_ARGS=models/tail.py for those of one file
 mutations: $(VENV)/installed
@@ -40,7 +40,11 @@ docs: $(VENV)/installed
 
 # Tests against real servers: Prometheus, its tools, Alertmanager's, Chromium, systemd's, and Kafka. The last line says what ran.
 e2e: $(VENV)/installed
-	$(BIN)/python -m pytest -m e2e -rs $(TEST_ARGS) tests/e2e
+	$(BIN)/python -m pytest -m e2e -rs --ignore=tests/e2e/test_kafka.py $(TEST_ARGS) tests/e2e
+
+# The Kafka source over a mock cluster and, where KAFKA_HOME names one, a real Apache Kafka: some ten minutes, not yet part of the gate
+kafka: $(VENV)/installed
+	$(BIN)/python -m pytest -m "e2e or not e2e" -rs $(TEST_ARGS) tests/kafka tests/e2e/test_kafka.py
 
 # A million hostile payloads over all decoders; `make test` tries twenty thousand: make fuzz FUZZ_SEED=7
 FUZZ_PAYLOADS ?= 1000000
