@@ -17,6 +17,7 @@ from monitor.history import History, HistoryWriter, Keeping, list_segments
 from monitor.learning import Learning
 from monitor.metrics import Metrics
 from monitor.pipeline import Decision, WatchReport
+from monitor.progress import Position
 from monitor.resume import capture, resume_watch
 from monitor.testing import FakeClock
 from monitor.train import fit_watch
@@ -224,7 +225,7 @@ def test_companions_give_way_to_the_first_model(watch):
 def test_a_restart_with_another_model_goes_on_with_the_episode_and_judges_at_once(watch):
     pipeline = running(watch, bundle_of(watch, seed=1))
     _, opened = live(pipeline, noise(120) + np.array([30.0, 0.0]), first_step=400)
-    checkpoint = capture([(watch, "v1", pipeline)], source=SourceConfig(), position_ms=None)
+    checkpoint = capture([(watch, "v1", pipeline)], source=SourceConfig(), position=Position())
     new, refreshed = bundle_of(watch, seed=2), []
 
     resumed, what = resume_watch(watch, "v2", new, checkpoint, refresh=lambda bundle: refreshed.append(bundle) or bundle)
@@ -240,7 +241,7 @@ def test_a_restart_with_another_model_goes_on_with_the_episode_and_judges_at_onc
 def test_a_restart_with_the_first_model_goes_on_from_the_companions(watch):
     pipeline = running(watch, None, entities=known_map(watch, ["web1"], ["a", "b"], fixed=False))
     live(pipeline, noise(150), first_step=0)
-    checkpoint = capture([(watch, None, pipeline)], source=SourceConfig(), position_ms=None)
+    checkpoint = capture([(watch, None, pipeline)], source=SourceConfig(), position=Position())
 
     resumed, what = resume_watch(watch, "v1", bundle_of(watch), checkpoint)
 
@@ -253,7 +254,7 @@ def test_a_restart_with_the_first_model_goes_on_from_the_companions(watch):
 def test_a_restart_with_a_model_that_does_not_fit_starts_anew(watch, champion, caplog):
     pipeline = running(watch, bundle_of(watch, seed=1))
     live(pipeline, noise(20), first_step=400)
-    checkpoint = capture([(watch, "v1", pipeline)], source=SourceConfig(), position_ms=None)
+    checkpoint = capture([(watch, "v1", pipeline)], source=SourceConfig(), position=Position())
     other = bundle_of(watch, channels=("b", "a")) if champion else None
 
     anew, what = resume_watch(watch, "v2" if champion else None, other, checkpoint)
