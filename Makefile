@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test mutations fuzz lint bench docs e2e kafka picture clean
+.PHONY: demo test mutations fuzz lint bench docs e2e picture clean
 
 # Stands for an environment that matches these two files.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -17,8 +17,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 demo: $(VENV)/installed
 	$(BIN)/barograph demo $(DEMO_ARGS)
 
+# Many tests wait rather than work, so two files at once are quicker also on one core; TEST_ARGS="-n 0 tests/unit" runs them in one process.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 test: $(VENV)/installed
-	$(BIN)/python -m pytest --ignore=tests/kafka $(TEST_ARGS)
+	$(PYTEST) $(TEST_ARGS)
 
 # Deliberate mistakes, one at a time: the tests must notice each. MUTATIONS_ARGS=models/tail.py for those of one file
 mutations: $(VENV)/installed
@@ -38,13 +40,9 @@ docs: $(VENV)/installed
 	$(BIN)/python -c 'from monitor.metrics import reference; print(reference(), end="")' > docs/metrics.md
 	$(BIN)/python deploy/grafana/dashboard.py > deploy/grafana/dashboards/barograph.json
 
-# Tests against real servers: Prometheus, its tools, Alertmanager's, Chromium, systemd's, and Kafka. The last line says what ran.
+# Tests against real servers: Prometheus, its tools, Alertmanager's, Chromium, systemd's, and the Apache Kafka that KAFKA_HOME names. The last line says what ran.
 e2e: $(VENV)/installed
-	$(BIN)/python -m pytest -m e2e -rs --ignore=tests/e2e/test_kafka.py $(TEST_ARGS) tests/e2e
-
-# The Kafka source over a mock cluster and, where KAFKA_HOME names one, a real Apache Kafka: some ten minutes, not yet part of the gate
-kafka: $(VENV)/installed
-	$(BIN)/python -m pytest -m "e2e or not e2e" -rs $(TEST_ARGS) tests/kafka tests/e2e/test_kafka.py
+	$(PYTEST) -m e2e -rs $(TEST_ARGS) tests/e2e
 
 # A million hostile payloads over all decoders; `make test` tries twenty thousand: make fuzz FUZZ_SEED=7
 FUZZ_PAYLOADS ?= 1000000

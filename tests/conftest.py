@@ -16,12 +16,15 @@ from pathlib import Path
 import confluent_kafka
 import numpy as np
 import pytest
+from prometheus_client import disable_created_metrics
 
 from monitor.clock import SystemClock
 from monitor.config import KafkaConfig
 from monitor.decode import Decoded, Rejection
 from monitor.sample import Columns, SeriesTable, labels_of
 from monitor.sources.kafka import KafkaSource
+
+disable_created_metrics()  # as the daemon does, once for the whole process: no test may depend on one that built a daemon
 
 MOCK = Path(__file__).parent / "kafka" / "mock_cluster.py"
 OFFSET_COMMIT, FETCH, LIST_OFFSETS = 8, 1, 2  # Kafka's numbers of requests

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry, disable_created_metrics
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.metrics import Exposition, Metrics, reference
@@ -15,9 +15,6 @@ from monitor.watch import build_watch
 @pytest.fixture
 def served(quiet_watch, table):
     """Run batches through one watch and give what a scrape then shows, as {(name, labels): value}."""
-    disable_created_metrics()  # as the daemon does, once for the whole process
-
-    disable_created_metrics()  # as the daemon does
 
     class Served:
         def __init__(self, max_series=1000, **settings):
