@@ -85,7 +85,7 @@ class Daemon:
 
     def _build(self, *, keeps_state: bool, config_file: Path | None) -> None:
         config, clock = self._config, self._clock
-        table = SeriesTable()
+        table = SeriesTable(config.source.max_series)
         self.metrics = Metrics(CollectorRegistry(), [watch.name for watch in config.watch])
         self._checkpoint_file = Path(config.data_dir) / "checkpoint" / "state" if keeps_state else None
         checkpoint = self._load_checkpoint()
@@ -153,6 +153,7 @@ class Daemon:
             self.metrics.checkpoint_failed()
             log.error("checkpoint refused watch=%s error=%s; it warms up again", watch.name, error)
             built, what = resume_watch(watch, self._versions[watch.name], self._load_champion(watch), None, refresh=refresh)
+        built.entities.max_series = watch.max_series
         log.info("state watch=%s: %s", watch.name, what)
         return built
 

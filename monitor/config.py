@@ -123,6 +123,7 @@ class SourceConfig(_Table):
 
     kind: Literal["host", "kafka", "replay"] = "host"
     max_future_seconds: NotNegative = 60.0
+    max_series: Annotated[int, Field(ge=1)] = 500_000
     host: HostConfig = HostConfig()
     kafka: KafkaConfig = KafkaConfig()
     replay: ReplayConfig = ReplayConfig()
@@ -372,6 +373,7 @@ class WatchConfig(_Table):
     stale_seconds: Positive = 300.0
     gap_mode: Literal["skip", "hold", "zero", "interpolate"] = "skip"
     max_gap_seconds: NotNegative = 0.0
+    max_series: Annotated[int, Field(ge=1)] = 50_000
     budget: str = "1/week"
     model: ModelConfig = ModelConfig()
     retrain: RetrainConfig = RetrainConfig()

@@ -9,11 +9,11 @@ from fnmatch import fnmatchcase
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.sample import Kind, Series, SeriesTable, series_text
+from monitor.sample import UNKNOWN, Kind, Series, SeriesTable, series_text
 
 __all__ = ["EntityMap", "resolution_of"]
 
-UNKNOWN = -1
+REFUSED = -2  # the row of a series that the watch would take, had it room
 
 # The smallest change that means something, by the unit that ends a metric's name. For a counter
 # it is the smallest increase in one step: one event, where the name tells no unit.
@@ -47,6 +47,12 @@ class EntityMap:
     entities, channels : sequence of str
         Known already, from a bundle, in its order. Given channels are fixed: a series with
         another one is ignored and counted in `n_ignored`.
+
+    Attributes
+    ----------
+    max_series : int or None
+        Entities times channels that there is room for: arrays hold a place for each. A series that
+        would need more is refused and counted in `n_refused`; those that have a place keep it.
     """
 
     def __init__(
@@ -66,12 +72,15 @@ class EntityMap:
         self.entities = list(entities)
         self.channels = list(channels)
         self.fixed = bool(channels)
+        self.max_series: int | None = None
         self._rows = {name: row for row, name in enumerate(self.entities)}
         self._columns = {name: column for column, name in enumerate(self.channels)}
-        self.row_of = np.empty(0, np.int32)  # by series number; UNKNOWN where the watch does not take it
+        self.row_of = np.empty(0, np.int32)  # by series number; UNKNOWN where the watch does not take it, or REFUSED
         self.channel_of = np.empty(0, np.int32)
         self.kind = np.empty(0, np.int8)
         self.n_ignored = 0
+        self.n_refused = 0
+        self.last_refused: Series | None = None
 
     def adopt(self, entities: Sequence[str], channels: Sequence[str]) -> None:
         """Take in what another model knows, behind what is known here, and fix the channels; every series is placed anew.
@@ -88,8 +97,8 @@ class EntityMap:
                 self.channels.append(name)
         self.fixed = True
         self.row_of = self.channel_of = np.empty(0, np.int32)
-        self.counter = np.empty(0, bool)
-        self.n_ignored = 0
+        self.kind = np.empty(0, np.int8)
+        self.n_ignored = self.n_refused = 0
 
     def fix_channels(self) -> None:
         """Take no more channels from now on: the model has its inputs."""
@@ -107,6 +116,10 @@ class EntityMap:
     def select(self, series: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Tell which samples, by their series numbers, the watch takes."""
         return self.row_of[series] >= 0
+
+    def refused(self, series: NDArray[np.int32]) -> int:
+        """Count the samples, by their series numbers, that the watch would take, had it room."""
+        return int((self.row_of[series] == REFUSED).sum()) if self.n_refused else 0
 
     def series_resolution(self, rows: Sequence[int], step_seconds: float) -> NDArray[np.float64] | None:
         """Give the smallest meaningful change (n, 1) of some entities where each series is its own: its name tells the unit.
@@ -131,14 +144,18 @@ class EntityMap:
             channel = series_text(series.name, rest)
         else:
             entity, channel = str(series), "value"
-        column = self._columns.get(channel)
+        column, row = self._columns.get(channel), self._rows.get(entity)
+        if column is None and self.fixed:
+            self.n_ignored += 1
+            return UNKNOWN, UNKNOWN, series.kind
+        n_places = (len(self.entities) + (row is None)) * (len(self.channels) + (column is None))
+        if self.max_series is not None and n_places > self.max_series and (row is None or column is None):
+            self.n_refused += 1
+            self.last_refused = series
+            return REFUSED, UNKNOWN, series.kind
         if column is None:
-            if self.fixed:
-                self.n_ignored += 1
-                return UNKNOWN, UNKNOWN, series.kind
             column = self._columns[channel] = len(self.channels)
             self.channels.append(channel)
-        row = self._rows.get(entity)
         if row is None:
             row = self._rows[entity] = len(self.entities)
             self.entities.append(entity)

@@ -8,10 +8,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from monitor.clock import Clock
+from monitor.log_limit import RateLimit
 from monitor.metrics import Exposition, Metrics
 from monitor.outlets import Outlet
 from monitor.pipeline import Alert, Decision, Pipeline
 from monitor.progress import Position
+from monitor.sample import Series
 from monitor.sources import Source
 from monitor.web import Health
 
@@ -21,6 +23,8 @@ log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 1.0  # the longest that a stop signal waits
 _RENDER_SECONDS = 1.0  # a scrape's text is at most so old: scrapes come every few seconds
+_REFUSED_SECONDS = 600.0  # between two log lines that say of one limit that it is reached
+_SHOWN_CHARACTERS = 200  # of a series in a log line
 _COMMIT_SECONDS = 5.0  # also without progress: a commit is what tells a fenced member of a Kafka group that it is one
 
 
@@ -64,6 +68,7 @@ def run(
                 outlet.deliver(told)
             save(position, rest)
 
+    refusals = RateLimit(clock.monotonic, every_seconds=_REFUSED_SECONDS)
     position = source.position()
     saved_at = committed_at = clock.monotonic()
     rendered_at = -_RENDER_SECONDS
@@ -82,6 +87,7 @@ def run(
         finished_at = clock.monotonic()
         metrics.batch_done(decision, pipeline.watches, batch.n_bad, duration_seconds=finished_at - started, now=clock.now())
         metrics.source_turned(batch.report, ready=batch.ready)
+        _tell_refusals(decision, pipeline, metrics, refusals)
         for name, n_steps in ((name, report.n_steps_back) for name, report in decision.reports.items() if report.n_steps_back):
             log.warning("clock set back watch=%s steps=%d: its steps begin anew", name, n_steps)
         if len(batch.columns) and not said_idle:
@@ -110,6 +116,39 @@ def run(
     position = source.position()
     save(position, ())
     source.commit(position)
+
+
+def _tell_refusals(decision: Decision, pipeline: Pipeline, metrics: Metrics, limit: RateLimit) -> None:
+    """Show how many series there are, and log those that were refused."""
+    metrics.series_known(pipeline.table)
+    for setting, text in _refusals(decision, pipeline):
+        n_held = limit.passes(setting)
+        if n_held is not None:
+            log.warning("%s (and %d times before)", text, n_held)
+
+
+def _refusals(decision: Decision, pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+    """Give the settings by which samples were refused, each with a line that names one of their series."""
+    if decision.rejected["over_limit"]:
+        table = pipeline.table
+        yield (
+            "source.max_series",
+            f"series refused series={_short(table.last_refused)}: {len(table)} are known, and source.max_series allows no more; "
+            "those go on. Send fewer, or raise it",
+        )
+    for watch in (watch for watch in pipeline.watches if decision.reports[watch.name].n_refused):
+        places = watch.entities
+        yield (
+            f"watch.{watch.name}.max_series",
+            f"series refused watch={watch.name} series={_short(places.last_refused)}: no room beside {len(places.entities)} entities times "
+            f"{len(places.channels)} channels, by watch.{watch.name}.max_series = {places.max_series}; those go on. Narrow `metrics` or "
+            "`match`, or raise it",
+        )
+
+
+def _short(series: Series | None) -> str:
+    """Write a series into a log line: it may hold anything."""
+    return ascii(str(series)[:_SHOWN_CHARACTERS])[1:-1]
 
 
 def _stretches(alerts: Sequence[Alert]) -> Iterator[tuple[Sequence[Alert], Sequence[Alert]]]:

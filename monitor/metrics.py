@@ -15,6 +15,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from monitor.alert import SUPPRESSED_REASONS, ResolveReason
 from monitor.pipeline import Decision, WatchPipeline
+from monitor.sample import SeriesTable
 from monitor.score import Reason
 from monitor.sources import SourceReport
 
@@ -52,15 +53,20 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry, watches: Iterable[str]) -> None:
         self.registry = registry
         self._samples = Counter(
-            "barograph_samples_total", "Samples taken by a watch, by what became of them.", ["watch", "result"], registry=registry
+            "barograph_samples_total",
+            "Samples of a watch by what became of them: accepted, late, or refused, as the watch has no room for their series.",
+            ["watch", "result"],
+            registry=registry,
         )
         self._rejected = Counter(
             "barograph_samples_rejected_total",
             "Samples that are no values to a watch: gap (NaN), stale marker (the end of a series), not finite or beyond 3.4e38, "
-            "too far in the future.",
+            "too far in the future; or of a series that is over source.max_series.",
             ["reason"],
             registry=registry,
         )
+        self._series = Gauge("barograph_series", "Series known, whether a watch takes them or not.", registry=registry)
+        self._series_limit = Gauge("barograph_series_limit", "The setting source.max_series.", registry=registry)
         self._bad_records = Counter("barograph_bad_records_total", "Records that could not be read.", ["reason"], registry=registry)
         self._steps = Counter("barograph_steps_closed_total", "Grid steps closed.", ["watch"], registry=registry)
         self._repeated = Counter(
@@ -105,6 +111,16 @@ class Metrics:
         self._ignored = Gauge(
             "barograph_series_ignored", "Series left out because the model does not know their channel.", ["watch"], registry=registry
         )
+        self._refused = Gauge(
+            "barograph_series_refused",
+            "Series left out because the watch has no room for them (watch.max_series).",
+            ["watch"],
+            registry=registry,
+        )
+        self._places = Gauge(
+            "barograph_watch_series", "Series that the watch keeps a place for: entities times channels.", ["watch"], registry=registry
+        )
+        self._places_limit = Gauge("barograph_watch_series_limit", "The setting watch.max_series.", ["watch"], registry=registry)
         self._has_network = Gauge(
             "barograph_model_loaded",
             "1 if a trained network judges the watch, 0 if the companions judge alone.",
@@ -184,7 +200,7 @@ class Metrics:
         )
         self._declare_source(registry)
         self._build = Gauge("barograph_build_info", "Version of this program.", ["version"], registry=registry)
-        for reason in ("gap", "stale_marker", "not_finite", "future"):
+        for reason in ("gap", "stale_marker", "not_finite", "future", "over_limit"):
             self._rejected.labels(reason)
         for result in ("done", "failed"):
             self._kafka_commits.labels(result)
@@ -216,7 +232,7 @@ class Metrics:
         self._lag_shown: set[tuple[str, int]] = set()
 
     def _start_at_zero(self, watch: str) -> None:
-        for result in ("accepted", "late"):
+        for result in ("accepted", "late", "refused"):
             self._samples.labels(watch, result)
         for reason in Reason:
             if reason is not Reason.JUDGED:
@@ -329,6 +345,7 @@ class Metrics:
         name, report = watch.name, decision.reports[watch.name]
         self._samples.labels(name, "accepted").inc(report.n_samples - report.n_late)
         self._samples.labels(name, "late").inc(report.n_late)
+        self._samples.labels(name, "refused").inc(report.n_refused)
         self._steps.labels(name).inc(report.n_steps)
         self._repeated.labels(name).inc(report.n_repeated)
         self._scored.labels(name).inc(report.n_scored)
@@ -347,6 +364,10 @@ class Metrics:
         self._entities.labels(name).set(len(watch.entities.entities))
         self._channels.labels(name).set(len(watch.entities.channels))
         self._ignored.labels(name).set(watch.entities.n_ignored)
+        self._refused.labels(name).set(watch.entities.n_refused)
+        self._places.labels(name).set(len(watch.entities.entities) * len(watch.entities.channels))
+        if watch.entities.max_series is not None:
+            self._places_limit.labels(name).set(watch.entities.max_series)
         limit = watch.scorer.limit
         if limit is not None:
             self._provisional.labels(name).set(limit.provisional)
@@ -373,6 +394,12 @@ class Metrics:
         for (topic, partition), lag in report.lag.items():
             self._kafka_lag.labels(topic, str(partition)).set(lag)
         self._lag_shown = set(report.lag)
+
+    def series_known(self, table: SeriesTable) -> None:
+        """Say how many series have a number, and how many may."""
+        self._series.set(len(table))
+        if table.max_series is not None:
+            self._series_limit.set(table.max_series)
 
     def hidden(self, n_series: int) -> None:
         """Say how many series of entities the cap keeps out of a scrape."""

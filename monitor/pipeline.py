@@ -14,7 +14,7 @@ from monitor.coverage import Coverage
 from monitor.entities import EntityMap
 from monitor.grid import ClosedSteps, Grid, Placed
 from monitor.policy import ChannelPolicy
-from monitor.sample import Columns, SeriesTable, in_range, is_stale
+from monitor.sample import UNKNOWN, Columns, SeriesTable, in_range, is_stale
 from monitor.score import Reason, ScoredStep, Scorer
 
 __all__ = ["Alert", "ChannelShare", "Decision", "Pipeline", "WatchPipeline", "WatchReport"]
@@ -69,6 +69,7 @@ class WatchReport:
 
     n_samples: int = 0
     n_late: int = 0
+    n_refused: int = 0  # of series that the watch has no room for
     n_steps_back: int = 0  # by which the source's clock was found to be set back
     n_steps: int = 0
     n_scored: int = 0
@@ -85,12 +86,13 @@ class Decision:
     """What one batch did: alerts in the order of event time, and a report for each watch.
 
     `rejected` counts samples by reason that are no values to a watch: `gap` (NaN), `stale_marker` (the
-    end of a series), `not_finite` (or beyond the range of float32), `future`.
+    end of a series), `not_finite` (or beyond the range of float32), `future`, `over_limit` (a series that
+    was given no number: too many are known).
     """
 
     alerts: tuple[Alert, ...]
     reports: dict[str, WatchReport]
-    rejected: dict[Literal["gap", "stale_marker", "not_finite", "future"], int]
+    rejected: dict[Literal["gap", "stale_marker", "not_finite", "future", "over_limit"], int]
 
 
 class WatchPipeline:
@@ -137,6 +139,7 @@ class WatchPipeline:
         report = WatchReport()
         self.entities.update(table)
         chosen = np.flatnonzero(self.entities.select(columns.series))
+        report.n_refused = self.entities.refused(columns.series)
         series = columns.series[chosen]
         report.n_samples = int((~np.isnan(columns.value[chosen])).sum())  # the ends of series are none
         placed = Placed(
@@ -307,6 +310,8 @@ class Pipeline:
             The same as it was when an earlier run last told what it had found: steps up to it fill
             windows and memories again, and nothing of them is reported.
         """
+        n_all = len(columns)
+        columns = _known(columns)
         usable = in_range(columns.value)
         latest_ms = now_ms + self._max_future_ms
         future = columns.time_ms > latest_ms
@@ -329,8 +334,15 @@ class Pipeline:
             "stale_marker": int(ended.sum()),
             "not_finite": int((~usable & ~np.isnan(columns.value)).sum()),
             "future": int((future & usable).sum()),
+            "over_limit": n_all - len(columns),
         }
         return Decision(tuple(alerts), reports, rejected)  # type: ignore[arg-type]
+
+
+def _known(columns: Columns) -> Columns:
+    """Leave out the samples of series that the table has no number for."""
+    known = columns.series != UNKNOWN
+    return columns if known.all() else Columns(columns.series[known], columns.time_ms[known], columns.value[known])
 
 
 def _count(scored: ScoredStep, changes: Changes, report: WatchReport) -> None:

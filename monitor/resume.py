@@ -141,7 +141,7 @@ def _identity(source: SourceConfig) -> str:
     """Tell sources apart whose positions mean different things; secrets stay out of the checkpoint."""
     if source.kind == "kafka":
         return json.dumps({"kind": "kafka", "servers": sorted(source.kafka.bootstrap_servers), "group_id": source.kafka.group_id})
-    return source.model_dump_json(exclude={"kafka"})
+    return source.model_dump_json(exclude={"kafka", "max_series"})
 
 
 def _fingerprint(config: WatchConfig) -> str:

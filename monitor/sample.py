@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "STALE_NAN",
+    "UNKNOWN",
     "Columns",
     "Kind",
     "Labels",
@@ -33,6 +34,8 @@ __all__ = [
 # Prometheus' mark that a series has ended: one NaN among many, told apart by its bits only.
 STALE_BITS = 0x7FF0000000000002
 STALE_NAN = float(np.array(STALE_BITS, np.int64).view(np.float64))
+
+UNKNOWN = -1  # stands for the number of a series that was given none
 
 Labels = tuple[tuple[str, str], ...]  # sorted by label name
 Reading = tuple[str, Labels, float]  # metric name, labels, value: one sample, before it is in columns
@@ -80,14 +83,22 @@ def kind_of(name: str) -> Kind:
 
 
 class SeriesTable:
-    """Gives each distinct series a number, counted up from 0 and never reused."""
+    """Gives each distinct series a number, counted up from 0 and never reused.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    max_series : int, optional
+        Series that are known at most; `UNKNOWN` is the number of each new one beyond.
+    """
+
+    def __init__(self, max_series: int | None = None) -> None:
+        self.max_series = max_series
+        self.last_refused: Series | None = None
         self._numbers: dict[tuple[str, Labels], int] = {}
         self._series: list[Series] = []
 
     def intern(self, name: str, labels: Labels, kind: Kind | None = None) -> int:
-        """Return the number of a series, giving it the next one when it is new.
+        """Return the number of a series, giving it the next one when it is new; `UNKNOWN` where there is none left.
 
         `kind` counts only for a new series; without it the name's suffix decides.
         """
@@ -95,6 +106,9 @@ class SeriesTable:
         number = self._numbers.get(key)
         if number is None:
             number = len(self._series)
+            if number == self.max_series:
+                self.last_refused = Series(name, labels, Kind.GAUGE)
+                return UNKNOWN
             self._numbers[key] = number
             self._series.append(Series(name, labels, kind_of(name) if kind is None else kind))
         return number
@@ -110,7 +124,7 @@ class SeriesTable:
 class Columns:
     """Samples as three parallel arrays of shape (n,).
 
-    `series` int32, the number in the `SeriesTable`; `time_ms` int64, event time since the
+    `series` int32, the number in the `SeriesTable`, `UNKNOWN` where that was full; `time_ms` int64, event time since the
     epoch in UTC; `value` float64, NaN for a gap that the producer wrote down.
     """
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from monitor.entities import EntityMap, resolution_of
+from monitor.entities import REFUSED, EntityMap, resolution_of
 from monitor.sample import Kind, SeriesTable, labels_of
 
 
@@ -162,6 +162,30 @@ def test_looking_again_places_only_what_is_new():
 
     assert places.n_ignored == 1
     assert taken(places) == [True, False]
+
+
+def test_a_series_that_would_need_more_places_than_there_may_be_is_refused_and_those_placed_stay():
+    table = table_of(*(("load", {"host": f"web{number}"}) for number in range(4)))
+    table.intern("queue_depth", labels_of({"host": "web0"}))  # a second channel: three entities would need six places
+    places = EntityMap(metrics=["load", "queue_*"], match={}, by=("host",))
+    places.max_series = 3
+    places.update(table)
+    table.intern("memory", labels_of({"host": "web9"}))  # of no concern to the watch
+    places.update(table)
+
+    assert (places.entities, places.channels) == (["web0", "web1", "web2"], ["load"])
+    assert taken(places) == [True, True, True, False, False, False]
+    assert (places.n_refused, str(places.last_refused)) == (2, 'queue_depth{host="web0"}')
+    assert places.refused(np.array([0, 3, 4, 4, 5], np.int32)) == 3
+
+
+def test_a_model_may_know_more_than_there_is_room_for():
+    table = table_of(("load", {"host": "web2"}), ("load", {"host": "web9"}))
+    places = EntityMap(metrics=["*"], match={}, by=("host",), entities=("web1", "web2"), channels=("load",))
+    places.max_series = 1
+    places.update(table)
+
+    assert places.row_of.tolist() == [1, REFUSED]
 
 
 def test_samples_are_selected_by_the_number_of_their_series():

@@ -211,6 +211,20 @@ def test_the_daemon_is_ready_while_its_source_is(loop, noise):
     assert b"barograph_source_ready 1.0" in exposition.text  # as rendered with the first batch, a moment before
 
 
+def test_a_series_that_is_refused_is_told_by_name_once_in_ten_minutes(loop, noise, table, caplog):
+    columns = noise(5)
+    table.max_series = 2
+    for number in range(3):
+        columns = concatenate([columns, noise(1, start_step=5, host=f"new{number}\n")])
+
+    loop([Batch(columns, 5000)] * 700, Outlet())
+
+    told = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]
+    assert len(told) == 2
+    assert told[0].startswith('series refused series=b{host="new2\\n"}: 2 are known, and source.max_series allows no more; those go on.')
+    assert told[1].endswith("(and 599 times before)")
+
+
 class StopAfter(threading.Event):
     """A stop signal that comes after some turns of the loop."""
 

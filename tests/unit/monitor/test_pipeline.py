@@ -91,27 +91,27 @@ def step_with(*points, now_ms=100_000):
 def test_gaps_infinities_and_samples_from_the_future_are_counted_and_left_out():
     decision, _ = step_with((99_000, 1.0), (99_000, np.nan), (99_000, np.inf), (99_500, -np.inf), (200_000, 1.0))
 
-    assert decision.rejected == {"gap": 1, "stale_marker": 0, "not_finite": 2, "future": 1}
+    assert decision.rejected == {"gap": 1, "stale_marker": 0, "not_finite": 2, "future": 1, "over_limit": 0}
     assert decision.reports["web"].n_samples == 1
 
 
 def test_a_value_beyond_what_float32_holds_is_counted_as_not_finite_and_left_out():
     decision, _ = step_with((99_000, 3.4e38), (99_000, 3.5e38), (99_500, -1e308), (99_500, 1.7e308))
 
-    assert decision.rejected == {"gap": 0, "stale_marker": 0, "not_finite": 3, "future": 0}
+    assert decision.rejected == {"gap": 0, "stale_marker": 0, "not_finite": 3, "future": 0, "over_limit": 0}
     assert decision.reports["web"].n_samples == 1
 
 
 def test_a_sample_is_counted_under_one_reason_only():
     decision, _ = step_with((200_000, np.nan), (200_000, np.inf))
 
-    assert decision.rejected == {"gap": 1, "stale_marker": 0, "not_finite": 1, "future": 0}
+    assert decision.rejected == {"gap": 1, "stale_marker": 0, "not_finite": 1, "future": 0, "over_limit": 0}
 
 
 def test_the_end_of_a_series_is_counted_apart_and_is_no_sample():
     decision, _ = step_with((98_000, 1.0), (99_000, STALE_NAN), (99_500, np.nan), (200_000, STALE_NAN))
 
-    assert decision.rejected == {"gap": 1, "stale_marker": 2, "not_finite": 0, "future": 0}
+    assert decision.rejected == {"gap": 1, "stale_marker": 2, "not_finite": 0, "future": 0, "over_limit": 0}
     assert (decision.reports["web"].n_samples, decision.reports["web"].n_late) == (1, 0)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from monitor.sample import Columns, Kind, SeriesTable, concatenate, kind_of, labels_of, no_samples, series_text
+from monitor.sample import UNKNOWN, Columns, Kind, SeriesTable, concatenate, kind_of, labels_of, no_samples, series_text
 from monitor.testing import samples
 
 
@@ -84,3 +84,12 @@ def test_a_series_as_text_leaves_out_its_gaps():
     assert isinstance(columns, Columns)
     assert columns.time_ms.tolist() == [5_000, 15_000, 35_000]
     assert columns.value.tolist() == [0.0, 1.0, 3.5]
+
+
+def test_a_full_table_gives_new_series_no_number_and_the_old_ones_theirs():
+    table = SeriesTable(max_series=2)
+
+    numbers = [table.intern(name, ()) for name in "abcad"]
+
+    assert numbers == [0, 1, UNKNOWN, 0, UNKNOWN]
+    assert (len(table), str(table.last_refused)) == (2, "d")
