@@ -1,14 +1,6 @@
-"""Metrics from Kafka: one consumer, owned by the loop's thread, behind the Source Protocol.
+"""Metrics from Kafka, behind the Source Protocol: where to begin, how far everything is complete, what to do about errors.
 
-What shapes this file are measured properties of kafka-python 3.0:
-
-- An error inside `poll` (a codec, a checksum) makes the next `poll` spin for ever: so it is given
-  raw bytes only, and thrown away after every error that is not known to pass.
-- A poll shorter than half a second can lose the answer to a join.
-- Rebalance listeners run on the library's own thread, and must not call back: ours pauses what is
-  new, and leaves a note. The owner then looks up where to begin, seeks, and resumes.
-- A position that is out of range would be reset without a word: nothing is reset, and it is told.
-- Only a commit tells a member that another one has taken its `group_instance_id`.
+It knows no client library: `kafka_client.py` says what it needs of one.
 
 Nothing is committed that is not kept: the loop calls `commit` with the position of its last
 checkpoint. What is committed for a partition is the offset of the oldest record that open windows are
@@ -21,55 +13,41 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
-
-from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import (
-    CommitFailedError,
-    FencedInstanceIdError,
-    IllegalGenerationError,
-    InvalidRequestError,
-    KafkaConfigurationError,
-    LogTruncationError,
-    NoOffsetForPartitionError,
-    OffsetMetadataTooLargeError,
-    OffsetOutOfRangeError,
-    RebalanceInProgressError,
-    RetriableError,
-    UnknownMemberIdError,
-)
-from kafka.net.compat import KafkaNetClient
-from kafka.net.sasl.oauth import AbstractTokenProvider
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 
 from monitor.clock import Clock
 from monitor.config import KafkaConfig
-from monitor.decode import Decoder, Record
+from monitor.decode import Decoder
 from monitor.errors import SourceError
 from monitor.log_limit import RateLimit
 from monitor.progress import Position, Progress
 from monitor.sample import Columns, SeriesTable, concatenate
 from monitor.sources import Batch, SourceReport
+from monitor.sources.kafka_client import (
+    ClientError,
+    Committed,
+    FencedError,
+    Fetched,
+    KafkaClient,
+    MetadataTooLargeError,
+    OutOfRangeError,
+    Partition,
+    TruncatedError,
+)
+from monitor.sources.kafka_library import library_of
 
-__all__ = ["KafkaSource", "consumer_options"]
+__all__ = ["KafkaSource"]
 
 log = logging.getLogger(__name__)
 
-_SHORTEST_POLL_MS = 500  # below it a join's answer can be lost between two polls
-_LONGEST_POLL_MS = 1000  # a stop signal waits for the poll to end
-_BOOTSTRAP_MS = 5000  # one try to reach a broker; the loop turns in between
-_ASK_MS = 5000  # a question to the broker: where a partition begins, what is committed
-_COMMIT_MS = 2000  # a commit that takes longer is tried again with the next one
-_CLOSE_MS = 3000
+_LONGEST_POLL_SECONDS = 1.0  # a stop signal waits for the poll to end
+_ASK_SECONDS = 5.0  # a question to the broker: where a partition begins, what is committed
+_COMMIT_SECONDS = 2.0  # a commit that takes longer is tried again with the next one
+_CLOSE_SECONDS = 3.0
 _ASK_EMPTY_SECONDS = 1.0  # between two questions whether silent partitions are empty
 _SHORTEST_PAUSE_SECONDS = 0.5  # behind an error; doubled with each one that follows it
 _LONGEST_PAUSE_SECONDS = 10.0
-_SAME_ERRORS = 5  # the same error so often in a row: this consumer will not recover
-# Errors that pass: the brokers are away, or the group is being put together anew.
-_PASSING = (RetriableError, CommitFailedError, RebalanceInProgressError, IllegalGenerationError, UnknownMemberIdError)
 _VERSION = 1  # of what is written into the metadata of a commit
 
 
@@ -94,7 +72,7 @@ class KafkaSource:
     Raises
     ------
     SourceError
-        If a file that the settings name cannot be read.
+        If a package of the client library is missing, or a file that the settings name cannot be read.
     """
 
     def __init__(
@@ -108,7 +86,8 @@ class KafkaSource:
         max_future_ms: int,
         resumed: Position | None = None,
     ) -> None:
-        consumer_options(config)  # a file that is missing ends the start here
+        self._library = library_of(config)
+        self._library.check(config)  # what is missing ends the start here
         self._config = config
         self._decoder_of = decoder_of
         self._decoders: dict[str, Decoder] = {}
@@ -118,26 +97,25 @@ class KafkaSource:
         self._progress = Progress(rewind_ms=rewind_ms, idle_seconds=config.idle_seconds, resumed=resumed)
         self._limit = RateLimit(clock.monotonic)
         self._never = threading.Event()
-        self._consumer: KafkaConsumer | None = None
-        self._listener: _Listener | None = None
-        self._waiting: set[TopicPartition] = set()  # came to us, and are not looked up yet
+        self._client: KafkaClient | None = None
+        self._waiting: set[Partition] = set()  # came to us, and are not looked up yet
         self._reported_ms: dict[str, int] = {}  # by partition: up to where an earlier run has reported
         self._writes_metadata = True
         self._pause_until = self._asked_at = -float("inf")
         self._last_error, self._n_same, self._n_failures = "", 0, 0
         self._tally = _Tally()
-        self._ends: Mapping[TopicPartition, int] = {}  # where the logs end, as far as the broker has said
+        self._ends: Mapping[Partition, int] = {}  # where the logs end, as far as the broker has said
 
     def poll(self, timeout_seconds: float) -> Batch:
-        """Give what has come; waits for half a second at least, and for no more than one."""
+        """Give what has come; waits for no more than a second."""
         remaining = self._pause_until - self._clock.monotonic()
         if remaining > 0:
             self._clock.wait(self._never, min(remaining, timeout_seconds))
             if remaining > timeout_seconds:
                 return self._batch({})
-        if self._consumer is None:
+        if self._client is None:
             self._open()
-        return self._batch({} if self._consumer is None else self._fetch(self._consumer, timeout_seconds))
+        return self._batch({} if self._client is None else self._fetch(self._client, timeout_seconds))
 
     def position(self) -> Position:
         """Give how far each partition was handed out, and from where it would be read again."""
@@ -151,24 +129,22 @@ class KafkaSource:
         SourceError
             If another member has taken this one's `group_instance_id`.
         """
-        consumer, owned = self._consumer, self._progress.owned
+        client, owned = self._client, self._progress.owned
         # What an earlier run reported stays reported, also while its windows are being filled again.
         times_ms = [time_ms for time_ms in (position.time_ms, self._delivered_ms()) if time_ms is not None]
         metadata = self._metadata(max(times_ms, default=None))
-        offsets = {
-            _partition(name): OffsetAndMetadata(place.rewind, metadata, -1) for name, place in position.partitions.items() if name in owned
-        }
-        if consumer is None or not offsets or self._clock.monotonic() < self._pause_until:
+        offsets = {Partition.of(name): Committed(place.rewind, metadata) for name, place in position.partitions.items() if name in owned}
+        if client is None or not offsets or self._clock.monotonic() < self._pause_until:
             return
         try:
-            consumer.commit(offsets, timeout_ms=_COMMIT_MS)
-        except FencedInstanceIdError as error:
+            client.commit(offsets, timeout_seconds=_COMMIT_SECONDS)
+        except FencedError as error:
             raise self._fenced() from error
-        except OffsetMetadataTooLargeError:
+        except MetadataTooLargeError:
             self._writes_metadata = False
             self._tally.commits["failed"] += 1
             log.warning("commit without metadata: the broker's offset.metadata.max.bytes is too small; a lost checkpoint repeats alerts")
-        except Exception as error:
+        except ClientError as error:
             self._tally.commits["failed"] += 1
             self._failed(error)
         else:
@@ -180,181 +156,158 @@ class KafkaSource:
         self._drop()
 
     def _open(self) -> None:
-        clients: list[KafkaNetClient] = []
-
-        def new_client(**options: Any) -> KafkaNetClient:
-            clients.append(KafkaNetClient(**options))
-            return clients[-1]
-
         try:
-            consumer = KafkaConsumer(**consumer_options(self._config), kafka_client=new_client)
-        except KafkaConfigurationError as error:
-            raise SourceError(f"source.kafka: {error}") from error
-        except Exception as error:
-            for client in clients:
-                client.close()  # or its thread would outlive every try
+            self._client = self._library.open_client(self._config)
+        except ClientError as error:
             self._failed(error)
-            return
-        self._consumer, self._listener = consumer, _Listener(consumer)
-        consumer.subscribe(self._config.topics, listener=self._listener)
-        log.info("kafka opened servers=%s topics=%s", ",".join(self._config.bootstrap_servers), ",".join(self._config.topics))
+        else:
+            log.info("kafka opened servers=%s topics=%s", ",".join(self._config.bootstrap_servers), ",".join(self._config.topics))
 
     def _drop(self) -> None:
-        """Close the consumer; where its partitions were is remembered."""
-        consumer, self._consumer, self._listener, self._ends = self._consumer, None, None, {}
+        """Close the client; where its partitions were is remembered."""
+        client, self._client, self._ends = self._client, None, {}
         self._waiting.clear()
         self._progress.release(self._progress.owned)
-        if consumer is None:
+        if client is None:
             return
         try:
-            consumer.close(autocommit=False, timeout_ms=_CLOSE_MS)
-        except Exception as error:  # it is thrown away because it is broken
-            log.warning("kafka closed with an error error=%s", error)
+            client.close(timeout_seconds=_CLOSE_SECONDS)
+        except ClientError as error:  # it is thrown away because it is broken
+            log.warning("kafka closed with an error error=%s: %s", error.name, error.text)
 
-    def _fetch(self, consumer: KafkaConsumer, timeout_seconds: float) -> Mapping[TopicPartition, Sequence[Any]]:
-        fetched: Mapping[TopicPartition, Sequence[Any]] = {}
+    def _fetch(self, client: KafkaClient, timeout_seconds: float) -> Mapping[Partition, Fetched]:
+        fetched: Mapping[Partition, Fetched] = {}
         try:
-            self._settle(consumer)
+            self._settle(client)
             try:
-                fetched = consumer.poll(timeout_ms=min(max(round(timeout_seconds * 1000), _SHORTEST_POLL_MS), _LONGEST_POLL_MS))
-            except NoOffsetForPartitionError:
-                if not (self._waiting or (self._listener and self._listener.notes)):
-                    raise  # it is not one that we are about to look up
-            except OffsetOutOfRangeError as error:
-                self._leave_gap(consumer, error.args[0])
-            except LogTruncationError as error:
-                self._go_back(consumer, error.divergent_offsets)
-            self._settle(consumer)
-            self._ask_whether_empty(consumer)
-            self._ends = {one: end for one in consumer.assignment() if (end := consumer.highwater(one)) is not None}
-        except FencedInstanceIdError as error:
+                fetched = client.poll(min(timeout_seconds, _LONGEST_POLL_SECONDS))
+            except OutOfRangeError as error:
+                self._leave_gap(client, error.offsets)
+            except TruncatedError as error:
+                self._go_back(client, error.ends)
+            self._settle(client)
+            self._ask_whether_empty(client)
+            self._ends = client.log_ends()
+        except FencedError as error:
             raise self._fenced() from error
-        except Exception as error:  # what was fetched before it is good, and will not come again
+        except ClientError as error:  # what was fetched before it is good, and will not come again
             self._failed(error)
         else:
             if fetched:
                 self._recovered()
         return fetched
 
-    def _settle(self, consumer: KafkaConsumer) -> None:
+    def _settle(self, client: KafkaClient) -> None:
         """Take notice of what came and went, and look up where to read what came."""
-        assert self._listener is not None
-        while self._listener.notes:
-            what, partitions = self._listener.notes.popleft()
+        for what, partitions in client.notes():
             self._waiting.difference_update(partitions)
-            self._progress.release(_name(partition) for partition in partitions)
+            self._progress.release(partition.name for partition in partitions)
             if what == "assigned":
                 self._tally.n_rebalances += 1
                 self._waiting.update(partitions)
-            log.info("partitions %s: %s", what, ", ".join(sorted(map(_name, partitions))) or "none")
+            log.info("partitions %s: %s", what, ", ".join(sorted(partition.name for partition in partitions)) or "none")
         if self._waiting:
-            self._place(consumer, sorted(self._waiting))
+            self._place(client, sorted(self._waiting))
 
-    def _place(self, consumer: KafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
+    def _place(self, client: KafkaClient, partitions: Sequence[Partition]) -> None:
         """Begin where we were, else where the group was, else where the settings say."""
-        offsets: dict[TopicPartition, int] = {}
+        committed = client.committed(partitions, timeout_seconds=_ASK_SECONDS)
+        offsets: dict[Partition, int] = {}
         for partition in partitions:
-            committed = consumer.committed(partition, metadata=True, timeout_ms=_ASK_MS)
-            known = self._progress.offset(_name(partition))
-            if committed is not None:
-                reported_ms = _reported_ms(committed.metadata)
+            if partition in committed:
+                offsets[partition], metadata = committed[partition]
+                reported_ms = _reported_ms(metadata)
                 if reported_ms is not None:
-                    self._reported_ms[_name(partition)] = reported_ms
+                    self._reported_ms[partition.name] = reported_ms
+            known = self._progress.offset(partition.name)
             if known is not None:
                 offsets[partition] = known
-            elif committed is not None:
-                offsets[partition] = committed.offset
         new = [partition for partition in partitions if partition not in offsets]
         known_topics = {partition.topic for partition in offsets}
         added = [one for one in new if one.topic in known_topics or self._progress.knows_topic(one.topic)]
         if added:  # to a topic that we read already: nothing of them was read before
-            offsets |= consumer.beginning_offsets(added, timeout_ms=_ASK_MS)
+            offsets |= client.first_offsets(added, timeout_seconds=_ASK_SECONDS)
         first_seen = [one for one in new if one not in added]
         if first_seen:
-            offsets |= self._start_offsets(consumer, first_seen)
-        now, assigned = self._clock.monotonic(), consumer.assignment()
+            offsets |= self._start_offsets(client, first_seen)
+        now, assigned = self._clock.monotonic(), client.assignment()
         for partition, offset in offsets.items():
             self._waiting.discard(partition)
             if partition in assigned:
-                consumer.seek(partition, offset)
-                consumer.resume(partition)
-                self._progress.assign(_name(partition), offset, now)
-                log.info("reading %s from offset %d", _name(partition), offset)
+                client.seek(partition, offset)
+                self._progress.assign(partition.name, offset, now)
+                log.info("reading %s from offset %d", partition.name, offset)
         if new:  # a daemon that dies before its first checkpoint begins at the same place again
-            consumer.commit(
-                {one: OffsetAndMetadata(offsets[one], self._metadata(None), -1) for one in new if one in assigned}, timeout_ms=_COMMIT_MS
-            )
+            metadata = self._metadata(None)
+            client.commit({one: Committed(offsets[one], metadata) for one in new if one in assigned}, timeout_seconds=_COMMIT_SECONDS)
 
-    def _start_offsets(self, consumer: KafkaConsumer, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+    def _start_offsets(self, client: KafkaClient, partitions: Sequence[Partition]) -> dict[Partition, int]:
         """Find where to begin a topic that this group never read."""
         start = self._config.start
         if start == "earliest":
-            return dict(consumer.beginning_offsets(partitions, timeout_ms=_ASK_MS))
-        offsets: dict[TopicPartition, int] = dict(consumer.end_offsets(partitions, timeout_ms=_ASK_MS))
+            return client.first_offsets(partitions, timeout_seconds=_ASK_SECONDS)
+        offsets = client.end_offsets(partitions, timeout_seconds=_ASK_SECONDS)
         if isinstance(start, float | int):
             since_ms = max(0, round((self._clock.now() - start) * 1000))
-            found = consumer.offsets_for_times(dict.fromkeys(partitions, since_ms), timeout_ms=_ASK_MS)
-            offsets |= {partition: one.offset for partition, one in found.items() if one is not None}
+            offsets |= client.offsets_at(partitions, since_ms, timeout_seconds=_ASK_SECONDS)
         return offsets
 
-    def _leave_gap(self, consumer: KafkaConsumer, wanted: Mapping[TopicPartition, int]) -> None:
+    def _leave_gap(self, client: KafkaClient, wanted: Mapping[Partition, int]) -> None:
         """Go on where the log goes on: what we had not read yet was deleted, or the log is another one."""
-        first = consumer.beginning_offsets(list(wanted), timeout_ms=_ASK_MS)
-        last = consumer.end_offsets(list(wanted), timeout_ms=_ASK_MS)
+        first = client.first_offsets(list(wanted), timeout_seconds=_ASK_SECONDS)
+        last = client.end_offsets(list(wanted), timeout_seconds=_ASK_SECONDS)
         for partition, offset in wanted.items():
             if offset < first[partition]:
                 to = first[partition] if self._config.on_gap == "earliest" else last[partition]
                 self._tally.n_lost[partition.topic] += to - offset
                 log.error(
-                    "records lost at=%s: %d were deleted before they were read; going on at %d", _at(partition, offset), to - offset, to
+                    "records lost at=%s: %d were deleted before they were read; going on at %d", partition.at(offset), to - offset, to
                 )
             else:
                 to = first[partition]  # what we know already changes nothing
-                log.error("log ends before at=%s, at %d: read again from %d", _at(partition, offset), last[partition], to)
-            self._jump(consumer, partition, to)
+                log.error("log ends before at=%s, at %d: read again from %d", partition.at(offset), last[partition], to)
+            self._jump(client, partition, to)
 
-    def _go_back(self, consumer: KafkaConsumer, ends: Mapping[TopicPartition, OffsetAndMetadata | None]) -> None:
+    def _go_back(self, client: KafkaClient, ends: Mapping[Partition, int | None]) -> None:
         """Go on where a log was cut: its new leader had not seen all that we have read."""
-        first = consumer.beginning_offsets(list(ends), timeout_ms=_ASK_MS)
+        first = client.first_offsets(list(ends), timeout_seconds=_ASK_SECONDS)
         for partition, end in ends.items():
-            to = first[partition] if end is None else end.offset
-            log.error("log truncated %s: going on at %d", _name(partition), to)
-            self._jump(consumer, partition, to)
+            to = first[partition] if end is None else end
+            log.error("log truncated %s: going on at %d", partition.name, to)
+            self._jump(client, partition, to)
 
-    def _jump(self, consumer: KafkaConsumer, partition: TopicPartition, offset: int) -> None:
-        consumer.seek(partition, offset)
-        self._progress.assign(_name(partition), offset, self._clock.monotonic())
+    def _jump(self, client: KafkaClient, partition: Partition, offset: int) -> None:
+        client.seek(partition, offset)
+        self._progress.assign(partition.name, offset, self._clock.monotonic())
 
-    def _ask_whether_empty(self, consumer: KafkaConsumer) -> None:
+    def _ask_whether_empty(self, client: KafkaClient) -> None:
         """Learn of silent partitions whether there is nothing to read, or nobody to ask."""
         now = self._clock.monotonic()
-        assigned = consumer.assignment()
-        silent = [partition for partition in map(_partition, self._progress.silent(now)) if partition in assigned]
+        assigned = client.assignment()
+        silent = [partition for partition in map(Partition.of, self._progress.silent(now)) if partition in assigned]
         if not silent or now - self._asked_at < _ASK_EMPTY_SECONDS:
             return
         self._asked_at = now
-        ends = consumer.end_offsets(silent, timeout_ms=_COMMIT_MS)
+        ends = client.end_offsets(silent, timeout_seconds=_COMMIT_SECONDS)
         for partition, end in ends.items():
-            position = consumer.position(partition, timeout_ms=_COMMIT_MS)
+            position = client.position(partition, timeout_seconds=_COMMIT_SECONDS)
             if position is not None and position >= end:
-                self._progress.confirm_empty(_name(partition), now)
+                self._progress.confirm_empty(partition.name, now)
         self._recovered()
 
-    def _failed(self, error: Exception) -> None:
-        """Pause, longer each time; keep the consumer where the error passes by itself."""
-        name = type(error).__name__
+    def _failed(self, error: ClientError) -> None:
+        """Pause, longer each time; keep the client where the error passes by itself."""
         self._n_failures += 1
-        self._n_same = self._n_same + 1 if name == self._last_error else 1
-        self._last_error = name
-        passes = isinstance(error, _PASSING) or (isinstance(error, InvalidRequestError) and self._n_same == 1)
-        rebuilds = self._consumer is not None and (not passes or self._n_same >= _SAME_ERRORS)
+        self._n_same = self._n_same + 1 if error.name == self._last_error else 1
+        self._last_error = error.name
+        rebuilds = self._client is not None and self._n_same > error.n_borne
         pause = min(_SHORTEST_PAUSE_SECONDS * 2 ** min(self._n_failures - 1, 10), _LONGEST_PAUSE_SECONDS)
         self._pause_until = self._clock.monotonic() + pause
         self._tally.errors["rebuilt" if rebuilds else "retried"] += 1
-        n_held = self._limit.passes(f"failed {name}")
+        n_held = self._limit.passes(f"failed {error.name}")
         if n_held is not None:
             what = "it is closed and opened anew" if rebuilds else "trying again"
-            log.error("kafka failed error=%s: %s; %s in %.1f s (and %d times before)", name, _line(error), what, pause, n_held)
+            log.error("kafka failed error=%s: %s; %s in %.1f s (and %d times before)", error.name, error.text, what, pause, n_held)
         if rebuilds:
             self._n_same = 0
             self._drop()
@@ -370,14 +323,11 @@ class KafkaSource:
             f"group {self._config.group_id}. Give each daemon an id of its own, or none."
         )
 
-    def _batch(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> Batch:
+    def _batch(self, fetched: Mapping[Partition, Fetched]) -> Batch:
         now_ms = round(self._clock.now() * 1000)
         n_bad: Counter[str] = Counter()
-        parts = [
-            self._decode(partition, records, now_ms, n_bad)
-            for partition, records in fetched.items()
-            if _name(partition) in self._progress.owned
-        ]
+        owned = self._progress.owned
+        parts = [self._decode(partition, one, now_ms, n_bad) for partition, one in fetched.items() if partition.name in owned]
         complete_ms = self._progress.advance(self._clock.monotonic(), clock_ms=now_ms)
         report, self._tally = self._tally.report(self._lag()), _Tally()
         return Batch(
@@ -390,37 +340,36 @@ class KafkaSource:
             report=report,
         )
 
-    def _decode(self, partition: TopicPartition, records: Sequence[Any], now_ms: int, n_bad: Counter[str]) -> Columns:
-        topic = partition.topic
+    def _decode(self, partition: Partition, fetched: Fetched, now_ms: int, n_bad: Counter[str]) -> Columns:
+        topic, records = partition.topic, fetched.records
         if topic not in self._decoders:
             self._decoders[topic] = self._decoder_of(topic)
-        filled = [record for record in records if record.value is not None]
-        decoded = self._decoders[topic]([Record(one.value, one.timestamp, tuple(one.headers or ())) for one in filled], self._table)
+        decoded = self._decoders[topic](records, self._table)
         n_bad.update(decoded.rejected)
-        if len(filled) < len(records):
-            n_bad["no_value"] += len(records) - len(filled)
+        if fetched.n_empty:
+            n_bad["no_value"] += fetched.n_empty
         for rejection in decoded.rejections:
             n_held = self._limit.passes(f"rejected {topic} {rejection.reason}")
             if n_held is not None:
-                where = _at(partition, filled[rejection.index].offset)
+                where = partition.at(fetched.offsets[rejection.index])
                 log.warning("record rejected at=%s reason=%s %s (and %d before)", where, rejection.reason, rejection.detail, n_held)
         times = decoded.columns.time_ms
         believed = times[times <= now_ms + self._max_future_ms]
         self._progress.took(
-            _name(partition),
-            first_offset=records[0].offset,
-            next_offset=records[-1].offset + 1,
+            partition.name,
+            first_offset=fetched.first_offset,
+            next_offset=fetched.next_offset,
             newest_ms=min(int(believed.max()), now_ms) if len(believed) else None,
             now=self._clock.monotonic(),
         )
-        self._tally.n_records[topic] += len(records)
-        self._tally.n_bytes[topic] += sum(len(one.value) for one in filled)
+        self._tally.n_records[topic] += len(records) + fetched.n_empty
+        self._tally.n_bytes[topic] += sum(len(one.value) for one in records)
         return decoded.columns
 
     def _lag(self) -> dict[tuple[str, int], int]:
         """Count what is there and not handed out yet."""
-        offsets = {partition: self._progress.offset(_name(partition)) for partition in self._ends}
-        return {(one.topic, one.partition): max(0, self._ends[one] - offset) for one, offset in offsets.items() if offset is not None}
+        offsets = {partition: self._progress.offset(partition.name) for partition in self._ends}
+        return {(one.topic, one.number): max(0, self._ends[one] - offset) for one, offset in offsets.items() if offset is not None}
 
     def _delivered_ms(self) -> int | None:
         """Give up to where an earlier run has reported, by the least of what the partitions' commits say."""
@@ -430,86 +379,6 @@ class KafkaSource:
         if not self._writes_metadata:
             return ""
         return json.dumps({"v": _VERSION} if time_ms is None else {"v": _VERSION, "wm": time_ms}, separators=(",", ":"))
-
-
-def consumer_options(config: KafkaConfig) -> dict[str, Any]:
-    """Give a consumer's settings as kafka-python takes them.
-
-    Raises
-    ------
-    SourceError
-        If a file that they name cannot be read.
-    """
-    session_ms = round(config.session_timeout_seconds * 1000)
-    options: dict[str, Any] = {
-        "bootstrap_servers": config.bootstrap_servers,
-        "bootstrap_timeout_ms": _BOOTSTRAP_MS,
-        "client_id": config.client_id,
-        "group_id": config.group_id,
-        "group_instance_id": config.group_instance_id or None,
-        "api_version": config.api_version_numbers,
-        "auto_offset_reset": "none",
-        "enable_auto_commit": False,
-        "allow_auto_create_topics": False,
-        "partition_assignment_strategy": [CooperativeStickyAssignor()],
-        "session_timeout_ms": session_ms,
-        "heartbeat_interval_ms": min(3000, session_ms // 3),  # Kafka's default, and its advice for short sessions
-        "max_poll_interval_ms": round(config.max_poll_interval_seconds * 1000),
-        "max_poll_records": config.max_poll_records,
-        "metadata_max_age_ms": 30_000,  # new partitions are read that much later at most
-        "reconnect_backoff_max_ms": 2000,  # a broker that is back is found soon; the default is 30 s
-        "metrics_enabled": False,
-        "security_protocol": config.security_protocol,
-    }
-    if config.security_protocol.endswith("SSL"):
-        options["ssl_check_hostname"] = config.ssl_check_hostname
-        for key in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
-            if file := getattr(config, key):
-                _check_readable(file, key)
-                options[key] = file
-        options["ssl_password"] = config.ssl_password or None
-    if config.sasl_mechanism:
-        options["sasl_mechanism"] = config.sasl_mechanism
-    if config.sasl_mechanism == "OAUTHBEARER":
-        _check_readable(config.sasl_token_file, "sasl_token_file")
-        options["sasl_oauth_token_provider"] = _TokenFile(Path(config.sasl_token_file))
-    elif config.sasl_mechanism:
-        options |= {"sasl_plain_username": config.sasl_username, "sasl_plain_password": config.sasl_password}
-    return options
-
-
-class _TokenFile(AbstractTokenProvider):  # type: ignore[misc]
-    """A token that something else keeps current in a file: read for each authentication."""
-
-    def __init__(self, file: Path) -> None:
-        super().__init__()
-        self._file = file
-
-    def token(self) -> str:
-        """Give the token as it is now."""
-        return self._file.read_text(encoding="utf-8").strip()
-
-
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Runs on the library's thread: pauses what is new and leaves notes for the owner."""
-
-    def __init__(self, consumer: KafkaConsumer) -> None:
-        self._consumer = consumer
-        self.notes: deque[tuple[str, tuple[TopicPartition, ...]]] = deque()
-
-    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Hold back what is new until the owner has looked up where to begin."""
-        partitions = tuple(assigned)
-        self._consumer.pause(*partitions)
-        self.notes.append(("assigned", partitions))
-
-    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Leave a note: what was kept was committed within the last seconds."""
-        self.notes.append(("revoked", tuple(revoked)))
-
-    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
-        """Leave a note; there is nothing that could still be committed."""
-        self.notes.append(("lost", tuple(lost)))
 
 
 class _Tally:
@@ -528,13 +397,6 @@ class _Tally:
         return SourceReport(self.n_records, self.n_bytes, self.n_lost, self.commits, self.errors, self.n_rebalances, lag)
 
 
-def _check_readable(file: str, key: str) -> None:
-    try:
-        Path(file).open("rb").close()
-    except OSError as error:
-        raise SourceError(f"source.kafka.{key}: cannot read {file}: {error.strerror}") from error
-
-
 def _reported_ms(metadata: str | None) -> int | None:
     """Read what `_metadata` wrote; None for anything else: another version's, or another program's."""
     try:
@@ -542,20 +404,3 @@ def _reported_ms(metadata: str | None) -> int | None:
         return int(found["wm"]) if found["v"] == _VERSION else None
     except (ValueError, KeyError, TypeError):
         return None
-
-
-def _name(partition: TopicPartition) -> str:
-    return f"{partition.topic}/{partition.partition}"
-
-
-def _partition(name: str) -> TopicPartition:
-    topic, _, number = name.rpartition("/")
-    return TopicPartition(topic, int(number))
-
-
-def _at(partition: TopicPartition, offset: int) -> str:
-    return f"{partition.topic}[{partition.partition}]@{offset}"
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or "no text"

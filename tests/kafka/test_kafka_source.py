@@ -13,6 +13,7 @@ from kafka import KafkaConsumer, TopicPartition
 from monitor.errors import SourceError
 from monitor.progress import NOTHING_YET, Place, Position
 from monitor.sample import SeriesTable, concatenate
+from monitor.sources.kafka_client import PassingError
 
 OFFSET_COMMIT, FETCH, LIST_OFFSETS = 8, 1, 2  # Kafka's numbers of requests
 T0 = 1_700_000_000_000  # event times: long ago, so that no clock stands in the way
@@ -399,16 +400,16 @@ def test_a_consumer_that_breaks_is_thrown_away_and_nothing_is_lost(cluster, open
     cluster.produce(topic, numbered(sample, 20))
     source = open_kafka(topic, max_poll_records=5)
     batches = until(source, has(5))
-    broken = source._consumer
+    broken = source._client
 
     def poll(**_):
         raise ValueError("not a batch")  # as a codec or a checksum does; the library's next poll would never return
 
-    monkeypatch.setattr(broken, "poll", poll)
+    monkeypatch.setattr(broken._consumer, "poll", poll)
     batches += until(source, has(20 - len(values(batches))))
 
     assert values(batches) == list(range(20))
-    assert source._consumer is not broken
+    assert source._client is not broken
     assert total(batches, "errors")["rebuilt"] == 1
     assert "kafka failed error=ValueError: not a batch; it is closed and opened anew" in caplog.text
 
@@ -420,7 +421,7 @@ def test_an_error_that_passes_keeps_the_consumer_until_it_has_come_five_times(cl
     cluster.produce(topic, numbered(sample, 5))
     source = open_kafka(topic)
     until(source, has(5))
-    kept = source._consumer
+    kept = source._client
     monkeypatch.setattr("monitor.sources.kafka._SHORTEST_PAUSE_SECONDS", 0.01)
     n_polls = 0
 
@@ -429,8 +430,8 @@ def test_an_error_that_passes_keeps_the_consumer_until_it_has_come_five_times(cl
         n_polls += 1
         raise KafkaConnectionError("away")
 
-    monkeypatch.setattr(kept, "poll", poll)
-    batches = until(source, lambda _: source._consumer is not kept)
+    monkeypatch.setattr(kept._consumer, "poll", poll)
+    batches = until(source, lambda _: source._client is not kept)
 
     assert n_polls == 5
     assert total(batches, "errors") == {"retried": 4, "rebuilt": 1}
@@ -443,24 +444,22 @@ def test_an_invalid_request_is_borne_once(cluster, open_kafka, until, sample, mo
     cluster.produce(topic, numbered(sample, 5))
     source = open_kafka(topic)
     until(source, has(5))
-    kept = source._consumer
+    kept = source._client
 
     def poll(**_):
         raise InvalidRequestError
 
-    monkeypatch.setattr(kept, "poll", poll)
+    monkeypatch.setattr(kept._consumer, "poll", poll)
     source.poll(1.0)
-    assert source._consumer is kept
-    until(source, lambda _: source._consumer is not kept)
+    assert source._client is kept
+    until(source, lambda _: source._client is not kept)
 
 
 def test_pauses_between_tries_grow_to_ten_seconds(open_kafka, cluster):
-    from kafka.errors import KafkaConnectionError
-
     source = open_kafka(cluster.topic())
     pauses = []
     for _ in range(8):
-        source._failed(KafkaConnectionError())
+        source._failed(PassingError("KafkaConnectionError", "away"))
         pauses.append(round(source._pause_until - time.monotonic(), 1))
 
     assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0]
@@ -505,7 +504,7 @@ def test_a_file_that_is_missing_ends_the_start(open_kafka, cluster, tmp_path):
 
 
 def test_the_settings_reach_the_library(cluster, open_kafka, tmp_path):
-    from monitor.sources.kafka import consumer_options
+    from monitor.sources.kafka_python import consumer_options
 
     token = tmp_path / "token"
     token.write_text("first\n")

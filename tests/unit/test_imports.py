@@ -26,6 +26,7 @@ IMPURE = (
     "pyarrow", "prometheus_client", "starlette", "uvicorn", "apscheduler", "kafka", "fcntl", "resource",
 )  # fmt: skip
 OURS = ("monitor", "models")
+KAFKA = tuple(f"monitor.sources.{name}" for name in ("kafka", "kafka_client", "kafka_library", "kafka_python"))
 
 # Modules (with all that lies below them), what they must not import, and what of it they may nevertheless.
 RULES = {
@@ -38,8 +39,8 @@ RULES = {
     "the host source imports no other edge": (("monitor.sources.host",), EDGES, ("monitor.sources", "monitor.sources.host")),
     "the replay source imports no other edge": (("monitor.sources.replay",), EDGES, ("monitor.sources", "monitor.sources.replay")),
     "captures and what is told of them import no edge": (("monitor.captures", "monitor.decode_files"), EDGES, ()),
-    "the Kafka source imports no other edge": (("monitor.sources.kafka",), EDGES, ("monitor.sources", "monitor.sources.kafka")),
-    "only the Kafka source knows its library": (("monitor", "models"), ("kafka", "confluent_kafka"), ()),
+    "the Kafka source imports no other edge": (KAFKA, EDGES, ("monitor.sources", *KAFKA)),
+    "only a client's own module knows its library": (("monitor", "models"), ("kafka", "confluent_kafka"), ()),
     "sources import no outlet and no web server": (("monitor.sources",), ("monitor.outlets", "monitor.web"), ()),
     "outlets import no other edge": (("monitor.outlets",), EDGES, ("monitor.outlets", "monitor.outlets.log")),
     "the web server imports no other edge": (("monitor.web",), EDGES, ("monitor.web",)),
@@ -54,7 +55,7 @@ ALLOWED_MODULES = {
     "the daemon meets torch through models, but for the process' own settings": ("monitor.runtime",),
     "only the daemon's own assembly knows the scheduler": ("monitor.app", "monitor.learning"),
     "the scheduler's library stays in its edge, but for the check of an expression": ("monitor.scheduler", "monitor.config"),
-    "only the Kafka source knows its library": ("monitor.sources.kafka",),
+    "only a client's own module knows its library": ("monitor.sources.kafka_python",),
 }
 
 
