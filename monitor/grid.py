@@ -1,7 +1,8 @@
 """Samples to closed steps: event time only, no clock, no I/O; vectorised over entities and channels.
 
 A step is `[k * step, (k + 1) * step)` of event time. It closes when the watermark passes its
-end; what comes for it afterwards is late, counted, and dropped.
+end; what comes for it afterwards is late. The newest closed steps keep their samples: what is late
+for them takes its place among these, and the steps are closed again. Later still, it is dropped.
 
 Two samples of one series: the later one in a step stands for the step. At the very same time
 the larger value stands, so that the outcome does not depend on which came first. Deltas of one
@@ -10,7 +11,9 @@ series add up to the step'"'"'s rate, those of one time counted once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import copy
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -19,14 +22,16 @@ from numpy.typing import NDArray
 
 from monitor.sample import Kind
 
-__all__ = ["ClosedSteps", "GapMode", "Grid", "Placed"]
+__all__ = ["ClosedSteps", "GapMode", "Grid", "Placed", "Reclosed"]
 
 GapMode = Literal["skip", "hold", "zero", "interpolate"]
 
 # Closed at once, at most: bounds the dense arrays when a file is replayed at full speed.
 _MAX_BLOCK_STEPS = 512
 _MAX_BLOCK_CELLS = 1 << 18
+_MAX_KEPT_SAMPLES = 1 << 22  # of closed steps, 25 bytes each: bounds what is kept of them, however many series there are
 _PLACED_FIELDS = ("row", "channel", "time_ms", "value", "kind")
+_CARRIED = {"_count": np.nan, "_count_ms": 0, "_held": np.nan, "_held_age": 0}  # from step to step, and what stands for nothing
 _NONE = -(1 << 62)  # stands for None among the scalars of a saved state
 
 
@@ -64,8 +69,36 @@ class ClosedSteps:
         return (self.first_step + t + 1) * self.step_ms
 
 
+@dataclass(frozen=True, slots=True)
+class Reclosed:
+    """Closed steps as they are with what came late for them: `values` (T, m, C) of the entity rows (m,) that it is of.
+
+    They reach from `first_step` to the newest closed step.
+    """
+
+    first_step: int
+    rows: NDArray[np.int64]
+    values: NDArray[np.float64]
+    n_samples: int
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What a block of steps was closed from: its samples, and what was carried into it, in the order of `_CARRIED`."""
+
+    first: int
+    n_steps: int
+    samples: Placed
+    carried: tuple[NDArray[Any], ...]
+
+    @property
+    def end(self) -> int:
+        """The number of the first step behind it."""
+        return self.first + self.n_steps
+
+
 class Grid:
-    """The open steps of one watch.
+    """The open steps of one watch, and what the newest closed ones were made of.
 
     Parameters
     ----------
@@ -81,6 +114,8 @@ class Grid:
         much later); all for `max_gap_steps` at most.
     empty_steps : int
         Wholly empty steps given out before the rest of a long silence is skipped.
+    revision_steps : int
+        The newest closed steps for which late samples are still taken; none across a skipped silence.
     """
 
     def __init__(
@@ -92,6 +127,7 @@ class Grid:
         gap_mode: GapMode,
         max_gap_steps: int,
         empty_steps: int,
+        revision_steps: int = 0,
     ) -> None:
         self.step_ms = step_ms
         self._lateness_ms = lateness_ms
@@ -100,6 +136,9 @@ class Grid:
         self._max_gap = max_gap_steps if gap_mode != "skip" else 0
         self._look_ahead = max_gap_steps if gap_mode == "interpolate" else 0
         self._empty_limit = empty_steps
+        self._revision_steps = revision_steps
+        self._kept: deque[_Kept] = deque()
+        self._late = _none_placed()  # for kept steps, until `revise` is called
         self._pending = _none_placed()
         self.next_step: int | None = None  # the oldest open one
         self.watermark_ms: int | None = None
@@ -112,7 +151,9 @@ class Grid:
         self._held_age = np.empty((0, 0), np.int64)
 
     def add(self, samples: Placed, *, opens: bool = True) -> int:
-        """Take samples in; give the number of those that were late, ends of series not among them.
+        """Take samples in; give the number of those that were too late to be taken, ends of series not among them.
+
+        What is late for steps that are kept waits for `revise`.
 
         Parameters
         ----------
@@ -130,7 +171,33 @@ class Grid:
         on_time = step >= self.next_step if self.next_step is not None else np.ones(len(step), bool)
         joined = _join(self._pending, samples.take(on_time))
         self._pending = _that_stand(joined, self.step_ms)
-        return int((~on_time & ~np.isnan(samples.value)).sum())
+        if on_time.all():
+            return 0
+        kept = ~on_time & (step >= self._kept_from)
+        self._late = _join(self._late, samples.take(kept))
+        return int((~on_time & ~kept & ~np.isnan(samples.value)).sum())
+
+    def revise(self, *, n_rows: int, n_channels: int) -> Reclosed | None:
+        """Close again the steps that samples came late for, as if they had come in time; None where there were none.
+
+        What is open goes on from them.
+        """
+        late, self._late = self._late, _none_placed()
+        if not len(late.row):
+            return None
+        self._make_room(n_rows, n_channels)
+        step, rows = late.time_ms // self.step_ms, np.unique(late.row).astype(np.int64)
+        blocks = [block for block in self._kept if block.end > step.min()]
+        for block in blocks:
+            of_block = late.take((step >= block.first) & (step < block.end))
+            block.samples = _that_stand(_join(block.samples, of_block), self.step_ms)
+        values = self._close_again(blocks, rows, n_rows, n_channels)
+        shown = [block.samples.time_ms[~np.isnan(block.samples.value)] for block in self._kept]
+        newest_ms = np.concatenate(shown).max(initial=_NONE)
+        if newest_ms > _NONE:
+            assert self.next_step is not None
+            self._n_empty = self.next_step - 1 - int(newest_ms) // self.step_ms
+        return Reclosed(blocks[0].first, rows, values, int((~np.isnan(late.value)).sum()))
 
     def start_over(self, first_ms: int) -> int:
         """Forget what is open, and what counters and gaps go on from, and begin anew; give how many steps that is back.
@@ -147,6 +214,7 @@ class Grid:
         self._pending = _none_placed()
         self.watermark_ms = self._newest_ms = None
         self._n_empty = 0
+        self._kept.clear()
         self._count[:], self._held[:] = np.nan, np.nan
         return n_back
 
@@ -187,6 +255,7 @@ class Grid:
             if self._n_empty >= self._empty_limit and first > self.next_step:
                 self.next_step = min(first, until)  # a silence so long that nothing remembers what was before
                 self._held_age += self._max_gap + 1
+                self._kept.clear()
                 continue
             most = max(1, min(_MAX_BLOCK_STEPS, _MAX_BLOCK_CELLS // max(1, n_rows * n_channels)))
             n_steps = min(until - self.next_step, most)
@@ -227,6 +296,7 @@ class Grid:
             "count_ms": self._count_ms,
             "held": self._held,
             "held_age": self._held_age,
+            **self._kept_state(),
         }
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -239,6 +309,73 @@ class Grid:
         self._n_empty = n_empty
         self._count, self._count_ms = arrays["count"].copy(), arrays["count_ms"].copy()
         self._held, self._held_age = arrays["held"].copy(), arrays["held_age"].copy()
+        if "kept.blocks" in arrays:  # a checkpoint of an older version has none
+            self._load_kept(arrays)
+
+    @property
+    def _kept_from(self) -> int:
+        """The oldest step for which late samples are taken."""
+        assert self.next_step is not None
+        return max(self._kept[0].first, self.next_step - self._revision_steps) if self._kept else self.next_step
+
+    def _keep(self, block: _Kept) -> None:
+        """Keep what a block was closed from, and let go of what no late sample is taken for any more."""
+        self._kept.append(block)
+        n_samples = sum(len(kept.samples.row) for kept in self._kept)
+        oldest = block.end - self._revision_steps
+        while self._kept and (self._kept[0].end <= oldest or n_samples > _MAX_KEPT_SAMPLES):
+            n_samples -= len(self._kept.popleft().samples.row)
+
+    def _close_again(self, blocks: Sequence[_Kept], rows: NDArray[np.int64], n_rows: int, n_channels: int) -> NDArray[np.float64]:
+        """Close the newest kept blocks again for some rows, carry on from there, and give the rows' values (T, m, C)."""
+        shape = (n_rows, n_channels)
+        again = self._over(rows, blocks, shape)
+        values = []
+        for block in blocks:
+            if block is not blocks[0]:  # its rows begin where those of the block before it end now
+                block.carried = tuple(
+                    _with_rows(_padded(old, shape, fill), rows, getattr(again, name))
+                    for old, (name, fill) in zip(block.carried, _CARRIED.items(), strict=True)
+                )
+            values.append(again._close_block(block.n_steps, len(rows), n_channels).values)
+        for name in _CARRIED:
+            setattr(self, name, _with_rows(getattr(self, name), rows, getattr(again, name)))
+        return np.concatenate(values)
+
+    def _over(self, rows: NDArray[np.int64], blocks: Sequence[_Kept], shape: tuple[int, int]) -> Grid:
+        """Give a grid over some rows alone that stands where the first of the newest kept blocks began."""
+        again = copy.copy(self)
+        again._revision_steps, again._kept = 0, deque()
+        again.next_step = blocks[0].first
+        for carried, (name, fill) in zip(blocks[0].carried, _CARRIED.items(), strict=True):
+            setattr(again, name, _padded(carried, shape, fill)[rows])
+        place = np.full(shape[0], -1, np.int32)
+        place[rows] = np.arange(len(rows))
+        parts = [part.take(place[part.row] >= 0) for part in (*(block.samples for block in blocks), self._pending)]
+        joined = _join(*parts)
+        again._pending = Placed(place[joined.row], joined.channel, joined.time_ms, joined.value, joined.kind)
+        return again
+
+    def _kept_state(self) -> dict[str, NDArray[np.generic]]:
+        """Give the kept samples, and what was carried into the first of them: the rest follows from these."""
+        samples = _join(*(block.samples for block in self._kept)) if self._kept else _none_placed()
+        carried = self._kept[0].carried if self._kept else (np.empty((0, 0)),) * len(_CARRIED)
+        blocks = [(block.first, block.n_steps, len(block.samples.row)) for block in self._kept]
+        return {
+            "kept.blocks": np.array(blocks, np.int64).reshape(-1, 3),
+            **{f"kept.{name}": getattr(samples, name) for name in _PLACED_FIELDS},
+            **{f"kept{name}": array for name, array in zip(_CARRIED, carried, strict=True)},
+        }
+
+    def _load_kept(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        self._kept.clear()
+        samples = Placed(*(arrays[f"kept.{name}"].copy() for name in _PLACED_FIELDS))
+        carried, shape, at = tuple(arrays[f"kept{name}"].copy() for name in _CARRIED), self._held.shape, 0
+        for first, n_steps, n_samples in arrays["kept.blocks"].tolist() if self._revision_steps else ():
+            self._kept.append(_Kept(first, n_steps, samples.take(np.arange(at, at + n_samples)), carried))
+            at += n_samples
+        if self._kept:
+            self._close_again(self._kept, np.arange(shape[0]), *shape)
 
     def _first_step(self, first_ms: int) -> int:
         """Give the oldest step to open: samples may still come that are older than the first ones, by the lateness at most."""
@@ -249,6 +386,9 @@ class Grid:
         first, end = self.next_step, self.next_step + n_steps
         step = self._pending.time_ms // self.step_ms
         seen = self._pending.take(step < end + self._look_ahead)
+        if self._revision_steps:
+            of_block = self._pending.take(step < end) if self._look_ahead else seen
+            self._keep(_Kept(first, n_steps, of_block, tuple(getattr(self, name) for name in _CARRIED)))
         is_end = np.isnan(seen.value)
         raw, time_ms, counter = _dense(seen.take(~is_end), first, n_steps + self._look_ahead, n_rows, n_channels, self.step_ms)
         ends = _ends(seen.take(is_end), raw, time_ms, first, self.step_ms)
@@ -272,7 +412,8 @@ class Grid:
         last = _last_known(~np.isnan(raw[:n_steps]))
         ended = last < ends.after[n_steps - 1]
         if not counter.any():
-            self._count = np.where(ended, np.nan, self._count)
+            if ended.any():
+                self._count = np.where(ended, np.nan, self._count)
             return raw
         before, before_ms = _previous(raw, time_ms, self._count, self._count_ms, ends)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -309,31 +450,38 @@ class Grid:
             fillable &= np.take_along_axis(ends.before, at, 0) <= latest  # both values are of one series
             share = age / np.maximum(age + ahead, 1)
             filled = np.where(fillable, held + share * (np.take_along_axis(values, at, 0) - held), values)
-        self._held = held[n_steps - 1]
-        self._held_age = age[n_steps - 1]
+        self._held = held[n_steps - 1].copy()  # not a view: it may be kept for longer than the block
+        self._held_age = age[n_steps - 1].copy()
         return filled[:n_steps]
 
     def _make_room(self, n_rows: int, n_channels: int) -> None:
-        more = ((0, n_rows - self._held.shape[0]), (0, n_channels - self._held.shape[1]))
-        if any(after for _, after in more):
-            self._count = np.pad(self._count, more, constant_values=np.nan)
-            self._count_ms = np.pad(self._count_ms, more)
-            self._held = np.pad(self._held, more, constant_values=np.nan)
-            self._held_age = np.pad(self._held_age, more)
+        if self._held.shape != (n_rows, n_channels):
+            for name, fill in _CARRIED.items():
+                setattr(self, name, _padded(getattr(self, name), (n_rows, n_channels), fill))
 
 
 def _none_placed() -> Placed:
     return Placed(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int8))
 
 
-def _join(one: Placed, other: Placed) -> Placed:
-    return Placed(
-        np.concatenate([one.row, other.row]),
-        np.concatenate([one.channel, other.channel]),
-        np.concatenate([one.time_ms, other.time_ms]),
-        np.concatenate([one.value, other.value]),
-        np.concatenate([one.kind, other.kind]),
-    )
+def _join(*parts: Placed) -> Placed:
+    return Placed(*(np.concatenate([getattr(part, name) for part in parts]) for name in _PLACED_FIELDS))
+
+
+def _padded(array: NDArray[Any], shape: tuple[int, int], fill: float) -> NDArray[Any]:
+    """Make room (n, C) for more rows and channels."""
+    if array.shape == shape:
+        return array
+    return np.pad(array, [(0, more - there) for more, there in zip(shape, array.shape, strict=True)], constant_values=fill)
+
+
+def _with_rows(array: NDArray[Any], rows: NDArray[np.int64], of_rows: NDArray[Any]) -> NDArray[Any]:
+    """Put other values into some rows, in a copy; give the array itself where they are no others: it is kept more than once."""
+    if np.array_equal(array[rows], of_rows, equal_nan=True):
+        return array
+    changed = array.copy()
+    changed[rows] = of_rows
+    return changed
 
 
 def _that_stand(samples: Placed, step_ms: int) -> Placed:

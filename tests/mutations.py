@@ -81,6 +81,25 @@ MUTATIONS = [
         ),
     ),
     *in_module(
+        "monitor/grid.py",
+        "unit/monitor/test_grid_revision.py",
+        (
+            "kept = ~on_time & (step >= self._kept_from)",
+            "kept = ~on_time & (step > self._kept_from)",
+            "test_what_is_later_than_the_span_is_counted_and_dropped",
+        ),
+        (
+            "if block is not blocks[0]:",
+            "if False:",
+            "test_what_is_late_goes_on_from_what_was_late_before",
+        ),
+        (
+            "setattr(self, name, _with_rows(getattr(self, name), rows, getattr(again, name)))",
+            "pass",
+            "test_a_late_count_changes_the_rate_of_a_step_that_is_still_open",
+        ),
+    ),
+    *in_module(
         "monitor/alert.py",
         "unit/monitor/test_alert.py",
         ("over = judged & (score >= 1.0)", "over = judged & (score > 1.0)", "test_an_episode_opens_when_the_score_reaches_one"),
