@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import confluent_kafka
 import pytest
+from kafka import KafkaConsumer
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
 from models.registry import Registry
 from monitor.clock import SystemClock
@@ -158,6 +161,67 @@ def test_a_topic_that_is_missing_is_waited_for(kafka, produce, open_source, unti
     produce("late", [sample(T0, 1)])
 
     assert values(until(source, has(1), seconds=60)) == [1]
+
+
+def test_a_topic_that_is_deleted_is_waited_for_and_read_from_its_beginning_when_it_is_back(kafka, produce, open_source, until, sample):
+    topic = kafka.topic("deleted")
+    produce(topic, [sample(T0 + k, k) for k in range(3)])
+    source = open_source(topic)
+    until(source, has(3))
+
+    kafka.delete_topic(topic)
+    until(source, lambda batches: bool(batches) and not batches[-1].ready, seconds=60)
+    kafka.topic(topic)
+    produce(topic, [sample(T0 + 3, 3), sample(T0 + 4, 4)])
+
+    assert values(until(source, has(2), seconds=90)) == [3, 4]
+
+
+def test_members_that_come_and_go_cost_no_record(kafka, produce, open_source, until, sample):
+    topic = kafka.topic("storm", 3)
+    source = open_source(topic)
+    batches = until(source, lambda batches: bool(batches) and batches[-1].ready)
+    n_sent = 0
+    for _ in range(4):
+        with passing_member(kafka, source, batches):
+            for _ in range(2):  # while it comes, and while it is there
+                produce(topic, [sample(T0 + n_sent + k, n_sent + k) for k in range(30)], partition=n_sent // 30 % 3)
+                n_sent += 30
+                batches += until(source, lambda more: len(more) >= 3)
+        batches += until(source, lambda more: len(source._progress.owned) == 3)
+    batches += until(source, lambda more: not any(more[-1].report.lag.values()) if more else False)
+
+    assert sorted(values(batches)) == list(range(n_sent))
+    assert sum(batch.report.n_rebalances for batch in batches) >= 1 + 4
+    assert batches[-1].ready
+
+
+@contextlib.contextmanager
+def passing_member(kafka, source, batches):
+    """Let another member join the group, take partitions, commit nothing, and leave; `batches` gets what the source reads meanwhile."""
+    consumer = KafkaConsumer(
+        bootstrap_servers=kafka.servers, group_id=source._config.group_id, enable_auto_commit=False, session_timeout_ms=6000,
+        partition_assignment_strategy=[CooperativeStickyAssignor()],
+    )  # fmt: skip
+    consumer.subscribe(source._config.topics)
+    stop = threading.Event()
+
+    def take_part():
+        while not stop.is_set():
+            consumer.poll(timeout_ms=500)
+
+    thread = threading.Thread(target=take_part)
+    thread.start()
+    try:
+        deadline = time.monotonic() + 60
+        while not consumer.assignment():
+            assert time.monotonic() < deadline
+            batches.append(source.poll(1.0))
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        consumer.close()
 
 
 def test_the_second_of_two_daemons_with_one_id_shuts_the_first_out(kafka, produce, open_source, until, sample):

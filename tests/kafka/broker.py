@@ -89,6 +89,11 @@ class Kafka:
         made.result(timeout=30)
         return name
 
+    def delete_topic(self, name):
+        """Delete a topic, with what is in it."""
+        (gone,) = self._admin.delete_topics([name]).values()
+        gone.result(timeout=30)
+
     def add_partitions(self, topic, n_partitions):
         """Give a topic more partitions."""
         (made,) = self._admin.create_partitions([NewPartitions(topic, n_partitions)]).values()

@@ -3,16 +3,18 @@
     python -m tests.kafka.launcher PLAN.json
 
 The plan holds `config` (as config.toml), `folder` (for what the daemon says), and `lives`: of each the
-`seconds` it may last, and perhaps a `point` at whose `nth` passing it dies, or `frozen_seconds` in the midst of it
-(SIGSTOP, SIGCONT). With `forgets` set, each life begins without the checkpoint of the one before. Behind them comes one more
-life, until stdin is closed: then SIGTERM, and this program ends with the daemon's exit code; with 100 more where
-a life ended by itself. Each life is a fork, because loading PyTorch takes longer than most of them last.
+`seconds` it may last, and perhaps a `point` at whose `nth` passing it dies, `frozen_seconds` in the midst of it
+(SIGSTOP, SIGCONT), or `full_disk`: nothing that it writes can be synced. With `forgets` set, each life begins without
+the checkpoint of the one before. Behind them comes one more life, until stdin is closed: then SIGTERM, and this program
+ends with the daemon's exit code; with 100 more where a life ended by itself. Each life is a fork, because loading
+PyTorch takes longer than most of them last.
 
 The folder then holds `windows` and `alerts`, a JSON line each; `reached`, the points at which a life ended; and `log`.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import math
@@ -95,7 +97,7 @@ def alert_line(alert):
     return json.dumps(facts) + "\n"
 
 
-def live(plan, point=None, nth=1, hears=None):
+def live(plan, point=None, nth=1, hears=None, full_disk=False):
     """Be the daemon, until SIGTERM or the end that is planned."""
     folder = Path(plan["folder"])
     logging.basicConfig(filename=folder / "log", level=logging.INFO, format="%(asctime)s %(process)d %(name)s %(message)s")
@@ -126,10 +128,16 @@ def live(plan, point=None, nth=1, hears=None):
         return result
 
     pathlib.Path.replace = replace_or_die
+    if full_disk:
+        os.fsync = no_space_left
     try:
         daemon.run(stop)
     finally:
         daemon.close()
+
+
+def no_space_left(file):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def fork(plan, **life):
@@ -166,7 +174,7 @@ def forget(plan):
 def main(plan):
     for life in plan["lives"]:
         forget(plan)
-        pid = fork(plan, point=life.get("point"), nth=life.get("nth", 1))
+        pid = fork(plan, point=life.get("point"), nth=life.get("nth", 1), full_disk=life.get("full_disk", False))
         if "frozen_seconds" in life and waited(pid, life["seconds"] / 2) is None:
             os.kill(pid, signal.SIGSTOP)
             time.sleep(life["frozen_seconds"])

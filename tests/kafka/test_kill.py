@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 
 import numpy as np
+from kafka import KafkaConsumer, TopicPartition
 
 from monitor.app import Daemon
 from monitor.clock import SystemClock
@@ -39,13 +41,17 @@ def test_a_run_that_nothing_disturbs_repeats_nothing(cluster, tmp_path):
     assert (on_alerts.faultless, on_alerts.repeated) == (True, 0), on_alerts
 
 
-def test_neither_failing_brokers_nor_a_frozen_daemon_lose_anything(cluster, tmp_path):
-    workload = Workload(n_steps=700)
-    lives = [{"seconds": seconds} for seconds in (2.0, 5.0)]
-    lives.insert(1, {"seconds": 8.0, "frozen_seconds": 3.0})  # twice as long as its session lasts
+def test_neither_failing_brokers_nor_a_full_disk_nor_a_frozen_daemon_nor_retention_at_its_heels_lose_anything(cluster, tmp_path):
+    workload = Workload(n_steps=900)
+    lives = [
+        {"seconds": 3.0},
+        {"seconds": 8.0, "frozen_seconds": 3.0},  # twice as long as its session lasts
+        {"seconds": 6.0, "full_disk": True},
+        {"seconds": 5.0},
+    ]
     topic = cluster.topic(workload.n_partitions)
     stop = threading.Event()
-    weather = threading.Thread(target=bad_weather, args=(cluster, topic, stop))
+    weather = threading.Thread(target=bad_weather, args=(cluster, topic, tmp_path / "data" / "checkpoint" / "state", stop))
     weather.start()
     try:
         windows, alerts, _ = run_through_kills(
@@ -57,11 +63,16 @@ def test_neither_failing_brokers_nor_a_frozen_daemon_lose_anything(cluster, tmp_
         weather.join()
 
     check(workload, windows, alerts, [], [])
+    assert "checkpoint failed" in (tmp_path / "log").read_text()
+    assert sum(first_offsets(cluster, topic).values()) > 0
 
 
-def bad_weather(cluster, group, stop):
-    """Let one thing after the other go wrong: brokers away, slow ones, a coordinator and a leader that move."""
+def bad_weather(cluster, group, checkpoint, stop):
+    """Let one thing after the other go wrong: brokers away or slow, a coordinator and a leader that move, what is read deleted."""
     for turn in itertools.count():
+        if checkpoint.exists():
+            for name, place in json.loads(checkpoint.read_bytes().partition(b"\n")[0])["about"]["partitions"].items():
+                cluster.tell("delete", *name.split("/"), place["offset"])
         broker = 1 + turn % 3
         for words in (
             ("down", broker), ("up", broker), ("rtt", broker, 300), ("rtt", broker, 0), ("coordinator", group, broker),
@@ -70,6 +81,15 @@ def bad_weather(cluster, group, stop):
             cluster.tell(*words)
             if stop.wait(0.7):
                 return
+
+
+def first_offsets(cluster, topic):
+    """Ask where the partitions of a topic begin."""
+    consumer = KafkaConsumer(bootstrap_servers=cluster.servers, api_version=(2, 3))
+    try:
+        return consumer.beginning_offsets([TopicPartition(topic, number) for number in range(3)], timeout_ms=10_000)
+    finally:
+        consumer.close()
 
 
 def test_a_daemon_that_loses_its_checkpoint_each_time_still_closes_every_step_rightly(cluster, tmp_path):
