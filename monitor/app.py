@@ -20,6 +20,7 @@ from monitor.checkpoint import Checkpoint, CheckpointError, load_checkpoint, sav
 from monitor.clock import Clock
 from monitor.config import Config, WatchConfig
 from monitor.decode.formats import TopicDecoders
+from monitor.episodes import AlertHistory, episodes_file
 from monitor.errors import MonitorError
 from monitor.files import recorded_files
 from monitor.handover import Handover
@@ -96,6 +97,7 @@ class Daemon:
         self.pipeline = Pipeline(watches, table, max_future_ms=round(config.source.max_future_seconds * 1000))
         self.metrics.started(version("barograph"), watches, clock.now())
         self._learning = self._build_learning(config_file) if keeps_state else None
+        self._alert_history = self._build_alert_history(watches) if keeps_state else None
         self._exposition = Exposition(self.metrics, config.web.max_exported_series)
         self._exposition.render(watches)
         self._health = Health(ticked_at=clock.monotonic())
@@ -124,11 +126,18 @@ class Daemon:
             save_seconds=self._config.checkpoint_seconds,
             between=self._between_steps,
             undelivered=self._undelivered,
+            record=self._record,
         )
         if self._learning is not None:
             self._learning.finish()
 
+    def _record(self, alerts: Sequence[Alert], told: bool) -> None:
+        if self._alert_history is not None:
+            self._alert_history.record(alerts, told)
+
     def _between_steps(self, decision: Decision) -> None:
+        if self._alert_history is not None:
+            self._alert_history.catch_up()
         if self._learning is not None and self._learning.between(decision):
             self._save_checkpoint(self._source.position(), ())  # it names the model that judges: a restart goes on with that
 
@@ -138,6 +147,8 @@ class Daemon:
             self._learning.close()
         self._web.close()
         self._source.close()
+        if self._alert_history is not None:
+            self._alert_history.close()
         self._lock.release()
 
     def _build_watch(self, watch: WatchConfig, checkpoint: Checkpoint | None) -> WatchPipeline:
@@ -185,6 +196,18 @@ class Daemon:
             metrics=self.metrics,
             clock=self._clock,
         )
+
+    def _build_alert_history(self, watches: Sequence[WatchPipeline]) -> AlertHistory:
+        alerts = self._config.alerts
+        history = AlertHistory(
+            episodes_file(self._config.data_dir),
+            keep_seconds=alerts.keep_seconds,
+            max_episodes=alerts.keep_episodes,
+            clock=self._clock,
+            on_failure=self.metrics.alert_history_failed,
+        )
+        history.settle(alert.identity for watch in watches for alert in watch.open_alerts.values())
+        return history
 
     def _build_scheduler(self, config_file: Path) -> TrainingScheduler | None:
         scheduled = [watch for watch in self._config.watch if watch.retrain.is_scheduled]

@@ -34,6 +34,7 @@ app.add_typer(models, name="models")
 
 ConfigFile = Annotated[Path, typer.Option("--config", help="Settings to run with.")]
 WatchName = Annotated[str, typer.Option("--watch", help="Watch whose models are meant; may be left out where there is one.")]
+_N_EPISODES = 50  # listed unless more are asked for: about a screen or two
 VersionName = Annotated[str, typer.Argument(help="Version; the champion when left out.")]
 
 
@@ -272,6 +273,41 @@ def demo(
             stop.wait()
     finally:
         daemon.close()
+
+
+@app.command()
+def episodes(
+    config: ConfigFile = Path("config.toml"),
+    watch: Annotated[str, typer.Option("--watch", help="Only episodes of this watch.")] = "",
+    since: Annotated[str, typer.Option(help="Only what was open at this time, or opened later (ISO or ms).")] = "",
+    shows_all: Annotated[bool, typer.Option("--all", help=f"Show more than the newest {_N_EPISODES}.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write each episode as a line of JSON.")] = False,
+) -> None:
+    """List the episodes that the daemon has found, also those that nobody was told of; it may run meanwhile.
+
+    Example: barograph episodes --watch host --since 2026-01-31T12:00:00Z
+    """
+    from monitor.config import load_config
+
+    settings = load_config(config, environ=os.environ)
+    if watch:
+        _chosen_watches(settings, [watch], config)
+    from monitor.episodes import episodes_file, read_episodes
+    from monitor.files import parse_time
+
+    newest = None if shows_all else _N_EPISODES
+    found = read_episodes(episodes_file(settings.data_dir), watch=watch, since_ms=parse_time(since, "--since"), newest=newest)
+    if as_json:
+        for one in found:
+            print(one.to_json())
+    elif found:
+        from monitor.console import episodes_table, out
+
+        out.print(episodes_table(found))
+    if len(found) == newest:
+        print(f"the newest {newest}; --all shows what there is", file=sys.stderr)
+    elif not found:
+        print("no episode", file=sys.stderr)
 
 
 @app.command()

@@ -248,6 +248,13 @@ class HistoryConfig(_Table):
     max_bytes: Annotated[int, Field(ge=0)] = 1 << 30
 
 
+class AlertsConfig(_Table):
+    """`[alerts]`: what becomes of episodes, of all watches."""
+
+    keep_seconds: Positive = 90 * 86400.0
+    keep_episodes: Annotated[int, Field(ge=1)] = 100_000
+
+
 class WebConfig(_Table):
     """`[web]`: the HTTP server."""
 
@@ -459,6 +466,7 @@ class Config(_Table):
     decode: DecodeConfig = DecodeConfig()
     web: WebConfig = WebConfig()
     history: HistoryConfig = HistoryConfig()
+    alerts: AlertsConfig = AlertsConfig()
     watch: Annotated[list[WatchConfig], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -645,6 +653,7 @@ _TABLES: dict[tuple[type[BaseModel], str], type[BaseModel]] = {
     (Config, "decode"): DecodeConfig,
     (Config, "web"): WebConfig,
     (Config, "history"): HistoryConfig,
+    (Config, "alerts"): AlertsConfig,
     (Config, "watch"): WatchConfig,
     (SourceConfig, "host"): HostConfig,
     (SourceConfig, "kafka"): KafkaConfig,

@@ -20,6 +20,7 @@ from models.registry import Registry
 from models.training import Epoch
 from monitor.decode_files import N_SHOWN, printable
 from monitor.demo import Outcome as DemoOutcome
+from monitor.episodes import KeptEpisode
 from monitor.outlets.log import channel_text, time_text
 from monitor.pipeline import Alert
 from monitor.retrain import Outcome
@@ -28,6 +29,7 @@ from monitor.train import Trained
 
 __all__ = [
     "alert_text",
+    "episodes_table",
     "folds_table",
     "models_table",
     "out",
@@ -187,6 +189,28 @@ def alert_text(alert: Alert) -> str:
         since = f" since {time_text(channel.since_ms)[11:-1]}" if channel.since_ms else ""
         lines.append(f"           {escape(channel_text(channel))}{since}")
     return "\n".join(lines)
+
+
+def episodes_table(episodes: Sequence[KeptEpisode]) -> Table:
+    """List episodes: when, how they ended, how high, what was most telling, and whether anybody was told."""
+    table = Table()
+    for heading in ("opened", "lasted", "", "watch", "entity", "score", "channel", "told"):
+        table.add_column(heading, justify="right" if heading in ("lasted", "score") else "left", overflow="fold")
+    for one in episodes:
+        lasted = "" if one.resolved_ms is None else f"{(one.resolved_ms - one.opened_ms) / 1000:.0f} s"
+        channel = channel_text(one.channels[0]) if one.channels else ""
+        revised = f" (revision {one.revision})" if one.revision else ""
+        table.add_row(
+            time_text(one.opened_ms),
+            lasted,
+            f"{one.reason or 'open'}{revised}",
+            escape(one.watch),
+            escape(printable(one.entity)),
+            f"{one.score:.1f}",
+            escape(printable(channel)),
+            "yes" if one.told else "no",
+        )
+    return table
 
 
 def outcome_text(outcome: Outcome) -> str:

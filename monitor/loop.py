@@ -43,6 +43,7 @@ def run(
     save_seconds: float = math.inf,
     between: Callable[[Decision], None] = lambda decision: None,
     undelivered: Sequence[Alert] = (),
+    record: Callable[[Sequence[Alert], bool], None] = lambda alerts, told: None,
 ) -> None:
     """Move samples through the pipeline until `stop` is set, or the source ends where that is asked for.
 
@@ -56,6 +57,8 @@ def run(
         Called behind each step's outlets, with what it did: the place for what may change between two steps.
     undelivered : sequence of Alert
         What an earlier run kept so.
+    record : callable
+        Writes alerts down, and whether outlets are told: called before they are.
 
     Outlets come first, then the state is kept, then the source is told: what is lost in between
     is told again, and never passed over. An episode's end is told only when its opening has been
@@ -64,6 +67,7 @@ def run(
 
     def tell(alerts: Sequence[Alert]) -> None:
         for told, rest in _stretches(alerts):
+            record(told, True)
             for outlet in outlets:
                 outlet.deliver(told)
             save(position, rest)

@@ -137,6 +137,11 @@ class Metrics:
         self._checkpoint_failures = Counter(
             "barograph_checkpoint_failures_total", "Checkpoints that could not be written or read.", registry=registry
         )
+        self._alert_history_failures = Counter(
+            "barograph_alert_history_failures_total",
+            "Times that the alert history could not be written or read; alerts go out all the same.",
+            registry=registry,
+        )
         self._swaps = Counter("barograph_model_swaps_total", "Models that took over while the daemon ran.", ["watch"], registry=registry)
         self._trainings = Counter(
             "barograph_training_runs_total", "Trainings on the history, by what came of them.", ["watch", "result"], registry=registry
@@ -322,6 +327,10 @@ class Metrics:
     def checkpoint_failed(self) -> None:
         """Count a checkpoint that could not be written or read."""
         self._checkpoint_failures.inc()
+
+    def alert_history_failed(self) -> None:
+        """Count a failure of the alert history."""
+        self._alert_history_failures.inc()
 
     def batch_done(
         self, decision: Decision, watches: Iterable[WatchPipeline], n_bad: Iterable[tuple[str, int]], *, duration_seconds: float, now: float

@@ -11,6 +11,7 @@ import pytest
 
 from monitor.app import Daemon
 from monitor.config import parse_config
+from monitor.episodes import episodes_file, read_episodes
 from monitor.testing import FakeClock
 
 START_MS = 1_700_000_000_000
@@ -160,3 +161,30 @@ def test_a_killed_daemon_shows_its_open_episode_before_it_has_read_anything(conf
     assert [alert.resolved_ms for alert in alerts] == [None]
     assert 'barograph_anomaly{watch="w",entity="web1"} 1.0' in shown
     assert 'barograph_episode_share{watch="w",entity="web1",channel="a"} ' in shown
+
+
+def episodes(config):
+    found = read_episodes(episodes_file(config.data_dir))
+    return [(one.identity, one.resolved_ms, one.reason, one.score, one.channels, one.told) for one in found]
+
+
+@pytest.mark.parametrize("batches_until_kill", [17, 18, 24])
+def test_a_killed_daemon_has_the_alert_history_of_an_undisturbed_one(config, monkeypatch, batches_until_kill):
+    _, alerts = run(config("whole"), monkeypatch)
+    run(config("cut"), monkeypatch, batches_until_kill=batches_until_kill)
+    run(config("cut"), monkeypatch)
+
+    told = [(one.identity, one.resolved_ms, one.reason, one.score, one.channels, True) for one in alerts if one.resolved_ms]
+    assert episodes(config("whole")) == episodes(config("cut")) == told
+    assert len(told) == 2
+
+
+def test_an_alert_history_that_is_damaged_costs_no_alert(config, monkeypatch, caplog, tmp_path):
+    run(config("cut"), monkeypatch, batches_until_kill=18)
+    (tmp_path / "cut" / "episodes.sqlite").write_bytes(b"no database at all" * 1000)
+
+    _, alerts = run(config("cut"), monkeypatch)
+
+    assert [alert.reason for alert in alerts] == ["recovered", None, "recovered"]
+    assert "alert history set aside" in caplog.text
+    assert len(episodes(config("cut"))) == 2

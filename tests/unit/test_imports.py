@@ -17,7 +17,7 @@ STAGES = (
 EDGES = (
     "monitor.sources", "monitor.outlets", "monitor.web", "monitor.app", "monitor.cli", "monitor.metrics", "monitor.loop",
     "monitor.record", "monitor.train", "monitor.demo", "monitor.testing", "monitor.healthcheck", "monitor.history", "monitor.lock",
-    "monitor.retrain", "monitor.handover", "monitor.learning", "monitor.scheduler",
+    "monitor.retrain", "monitor.handover", "monitor.learning", "monitor.scheduler", "monitor.episodes",
 )  # fmt: skip
 # What a pure stage has no use for: the clock, files, threads, the network, other processes.
 IMPURE = (
@@ -47,6 +47,8 @@ RULES = {
     "the health check imports no other edge": (("monitor.healthcheck",), EDGES, ("monitor.healthcheck",)),
     "the lock imports nothing of ours but the errors": (("monitor.lock",), OURS, ("monitor.errors",)),
     "the history imports no other edge": (("monitor.history",), EDGES, ("monitor.history",)),
+    "the alert history imports no other edge": (("monitor.episodes",), EDGES, ("monitor.episodes",)),
+    "only the alert history knows its database": (("monitor", "models"), ("sqlite3",), ()),
     "only the daemon's own assembly knows the scheduler": (("monitor",), ("monitor.scheduler",), ()),
     "the scheduler's library stays in its edge, but for the check of an expression": (("monitor",), ("apscheduler",), ()),
     "the daemon meets torch through models, but for the process' own settings": (("monitor",), ("torch",), ()),
@@ -56,6 +58,7 @@ ALLOWED_MODULES = {
     "only the daemon's own assembly knows the scheduler": ("monitor.app", "monitor.learning"),
     "the scheduler's library stays in its edge, but for the check of an expression": ("monitor.scheduler", "monitor.config"),
     "only a client's own module knows its library": ("monitor.sources.kafka_python",),
+    "only the alert history knows its database": ("monitor.episodes",),
 }
 
 

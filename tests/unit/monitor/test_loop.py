@@ -171,6 +171,14 @@ def test_what_an_earlier_run_did_not_tell_any_more_is_told_first_and_kept_as_tol
     assert kept == [(1, []), (1, [])]
 
 
+def test_what_outlets_are_told_is_written_down_before(loop, noise):
+    outlet, written = Outlet(), []
+
+    loop(batches_with_a_fault(noise), outlet, record=lambda alerts, told: written.append((len(outlet.alerts), list(alerts), told)))
+
+    assert written == [(0, outlet.alerts[:1], True), (1, outlet.alerts[1:], True)]
+
+
 def test_what_is_kept_is_committed_every_five_seconds_and_nothing_newer(loop, noise):
     clock, diary = FakeClock(1000.0), []
     quiet = [Batch(noise(1, start_step=step), step * 1000) for step in range(3)]
