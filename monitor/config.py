@@ -24,7 +24,7 @@ from monitor.decode.native import SampleFields
 from monitor.errors import ConfigError
 from monitor.policy import MetricRule
 
-__all__ = ["Config", "KafkaConfig", "WatchConfig", "load_config", "parse_config"]
+__all__ = ["Config", "DecodeConfig", "KafkaConfig", "WatchConfig", "load_config", "load_draft", "parse_config"]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -507,18 +507,47 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None, *, envir
     ConfigError
         One line for each thing that is wrong: its place, the value found, what was expected.
     """
+    environ = environ or {}
+    document = _read(path)
+    document = _overlaid(document, _from_environment(environ, document))
+    document = _overlaid(document, overrides or {})
+    return parse_config(_filled_in(document, environ, ()), place=str(path))
+
+
+def load_draft(
+    path: Path | None, overrides: Mapping[str, Any] | None = None, *, environ: Mapping[str, str]
+) -> tuple[Config, dict[str, Any]]:
+    """Read settings of somebody who cannot know all of them yet: they may name no topic and no watch, and no file is needed.
+
+    Returns
+    -------
+    config : Config
+        Without a watch where the file has none, and of source "host" whatever it says.
+    document : dict
+        The file as it is written, references to secrets among it.
+
+    Raises
+    ------
+    ConfigError
+        If what is there is wrong.
+    """
+    written = {} if path is None else _read(path)
+    document = _overlaid(written, _from_environment(environ, written))
+    document = _overlaid(_overlaid(document, overrides or {}), {"source": {"kind": "host"}})
+    document.setdefault("watch", [{"name": "none"}])
+    config = parse_config(_filled_in(document, environ, ()), place="the environment" if path is None else str(path))
+    return (config if "watch" in written else config.model_copy(update={"watch": []})), written
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file. Name another one with --config, or start from the shipped config.toml.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: is not valid TOML: {error}") from error
-    environ = environ or {}
-    document = _overlaid(document, _from_environment(environ, document))
-    document = _overlaid(document, overrides or {})
-    return parse_config(_filled_in(document, environ, ()), place=str(path))
 
 
 def _from_environment(environ: Mapping[str, str], document: Mapping[str, Any]) -> dict[str, Any]:

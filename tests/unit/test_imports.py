@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 STAGES = (
     "monitor.decode", "monitor.progress", "monitor.grid", "monitor.entities", "monitor.score", "monitor.alert", "monitor.coverage",
-    "monitor.pipeline",
+    "monitor.pipeline", "monitor.survey", "monitor.suggest",
 )  # fmt: skip
 EDGES = (
     "monitor.sources", "monitor.outlets", "monitor.web", "monitor.app", "monitor.cli", "monitor.metrics", "monitor.loop",
@@ -41,6 +41,11 @@ RULES = {
     "captures and what is told of them import no edge": (("monitor.captures", "monitor.decode_files"), EDGES, ()),
     "the Kafka source imports no other edge": (KAFKA, EDGES, ("monitor.sources", *KAFKA)),
     "only a client's own module knows its library": (("monitor", "models"), ("kafka", "confluent_kafka"), ()),
+    "looking at a cluster imports no other edge": (
+        ("monitor.sources.kafka_topics", "monitor.topics"),
+        EDGES,
+        ("monitor.sources", "monitor.sources.kafka_python", "monitor.sources.kafka_topics"),
+    ),
     "sources import no outlet and no web server": (("monitor.sources",), ("monitor.outlets", "monitor.web"), ()),
     "outlets import no other edge": (("monitor.outlets",), EDGES, ("monitor.outlets", "monitor.outlets.log")),
     "the web server imports no other edge": (("monitor.web",), EDGES, ("monitor.web",)),
@@ -57,7 +62,8 @@ ALLOWED_MODULES = {
     "the daemon meets torch through models, but for the process' own settings": ("monitor.runtime",),
     "only the daemon's own assembly knows the scheduler": ("monitor.app", "monitor.learning"),
     "the scheduler's library stays in its edge, but for the check of an expression": ("monitor.scheduler", "monitor.config"),
-    "only a client's own module knows its library": ("monitor.sources.kafka_python",),
+    # the second looks at a cluster for a person, in no group
+    "only a client's own module knows its library": ("monitor.sources.kafka_python", "monitor.sources.kafka_topics"),
     "only the alert history knows its database": ("monitor.episodes",),
 }
 

@@ -34,7 +34,9 @@ def barograph(*arguments, cwd=ROOT):
     )
 
 
-@pytest.mark.parametrize("command", ["run", "train", "demo", "decode", "episodes", "record", "check-config", "healthcheck", "version"])
+@pytest.mark.parametrize(
+    "command", ["run", "train", "demo", "decode", "topics", "episodes", "record", "check-config", "healthcheck", "version"]
+)
 def test_every_command_shows_an_example(command):
     shown = barograph(command, "--help")
 
@@ -269,3 +271,23 @@ def test_a_file_that_is_not_there_ends_in_one_line(tmp_path):
     assert ended.returncode == 1
     assert ended.stderr.startswith("barograph: cannot read nowhere.jsonl: ")
     assert len(ended.stderr.splitlines()) == 1
+
+
+# Topics
+
+
+def test_looking_at_a_broker_that_is_away_ends_in_one_line_that_says_so():
+    ended = barograph("topics", "--servers", "127.0.0.1:1", "--timeout", "1")
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == "barograph: 127.0.0.1:1: connection refused. Is the broker up, and is this its address?\n"
+
+
+def test_a_suggestion_never_overwrites_a_file(tmp_path):
+    (tmp_path / "mine.toml").write_text("precious")
+
+    ended = barograph("topics", "--servers", "127.0.0.1:1", "-o", str(tmp_path / "mine.toml"))
+
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+    assert "is there already, and stays as it is" in ended.stderr
+    assert (tmp_path / "mine.toml").read_text() == "precious"
