@@ -66,7 +66,7 @@ class KafkaConfig(_Table):
     group_id: Annotated[str, Field(min_length=1)] = "barograph"
     group_instance_id: str = ""
     client_id: str = "barograph"
-    client: Literal["kafka-python"] = "kafka-python"
+    client: Literal["kafka-python", "confluent"] = "kafka-python"
     api_version: str = ""
     start: Literal["earliest", "latest"] | Positive = "latest"
     on_gap: Literal["earliest", "latest"] = "earliest"

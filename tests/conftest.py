@@ -116,7 +116,13 @@ def decode(records, table):
 
 
 @pytest.fixture
-def open_kafka(cluster, request):
+def client():
+    """Name the client library of `open_kafka`; tests of both give it as a parameter."""
+    return "kafka-python"
+
+
+@pytest.fixture
+def open_kafka(cluster, request, client):
     """Open Kafka sources over the mock cluster, in one group of this test's own; they are closed behind it."""
     opened = []
     group = f"{request.node.name[:80]}-{time.monotonic_ns()}"
@@ -124,6 +130,7 @@ def open_kafka(cluster, request):
     def make(topic, *, table=None, resumed=None, rewind_ms=10_000, max_future_ms=60_000, clock=None, **settings):
         config = KafkaConfig.model_validate(
             {
+                "client": client,
                 "bootstrap_servers": cluster.servers,
                 "topics": [topic] if isinstance(topic, str) else topic,
                 "group_id": group,

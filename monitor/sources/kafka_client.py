@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from monitor.config import KafkaConfig
 from monitor.decode import Record
+from monitor.errors import SourceError
 
 __all__ = [
     "BrokenError",
@@ -30,6 +32,7 @@ __all__ = [
     "PassingError",
     "StumbleError",
     "TruncatedError",
+    "check_readable",
 ]
 
 
@@ -79,7 +82,11 @@ class Note(NamedTuple):
 
 
 class Committed(NamedTuple):
-    """What is committed for a partition: the next offset to read, and a text of the member that committed it."""
+    """What is committed for a partition: the next offset to read, and a text of the member that committed it.
+
+    In the group the text ends with a zero byte, which is not a part of it: confluent-kafka writes one, and reads on into other memory
+    where there is none. So each client can read what the other committed.
+    """
 
     offset: int
     metadata: str
@@ -278,3 +285,17 @@ class KafkaLibrary(Protocol):
             As `open_client`.
         """
         ...
+
+
+def check_readable(file: str, key: str) -> None:
+    """See that a file which a setting names can be read.
+
+    Raises
+    ------
+    SourceError
+        If not.
+    """
+    try:
+        Path(file).open("rb").close()
+    except OSError as error:
+        raise SourceError(f"source.kafka.{key}: cannot read {file}: {error.strerror}") from error

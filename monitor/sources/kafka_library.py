@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from typing import assert_never
-
 from monitor.config import KafkaConfig
+from monitor.errors import SourceError
 from monitor.sources.kafka_client import KafkaLibrary
 
 __all__ = ["library_of"]
 
 
 def library_of(config: KafkaConfig) -> KafkaLibrary:
-    """Give the library that `client` names."""
+    """Give the library that `client` names.
+
+    Raises
+    ------
+    SourceError
+        If it is not installed.
+    """
     if config.client == "kafka-python":
         from monitor.sources import kafka_python
 
         return kafka_python
-    assert_never(config.client)
+    try:
+        from monitor.sources import kafka_confluent
+    except ImportError as error:
+        raise SourceError(
+            f'source.kafka.client is "confluent", but the package confluent-kafka cannot be imported ({error}). '
+            "Install it with `pip install 'barograph[confluent]'`, or set client to \"kafka-python\"."
+        ) from error
+    return kafka_confluent

@@ -59,6 +59,7 @@ from monitor.sources.kafka_client import (
     PassingError,
     StumbleError,
     TruncatedError,
+    check_readable,
 )
 
 __all__ = ["check", "consumer_options", "open_client", "open_producer"]
@@ -156,13 +157,13 @@ def _connection_options(config: KafkaConfig) -> dict[str, Any]:
         options["ssl_check_hostname"] = config.ssl_check_hostname
         for key in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
             if file := getattr(config, key):
-                _check_readable(file, key)
+                check_readable(file, key)
                 options[key] = file
         options["ssl_password"] = config.ssl_password or None
     if config.sasl_mechanism:
         options["sasl_mechanism"] = config.sasl_mechanism
     if config.sasl_mechanism == "OAUTHBEARER":
-        _check_readable(config.sasl_token_file, "sasl_token_file")
+        check_readable(config.sasl_token_file, "sasl_token_file")
         options["sasl_oauth_token_provider"] = _TokenFile(Path(config.sasl_token_file))
     elif config.sasl_mechanism:
         options |= {"sasl_plain_username": config.sasl_username, "sasl_plain_password": config.sasl_password}
@@ -270,12 +271,12 @@ class KafkaPythonClient:
         """Ask what is committed."""
         with _neutral():
             found = {one: self._consumer.committed(_theirs(one), metadata=True, timeout_ms=_ms(timeout_seconds)) for one in partitions}
-            return {one: Committed(at.offset, at.metadata or "") for one, at in found.items() if at is not None}
+            return {one: Committed(at.offset, (at.metadata or "").rstrip("\0")) for one, at in found.items() if at is not None}
 
     def commit(self, offsets: Mapping[Partition, Committed], *, timeout_seconds: float) -> None:
         """Commit, and wait for the answer."""
         with _neutral():
-            theirs = {_theirs(one): OffsetAndMetadata(at.offset, at.metadata, -1) for one, at in offsets.items()}
+            theirs = {_theirs(one): OffsetAndMetadata(at.offset, at.metadata and f"{at.metadata}\0", -1) for one, at in offsets.items()}
             self._consumer.commit(theirs, timeout_ms=_ms(timeout_seconds))
 
     def close(self, *, timeout_seconds: float) -> None:
@@ -385,13 +386,6 @@ def _neutral_error(error: Exception) -> ClientError:
     if isinstance(error, InvalidRequestError):
         return StumbleError(name, text)
     return (PassingError if isinstance(error, _PASSING) else BrokenError)(name, text)
-
-
-def _check_readable(file: str, key: str) -> None:
-    try:
-        Path(file).open("rb").close()
-    except OSError as error:
-        raise SourceError(f"source.kafka.{key}: cannot read {file}: {error.strerror}") from error
 
 
 def _partition(partition: TopicPartition) -> Partition:

@@ -45,16 +45,23 @@ FINITE = {
     "replay at full speed": lambda resumed=None: replay_source(float("inf"), resumed),
     "replay at speed 10": lambda resumed=None: replay_source(10.0, resumed),
 }
-EVERY = [*FINITE, "host", "kafka"]
-LASTING = [*FINITE, "kafka"]  # they can go on where they were
+KAFKA = {"kafka": "kafka-python", "confluent": "confluent"}
+EVERY = [*FINITE, "host", *KAFKA]
+LASTING = [*FINITE, *KAFKA]  # they can go on where they were
 
 
 @pytest.fixture
 def make(request):
     """Give what builds a source, by its name; built again, it is the same one."""
-    if request.param == "kafka":
+    if request.param in KAFKA:
         return request.getfixturevalue("kafka_source")
     return {**FINITE, "host": host_source}[request.param]
+
+
+@pytest.fixture
+def client(request):
+    """Name the Kafka client of the source that a test asks for."""
+    return KAFKA[request.node.callspec.params["make"]]
 
 
 @pytest.fixture

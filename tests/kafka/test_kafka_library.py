@@ -13,7 +13,7 @@ from monitor.errors import SourceError
 from monitor.sources.kafka_client import ClientError
 from monitor.sources.kafka_library import library_of
 
-LIBRARIES = ["kafka-python"]
+LIBRARIES = ["kafka-python", "confluent"]
 
 
 @pytest.fixture(params=LIBRARIES)

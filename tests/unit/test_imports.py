@@ -26,7 +26,7 @@ IMPURE = (
     "pyarrow", "prometheus_client", "starlette", "uvicorn", "apscheduler", "kafka", "fcntl", "resource",
 )  # fmt: skip
 OURS = ("monitor", "models")
-KAFKA = tuple(f"monitor.sources.{name}" for name in ("kafka", "kafka_client", "kafka_library", "kafka_python"))
+KAFKA = tuple(f"monitor.sources.{name}" for name in ("kafka", "kafka_client", "kafka_library", "kafka_python", "kafka_confluent"))
 
 # Modules (with all that lies below them), what they must not import, and what of it they may nevertheless.
 RULES = {
@@ -62,8 +62,12 @@ ALLOWED_MODULES = {
     "the daemon meets torch through models, but for the process' own settings": ("monitor.runtime",),
     "only the daemon's own assembly knows the scheduler": ("monitor.app", "monitor.learning"),
     "the scheduler's library stays in its edge, but for the check of an expression": ("monitor.scheduler", "monitor.config"),
-    # the second looks at a cluster for a person, in no group
-    "only a client's own module knows its library": ("monitor.sources.kafka_python", "monitor.sources.kafka_topics"),
+    # the last looks at a cluster for a person, in no group
+    "only a client's own module knows its library": (
+        "monitor.sources.kafka_python",
+        "monitor.sources.kafka_confluent",
+        "monitor.sources.kafka_topics",
+    ),
     "only the alert history knows its database": ("monitor.episodes",),
 }
 
