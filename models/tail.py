@@ -8,6 +8,7 @@ exponential with scale `beta`.
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,7 +62,7 @@ class TailBank:
         self.weight = np.ones(n_rows)  # of the next read; grows instead of letting all counts decay
         self.reference = np.ones((n_rows, n_reads))  # a typical read: where the bins are centred
         self.spread = np.full((n_rows, n_reads), _MAX_SPREAD)  # of the reads' logarithm
-        self.n_learned = np.zeros(n_rows, np.int64)
+        self.n_learned = np.zeros(n_rows, np.int64)  # steps, from a number on that differs between rows
         self.median = np.zeros((n_rows, n_reads))
         self.threshold = np.full((n_rows, n_reads), np.inf)  # u0: infinite until fitted, so surprise is 0
         self.scale = np.ones((n_rows, n_reads))  # beta
@@ -88,7 +89,8 @@ class TailBank:
             weights = growth ** (steps - len(reads)).astype(np.float64)
             counts = np.bincount(bins[steps, r], weights, _N_BINS)
             self.counts[row, r] = counts * max(1.0, _START_SHARE * self.memory_steps / max(counts.sum(), 1e-12))
-        self.n_learned[row] = len(reads)
+        # Fits are spread over the steps by what was read, not by row: an entity's row may change.
+        self.n_learned[row] = len(reads) + zlib.crc32(reads.tobytes()) % _REFRESH_STEPS
         self._fit(np.array([row]))
 
     def surprise(self, rows: NDArray[np.int64], reads: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -119,7 +121,7 @@ class TailBank:
         if heavy.size:  # float32 holds 7 digits: start over from weight 1 long before they run out
             self.counts[heavy] /= self.weight[heavy, None, None]
             self.weight[heavy] = 1.0
-        due = rows[free & ((self.n_learned[rows] + rows) % _REFRESH_STEPS == 0)]  # spread over rows
+        due = rows[free & (self.n_learned[rows] % _REFRESH_STEPS == 0)]
         if due.size:
             self._fit(due)
 
@@ -140,6 +142,13 @@ class TailBank:
             setattr(self, name, arrays[name].copy())
         saved = zip(arrays["saved.rows"], arrays["saved.counts"], arrays["saved.weight"], arrays["saved.n_learned"], strict=True)
         self._saved = {int(row): (counts.copy(), float(weight), int(n_learned)) for row, counts, weight, n_learned in saved}
+
+    def keep_rows(self, rows: NDArray[np.int64]) -> None:
+        """Let go of all but these rows, which are numbered anew, in this order."""
+        for name in self.STATE:
+            setattr(self, name, getattr(self, name)[rows])
+        to = {row: at for at, row in enumerate(rows.tolist())}
+        self._saved = {to[row]: saved for row, saved in self._saved.items() if row in to}
 
     def freeze(self, row: int) -> None:
         """Judge this row by its present fit until it is thawed."""
