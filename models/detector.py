@@ -123,6 +123,16 @@ class Detector:
         for name in ("calibrated", "block_peak", "block_length"):
             setattr(self, name, np.concatenate([getattr(self, name), getattr(more, name)]))
 
+    def keep_rows(self, rows: NDArray[np.int64]) -> None:
+        """Let go of all but these rows, which are numbered anew, in this order, and go on as they would have."""
+        self.tails.keep_rows(rows)
+        for part in (self.gaussian, self.neighbour):
+            for name in part.STATE:
+                setattr(part, name, getattr(part, name)[rows])
+        self.scaling = Scaling(self.scaling.centre[rows], self.scaling.scale[rows])
+        for name in ("calibrated", "block_peak", "block_length"):
+            setattr(self, name, getattr(self, name)[rows])
+
     def taken(self, rows: NDArray[np.int64]) -> Detector:
         """Give a detector whose rows are copies of these rows of this one, in their order; an uncalibrated one for -1.
 

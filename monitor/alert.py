@@ -174,6 +174,12 @@ class EpisodeBook:
             suppressed={"hold": int(self._n_held[lapsed].sum())},
         )
 
+    def keep_rows(self, rows: NDArray[np.int64]) -> None:
+        """Let go of all but these entities, which are numbered anew, in this order."""
+        rows = rows[rows < len(self.phase)]
+        for name in _ARRAYS:
+            setattr(self, name, getattr(self, name)[rows])
+
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give every array by name."""
         return {name: getattr(self, name) for name in _ARRAYS}

@@ -94,7 +94,12 @@ class Daemon:
         self._source = _build_source(config, table, clock, resumed=position_of(checkpoint) if checkpoint else None)
         self._versions: dict[str, str | None] = {}
         watches = [self._build_watch(watch, checkpoint) for watch in config.watch]
-        self.pipeline = Pipeline(watches, table, max_future_ms=round(config.source.max_future_seconds * 1000))
+        self.pipeline = Pipeline(
+            watches,
+            table,
+            max_future_ms=round(config.source.max_future_seconds * 1000),
+            forgets_series=config.source.kind != "replay",  # it keeps the numbers of all that it will bring
+        )
         self.metrics.started(version("barograph"), watches, clock.now())
         self._learning = self._build_learning(config_file) if keeps_state else None
         self._alert_history = self._build_alert_history(watches) if keeps_state else None
@@ -165,6 +170,7 @@ class Daemon:
             log.error("checkpoint refused watch=%s error=%s; it warms up again", watch.name, error)
             built, what = resume_watch(watch, self._versions[watch.name], self._load_champion(watch), None, refresh=refresh)
         built.entities.max_series = watch.max_series
+        built.forgets = True
         log.info("state watch=%s: %s", watch.name, what)
         return built
 

@@ -23,6 +23,10 @@ class Coverage:
             self._judged_ms = np.pad(self._judged_ms, (0, len(judged) - len(self._judged_ms)))
         self._judged_ms[judged] = time_ms
 
+    def keep_rows(self, rows: NDArray[np.int64]) -> None:
+        """Let go of all but these entities, which are numbered anew, in this order."""
+        self._judged_ms = self._judged_ms[rows[rows < len(self._judged_ms)]]
+
     def count(self, expected: NDArray[np.bool_], *, newest_ms: int | None, now_ms: int, longest_delay_ms: int) -> int:
         """Count the expected entities (n,) whose newest judged step is as fresh as steps can be.
 

@@ -9,11 +9,13 @@ from fnmatch import fnmatchcase
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.sample import UNKNOWN, Kind, Series, SeriesTable, series_text
+from monitor.sample import FORGOTTEN, UNKNOWN, Kind, Series, SeriesTable, series_text
 
 __all__ = ["EntityMap", "resolution_of"]
 
-REFUSED = -2  # the row of a series that the watch would take, had it room
+# In place of a row: a series that the watch would take, had it room; one to be placed when it comes again; one
+# whose channel the model does not know.
+REFUSED, VACANT, IGNORED = -2, -3, -4
 
 # The smallest change that means something, by the unit that ends a metric's name. For a counter
 # it is the smallest increase in one step: one event, where the name tells no unit.
@@ -75,12 +77,15 @@ class EntityMap:
         self.max_series: int | None = None
         self._rows = {name: row for row, name in enumerate(self.entities)}
         self._columns = {name: column for column, name in enumerate(self.channels)}
-        self.row_of = np.empty(0, np.int32)  # by series number; UNKNOWN where the watch does not take it, or REFUSED
+        self.row_of = np.empty(0, np.int32)  # by series number; UNKNOWN where the watch does not want it, or another of the above
         self.channel_of = np.empty(0, np.int32)
         self.kind = np.empty(0, np.int8)
         self.n_ignored = 0
         self.n_refused = 0
         self.last_refused: Series | None = None
+        self.version = 0  # of the rows' numbers
+        self._lasting: frozenset[str] = frozenset()
+        self._is_lasting = np.empty(0, bool)  # by row
 
     def adopt(self, entities: Sequence[str], channels: Sequence[str]) -> None:
         """Take in what another model knows, behind what is known here, and fix the channels; every series is placed anew.
@@ -96,22 +101,60 @@ class EntityMap:
                 self._columns[name] = len(self.channels)
                 self.channels.append(name)
         self.fixed = True
+        self.retain(entities)
         self.row_of = self.channel_of = np.empty(0, np.int32)
         self.kind = np.empty(0, np.int8)
         self.n_ignored = self.n_refused = 0
+
+    def retain(self, entities: Sequence[str]) -> None:
+        """Never let go of these, whom the model knows."""
+        self._lasting = frozenset(entities)
+        self._is_lasting = np.empty(0, bool)
+
+    def lasting(self) -> NDArray[np.bool_]:
+        """Tell which entities are never let go; shape (n,)."""
+        new = self.entities[len(self._is_lasting) :]
+        if new:
+            self._is_lasting = np.concatenate([self._is_lasting, [name in self._lasting for name in new]])
+        return self._is_lasting
+
+    def keep_rows(self, rows: NDArray[np.int64]) -> None:
+        """Let go of all but these entities, which are numbered anew, in this order; there is room for others then."""
+        to = np.full(len(self.entities), VACANT, np.int32)
+        to[rows] = np.arange(len(rows))
+        placed = self.row_of >= 0
+        self.row_of[placed] = to[self.row_of[placed]]
+        self.row_of[self.row_of == REFUSED] = VACANT
+        self.n_refused = 0
+        self.entities = [self.entities[row] for row in rows.tolist()]
+        self._rows = {name: row for row, name in enumerate(self.entities)}
+        self._is_lasting = np.empty(0, bool)
+        self.version += 1
+
+    def forget_series(self, numbers: NDArray[np.int32]) -> None:
+        """Take note that series have lost their numbers, which others may be given."""
+        numbers = numbers[numbers < len(self.row_of)]
+        self.n_ignored -= int((self.row_of[numbers] == IGNORED).sum())
+        self.n_refused -= int((self.row_of[numbers] == REFUSED).sum())
+        self.row_of[numbers] = VACANT
 
     def fix_channels(self) -> None:
         """Take no more channels from now on: the model has its inputs."""
         self.fixed = True
 
-    def update(self, table: SeriesTable) -> None:
-        """Place the series that the table has gained."""
+    def update(self, table: SeriesTable, series: NDArray[np.int32] | None = None) -> None:
+        """Place the series that the table has gained, and those of `series` (n,) that have lost their place."""
         placed = [self._place(table[number]) for number in range(len(self.row_of), len(table))]
         if placed:
             rows, channels, kinds = zip(*placed, strict=True)
             self.row_of = np.concatenate([self.row_of, np.array(rows, np.int32)])
             self.channel_of = np.concatenate([self.channel_of, np.array(channels, np.int32)])
             self.kind = np.concatenate([self.kind, np.array(kinds, np.int8)])
+
+        if series is not None:
+            vacant = series[self.row_of[series] == VACANT]
+            for number in dict.fromkeys(vacant.tolist()):
+                self.row_of[number], self.channel_of[number], self.kind[number] = self._place(table[number])
 
     def select(self, series: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Tell which samples, by their series numbers, the watch takes."""
@@ -131,13 +174,11 @@ class EntityMap:
         return np.array([[resolution_of(self.entities[row], step_seconds)] for row in rows])
 
     def _place(self, series: Series) -> tuple[int, int, Kind]:
+        if series is FORGOTTEN:
+            return VACANT, UNKNOWN, series.kind
         labels = dict(series.labels)
-        if not _matches(series.name, self._metrics) or _matches(series.name, self._ignore):
+        if not self._wants(series.name, labels):
             return UNKNOWN, UNKNOWN, series.kind
-        if not all(fnmatchcase(labels.get(label, ""), pattern) for label, pattern in self._match.items()):
-            return UNKNOWN, UNKNOWN, series.kind
-        if self._by and any(label not in labels for label in self._by):
-            return UNKNOWN, UNKNOWN, series.kind  # it belongs to no entity of this watch
         if self._by:
             entity = _entity_name({label: labels[label] for label in self._by})
             rest = tuple((label, value) for label, value in series.labels if label not in self._by)
@@ -147,7 +188,7 @@ class EntityMap:
         column, row = self._columns.get(channel), self._rows.get(entity)
         if column is None and self.fixed:
             self.n_ignored += 1
-            return UNKNOWN, UNKNOWN, series.kind
+            return IGNORED, UNKNOWN, series.kind
         n_places = (len(self.entities) + (row is None)) * (len(self.channels) + (column is None))
         if self.max_series is not None and n_places > self.max_series and (row is None or column is None):
             self.n_refused += 1
@@ -160,6 +201,13 @@ class EntityMap:
             row = self._rows[entity] = len(self.entities)
             self.entities.append(entity)
         return row, column, series.kind
+
+    def _wants(self, name: str, labels: Mapping[str, str]) -> bool:
+        if not _matches(name, self._metrics) or _matches(name, self._ignore):
+            return False
+        if not all(fnmatchcase(labels.get(label, ""), pattern) for label, pattern in self._match.items()):
+            return False
+        return all(label in labels for label in self._by)  # else it belongs to no entity of this watch
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

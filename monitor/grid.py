@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -51,6 +51,10 @@ class Placed:
     def take(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> Placed:
         """Give the chosen samples."""
         return Placed(self.row[which], self.channel[which], self.time_ms[which], self.value[which], self.kind[which])
+
+    def renumbered(self, rows: NDArray[np.int64]) -> Placed:
+        """Give the samples with their rows numbered by their place in `rows` (m,), which ascend."""
+        return replace(self, row=np.searchsorted(rows, self.row).astype(np.int32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +289,21 @@ class Grid:
     def closed_ms(self, complete_ms: int) -> int:
         """Give the event time up to which steps are closed when the source is complete up to `complete_ms`."""
         return complete_ms - self._lateness_ms - self._look_ahead * self.step_ms
+
+    def waiting(self, n_rows: int) -> NDArray[np.bool_]:
+        """Tell which of the first rows have samples in steps that are open or kept; shape (n,)."""
+        row = np.concatenate([self._pending.row, self._late.row, *(block.samples.row for block in self._kept)])
+        return np.bincount(row, minlength=n_rows)[:n_rows] > 0
+
+    def keep_rows(self, rows: NDArray[np.int64]) -> None:
+        """Let go of all but these rows, which are numbered anew, in their order; the others must have nothing waiting."""
+        self._pending, self._late = self._pending.renumbered(rows), self._late.renumbered(rows)
+        for block in self._kept:
+            block.samples = block.samples.renumbered(rows)
+            block.carried = tuple(array[rows[rows < len(array)]] for array in block.carried)
+        for name in _CARRIED:
+            array = getattr(self, name)
+            setattr(self, name, array[rows[rows < len(array)]])
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give everything that is open, by name."""

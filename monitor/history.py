@@ -14,7 +14,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +148,10 @@ class HistoryWriter:
                 self._write_spans(open_alerts, self._blocks)
             except OSError as error:
                 raise HistoryError(f"cannot write the history {self.folder}: {error.strerror}") from error
+
+    def keep_rows(self, rows: NDArray[np.int64]) -> None:
+        """Take note that the watch has let go of all rows but these: what is collected is numbered as it is now."""
+        self._blocks = [replace(block, values=block.values[:, rows[rows < block.values.shape[1]]]) for block in self._blocks]
 
     @property
     def is_due(self) -> bool:

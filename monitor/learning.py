@@ -188,6 +188,7 @@ class Learning:
         self._checked_at = clock.monotonic()
         for name, writer in writers.items():
             self._watches[name].on_closed = writer.add
+            self._watches[name].on_forgotten = writer.keep_rows
 
     def start(self) -> None:
         """Begin to train at the set times."""

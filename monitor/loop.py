@@ -137,7 +137,7 @@ def _refusals(decision: Decision, pipeline: Pipeline) -> Iterator[tuple[str, str
         table = pipeline.table
         yield (
             "source.max_series",
-            f"series refused series={_short(table.last_refused)}: {len(table)} are known, and source.max_series allows no more; "
+            f"series refused series={_short(table.last_refused)}: {table.n_known} are known, and source.max_series allows no more; "
             "those go on. Send fewer, or raise it",
         )
     for watch in (watch for watch in pipeline.watches if decision.reports[watch.name].n_refused):

@@ -65,8 +65,6 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
-        self._series = Gauge("barograph_series", "Series known, whether a watch takes them or not.", registry=registry)
-        self._series_limit = Gauge("barograph_series_limit", "The setting source.max_series.", registry=registry)
         self._bad_records = Counter("barograph_bad_records_total", "Records that could not be read.", ["reason"], registry=registry)
         self._steps = Counter("barograph_steps_closed_total", "Grid steps closed.", ["watch"], registry=registry)
         self._repeated = Counter(
@@ -97,7 +95,9 @@ class Metrics:
             ["watch"],
             registry=registry,
         )
-        self._entities = Gauge("barograph_entities", "Entities seen.", ["watch"], registry=registry)
+        self._entities = Gauge(
+            "barograph_entities", "Entities known: seen and not forgotten, or of the model.", ["watch"], registry=registry
+        )
         self._expected = Gauge(
             "barograph_entities_expected",
             "Entities that have shown enough to be judged, in training or live, and are not gone.",
@@ -111,16 +111,6 @@ class Metrics:
         self._ignored = Gauge(
             "barograph_series_ignored", "Series left out because the model does not know their channel.", ["watch"], registry=registry
         )
-        self._refused = Gauge(
-            "barograph_series_refused",
-            "Series left out because the watch has no room for them (watch.max_series).",
-            ["watch"],
-            registry=registry,
-        )
-        self._places = Gauge(
-            "barograph_watch_series", "Series that the watch keeps a place for: entities times channels.", ["watch"], registry=registry
-        )
-        self._places_limit = Gauge("barograph_watch_series_limit", "The setting watch.max_series.", ["watch"], registry=registry)
         self._has_network = Gauge(
             "barograph_model_loaded",
             "1 if a trained network judges the watch, 0 if the companions judge alone.",
@@ -204,6 +194,7 @@ class Metrics:
             registry=registry,
         )
         self._declare_source(registry)
+        self._declare_bounds(registry)
         self._build = Gauge("barograph_build_info", "Version of this program.", ["version"], registry=registry)
         for reason in ("gap", "stale_marker", "not_finite", "future", "over_limit"):
             self._rejected.labels(reason)
@@ -236,6 +227,26 @@ class Metrics:
         self._kafka_rebalances = Counter("barograph_kafka_rebalances_total", "Assignments received from the group.", registry=registry)
         self._lag_shown: set[tuple[str, int]] = set()
 
+    def _declare_bounds(self, registry: CollectorRegistry) -> None:
+        self._series = Gauge("barograph_series", "Series known, whether a watch takes them or not.", registry=registry)
+        self._series_limit = Gauge("barograph_series_limit", "The setting source.max_series.", registry=registry)
+        self._forgotten = Counter(
+            "barograph_entities_forgotten_total",
+            "Entities let go of because they had been gone for long; one that comes back warms up anew.",
+            ["watch"],
+            registry=registry,
+        )
+        self._refused = Gauge(
+            "barograph_series_refused",
+            "Series left out because the watch has no room for them (watch.max_series).",
+            ["watch"],
+            registry=registry,
+        )
+        self._places = Gauge(
+            "barograph_watch_series", "Series that the watch keeps a place for: entities times channels.", ["watch"], registry=registry
+        )
+        self._places_limit = Gauge("barograph_watch_series_limit", "The setting watch.max_series.", ["watch"], registry=registry)
+
     def _start_at_zero(self, watch: str) -> None:
         for result in ("accepted", "late", "refused"):
             self._samples.labels(watch, result)
@@ -251,7 +262,17 @@ class Metrics:
         for skipped in SKIPPED_REASONS:
             self._history_skipped.labels(watch, skipped)
         failures = (self._load_failures, self._history_failures)
-        for metric in (self._steps, self._repeated, self._scored, self._over_limit, self._opened, self._open, self._swaps, *failures):
+        for metric in (
+            self._steps,
+            self._repeated,
+            self._forgotten,
+            self._scored,
+            self._over_limit,
+            self._opened,
+            self._open,
+            self._swaps,
+            *failures,
+        ):
             metric.labels(watch)
 
     def started(self, version: str, watches: Iterable[WatchPipeline], now: float) -> None:
@@ -355,6 +376,7 @@ class Metrics:
         self._samples.labels(name, "accepted").inc(report.n_samples - report.n_late)
         self._samples.labels(name, "late").inc(report.n_late)
         self._samples.labels(name, "refused").inc(report.n_refused)
+        self._forgotten.labels(name).inc(report.n_forgotten)
         self._steps.labels(name).inc(report.n_steps)
         self._repeated.labels(name).inc(report.n_repeated)
         self._scored.labels(name).inc(report.n_scored)
@@ -406,7 +428,7 @@ class Metrics:
 
     def series_known(self, table: SeriesTable) -> None:
         """Say how many series have a number, and how many may."""
-        self._series.set(len(table))
+        self._series.set(table.n_known)
         if table.max_series is not None:
             self._series_limit.set(table.max_series)
 
@@ -429,12 +451,14 @@ class Exposition:
     max_series: int
     text: bytes = b""
     _prefixes: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    _versions: dict[str, int] = field(default_factory=dict)
 
     def render(self, watches: Iterable[WatchPipeline]) -> None:
         """Write the text anew from what the watches hold now."""
         lines: dict[str, list[str]] = {name: [] for name in ENTITY_METRICS}
         n_left, n_hidden = self.max_series, 0
         for watch in watches:
+            self._renumber(watch)
             shown = np.empty(0, np.int64)
             if watch.last_scored is not None:
                 per_entity = 6 + 2 * watch.last_scored.actual.shape[1]
@@ -451,6 +475,12 @@ class Exposition:
             parts.append(f"# HELP {name} {help_text}\n# TYPE {name} gauge\n")
             parts += lines[name]
         self.text = own + "".join(parts).encode("utf-8", "replace")
+
+    def _renumber(self, watch: WatchPipeline) -> None:
+        """Forget the beginnings of lines where entities have other rows than they had."""
+        if self._versions.get(watch.name) != watch.entities.version:
+            self._versions[watch.name] = watch.entities.version
+            self._prefixes = {key: cached for key, cached in self._prefixes.items() if key[0] != watch.name}
 
     def _write_episodes(self, watch: WatchPipeline, shown: set[int], lines: dict[str, list[str]]) -> None:
         """Write what belongs to open episodes: of stale entities too, beyond the cap, and before a resumed daemon's first step."""

@@ -19,6 +19,8 @@ from monitor.score import Reason, ScoredStep, Scorer
 
 __all__ = ["Alert", "ChannelShare", "Decision", "Pipeline", "WatchPipeline", "WatchReport"]
 
+_FORGET_AT_LEAST = 256  # entities that are gone are let go together, so many and a quarter of all at least
+_FORGET_SERIES_MS = 3_600_000  # a series that did not come for so long loses its number; it costs nothing but a look to get another
 _N_TOP_CHANNELS = 5  # named in an alert: more than one screen line explains nothing
 
 
@@ -70,6 +72,7 @@ class WatchReport:
     n_samples: int = 0
     n_late: int = 0
     n_refused: int = 0  # of series that the watch has no room for
+    n_forgotten: int = 0  # entities
     n_steps_back: int = 0  # by which the source's clock was found to be set back
     n_steps: int = 0
     n_scored: int = 0
@@ -112,6 +115,8 @@ class WatchPipeline:
         self.told_until_ms = 0  # event time up to which an earlier run has told everything
         self.on_scored: Callable[[ScoredStep], None] = lambda scored: None  # told each step, for offline scoring
         self.out_of_range = np.empty(0, bool)  # at the newest step, by entity row
+        self.forgets = False  # entities that are gone, once they are many
+        self.on_forgotten: Callable[[NDArray[np.int64]], None] = lambda kept: None  # told the rows that are left, as they were numbered
         self._coverage = Coverage()
         self.on_closed: Callable[[ClosedSteps], None] = lambda closed: None  # told each block once it is judged, for the history
 
@@ -137,7 +142,7 @@ class WatchPipeline:
         No sample is later than `latest_ms`: it would have been refused.
         """
         report = WatchReport()
-        self.entities.update(table)
+        self.entities.update(table, columns.series)
         chosen = np.flatnonzero(self.entities.select(columns.series))
         report.n_refused = self.entities.refused(columns.series)
         series = columns.series[chosen]
@@ -163,7 +168,10 @@ class WatchPipeline:
             alerts += self.judge(closed, report)
         if self.grid.closed_until_ms is not None:
             alerts += self._let_go(self.grid.closed_until_ms, report)
-        self._count_coverage(now_ms, report, finished=finished)
+        gone = self._gone()
+        self._count_coverage(gone, now_ms, report, finished=finished)
+        if self.forgets:
+            self._forget(gone, report)
         return [alert for alert in alerts if (alert.resolved_ms or alert.opened_ms) > self.told_until_ms], report
 
     def judge(self, closed: ClosedSteps, report: WatchReport) -> list[Alert]:
@@ -194,13 +202,41 @@ class WatchPipeline:
         gone_from_ms = self.book.gone_from_ms(stale_from_ms)
         return [self._resolved(row, int(gone_from_ms[row]), "gone") for row in changes.gone.tolist()]
 
-    def _count_coverage(self, now_ms: int, report: WatchReport, *, finished: bool) -> None:
+    def _gone(self) -> NDArray[np.bool_]:
+        """Tell which entities (n,) have been stale for so long that nobody waits for them."""
+        if self.grid.closed_until_ms is None:
+            return np.zeros(0, bool)
+        return self.book.gone_from_ms(self.scorer.stale_from_ms()) <= self.grid.closed_until_ms
+
+    def _forget(self, gone: NDArray[np.bool_], report: WatchReport) -> None:
+        """Let go of the rows of entities that are gone, once they are many: the others are numbered anew.
+
+        Not those with an episode, those that the model knows, and those that have just come back.
+        """
+        n_rows = len(self.entities.entities)
+        # All arrays are copied: seldom enough to cost nothing, often enough that room is not wasted, or missed.
+        n_worth = n_rows // 16 if self.entities.n_refused else max(_FORGET_AT_LEAST, n_rows // 4)
+        if np.count_nonzero(gone) < max(1, n_worth):
+            return
+        forgotten = gone & ~self.entities.lasting()[: len(gone)] & ~self.grid.waiting(len(gone))
+        forgotten[: len(self.book.phase)] &= ~self.book.frozen[: len(gone)]
+        if np.count_nonzero(forgotten) < max(1, n_worth):
+            return
+        rows = np.flatnonzero(~np.pad(forgotten, (0, n_rows - len(forgotten))))
+        for part in (self.entities, self.grid, self.scorer, self.book, self._coverage):
+            part.keep_rows(rows)
+        to = {row: at for at, row in enumerate(rows.tolist())}
+        self.open_alerts = {to[row]: alert for row, alert in self.open_alerts.items()}
+        self.out_of_range = self.out_of_range[rows[rows < len(self.out_of_range)]]
+        self.last_scored = self.last_scored and self.last_scored.taken(rows)
+        self.on_forgotten(rows)
+        report.n_forgotten = n_rows - len(rows)
+
+    def _count_coverage(self, gone: NDArray[np.bool_], now_ms: int, report: WatchReport, *, finished: bool) -> None:
         """Count who should be judged (it has shown enough, in training or here, and is not gone), and who among them is."""
         detector = self.scorer.detector
         expected = np.zeros(0, bool) if detector is None else detector.calibrated.copy()
-        if self.grid.closed_until_ms is not None:
-            gone = self.book.gone_from_ms(self.scorer.stale_from_ms()) <= self.grid.closed_until_ms
-            expected[: len(gone)] &= ~gone[: len(expected)]
+        expected[: len(gone)] &= ~gone[: len(expected)]
         delay_ms = self.grid.longest_delay_ms
         n_judged = self._coverage.count(expected, newest_ms=self.grid.newest_ms, now_ms=now_ms, longest_delay_ms=delay_ms)
         report.n_expected = int(expected.sum())
@@ -284,12 +320,16 @@ class Pipeline:
     max_future_ms : int
         A sample further ahead of the source's time than this is refused: it would close
         every step up to it.
+    forgets_series : bool
+        Let go of series that no longer come. Not for a source that holds columns for longer than a step.
     """
 
-    def __init__(self, watches: Sequence[WatchPipeline], table: SeriesTable, *, max_future_ms: int) -> None:
+    def __init__(self, watches: Sequence[WatchPipeline], table: SeriesTable, *, max_future_ms: int, forgets_series: bool = False) -> None:
         self.watches = tuple(watches)
         self.table = table
         self._max_future_ms = max_future_ms
+        self._forgets_series = forgets_series
+        self._forgot_ms: int | None = None
 
     def step(
         self, columns: Columns, now_ms: int, *, finished: bool = False, complete_ms: int | None = None, delivered_ms: int | None = None
@@ -328,6 +368,8 @@ class Pipeline:
                 accepted, self.table, now_ms, latest_ms=latest_ms, finished=finished, complete_ms=complete_ms
             )
             alerts += of_watch
+        if self._forgets_series:
+            self._forget_series(now_ms)
         alerts.sort(key=lambda alert: alert.resolved_ms or alert.opened_ms)
         rejected = {
             "gap": int(gap.sum()),
@@ -337,6 +379,15 @@ class Pipeline:
             "over_limit": n_all - len(columns),
         }
         return Decision(tuple(alerts), reports, rejected)  # type: ignore[arg-type]
+
+    def _forget_series(self, now_ms: int) -> None:
+        if self._forgot_ms is None or now_ms < self._forgot_ms:  # a clock that was set back
+            self._forgot_ms = now_ms
+        if now_ms - self._forgot_ms >= _FORGET_SERIES_MS:
+            self._forgot_ms = now_ms
+            numbers = self.table.forget()
+            for watch in self.watches:
+                watch.entities.forget_series(numbers)
 
 
 def _known(columns: Columns) -> Columns:

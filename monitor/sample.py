@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "FORGOTTEN",
     "STALE_NAN",
     "UNKNOWN",
     "Columns",
@@ -82,8 +83,11 @@ def kind_of(name: str) -> Kind:
     return Kind.COUNTER if name.endswith("_total") else Kind.GAUGE
 
 
+FORGOTTEN = Series("", (), Kind.GAUGE)  # stands behind a number that is free
+
+
 class SeriesTable:
-    """Gives each distinct series a number, counted up from 0 and never reused.
+    """Gives each distinct series a number, counted up from 0; those of series that were forgotten are given again.
 
     Parameters
     ----------
@@ -95,7 +99,10 @@ class SeriesTable:
         self.max_series = max_series
         self.last_refused: Series | None = None
         self._numbers: dict[tuple[str, Labels], int] = {}
-        self._series: list[Series] = []
+        self._series: list[Series] = []  # by number
+        self._free: list[int] = []
+        self._asked: list[int] = []  # by number: the turn in which it was last asked for
+        self._turn = 0
 
     def intern(self, name: str, labels: Labels, kind: Kind | None = None) -> int:
         """Return the number of a series, giving it the next one when it is new; `UNKNOWN` where there is none left.
@@ -105,18 +112,47 @@ class SeriesTable:
         key = (name, labels)
         number = self._numbers.get(key)
         if number is None:
-            number = len(self._series)
-            if number == self.max_series:
-                self.last_refused = Series(name, labels, Kind.GAUGE)
+            series = Series(name, labels, kind_of(name) if kind is None else kind)
+            if len(self._numbers) == self.max_series:
+                self.last_refused = series
                 return UNKNOWN
-            self._numbers[key] = number
-            self._series.append(Series(name, labels, kind_of(name) if kind is None else kind))
+            number = self._numbers[key] = self._number_for(series)
+        self._asked[number] = self._turn
         return number
+
+    def forget(self) -> NDArray[np.int32]:
+        """Let go of the series that nobody has asked for since the last time; give their numbers, which are free then.
+
+        Whoever keeps what a number stands for must be told; columns that were made before are void.
+        """
+        numbers = [number for number in self._numbers.values() if self._asked[number] < self._turn]
+        for number in numbers:
+            series = self._series[number]
+            del self._numbers[series.name, series.labels]
+            self._series[number] = FORGOTTEN
+        self._free += numbers
+        self._turn += 1
+        return np.array(numbers, np.int32)
+
+    @property
+    def n_known(self) -> int:
+        """Series that have a number now."""
+        return len(self._numbers)
+
+    def _number_for(self, series: Series) -> int:
+        if self._free:
+            number = self._free.pop()
+            self._series[number] = series
+            return number
+        self._series.append(series)
+        self._asked.append(self._turn)
+        return len(self._series) - 1
 
     def __getitem__(self, number: int) -> Series:
         return self._series[number]
 
     def __len__(self) -> int:
+        """Give the number that the next series gets where none is free."""
         return len(self._series)
 
 

@@ -7,7 +7,7 @@ it is *warming*. A watch without a model is judged by the companions alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any
 
@@ -54,6 +54,11 @@ class ScoredStep:
     actual: NDArray[np.float64]
     expected: NDArray[np.float64]
 
+    def taken(self, rows: NDArray[np.int64]) -> ScoredStep:
+        """Give the step of these entities only, in this order."""
+        rows = rows[rows < len(self.reason)]
+        return ScoredStep(self.time_ms, *(getattr(self, one.name)[rows] for one in fields(self)[1:]))
+
     @property
     def judged(self) -> NDArray[np.bool_]:
         """True where the entity was judged; shape (n,)."""
@@ -67,6 +72,8 @@ class Scorer:
     ----------
     champion : Bundle, optional
         The model; without one the companions calibrate themselves and judge alone.
+    gone_ms : int, optional
+        An entity that has been stale for so long has no share in the budget any more, until it comes back.
     """
 
     def __init__(
@@ -79,12 +86,15 @@ class Scorer:
         stale_ms: int,
         block_steps: int,
         champion: Bundle | None = None,
+        gone_ms: int | None = None,
     ) -> None:
         self._entities = entities
         self._settings = settings
         self._budget = budget
         self._step_ms = step_ms
         self._stale_ms = stale_ms
+        self._gone_ms = gone_ms
+        self._newest_step = -1
         self._block_steps = block_steps
         self.detector: Detector | None = champion.detector if champion else None
         self._window = settings.window_length
@@ -100,7 +110,13 @@ class Scorer:
         """The limit in force for entities without an open episode; None before anything is calibrated."""
         if self.detector is None or not self.detector.calibrated.any():
             return None
-        return limit_for_budget(self.detector.peaks, self._budget, n_entities=int(self.detector.calibrated.sum()))
+        sharing = self.detector.calibrated
+        if self._gone_ms is not None:
+            # By their own rows: what it comes to is the same whether those that are gone are still kept or not.
+            sharing = sharing.copy()
+            gone = self.stale_from_ms() + self._gone_ms <= (self._newest_step + 1) * self._step_ms
+            sharing[: len(gone)] &= ~gone[: len(sharing)]
+        return limit_for_budget(self.detector.peaks, self._budget, n_entities=max(1, int(sharing.sum())))
 
     def limits(self) -> NDArray[np.float64]:
         """Give each entity's limit (n,): the one its open episode froze, else the current one."""
@@ -161,8 +177,18 @@ class Scorer:
         """Move every time that is remembered back by so many steps: the clock that they came from was ahead."""
         self._last_seen = np.where(self._last_seen >= 0, np.maximum(self._last_seen - n_steps, 0), self._last_seen)
         self._known_since = self._known_since - n_steps
+        self._newest_step -= n_steps
         elevated = self._elevated_since > 0
         self._elevated_since = np.where(elevated, np.maximum(self._elevated_since - n_steps * self._step_ms, 1), 0)
+
+    def keep_rows(self, rows: NDArray[np.int64]) -> None:
+        """Let go of all but these entities, which are numbered anew, in this order, and judged as they would have been."""
+        if self.detector is not None:
+            self.detector.keep_rows(rows[rows < self.detector.n_rows])
+        rows = rows[rows < len(self._n_seen)]
+        self._recent = self._recent[:, rows]
+        for name in ("n_seen", "last_seen", "known_since", "elevated_since", "frozen_limit"):
+            setattr(self, f"_{name}", getattr(self, f"_{name}")[rows])
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give every array by name, the detector's among them."""
@@ -175,6 +201,7 @@ class Scorer:
         """Take over arrays that `state` gave."""
         for name in _ARRAYS:
             setattr(self, f"_{name}", arrays[name].copy())
+        self._newest_step = int(np.max(self._last_seen, initial=-1))
         of_detector = {name.removeprefix("detector."): array for name, array in arrays.items() if name.startswith("detector.")}
         if of_detector:
             n_rows, n_channels = of_detector["scaling.centre"].shape
@@ -193,6 +220,7 @@ class Scorer:
         """
         for name in ("recent", "n_seen", "last_seen", "known_since", "elevated_since"):
             setattr(self, f"_{name}", getattr(old, f"_{name}"))
+        self._newest_step = old._newest_step
         self._frozen_limit = np.full(len(self._n_seen), np.nan)
         newest = int(np.max(self._last_seen, initial=-1))
         self._make_room(len(self._entities.entities), len(self._entities.channels), newest + 1)
@@ -231,7 +259,7 @@ class Scorer:
     def _score_step(self, block: ClosedSteps, t: int, scaled: NDArray[np.float32] | None, reads: BlockReads | None) -> ScoredStep:
         actual, time_ms = block.values[t], block.end_ms(t)
         n_rows, n_channels = actual.shape
-        number = block.first_step + t
+        number = self._newest_step = block.first_step + t
         seen = ~np.isnan(actual).all(axis=1)
         self._n_seen = self._n_seen + seen
         self._last_seen = np.where(seen, number, self._last_seen)

@@ -43,6 +43,8 @@ def build_watch(
     if champion is not None:
         _check_fits(champion, watch)
     entities = entities or build_map(watch, champion)
+    if champion is not None:
+        entities.retain(champion.entities)
     scorer = _build_scorer(watch, champion, entities, budget or Budget.parse(watch.budget))
     return WatchPipeline(
         watch.name, entities, build_grid(watch), scorer, EpisodeBook(watch.alert_policy), ChannelPolicy(watch.metric_rules)
@@ -96,6 +98,7 @@ def _build_scorer(watch: WatchConfig, champion: Bundle | None, entities: EntityM
         stale_ms=round(watch.stale_seconds * 1000),
         block_steps=watch.block_steps,
         champion=champion,
+        gone_ms=round(watch.alert.accept_after_seconds * 1000),
     )
 
 

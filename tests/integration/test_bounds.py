@@ -86,3 +86,32 @@ def test_new_labels_within_one_entity_are_refused_as_well():
     assert (len(flood.watch.entities.entities), len(flood.watch.entities.channels)) == (2, 50)  # 100 places
     assert flood.watch.entities.n_refused == 500 - 49
     assert flood.refused == 3 * (500 - 49)
+
+
+def test_pods_that_come_and_go_without_end_leave_memory_flat():
+    """4800 pods of three metrics, 20 new ones a minute, each for five; gone after a quarter of an hour."""
+    watch = make_watch(step_seconds=60.0, stale_seconds=120.0, alert={"accept_after_seconds": 600.0})
+    watch.forgets = True
+    table = SeriesTable()
+    pipeline = Pipeline([watch], table, max_future_ms=60_000, forgets_series=True)
+    sizes, most_rows, most_series, n_forgotten = [], 0, 0, 0
+    for minute in range(240):
+        first = 20 * minute
+        lines = [line("old1", 60 * minute, 100 + minute % 7)]
+        lines += [
+            line(f"pod{number}", 60 * minute, number, name=name)
+            for number in range(max(0, first - 80), first + 20)
+            for name in ("load", "memory", "requests")
+        ]
+        decision = pipeline.step(decode_influx([Record(b"\n".join(lines))], table).columns, 60_000 * minute)
+        n_forgotten += decision.reports["w"].n_forgotten
+        most_rows, most_series = max(most_rows, len(watch.entities.entities)), max(most_series, table.n_known)
+        sizes.append(resident_bytes())
+
+    # Alive 100, gone for a while 20 a minute for 12 minutes, and what is waited for: 256 or a quarter.
+    assert most_rows <= 100 + 20 * 13 + 256 + 20
+    assert n_forgotten > 4800 - most_rows - 20
+    assert len(watch.entities.row_of) == len(table) <= 3 * 20 * (60 + 60 + 5) + 1  # two hours of new series
+    assert most_series <= 3 * 20 * (60 + 60 + 5) + 1
+    assert "old1" in watch.entities.entities
+    assert sizes[-1] - sizes[160] < 4 * MIB

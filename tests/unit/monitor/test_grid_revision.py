@@ -297,3 +297,21 @@ def test_a_late_sample_is_taken_by_a_grid_that_gave_its_arrays_away():
     one.revise(n_rows=1, n_channels=1)
 
     assert np.isnan(blocks[0].values[1, 0, 0])  # the history and the outlets hold what they were given
+
+
+def test_what_comes_late_for_an_entity_that_was_numbered_anew_is_taken_as_before():
+    """Rows 0 and 2 keep samples of closed steps; row 1 has none and is let go of."""
+
+    def run(*, lets_go):
+        one = Closed(grid(gap_mode="hold", max_gap_steps=3), n_rows=3)
+        one.take(together(series("1 _ 3 4"), series("10 _ _ 40", row=2)))
+        row = 2
+        if lets_go:
+            assert one.grid.waiting(3).tolist() == [True, False, True]
+            one.grid.keep_rows(np.array([0, 2]))
+            one.n_rows, row = 2, 1
+            one.steps = {step: values[[0, 2]] for step, values in one.steps.items()}
+        one.take(together(at((15, 20), row=row), at((45, 5))))
+        return one.text(), one.text(row)
+
+    assert run(lets_go=True) == run(lets_go=False) == ("1 1 3 4", "10 20 20 40")
