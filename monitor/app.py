@@ -32,6 +32,7 @@ from monitor.metrics import Exposition, Metrics
 from monitor.outlets import Outlet
 from monitor.pipeline import Alert, Decision, Pipeline, WatchPipeline
 from monitor.progress import Position
+from monitor.quiet import Quiet
 from monitor.resume import capture, goes_on, position_of, resume_watch, undelivered_of
 from monitor.retrain import Outcome, brought_up_to_date
 from monitor.runtime import tune_process
@@ -100,9 +101,11 @@ class Daemon:
             max_future_ms=round(config.source.max_future_seconds * 1000),
             forgets_series=config.source.kind != "replay",  # it keeps the numbers of all that it will bring
         )
+        self._alert_history = self._build_alert_history() if keeps_state else None
+        self._quiet = self._build_quiet(watches, checkpoint)
+        self.metrics.held = self._quiet.held
         self.metrics.started(version("barograph"), watches, clock.now())
         self._learning = self._build_learning(config_file) if keeps_state else None
-        self._alert_history = self._build_alert_history(watches) if keeps_state else None
         self._exposition = Exposition(self.metrics, config.web.max_exported_series)
         self._exposition.render(watches)
         self._health = Health(ticked_at=clock.monotonic())
@@ -132,6 +135,7 @@ class Daemon:
             between=self._between_steps,
             undelivered=self._undelivered,
             record=self._record,
+            quiet=self._quiet,
         )
         if self._learning is not None:
             self._learning.finish()
@@ -203,17 +207,29 @@ class Daemon:
             clock=self._clock,
         )
 
-    def _build_alert_history(self, watches: Sequence[WatchPipeline]) -> AlertHistory:
+    def _build_alert_history(self) -> AlertHistory:
         alerts = self._config.alerts
-        history = AlertHistory(
+        return AlertHistory(
             episodes_file(self._config.data_dir),
             keep_seconds=alerts.keep_seconds,
             max_episodes=alerts.keep_episodes,
             clock=self._clock,
             on_failure=self.metrics.alert_history_failed,
         )
-        history.settle(alert.identity for watch in watches for alert in watch.open_alerts.values())
-        return history
+
+    def _build_quiet(self, watches: Sequence[WatchPipeline], checkpoint: Checkpoint | None) -> Quiet:
+        max_age_ms = round(self._config.alerts.max_alert_age_seconds * 1000)
+        # A replay's own time lies at the end of a batch, however long that is.
+        is_live = max_age_ms > 0 and self._config.source.kind != "replay"
+        history, still_open = self._alert_history, {alert.identity for watch in watches for alert in watch.open_alerts.values()}
+        told = history.open_and_told() if history is not None else []
+        quiet = Quiet({watch.name: max_age_ms + watch.grid.longest_delay_ms for watch in watches} if is_live else {}, told=told)
+        state = checkpoint.about.get("quiet") if checkpoint else None
+        if state is not None:
+            quiet.load_state(state, still_open)
+        if history is not None:
+            history.settle(still_open)
+        return quiet
 
     def _build_scheduler(self, config_file: Path) -> TrainingScheduler | None:
         scheduled = [watch for watch in self._config.watch if watch.retrain.is_scheduled]
@@ -251,7 +267,8 @@ class Daemon:
             (config, self._versions[config.name], watch) for config, watch in zip(self._config.watch, self.pipeline.watches, strict=True)
         ]
         try:
-            save_checkpoint(capture(watches, source=self._config.source, position=position, undelivered=undelivered), self._checkpoint_file)
+            whole = capture(watches, source=self._config.source, position=position, undelivered=undelivered, quiet=self._quiet.state())
+            save_checkpoint(whole, self._checkpoint_file)
         except CheckpointError as error:
             self.metrics.checkpoint_failed()
             log.error("checkpoint failed error=%s", error)

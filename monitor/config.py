@@ -251,6 +251,7 @@ class HistoryConfig(_Table):
 class AlertsConfig(_Table):
     """`[alerts]`: what becomes of episodes, of all watches."""
 
+    max_alert_age_seconds: NotNegative = 3600.0
     keep_seconds: Positive = 90 * 86400.0
     keep_episodes: Annotated[int, Field(ge=1)] = 100_000
 

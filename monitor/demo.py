@@ -23,6 +23,7 @@ from monitor.errors import MonitorError
 from monitor.files import recorded_files
 from monitor.outlets.log import time_text
 from monitor.pipeline import Alert
+from monitor.quiet import Summary
 from monitor.runtime import tune_process
 from monitor.sample import SeriesTable
 from monitor.train import Trained, collect_history, train_watch
@@ -157,6 +158,9 @@ class _Collector:
         for alert in alerts:
             self.alerts[alert.identity] = alert
             self._show(alert)
+
+    def sum_up(self, summary: Summary) -> None:
+        """Pass it over: in a replay nothing is too old to be told."""
 
 
 class Demo:

@@ -131,6 +131,17 @@ class AlertHistory:
         if self._waiting and self._clock.monotonic() >= self._retry_at and self._attempt(self._write):
             self._waiting.clear()
 
+    def open_and_told(self) -> list[str]:
+        """Give the episodes, by identity, whose opening was told and whose end was not."""
+        found: list[str] = []
+
+        def find(db: sqlite3.Connection) -> None:
+            found.extend(row[0] for row in db.execute("SELECT identity FROM episodes WHERE told AND (reason IS NULL OR reason = 'lost')"))
+
+        if self._file.is_file():
+            self._attempt(find)
+        return found
+
     def settle(self, still_open: Iterable[str]) -> None:
         """Mark as lost what stands as open, and is not: a daemon that begins anew never sees its end."""
         known = {_text(identity) for identity in still_open}

@@ -13,6 +13,7 @@ from monitor.metrics import Exposition, Metrics
 from monitor.outlets import Outlet
 from monitor.pipeline import Alert, Decision, Pipeline
 from monitor.progress import Position
+from monitor.quiet import Quiet, Sifted, Standing, Summary
 from monitor.sample import Series
 from monitor.sources import Source
 from monitor.web import Health
@@ -44,6 +45,7 @@ def run(
     between: Callable[[Decision], None] = lambda decision: None,
     undelivered: Sequence[Alert] = (),
     record: Callable[[Sequence[Alert], bool], None] = lambda alerts, told: None,
+    quiet: Quiet | None = None,
 ) -> None:
     """Move samples through the pipeline until `stop` is set, or the source ends where that is asked for.
 
@@ -59,37 +61,35 @@ def run(
         What an earlier run kept so.
     record : callable
         Writes alerts down, and whether outlets are told: called before they are.
+    quiet : Quiet, optional
+        Sifts out what is too old to be told; its state is to be kept with the pipeline's. All is told where there is none.
 
     Outlets come first, then the state is kept, then the source is told: what is lost in between
     is told again, and never passed over. An episode's end is told only when its opening has been
     kept as told: else a daemon that dies behind both would raise again what is over.
     """
-
-    def tell(alerts: Sequence[Alert]) -> None:
-        for told, rest in _stretches(alerts):
-            record(told, True)
-            for outlet in outlets:
-                outlet.deliver(told)
-            save(position, rest)
-
+    teller = _Teller(outlets, record, save, quiet or Quiet({}))
     refusals = RateLimit(clock.monotonic, every_seconds=_REFUSED_SECONDS)
     position = source.position()
     saved_at = committed_at = clock.monotonic()
     rendered_at = -_RENDER_SECONDS
     ended = said_idle = False
-    tell(undelivered)
+    teller.tell(undelivered, position)
     while not stop.is_set():
         batch = source.poll(_POLL_SECONDS)
         started = clock.monotonic()
         decision = pipeline.step(
             batch.columns, batch.now_ms, finished=batch.finished, complete_ms=batch.complete_ms, delivered_ms=batch.delivered_ms
         )
-        if decision.alerts:
+        sifted = teller.sift(decision, pipeline, batch.now_ms)
+        is_told = bool(sifted.told or sifted.summary)
+        if is_told:
             position = source.position()
-            tell(decision.alerts)
+            teller.tell(sifted.told, position, sifted.summary)
         between(decision)
         finished_at = clock.monotonic()
         metrics.batch_done(decision, pipeline.watches, batch.n_bad, duration_seconds=finished_at - started, now=clock.now())
+        metrics.kept_quiet(sifted.held)
         metrics.source_turned(batch.report, ready=batch.ready)
         _tell_refusals(decision, pipeline, metrics, refusals)
         for name, n_steps in ((name, report.n_steps_back) for name, report in decision.reports.items() if report.n_steps_back):
@@ -99,10 +99,10 @@ def run(
             for name in (name for name, report in decision.reports.items() if not report.n_samples):
                 log.info("watch idle watch=%s: no series of it yet", name)
         due = finished_at - saved_at >= save_seconds
-        if due and not decision.alerts:  # before it is shown: what a scrape has seen outlives the daemon
+        if due and not is_told:  # before it is shown: what a scrape has seen outlives the daemon
             position = source.position()
             save(position, ())
-        if due or decision.alerts:
+        if due or is_told:
             saved_at = finished_at
         ended_now = batch.finished and not ended
         if finished_at - rendered_at >= _RENDER_SECONDS or ended_now:
@@ -114,12 +114,49 @@ def run(
             log.info("source ended")
             if exit_at_end:
                 break
-        if due or decision.alerts or finished_at - committed_at >= _COMMIT_SECONDS:
+        if due or is_told or finished_at - committed_at >= _COMMIT_SECONDS:
             source.commit(position)
             committed_at = finished_at
     position = source.position()
     save(position, ())
     source.commit(position)
+
+
+class _Teller:
+    """Hands on what is found, in the order that loses nothing: written down, told, kept."""
+
+    def __init__(
+        self,
+        outlets: Sequence[Outlet],
+        record: Callable[[Sequence[Alert], bool], None],
+        save: Callable[[Position, Sequence[Alert]], None],
+        quiet: Quiet,
+    ) -> None:
+        self._outlets = outlets
+        self._record = record
+        self._save = save
+        self._quiet = quiet
+
+    def sift(self, decision: Decision, pipeline: Pipeline, now_ms: int) -> Sifted:
+        """Find what is to be told; what is not goes to the alert history."""
+        standing = {watch.name: Standing(watch.grid.closed_until_ms, watch.open_alerts.values()) for watch in pipeline.watches}
+        sifted = self._quiet.step(decision.alerts, now_ms, standing)
+        if sifted.held:
+            self._record(sifted.held, False)
+        return sifted
+
+    def tell(self, alerts: Sequence[Alert], position: Position, summary: Summary | None = None) -> None:
+        """Tell outlets, and keep each time what they are told."""
+        if summary is not None:
+            for outlet in self._outlets:
+                outlet.sum_up(summary)
+            if not alerts:
+                self._save(position, ())
+        for told, rest in _stretches(alerts):
+            self._record(told, True)
+            for outlet in self._outlets:
+                outlet.deliver(told)
+            self._save(position, rest)
 
 
 def _tell_refusals(decision: Decision, pipeline: Pipeline, metrics: Metrics, limit: RateLimit) -> None:

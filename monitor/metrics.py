@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import get_args
 
@@ -14,7 +15,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
 from monitor.alert import SUPPRESSED_REASONS, ResolveReason
-from monitor.pipeline import Decision, WatchPipeline
+from monitor.pipeline import Alert, Decision, WatchPipeline
 from monitor.sample import SeriesTable
 from monitor.score import Reason
 from monitor.sources import SourceReport
@@ -26,7 +27,7 @@ __all__ = ["ENTITY_METRICS", "SKIPPED_REASONS", "TRAINING_RESULTS", "Exposition"
 ENTITY_METRICS = {
     "barograph_score": "Surprise over limit of an entity's newest step; 1 and more is anomalous. Absent while not judged.",
     "barograph_limit": "Surprise at which the entity's alert budget is spent; frozen while an episode is open.",
-    "barograph_anomaly": "1 while an episode of the entity is open, else 0.",
+    "barograph_anomaly": "1 while an episode of the entity is open, and not held back as too old, else 0.",
     "barograph_out_of_range": "1 while a value of the entity lies outside its valid range at the newest step, else 0.",
     "barograph_judged": "1 if the entity's newest step was judged, else 0: warming, gap or stale.",
     "barograph_warming_steps": "Steps that are still missing before the entity can be judged.",
@@ -88,7 +89,9 @@ class Metrics:
         )
         self._opened = Counter("barograph_episodes_opened_total", "Episodes opened.", ["watch"], registry=registry)
         self._resolved = Counter("barograph_episodes_resolved_total", "Episodes ended, by reason.", ["watch", "reason"], registry=registry)
-        self._open = Gauge("barograph_episodes_open", "Episodes open now.", ["watch"], registry=registry)
+        self._open = Gauge(
+            "barograph_episodes_open", "Episodes open now, without those held back as too old.", ["watch"], registry=registry
+        )
         self._provisional = Gauge(
             "barograph_limit_provisional",
             "1 while the limit rests on less history than the budget's period, else 0.",
@@ -126,11 +129,6 @@ class Metrics:
         )
         self._checkpoint_failures = Counter(
             "barograph_checkpoint_failures_total", "Checkpoints that could not be written or read.", registry=registry
-        )
-        self._alert_history_failures = Counter(
-            "barograph_alert_history_failures_total",
-            "Times that the alert history could not be written or read; alerts go out all the same.",
-            registry=registry,
         )
         self._swaps = Counter("barograph_model_swaps_total", "Models that took over while the daemon ran.", ["watch"], registry=registry)
         self._trainings = Counter(
@@ -195,6 +193,7 @@ class Metrics:
         )
         self._declare_source(registry)
         self._declare_bounds(registry)
+        self._declare_alert_history(registry)
         self._build = Gauge("barograph_build_info", "Version of this program.", ["version"], registry=registry)
         for reason in ("gap", "stale_marker", "not_finite", "future", "over_limit"):
             self._rejected.labels(reason)
@@ -204,6 +203,20 @@ class Metrics:
             self._kafka_errors.labels(reaction)
         for watch in watches:
             self._start_at_zero(watch)
+
+    def _declare_alert_history(self, registry: CollectorRegistry) -> None:
+        self.held: AbstractSet[str] = frozenset()  # open episodes that nobody is told of yet, by identity: shown as if they were not
+        self._quiet = Counter(
+            "barograph_episodes_quiet_total",
+            "Episodes that were over too long ago to be told, by alerts.max_alert_age_seconds; the alert history has them.",
+            ["watch"],
+            registry=registry,
+        )
+        self._alert_history_failures = Counter(
+            "barograph_alert_history_failures_total",
+            "Times that the alert history could not be written or read; alerts go out all the same.",
+            registry=registry,
+        )
 
     def _declare_source(self, registry: CollectorRegistry) -> None:
         self._ready = Gauge("barograph_source_ready", "1 while the source is open and answers, else 0.", registry=registry)
@@ -262,17 +275,9 @@ class Metrics:
         for skipped in SKIPPED_REASONS:
             self._history_skipped.labels(watch, skipped)
         failures = (self._load_failures, self._history_failures)
-        for metric in (
-            self._steps,
-            self._repeated,
-            self._forgotten,
-            self._scored,
-            self._over_limit,
-            self._opened,
-            self._open,
-            self._swaps,
-            *failures,
-        ):
+        steps = (self._steps, self._repeated, self._forgotten, self._scored, self._over_limit)
+        episodes = (self._opened, self._open, self._quiet)
+        for metric in (*steps, *episodes, self._swaps, *failures):
             metric.labels(watch)
 
     def started(self, version: str, watches: Iterable[WatchPipeline], now: float) -> None:
@@ -391,7 +396,7 @@ class Metrics:
 
     def _show(self, watch: WatchPipeline) -> None:
         name = watch.name
-        self._open.labels(name).set(len(watch.open_alerts))
+        self._open.labels(name).set(len(watch.open_alerts) - len(_held_rows(watch, self.held)))
         self._entities.labels(name).set(len(watch.entities.entities))
         self._channels.labels(name).set(len(watch.entities.channels))
         self._ignored.labels(name).set(watch.entities.n_ignored)
@@ -404,6 +409,12 @@ class Metrics:
             self._provisional.labels(name).set(limit.provisional)
         if watch.grid.watermark_ms is not None:
             self._watermark.labels(name).set(watch.grid.watermark_ms / 1000)
+
+    def kept_quiet(self, held: Iterable[Alert]) -> None:
+        """Count the episodes that ended without having been told."""
+        for alert in held:
+            if alert.resolved_ms is not None:
+                self._quiet.labels(alert.watch).inc()
 
     def source_turned(self, report: SourceReport | None, *, ready: bool) -> None:
         """Say whether the source is open, and count what it did, where it is one with topics."""
@@ -484,7 +495,10 @@ class Exposition:
 
     def _write_episodes(self, watch: WatchPipeline, shown: set[int], lines: dict[str, list[str]]) -> None:
         """Write what belongs to open episodes: of stale entities too, beyond the cap, and before a resumed daemon's first step."""
+        held = _held_rows(watch, self.metrics.held)
         for row, alert in sorted(watch.open_alerts.items()):
+            if row in held:
+                continue
             labels = f'watch="{watch.name}",entity="{_escaped(alert.entity)}"'
             if row not in shown:
                 lines["barograph_anomaly"].append(f"barograph_anomaly{{{labels}}} 1.0\n")
@@ -500,10 +514,12 @@ class Exposition:
     def _write(self, watch: WatchPipeline, shown: NDArray[np.int64], lines: dict[str, list[str]]) -> None:
         scored = watch.last_scored
         assert scored is not None
+        is_anomalous = watch.book.is_open.astype(float)
+        is_anomalous[_held_rows(watch, self.metrics.held)] = 0.0
         by_entity = {
             "barograph_score": np.where(scored.judged, scored.score, np.nan),
             "barograph_limit": watch.scorer.limits(),
-            "barograph_anomaly": watch.book.is_open.astype(float),
+            "barograph_anomaly": is_anomalous,
             "barograph_out_of_range": watch.out_of_range.astype(float),
             "barograph_judged": scored.judged.astype(float),
             "barograph_warming_steps": watch.scorer.missing_steps().astype(float),
@@ -527,6 +543,11 @@ class Exposition:
             cached = list(_channel_prefixes(name, watch, n_channels))
             self._prefixes[watch.name, name] = cached
         return cached
+
+
+def _held_rows(watch: WatchPipeline, held: AbstractSet[str]) -> list[int]:
+    """Give the rows whose open episode is held back."""
+    return [row for row, alert in watch.open_alerts.items() if alert.identity in held] if held else []
 
 
 def _first(rows: NDArray[np.int64], n_fitting: int, is_open: NDArray[np.bool_], score: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -31,6 +31,7 @@ def capture(
     source: SourceConfig,
     position: Position,
     undelivered: Sequence[Alert] = (),
+    quiet: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
     """Put the state of all watches into one checkpoint.
 
@@ -43,6 +44,8 @@ def capture(
         come to its end.
     undelivered : sequence of Alert
         What the outlets are still to be given.
+    quiet : mapping, optional
+        State of what was held back as too old to be told.
     """
     arrays: dict[str, NDArray[np.generic]] = {}
     about: dict[str, Any] = {}
@@ -63,6 +66,7 @@ def capture(
         "position_ms": position.time_ms,
         "partitions": partitions,
         "undelivered": [asdict(alert) for alert in undelivered],
+        "quiet": quiet,
     }
     return Checkpoint(arrays, whole)
 

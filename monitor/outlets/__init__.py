@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from monitor.pipeline import Alert
+from monitor.quiet import Summary
 
 __all__ = ["Outlet"]
 
@@ -15,4 +16,8 @@ class Outlet(Protocol):
 
     def deliver(self, alerts: Sequence[Alert]) -> None:
         """Hand over alerts, in the order of event time."""
+        ...
+
+    def sum_up(self, summary: Summary) -> None:
+        """Say what was kept quiet because it was over too long ago; comes twice where the daemon is killed at that moment."""
         ...

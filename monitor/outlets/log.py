@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from monitor.pipeline import Alert, ChannelShare
+from monitor.quiet import Summary
 
 __all__ = ["LogOutlet", "channel_text", "number_text", "time_text"]
 
 log = logging.getLogger(__name__)
+
+_N_ENTITIES = 5  # named in a summary; `barograph episodes` has all of them
 
 
 class LogOutlet:
@@ -28,6 +31,21 @@ class LogOutlet:
             else:
                 end = f"resolved={time_text(alert.resolved_ms)} reason={alert.reason}"
                 log.info("episode resolved %s %s channels=[%s]", facts, end, channels)
+
+    def sum_up(self, summary: Summary) -> None:
+        """Log what was kept quiet, in one line."""
+        named = ", ".join(summary.entities[:_N_ENTITIES])
+        n_more = len(summary.entities) - _N_ENTITIES
+        log.warning(
+            "caught up: %d episodes on %d entities opened and ended between %s and %s, and were not told one by one "
+            "entities=[%s%s]; `barograph episodes` lists them",
+            summary.n_episodes,
+            len(summary.entities),
+            time_text(summary.first_opened_ms),
+            time_text(summary.last_resolved_ms),
+            named,
+            f" and {n_more} more" if n_more > 0 else "",
+        )
 
 
 def channel_text(channel: ChannelShare) -> str:
