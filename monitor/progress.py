@@ -2,9 +2,10 @@
 
 A step may close only when every partition has been read up to its end, whatever the order in which
 the partitions are fetched. So the source is complete up to the *oldest* of its partitions' newest
-samples. A partition in which nothing comes any more is left out of that, but only while the broker
-says, again and again, that there is nothing left to read in it: a broker that cannot be asked
-holds everything up, and no sample is late because of it.
+samples. A partition in which nothing comes any more that tells a time is left out of that, but only
+while the broker says, again and again, that there is nothing left to read in it: a broker that cannot be
+asked holds everything up, and no sample is late because of it. One whose records cannot be read is left out
+without that: it holds nobody up, and what comes of it later may be late.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ class Position:
 class _Partition:
     offset: int
     newest_ms: int
-    seen_at: float  # when a record last came, or when the partition came to us
-    empty_at: float = -math.inf  # when the broker last had nothing more in it
+    told_at: float  # when a record last told a time, or when the partition came to us
+    empty_at: float = -math.inf  # when the broker last had nothing more in it, but what told no time
+    held: int | None = None  # offset of the first record that is to be read again
     marks: list[tuple[int, int]] = field(default_factory=list)  # first offset of a stretch, newest event time in it
 
 
@@ -77,7 +79,8 @@ class Progress:
         if resumed is not None:
             self.complete_ms = NOTHING_YET if resumed.time_ms is None else resumed.time_ms
             for name, place in resumed.partitions.items():
-                marks = [(place.rewind, place.newest_ms)] if place.rewind < place.offset else []
+                told_ms = self.complete_ms if place.newest_ms == NOTHING_YET else place.newest_ms  # it was held
+                marks = [(place.rewind, told_ms)] if place.rewind < place.offset else []
                 self._partitions[name] = _Partition(place.offset, place.newest_ms, -math.inf, marks=marks)
 
     @property
@@ -99,12 +102,23 @@ class Progress:
         known = self._partitions.get(name)
         if known is None or known.offset != offset:
             known = self._partitions[name] = _Partition(offset, NOTHING_YET, now)
-        known.seen_at, known.empty_at = now, -math.inf
+        known.told_at, known.empty_at = now, -math.inf
         self._owned.add(name)
 
     def release(self, names: Iterable[str]) -> None:
         """Read some partitions no longer; where they were is remembered."""
         self._owned.difference_update(names)
+
+    def hold(self, name: str, offset: int | None) -> None:
+        """Let a partition be read again from an offset by who goes on from a position; None: from where it is.
+
+        While it is held, it holds up the others only as long as it tells times.
+        """
+        self._partitions[name].held = offset
+
+    def newest_ms(self, name: str) -> int:
+        """Give the newest event time that a partition has told."""
+        return self._partitions[name].newest_ms
 
     def took(self, name: str, *, first_offset: int, next_offset: int, newest_ms: int | None, now: float) -> None:
         """Note records that were handed out.
@@ -115,9 +129,10 @@ class Progress:
             Newest event time among them that can be believed; None where there is none.
         """
         one = self._partitions[name]
-        one.offset, one.seen_at, one.empty_at = next_offset, now, -math.inf
+        one.offset = next_offset
         if newest_ms is None:
             return
+        one.told_at, one.empty_at = now, -math.inf
         one.newest_ms = max(one.newest_ms, newest_ms)
         if one.marks and newest_ms // self._piece_ms <= one.marks[-1][1] // self._piece_ms:
             one.marks[-1] = (one.marks[-1][0], max(one.marks[-1][1], newest_ms))
@@ -125,8 +140,8 @@ class Progress:
             one.marks.append((first_offset, newest_ms))
 
     def silent(self, now: float) -> list[str]:
-        """Name the partitions that have been silent for so long that the broker should be asked about them."""
-        return sorted(name for name in self._owned if now - self._partitions[name].seen_at >= self._idle_seconds)
+        """Name the partitions that have told no time for so long that the broker should be asked about them."""
+        return sorted(name for name in self._owned if now - self._partitions[name].told_at >= self._idle_seconds)
 
     def confirm_empty(self, name: str, asked_at: float) -> None:
         """Note that the broker had nothing more in a partition at some moment."""
@@ -135,29 +150,37 @@ class Progress:
     def advance(self, now: float, *, clock_ms: int) -> int:
         """Give the event time up to which everything has been read; it never goes back.
 
-        When every partition is silent, time goes on from the newest sample as fast as the clock.
-        It never passes the clock: one producer whose clock is ahead makes no one else late.
+        When every partition is silent, time goes on from the newest sample as fast as the clock; when
+        every one is held, it stands. It never passes the clock: one producer whose clock is ahead makes
+        no one else late.
         """
         owned = [self._partitions[name] for name in self._owned]
-        if not owned:
-            return self.complete_ms
         holding = [one for one in owned if not self._is_idle(one, now)]
+        silent = [one for one in owned if one.held is None]
         if holding:
             reached = min(one.newest_ms for one in holding)
+        elif not silent:
+            return self.complete_ms
         else:
-            newest = max(one.newest_ms for one in owned)
-            silence = now - max(one.seen_at for one in owned) - self._idle_seconds
+            newest = max(one.newest_ms for one in silent)
+            silence = now - max(one.told_at for one in silent) - self._idle_seconds
             reached = newest if newest == NOTHING_YET else newest + round(silence * 1000)
         self.complete_ms = max(self.complete_ms, min(reached, clock_ms))
         return self.complete_ms
 
     def position(self) -> Position:
         """Give where everything stands, for a checkpoint and for a commit."""
-        places = {name: Place(one.offset, self._rewind(one), one.newest_ms) for name, one in sorted(self._partitions.items())}
+        places = {name: self._place(one) for name, one in sorted(self._partitions.items())}
         return Position(None if self.complete_ms == NOTHING_YET else self.complete_ms, places)
 
     def _is_idle(self, one: _Partition, now: float) -> bool:
-        return now - one.seen_at >= self._idle_seconds and now - one.empty_at <= _CONFIRMED_SECONDS
+        return now - one.told_at >= self._idle_seconds and (one.held is not None or now - one.empty_at <= _CONFIRMED_SECONDS)
+
+    def _place(self, one: _Partition) -> Place:
+        rewind = self._rewind(one)
+        if one.held is None:
+            return Place(one.offset, rewind, one.newest_ms)
+        return Place(one.held, min(one.held, rewind))  # what has told times behind it will tell them again
 
     def _rewind(self, one: _Partition) -> int:
         needed_ms = self.complete_ms - self._rewind_ms

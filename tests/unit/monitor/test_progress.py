@@ -239,3 +239,95 @@ def test_what_a_checkpoint_kept_is_gone_on_from():
     took(one, "m/0", 50, 5330)
     assert advance(one) == 5330
     assert one.position().partitions["m/0"] == Place(51, 50, 5330)  # 5330 - 320 is behind all that was before
+
+
+# Records that tell no time
+
+
+def test_a_partition_whose_records_tell_no_time_holds_the_others_up_no_longer_than_a_silent_one():
+    one = progress("m/0", "m/1")
+    took(one, "m/0", 0, 5000)
+    took(one, "m/1", 0, 1000)
+    for second in range(1, 12):
+        took(one, "m/0", second, 5000 + second * 1000, now=float(second))
+        one.confirm_empty("m/1", float(second))
+        took(one, "m/1", second, None, now=float(second))
+        assert advance(one, now=float(second)) == (1000 if second < 10 else 5000 + second * 1000)
+
+
+def test_a_held_partition_that_tells_no_time_holds_nobody_up_whatever_the_broker_says():
+    one = progress("m/0", "m/1")
+    one.hold("m/1", 0)
+    took(one, "m/0", 0, 5000, now=11.0)
+
+    assert advance(one, now=9.0) == NOTHING_YET
+    assert advance(one, now=11.0) == 5000
+
+
+def test_a_held_partition_that_still_tells_times_is_waited_for():
+    one = progress("m/0", "m/1")
+    one.hold("m/1", 0)
+    took(one, "m/0", 0, 5000, now=11.0)
+    took(one, "m/1", 7, 2000, now=11.0)
+
+    assert advance(one, now=11.0) == 2000
+
+
+def test_time_stands_when_every_partition_is_held():
+    one = progress("m/0")
+    took(one, "m/0", 0, 5000)
+    one.hold("m/0", 1)
+    assert advance(one, now=5.0) == 5000
+
+    assert advance(one, now=500.0) == 5000
+
+
+def test_a_silent_partition_beside_a_held_one_lets_time_go_on():
+    one = progress("m/0", "m/1")
+    took(one, "m/0", 0, 5000)
+    one.hold("m/1", 0)
+    one.confirm_empty("m/0", 14.0)
+
+    assert advance(one, now=14.0) == 9000  # 4 s behind the end of its 10 s of patience
+
+
+def test_the_position_of_a_held_partition_is_where_it_is_held():
+    one = progress("m/0")
+    for offset in range(100):
+        took(one, "m/0", offset, offset * 10)
+    one.hold("m/0", 40)
+
+    advance(one)
+    assert one.position().partitions == {"m/0": Place(40, 40, NOTHING_YET)}  # windows need 320 ms: from 67 on
+
+    one.hold("m/0", None)
+    assert one.position().partitions == {"m/0": Place(100, 67, 990)}
+
+
+def test_who_goes_on_from_a_held_place_reads_it_again_and_waits_for_it():
+    one = progress("m/0", "m/1")
+    took(one, "m/0", 0, 5000)
+    one.hold("m/1", 3)
+    assert advance(one, now=5.0) == NOTHING_YET  # nothing was ever told by it
+    took(one, "m/0", 1, 6000, now=12.0)
+    assert advance(one, now=12.0) == 6000
+
+    again = Progress(rewind_ms=320, idle_seconds=10.0, resumed=one.position())
+    assert (again.offset("m/0"), again.offset("m/1")) == (2, 3)
+    for name in ("m/0", "m/1"):
+        again.assign(name, again.offset(name), 0.0)
+    took(again, "m/0", 2, 9000)
+    took(again, "m/1", 3, 2000)
+    assert advance(again) == 6000  # it never goes back
+    took(again, "m/1", 4, 8000)
+    assert advance(again) == 8000
+
+
+def test_a_partition_that_is_read_from_another_place_is_held_no_longer():
+    one = progress("m/0")
+    took(one, "m/0", 0, 5000)
+    one.hold("m/0", 1)
+
+    one.assign("m/0", 50, 0.0)
+
+    assert one.position().partitions["m/0"].offset == 50
