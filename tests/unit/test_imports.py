@@ -38,7 +38,7 @@ RULES = {
     "stages are handed their settings": (STAGES, ("monitor.config",), ()),
     "the host source imports no other edge": (("monitor.sources.host",), EDGES, ("monitor.sources", "monitor.sources.host")),
     "the replay source imports no other edge": (("monitor.sources.replay",), EDGES, ("monitor.sources", "monitor.sources.replay")),
-    "captures and what is told of them import no edge": (("monitor.captures", "monitor.decode_files"), EDGES, ()),
+    "captures and dead letters import no edge": (("monitor.captures", "monitor.decode_files", "monitor.dead_letter"), EDGES, ()),
     "the Kafka source imports no other edge": (KAFKA, EDGES, ("monitor.sources", *KAFKA)),
     "only a client's own module knows its library": (("monitor", "models"), ("kafka", "confluent_kafka"), ()),
     "looking at a cluster imports no other edge": (
