@@ -74,6 +74,11 @@ class KafkaConfig(_Table):
     session_timeout_seconds: Positive = 45.0
     max_poll_interval_seconds: Positive = 300.0
     max_poll_records: Annotated[int, Field(ge=1)] = 5000
+    max_batch_bytes: Annotated[int, Field(ge=1)] = 16 << 20
+    max_batch_samples: Annotated[int, Field(ge=1)] = 500_000
+    dead_letter_topic: str = ""
+    wrong_format_run: Annotated[int, Field(ge=1)] = 100
+    wrong_format_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     ssl_cafile: str = ""
     ssl_certfile: str = ""
@@ -85,10 +90,10 @@ class KafkaConfig(_Table):
     sasl_password: str = ""
     sasl_token_file: str = ""
 
-    @field_validator("topics")
+    @field_validator("topics", "dead_letter_topic")
     @classmethod
-    def _are_names(cls, value: list[str]) -> list[str]:
-        for name in value:
+    def _are_names(cls, value: list[str] | str) -> list[str] | str:
+        for name in value if isinstance(value, list) else filter(None, [value]):
             if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", name) or name in (".", ".."):
                 raise ValueError(f"{name!r} names no topic: expected 1 to 249 letters, digits, . _ and -")
         return value
@@ -107,6 +112,8 @@ class KafkaConfig(_Table):
                 f'security_protocol is "{self.security_protocol}" and sasl_mechanism "{self.sasl_mechanism}": '
                 "a SASL protocol needs a mechanism, and a mechanism a SASL protocol"
             )
+        if self.dead_letter_topic in self.topics:
+            raise ValueError(f'dead_letter_topic "{self.dead_letter_topic}" is one of topics: what cannot be read would come back for ever')
         if self.sasl_mechanism == "OAUTHBEARER" and not self.sasl_token_file:
             raise ValueError("sasl_token_file is empty, expected the file that holds the current token: OAUTHBEARER sends it")
         if self.sasl_mechanism not in ("", "OAUTHBEARER") and not (self.sasl_username and self.sasl_password):

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-__all__ = ["DeadLetter", "excerpt", "headers_of", "read_letter", "report"]
+__all__ = ["LETTER_RESULTS", "DeadLetter", "excerpt", "headers_of", "read_letter", "report"]
 
+LETTER_RESULTS = ("sent", "failed", "dropped", "withheld")  # withheld: their partition is in a wrong format, and held
 _PREFIX = "barograph."
 _DETAIL_CHARACTERS = 200
 _EXCERPT_BYTES = 160  # two lines of a terminal
@@ -52,8 +53,7 @@ def headers_of(letter: DeadLetter, version: str) -> list[tuple[str, bytes]]:
         "detail": letter.detail[:_DETAIL_CHARACTERS],
         "version": version,
     }
-    own = [(name, value or b"") for name, value in letter.headers]  # Kafka knows headers without a value, its producer does not
-    return [*own, *((_PREFIX + name, str(value).encode("utf-8", "replace")) for name, value in ours.items())]
+    return [*letter.headers, *((_PREFIX + name, str(value).encode("utf-8", "replace")) for name, value in ours.items())]
 
 
 def read_letter(value: bytes | None, key: bytes | None, headers: Headers, *, place: tuple[str, int, int], time_ms: int) -> DeadLetter:

@@ -32,6 +32,7 @@ from kafka.errors import (
     IllegalGenerationError,
     InvalidRequestError,
     KafkaConfigurationError,
+    KafkaTimeoutError,
     LogTruncationError,
     NoOffsetForPartitionError,
     OffsetMetadataTooLargeError,
@@ -309,7 +310,12 @@ class KafkaPythonProducer:
     def close(self, *, timeout_seconds: float) -> None:
         """Send what is waiting, and let go."""
         with _neutral():
-            self._producer.close(timeout=timeout_seconds)
+            try:
+                self._producer.close(timeout=timeout_seconds)
+            except KafkaTimeoutError:  # it is not closed then, and its thread would live on
+                self._producer._sender.force_close()  # what is left fails at once; nothing else ends it
+                self._producer.close(timeout=timeout_seconds)
+                raise
 
 
 class _TokenFile(AbstractTokenProvider):  # type: ignore[misc]
@@ -349,13 +355,18 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 def _fetched(records: Sequence[Any]) -> Fetched:
     filled = [record for record in records if record.value is not None]
     return Fetched(
-        [Record(one.value, one.timestamp, tuple(one.headers or ())) for one in filled],
+        [Record(one.value, one.timestamp, _headers(one.headers)) for one in filled],
         [one.offset for one in filled],
         n_empty=len(records) - len(filled),
         first_offset=records[0].offset,
         next_offset=records[-1].offset + 1,
         key_of=partial(_key, filled),
     )
+
+
+def _headers(headers: Sequence[tuple[str, bytes | None]] | None) -> tuple[tuple[str, bytes], ...]:
+    """Give a record's headers; one without a value, which Kafka allows, counts as empty."""
+    return tuple((name, value or b"") for name, value in headers) if headers else ()
 
 
 def _key(records: Sequence[Any], index: int) -> bytes | None:

@@ -26,7 +26,7 @@ IMPURE = (
     "pyarrow", "prometheus_client", "starlette", "uvicorn", "apscheduler", "kafka", "fcntl", "resource",
 )  # fmt: skip
 OURS = ("monitor", "models")
-KAFKA = tuple(f"monitor.sources.{name}" for name in ("kafka", "kafka_client", "kafka_library", "kafka_python", "kafka_confluent"))
+KAFKA = tuple(f"monitor.sources.{file.stem}" for file in sorted((ROOT / "monitor" / "sources").glob("kafka*.py")))
 
 # Modules (with all that lies below them), what they must not import, and what of it they may nevertheless.
 RULES = {

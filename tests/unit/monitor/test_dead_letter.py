@@ -38,12 +38,6 @@ def test_headers_of_ours_that_the_record_had_already_do_not_stand_for_it():
     assert (read.reason, read.offset) == ("too_large", 1)
 
 
-def test_a_header_without_a_value_becomes_an_empty_one():
-    letter = DeadLetter("t", 0, 1, 5, "r", "", b"x", None, (("h", None),))
-
-    assert headers_of(letter, "1")[0] == ("h", b"")
-
-
 def test_a_long_detail_is_cut():
     letter = DeadLetter("t", 0, 1, 5, "r", "y" * 5000, b"x")
 
