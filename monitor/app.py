@@ -41,6 +41,8 @@ from monitor.scheduler import TrainingScheduler, train_in_child
 from monitor.sources import Source
 from monitor.sources.host import HostSource
 from monitor.sources.kafka import KafkaSource
+from monitor.sources.kafka_letters import LetterBox
+from monitor.sources.kafka_library import library_of
 from monitor.sources.replay import ReplaySource
 from monitor.watch import history_shape, rewind_ms
 from monitor.web import Health, WebServer
@@ -329,15 +331,23 @@ def _build_source(config: Config, table: SeriesTable, clock: Clock, *, resumed: 
         host = config.source.host
         return HostSource(table, clock, interval_seconds=host.interval_seconds, host=host.host)
     if config.source.kind == "kafka":
-        return KafkaSource(
-            config.source.kafka,
-            TopicDecoders(config.decode.settings, config.decode.topics, config.decode.format).of,
-            table,
-            clock,
-            rewind_ms=max(rewind_ms(watch) for watch in config.watch),
-            max_future_ms=round(config.source.max_future_seconds * 1000),
-            resumed=resumed,
-        )
+        return _build_kafka_source(config, table, clock, resumed=resumed)
     speed = config.source.replay.speed
     times_real = math.inf if speed == "max" else float(speed)
     return ReplaySource(recorded_files(config, table), clock, speed=times_real, after_ms=resumed.time_ms if resumed else None)
+
+
+def _build_kafka_source(config: Config, table: SeriesTable, clock: Clock, *, resumed: Position | None) -> KafkaSource:
+    kafka = config.source.kafka
+    decoders = TopicDecoders(config.decode.settings, config.decode.topics, config.decode.format)
+    return KafkaSource(
+        kafka,
+        decoders.of,
+        table,
+        clock,
+        rewind_ms=max(rewind_ms(watch) for watch in config.watch),
+        max_future_ms=round(config.source.max_future_seconds * 1000),
+        resumed=resumed,
+        letters=LetterBox(kafka, library_of(kafka), clock, version=version("barograph")) if kafka.dead_letter_topic else None,
+        explain=decoders.explain,
+    )

@@ -15,6 +15,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
 from monitor.alert import SUPPRESSED_REASONS, ResolveReason
+from monitor.dead_letter import LETTER_RESULTS
 from monitor.pipeline import Alert, Decision, WatchPipeline
 from monitor.sample import SeriesTable
 from monitor.score import Reason
@@ -197,10 +198,6 @@ class Metrics:
         self._build = Gauge("barograph_build_info", "Version of this program.", ["version"], registry=registry)
         for reason in ("gap", "stale_marker", "not_finite", "future", "over_limit"):
             self._rejected.labels(reason)
-        for result in ("done", "failed"):
-            self._kafka_commits.labels(result)
-        for reaction in ("retried", "rebuilt"):
-            self._kafka_errors.labels(reaction)
         for watch in watches:
             self._start_at_zero(watch)
 
@@ -230,6 +227,33 @@ class Metrics:
         self._kafka_lag = Gauge(
             "barograph_kafka_lag_records", "Records that are there and not read yet.", ["topic", "partition"], registry=registry
         )
+        self._kafka_lag_seconds = Gauge(
+            "barograph_kafka_lag_seconds",
+            "Time between the newest event time read and now; 0 where nothing is left to read.",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        self._kafka_newest = Gauge(
+            "barograph_kafka_newest_timestamp_seconds", "Newest event time read.", ["topic", "partition"], registry=registry
+        )
+        self._kafka_wrong_format = Gauge(
+            "barograph_kafka_wrong_format",
+            "1 while most records cannot be read and the commit is held, else 0.",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        self._dead_letters = Counter(
+            "barograph_dead_letters_total",
+            "Records that could not be read, by what became of them as dead letters: sent, failed, dropped because too many were waiting, "
+            "withheld because their partition is in a wrong format. Nothing is counted without source.kafka.dead_letter_topic.",
+            ["result"],
+            registry=registry,
+        )
+        self._kafka_queued = Gauge("barograph_kafka_queue_records", "Records fetched and not dealt with yet.", registry=registry)
+        self._kafka_queued_bytes = Gauge("barograph_kafka_queue_bytes", "Bytes of the records in the queue.", registry=registry)
+        self._kafka_paused = Gauge(
+            "barograph_kafka_paused", "1 while the queue holds something and nothing more is fetched, else 0.", registry=registry
+        )
         self._kafka_commits = Counter("barograph_kafka_commits_total", "Commits to the consumer group.", ["result"], registry=registry)
         self._kafka_errors = Counter(
             "barograph_kafka_errors_total",
@@ -238,7 +262,13 @@ class Metrics:
             registry=registry,
         )
         self._kafka_rebalances = Counter("barograph_kafka_rebalances_total", "Assignments received from the group.", registry=registry)
-        self._lag_shown: set[tuple[str, int]] = set()
+        self._shown: dict[str, set[tuple[str, int]]] = {}  # by metric: the partitions that it shows
+        for result in ("done", "failed"):
+            self._kafka_commits.labels(result)
+        for letter_result in LETTER_RESULTS:
+            self._dead_letters.labels(letter_result)
+        for reaction in ("retried", "rebuilt"):
+            self._kafka_errors.labels(reaction)
 
     def _declare_bounds(self, registry: CollectorRegistry) -> None:
         self._series = Gauge("barograph_series", "Series known, whether a watch takes them or not.", registry=registry)
@@ -427,15 +457,26 @@ class Metrics:
             (self._kafka_lost, report.n_lost),
             (self._kafka_commits, report.commits),
             (self._kafka_errors, report.errors),
+            (self._dead_letters, report.letters),
         ):
             for label, count in counts.items():
                 counter.labels(label).inc(count)
         self._kafka_rebalances.inc(report.n_rebalances)
-        for gone in self._lag_shown - set(report.lag):
-            self._kafka_lag.remove(*map(str, gone))
-        for (topic, partition), lag in report.lag.items():
-            self._kafka_lag.labels(topic, str(partition)).set(lag)
-        self._lag_shown = set(report.lag)
+        self._kafka_queued.set(report.n_queued)
+        self._kafka_queued_bytes.set(report.n_queued_bytes)
+        self._kafka_paused.set(report.paused)
+        self._show_partitions("lag", self._kafka_lag, report.lag)
+        self._show_partitions("lag_seconds", self._kafka_lag_seconds, report.lag_seconds)
+        self._show_partitions("newest", self._kafka_newest, report.newest_seconds)
+        self._show_partitions("wrong_format", self._kafka_wrong_format, report.wrong_format)
+
+    def _show_partitions(self, name: str, gauge: Gauge, values: Mapping[tuple[str, int], float]) -> None:
+        """Set a gauge of partitions, and take away those that are read no longer."""
+        for topic, partition in self._shown.get(name, set()) - set(values):
+            gauge.remove(topic, str(partition))
+        for (topic, partition), value in values.items():
+            gauge.labels(topic, str(partition)).set(value)
+        self._shown[name] = set(values)
 
     def series_known(self, table: SeriesTable) -> None:
         """Say how many series have a number, and how many may."""

@@ -23,11 +23,13 @@ from monitor.config import KafkaConfig
 from monitor.decode import Decoded, Rejection
 from monitor.sample import Columns, SeriesTable, labels_of
 from monitor.sources.kafka import KafkaSource
+from monitor.sources.kafka_letters import LetterBox
+from monitor.sources.kafka_library import library_of
 
 disable_created_metrics()  # as the daemon does, once for the whole process: no test may depend on one that built a daemon
 
 MOCK = Path(__file__).parent / "kafka" / "mock_cluster.py"
-OFFSET_COMMIT, FETCH, LIST_OFFSETS = 8, 1, 2  # Kafka's numbers of requests
+OFFSET_COMMIT, PRODUCE, FETCH, LIST_OFFSETS = 8, 0, 1, 2  # Kafka's numbers of requests
 
 
 @pytest.hookimpl(wrapper=True)
@@ -73,7 +75,7 @@ class MockCluster:
         for broker in self.brokers:
             self.tell("up", broker)
             self.tell("rtt", broker, 0)
-        for api in (OFFSET_COMMIT, FETCH, LIST_OFFSETS):
+        for api in (OFFSET_COMMIT, PRODUCE, FETCH, LIST_OFFSETS):
             self.tell("clear", api)
 
     def close(self):
@@ -127,7 +129,7 @@ def open_kafka(cluster, request, client):
     opened = []
     group = f"{request.node.name[:80]}-{time.monotonic_ns()}"
 
-    def make(topic, *, table=None, resumed=None, rewind_ms=10_000, max_future_ms=60_000, clock=None, **settings):
+    def make(topic, *, table=None, resumed=None, rewind_ms=10_000, max_future_ms=60_000, clock=None, decoder=decode, **settings):
         config = KafkaConfig.model_validate(
             {
                 "client": client,
@@ -142,7 +144,9 @@ def open_kafka(cluster, request, client):
         )
         table = SeriesTable() if table is None else table
         clock = clock or SystemClock()
-        source = KafkaSource(config, lambda _: decode, table, clock, rewind_ms=rewind_ms, max_future_ms=max_future_ms, resumed=resumed)
+        letters = LetterBox(config, library_of(config), clock, version="0.test") if config.dead_letter_topic else None
+        limits = {"rewind_ms": rewind_ms, "max_future_ms": max_future_ms}
+        source = KafkaSource(config, lambda _: decoder, table, clock, **limits, resumed=resumed, letters=letters)
         opened.append(source)
         return source
 

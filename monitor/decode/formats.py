@@ -124,6 +124,11 @@ class TopicDecoders:
             decoder = self._decoders[topic] = build_decoder(self.format_of(topic), self._settings)
         return decoder
 
+    def explain(self, topic: str, record: Record) -> str:
+        """Say in which format a topic is read, and in which one a record of it seems to be."""
+        format_name = self.in_use().get(topic) or self.format_of(topic)
+        return f"the topic is read as {format_name}, and it looks like {sniff(record, self._settings) or 'no format that can be told'}"
+
     def in_use(self) -> dict[str, str | None]:
         """Give the format that each topic met so far is read in; None where it is not known yet."""
         return {

@@ -15,15 +15,17 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from monitor.clock import Clock
 from monitor.config import KafkaConfig
-from monitor.decode import Decoder
+from monitor.decode import Decoder, Record
 from monitor.errors import SourceError
 from monitor.log_limit import RateLimit
-from monitor.progress import Position, Progress
+from monitor.progress import NOTHING_YET, Position, Progress
 from monitor.sample import Columns, SeriesTable, concatenate
 from monitor.sources import Batch, SourceReport
+from monitor.sources.kafka_backlog import Backlog, Pace
 from monitor.sources.kafka_client import (
     ClientError,
     Committed,
@@ -35,7 +37,9 @@ from monitor.sources.kafka_client import (
     Partition,
     TruncatedError,
 )
+from monitor.sources.kafka_letters import LetterBox
 from monitor.sources.kafka_library import library_of
+from monitor.sources.kafka_reading import Handling, Reading
 
 __all__ = ["KafkaSource"]
 
@@ -45,6 +49,8 @@ _LONGEST_POLL_SECONDS = 1.0  # a stop signal waits for the poll to end
 _ASK_SECONDS = 5.0  # a question to the broker: where a partition begins, what is committed
 _COMMIT_SECONDS = 2.0  # a commit that takes longer is tried again with the next one
 _CLOSE_SECONDS = 3.0
+_FLUSH_SECONDS = 1.0  # dead letters are waited for before a position is kept, while their topic answers
+_KEEP_SECONDS = 5.0  # between two polls while there is enough to hand out: they keep the group, and cost half a second each
 _ASK_EMPTY_SECONDS = 1.0  # between two questions whether silent partitions are empty
 _SHORTEST_PAUSE_SECONDS = 0.5  # behind an error; doubled with each one that follows it
 _LONGEST_PAUSE_SECONDS = 10.0
@@ -68,6 +74,10 @@ class KafkaSource:
         pipeline refuses them.
     resumed : Position, optional
         Where the checkpoint was taken from which the daemon goes on.
+    letters : LetterBox, optional
+        Where records go that cannot be read; closed with the source.
+    explain : callable, optional
+        Says for people in which format a topic is read, and which one a record seems to be in.
 
     Raises
     ------
@@ -85,40 +95,63 @@ class KafkaSource:
         rewind_ms: int,
         max_future_ms: int,
         resumed: Position | None = None,
+        letters: LetterBox | None = None,
+        explain: Callable[[str, Record], str] = lambda topic, record: f"{topic} may be in another format",
     ) -> None:
         self._library = library_of(config)
         self._library.check(config)  # what is missing ends the start here
         self._config = config
-        self._decoder_of = decoder_of
-        self._decoders: dict[str, Decoder] = {}
-        self._table = table
         self._clock = clock
         self._max_future_ms = max_future_ms
         self._progress = Progress(rewind_ms=rewind_ms, idle_seconds=config.idle_seconds, resumed=resumed)
         self._limit = RateLimit(clock.monotonic)
+        self._letters = letters
+        self._reading = Reading(config, Handling(decoder_of, explain, letters.put if letters else None), table, self._limit)
+        self._backlog = Backlog()
+        self._pace = Pace(most_records=config.max_poll_records, most_samples=config.max_batch_samples)
+        self._handed_out = (0, 0, 0.0)  # records and samples of the last batch, and when that was
+        self._keep_seconds = min(_KEEP_SECONDS, config.max_poll_interval_seconds / 10)
+        self._paused: AbstractSet[Partition] = frozenset()
         self._never = threading.Event()
         self._client: KafkaClient | None = None
         self._waiting: set[Partition] = set()  # came to us, and are not looked up yet
         self._reported_ms: dict[str, int] = {}  # by partition: up to where an earlier run has reported
         self._writes_metadata = True
-        self._pause_until = self._asked_at = -float("inf")
+        self._pause_until = self._asked_at = self._polled_at = -float("inf")
         self._last_error, self._n_same, self._n_failures = "", 0, 0
         self._tally = _Tally()
         self._ends: Mapping[Partition, int] = {}  # where the logs end, as far as the broker has said
 
     def poll(self, timeout_seconds: float) -> Batch:
-        """Give what has come; waits for no more than a second."""
+        """Give what has come, no more than can be dealt with in about a second; waits for no more than a second."""
+        n_records, n_samples, handed_out_at = self._handed_out
+        now = self._clock.monotonic()
+        self._pace.took(n_records, n_samples, now - handed_out_at)
+        if not self._backlog or now - self._polled_at >= self._keep_seconds:
+            self._turn(timeout_seconds)
+        return self._batch()
+
+    def _turn(self, timeout_seconds: float) -> None:
+        """Fetch something; where enough is waiting, only keep the group."""
         remaining = self._pause_until - self._clock.monotonic()
         if remaining > 0:
+            if self._backlog:
+                return
             self._clock.wait(self._never, min(remaining, timeout_seconds))
             if remaining > timeout_seconds:
-                return self._batch({})
+                return
         if self._client is None:
             self._open()
-        return self._batch({} if self._client is None else self._fetch(self._client, timeout_seconds))
+        if self._client is not None:
+            self._fetch(self._client, timeout_seconds)
 
     def position(self) -> Position:
-        """Give how far each partition was handed out, and from where it would be read again."""
+        """Give how far each partition was handed out, and from where it would be read again.
+
+        Waits a second at most for dead letters of what was handed out, and not at all while their topic does not answer.
+        """
+        if self._letters is not None:
+            self._letters.flush(_FLUSH_SECONDS)
         return self._progress.position()
 
     def commit(self, position: Position) -> None:
@@ -154,6 +187,8 @@ class KafkaSource:
     def close(self) -> None:
         """Leave the group; a static member stays in it until its session times out."""
         self._drop()
+        if self._letters is not None:
+            self._letters.close()
 
     def _open(self) -> None:
         try:
@@ -167,6 +202,8 @@ class KafkaSource:
         """Close the client; where its partitions were is remembered."""
         client, self._client, self._ends = self._client, None, {}
         self._waiting.clear()
+        self._backlog.clear()
+        self._paused = frozenset()
         self._progress.release(self._progress.owned)
         if client is None:
             return
@@ -175,33 +212,46 @@ class KafkaSource:
         except ClientError as error:  # it is thrown away because it is broken
             log.warning("kafka closed with an error error=%s: %s", error.name, error.text)
 
-    def _fetch(self, client: KafkaClient, timeout_seconds: float) -> Mapping[Partition, Fetched]:
-        fetched: Mapping[Partition, Fetched] = {}
+    def _fetch(self, client: KafkaClient, timeout_seconds: float) -> None:
         try:
             self._settle(client)
+            self._pause_or_resume(client)
+            self._polled_at = self._clock.monotonic()
             try:
                 fetched = client.poll(min(timeout_seconds, _LONGEST_POLL_SECONDS))
+                self._backlog.put(fetched)
             except OutOfRangeError as error:
-                self._leave_gap(client, error.offsets)
+                if not self._backlog:  # what was read before it comes first, and then this error again
+                    self._leave_gap(client, error.offsets)
             except TruncatedError as error:
-                self._go_back(client, error.ends)
+                if not self._backlog:
+                    self._go_back(client, error.ends)
+            else:
+                if fetched:
+                    self._recovered()
             self._settle(client)
             self._ask_whether_empty(client)
             self._ends = client.log_ends()
         except FencedError as error:
             raise self._fenced() from error
-        except ClientError as error:  # what was fetched before it is good, and will not come again
+        except ClientError as error:
             self._failed(error)
-        else:
-            if fetched:
-                self._recovered()
-        return fetched
+
+    def _pause_or_resume(self, client: KafkaClient) -> None:
+        """Fetch nothing while there is something to hand out."""
+        if self._backlog and not self._paused:
+            self._paused = client.assignment()
+            client.pause(self._paused)
+        elif self._paused and not self._backlog:
+            client.resume(self._paused & client.assignment())
+            self._paused = frozenset()
 
     def _settle(self, client: KafkaClient) -> None:
         """Take notice of what came and went, and look up where to read what came."""
         for what, partitions in client.notes():
             self._waiting.difference_update(partitions)
             self._progress.release(partition.name for partition in partitions)
+            self._backlog.drop(partitions)  # somebody else reads it, or we shall from where we are
             if what == "assigned":
                 self._tally.n_rebalances += 1
                 self._waiting.update(partitions)
@@ -234,8 +284,7 @@ class KafkaSource:
         for partition, offset in offsets.items():
             self._waiting.discard(partition)
             if partition in assigned:
-                client.seek(partition, offset)
-                self._progress.assign(partition.name, offset, now)
+                self._begin(client, partition, offset, now)
                 log.info("reading %s from offset %d", partition.name, offset)
         if new:  # a daemon that dies before its first checkpoint begins at the same place again
             metadata = self._metadata(None)
@@ -266,7 +315,7 @@ class KafkaSource:
             else:
                 to = first[partition]  # what we know already changes nothing
                 log.error("log ends before at=%s, at %d: read again from %d", partition.at(offset), last[partition], to)
-            self._jump(client, partition, to)
+            self._begin(client, partition, to, self._clock.monotonic())
 
     def _go_back(self, client: KafkaClient, ends: Mapping[Partition, int | None]) -> None:
         """Go on where a log was cut: its new leader had not seen all that we have read."""
@@ -274,17 +323,21 @@ class KafkaSource:
         for partition, end in ends.items():
             to = first[partition] if end is None else end
             log.error("log truncated %s: going on at %d", partition.name, to)
-            self._jump(client, partition, to)
+            self._begin(client, partition, to, self._clock.monotonic())
 
-    def _jump(self, client: KafkaClient, partition: Partition, offset: int) -> None:
+    def _begin(self, client: KafkaClient, partition: Partition, offset: int, now: float) -> None:
+        """Read a partition from an offset."""
         client.seek(partition, offset)
-        self._progress.assign(partition.name, offset, self._clock.monotonic())
+        if offset != self._progress.offset(partition.name):
+            self._reading.forget(partition)
+        self._progress.assign(partition.name, offset, now)
 
     def _ask_whether_empty(self, client: KafkaClient) -> None:
         """Learn of silent partitions whether there is nothing to read, or nobody to ask."""
         now = self._clock.monotonic()
         assigned = client.assignment()
-        silent = [partition for partition in map(Partition.of, self._progress.silent(now)) if partition in assigned]
+        read = (one for one in map(Partition.of, self._progress.silent(now)) if not self._backlog.holds(one))
+        silent = [partition for partition in read if partition in assigned]
         if not silent or now - self._asked_at < _ASK_EMPTY_SECONDS:
             return
         self._asked_at = now
@@ -323,38 +376,34 @@ class KafkaSource:
             f"group {self._config.group_id}. Give each daemon an id of its own, or none."
         )
 
-    def _batch(self, fetched: Mapping[Partition, Fetched]) -> Batch:
-        now_ms = round(self._clock.now() * 1000)
+    def _batch(self) -> Batch:
+        now, now_ms = self._clock.monotonic(), round(self._clock.now() * 1000)
         n_bad: Counter[str] = Counter()
         owned = self._progress.owned
-        parts = [self._decode(partition, one, now_ms, n_bad) for partition, one in fetched.items() if partition.name in owned]
+        pieces = self._backlog.take(most_records=self._pace.n_records, most_bytes=self._config.max_batch_bytes)
+        parts = [self._read(partition, one, now_ms, n_bad) for partition, one in pieces if partition.name in owned]
+        columns = concatenate(parts)
+        self._handed_out = (sum(len(one.records) for _, one in pieces), len(columns), now)
         complete_ms = self._progress.advance(self._clock.monotonic(), clock_ms=now_ms)
-        report, self._tally = self._tally.report(self._lag()), _Tally()
         return Batch(
-            concatenate(parts),
+            columns,
             now_ms,
             n_bad=tuple(n_bad.items()),
             complete_ms=complete_ms,
             delivered_ms=self._delivered_ms(),
-            ready=bool(self._progress.owned) and not self._waiting and not self._n_failures,
-            report=report,
+            ready=self._is_ready(),
+            report=self._report(now_ms),
         )
 
-    def _decode(self, partition: Partition, fetched: Fetched, now_ms: int, n_bad: Counter[str]) -> Columns:
-        topic, records = partition.topic, fetched.records
-        if topic not in self._decoders:
-            self._decoders[topic] = self._decoder_of(topic)
-        decoded = self._decoders[topic](records, self._table)
-        n_bad.update(decoded.rejected)
-        if fetched.n_empty:
-            n_bad["no_value"] += fetched.n_empty
-        for rejection in decoded.rejections:
-            n_held = self._limit.passes(f"rejected {topic} {rejection.reason}")
-            if n_held is not None:
-                where = partition.at(fetched.offsets[rejection.index])
-                log.warning("record rejected at=%s reason=%s %s (and %d before)", where, rejection.reason, rejection.detail, n_held)
-        times = decoded.columns.time_ms
-        believed = times[times <= now_ms + self._max_future_ms]
+    def _is_ready(self) -> bool:
+        """Tell whether something is read: the brokers answer, and not every partition is in a wrong format."""
+        owned = self._progress.owned
+        reads = any(self._reading.held_offset(Partition.of(name)) is None for name in owned)
+        return reads and not self._waiting and not self._n_failures
+
+    def _read(self, partition: Partition, fetched: Fetched, now_ms: int, n_bad: Counter[str]) -> Columns:
+        columns, n_withheld = self._reading.read(partition, fetched, n_bad)
+        believed = columns.time_ms[columns.time_ms <= now_ms + self._max_future_ms]
         self._progress.took(
             partition.name,
             first_offset=fetched.first_offset,
@@ -362,14 +411,44 @@ class KafkaSource:
             newest_ms=min(int(believed.max()), now_ms) if len(believed) else None,
             now=self._clock.monotonic(),
         )
-        self._tally.n_records[topic] += len(records) + fetched.n_empty
-        self._tally.n_bytes[topic] += sum(len(one.value) for one in records)
-        return decoded.columns
+        self._progress.hold(partition.name, self._reading.held_offset(partition))
+        self._tally.letters["withheld"] += n_withheld
+        self._tally.n_records[partition.topic] += len(fetched.records) + fetched.n_empty
+        self._tally.n_bytes[partition.topic] += sum(len(one.value) for one in fetched.records)
+        return columns
 
-    def _lag(self) -> dict[tuple[str, int], int]:
-        """Count what is there and not handed out yet."""
-        offsets = {partition: self._progress.offset(partition.name) for partition in self._ends}
-        return {(one.topic, one.number): max(0, self._ends[one] - offset) for one, offset in offsets.items() if offset is not None}
+    def _report(self, now_ms: int) -> SourceReport:
+        """Give what happened since the last batch, and where everything stands."""
+        tally, self._tally = self._tally, _Tally()
+        lag, newest_seconds, lag_seconds, wrong_format = {}, {}, {}, {}
+        for partition in map(Partition.of, self._progress.owned):
+            key = (partition.topic, partition.number)
+            offset, newest_ms = self._progress.offset(partition.name), self._progress.newest_ms(partition.name)
+            wrong_format[key] = self._reading.held_offset(partition) is not None
+            if newest_ms != NOTHING_YET:
+                newest_seconds[key] = newest_ms / 1000
+            if partition in self._ends and offset is not None:
+                lag[key] = max(0, self._ends[partition] - offset)
+                if not lag[key]:
+                    lag_seconds[key] = 0.0
+                elif key in newest_seconds:
+                    lag_seconds[key] = max(0.0, (now_ms - newest_ms) / 1000)
+        return SourceReport(
+            tally.n_records,
+            tally.n_bytes,
+            tally.n_lost,
+            tally.commits,
+            tally.errors,
+            tally.n_rebalances,
+            lag,
+            lag_seconds=lag_seconds,
+            newest_seconds=newest_seconds,
+            wrong_format=wrong_format,
+            letters=tally.letters + (self._letters.taken_counts() if self._letters else Counter()),
+            n_queued=self._backlog.n_records,
+            n_queued_bytes=self._backlog.n_bytes,
+            paused=bool(self._backlog),
+        )
 
     def _delivered_ms(self) -> int | None:
         """Give up to where an earlier run has reported, by the least of what the partitions' commits say."""
@@ -390,11 +469,8 @@ class _Tally:
         self.n_lost: Counter[str] = Counter()
         self.commits: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
+        self.letters: Counter[str] = Counter()
         self.n_rebalances = 0
-
-    def report(self, lag: Mapping[tuple[str, int], int]) -> SourceReport:
-        """Give it as it is handed on."""
-        return SourceReport(self.n_records, self.n_bytes, self.n_lost, self.commits, self.errors, self.n_rebalances, lag)
 
 
 def _reported_ms(metadata: str | None) -> int | None:

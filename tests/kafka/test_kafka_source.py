@@ -132,6 +132,20 @@ def test_what_cannot_be_decoded_is_counted_told_with_its_place_and_passed_over(c
     assert f"at={topic}[0]@1 reason=invalid_json" in rejected[0]
 
 
+def test_a_header_without_a_value_counts_as_empty(cluster, open_kafka, until, sample, sample_decoder):
+    topic, seen = cluster.topic(), []
+    cluster._producer.produce(topic, sample(T0, 1), headers=[("Content-Encoding", None), ("trace", b"7")])
+    cluster.produce(topic, [sample(T0, 2)])
+
+    def look(records, table):
+        seen.extend(record.headers for record in records)
+        return sample_decoder(records, table)
+
+    until(open_kafka(topic, decoder=look), has(2))
+
+    assert seen == [(("Content-Encoding", b""), ("trace", b"7")), ()]
+
+
 def test_lag_is_what_is_there_and_not_read(cluster, open_kafka, until, sample):
     topic = cluster.topic()
     cluster.produce(topic, numbered(sample, 25))

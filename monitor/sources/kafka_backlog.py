@@ -4,66 +4,66 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate
-from typing import Generic, TypeVar
+
+from monitor.sources.kafka_client import Fetched, Partition
 
 __all__ = ["Backlog", "Pace"]
 
+_FIRST_RECORDS = 200  # before anything is known of how long they take: five full batches make it 5000
 _FEWEST_RECORDS = 100  # a step's own cost, whatever comes in it, must not end in one record a step
 
-P = TypeVar("P", bound=Hashable)  # a partition
-R = TypeVar("R")  # a record
 
+class Backlog:
+    """What polls brought, raw, handed out in pieces, the records of a partition in their order."""
 
-class Backlog(Generic[P, R]):
-    """Raw records by partition, handed out in pieces, those of a partition in their order.
-
-    Parameters
-    ----------
-    size_of : callable
-        Gives a record's bytes.
-    """
-
-    def __init__(self, size_of: Callable[[R], int]) -> None:
-        self._size_of = size_of
-        self._waiting: deque[tuple[P, Sequence[R], Sequence[int]]] = deque()  # records and their sizes
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[Partition, Fetched, Sequence[int]]] = deque()  # the last are the records' bytes
         self.n_records = 0
         self.n_bytes = 0
 
-    def put(self, fetched: Mapping[P, Sequence[R]]) -> None:
-        """Take what was fetched."""
-        for partition, records in fetched.items():
-            if records:
-                sizes = list(map(self._size_of, records))
-                self._waiting.append((partition, records, sizes))
-                self._count(sizes, +1)
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
 
-    def take(self, *, most_records: int, most_bytes: int) -> dict[P, list[R]]:
+    def put(self, fetched: Mapping[Partition, Fetched]) -> None:
+        """Take what was fetched."""
+        for partition, one in fetched.items():
+            sizes = [len(record.value) for record in one.records]
+            self._waiting.append((partition, one, sizes))
+            self._count(sizes, +1)
+
+    def take(self, *, most_records: int, most_bytes: int) -> list[tuple[Partition, Fetched]]:
         """Hand out the oldest records, as many as fit; one that is larger than what fits comes alone."""
-        taken: dict[P, list[R]] = {}
+        taken: list[tuple[Partition, Fetched]] = []
         while self._waiting:
-            partition, records, sizes = self._waiting[0]
-            n_fitting = _n_fitting(sizes, most_records, most_bytes) or int(not taken)
-            if not n_fitting:
-                break
+            partition, one, sizes = self._waiting[0]
+            n_fitting = _n_fitting(sizes, most_records, most_bytes)
+            if sizes and not n_fitting:
+                if taken:
+                    break
+                n_fitting = 1
             self._waiting.popleft()
             fitting = sizes[:n_fitting]
             self._count(fitting, -1)
             most_records -= n_fitting
             most_bytes -= sum(fitting)
-            taken.setdefault(partition, []).extend(records[:n_fitting])
-            if n_fitting < len(records):
-                self._waiting.appendleft((partition, records[n_fitting:], sizes[n_fitting:]))
-                break
+            if n_fitting == len(sizes):
+                taken.append((partition, one))
+                continue
+            head, rest = _cut(one, n_fitting)
+            taken.append((partition, head))
+            self._waiting.appendleft((partition, rest, sizes[n_fitting:]))
+            break
         return taken
 
-    def holds(self, partition: P) -> bool:
+    def holds(self, partition: Partition) -> bool:
         """Tell whether anything of a partition is waiting."""
         return any(one == partition for one, _, _ in self._waiting)
 
-    def drop(self, partitions: Iterable[P]) -> None:
-        """Forget what is waiting of some partitions: somebody else reads it."""
+    def drop(self, partitions: Iterable[Partition]) -> None:
+        """Forget what is waiting of some partitions: somebody else reads it, or it is read again."""
         gone = set(partitions)
         for partition, _, sizes in self._waiting:
             if partition in gone:
@@ -86,10 +86,25 @@ def _n_fitting(sizes: Sequence[int], most_records: int, most_bytes: int) -> int:
     return bisect_right(ends, most_bytes)
 
 
+def _cut(one: Fetched, n_first: int) -> tuple[Fetched, Fetched]:
+    """Cut what was fetched behind so many records; those without a value count with the first part."""
+    at = one.offsets[n_first]
+    head = replace(one, records=one.records[:n_first], offsets=one.offsets[:n_first], next_offset=at)
+    rest = replace(
+        one,
+        records=one.records[n_first:],
+        offsets=one.offsets[n_first:],
+        n_empty=0,
+        first_offset=at,
+        key_of=lambda index: one.key_of(n_first + index),
+    )
+    return head, rest
+
+
 class Pace:
     """How many records make a batch, so that dealing with one takes about a second.
 
-    A batch that took longer makes the next ones smaller, by as much; each full one that took less than half makes
+    It begins with few. A batch that took longer makes the next ones smaller, by as much; each full one that took less than half makes
     them twice as large again. What a record holds is taken to be what those of the last batch held.
 
     Parameters
@@ -101,7 +116,8 @@ class Pace:
     """
 
     def __init__(self, *, most_records: int, most_samples: int, target_seconds: float = 1.0) -> None:
-        self._most_records = self._n_timely = most_records
+        self._most_records = most_records
+        self._n_timely = min(_FIRST_RECORDS, most_records)
         self._most_samples = most_samples
         self._target_seconds = target_seconds
         self._samples_each = 0.0

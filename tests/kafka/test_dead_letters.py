@@ -1,0 +1,171 @@
+"""What cannot be read goes to its topic as it came; a topic that takes nothing stops nothing."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import confluent_kafka
+import pytest
+
+from monitor.decode.influx import decode_influx
+from monitor.sample import concatenate
+
+PRODUCE = 0  # Kafka's number of the request
+T0 = 1_700_000_000_000
+
+
+@pytest.fixture(autouse=True)
+def _hear_what_is_told(caplog):
+    caplog.set_level(logging.INFO, logger="monitor")
+
+
+@pytest.fixture
+def read_topic(cluster):
+    """Read so many records of a topic as another program would."""
+
+    def read(topic, n_records):
+        consumer = confluent_kafka.Consumer(
+            {"bootstrap.servers": ",".join(cluster.servers), "group.id": "reader", "auto.offset.reset": "earliest", "log_level": 0}
+        )
+        consumer.assign([confluent_kafka.TopicPartition(topic, 0, 0)])
+        found = []
+        try:
+            while len(found) < n_records:
+                found += [one for one in consumer.consume(n_records - len(found), timeout=20) if one.error() is None]
+        finally:
+            consumer.close()
+        return found
+
+    return read
+
+
+def values(batches):
+    return concatenate(batch.columns for batch in batches).value.tolist()
+
+
+def has(n_samples):
+    return lambda batches: sum(len(batch.columns) for batch in batches) >= n_samples
+
+
+def letters(batches):
+    """Add up what became of dead letters."""
+    counts = {}
+    for batch in batches:
+        for result, count in batch.report.letters.items():
+            counts[result] = counts.get(result, 0) + count
+    return counts
+
+
+def told(n_letters, **results):
+    """Be content when so many letters had these results."""
+    return lambda batches: all(letters(batches).get(result, 0) >= n for result, n in (results or {"sent": n_letters}).items())
+
+
+def test_a_record_that_cannot_be_read_is_kept_with_its_bytes_key_headers_place_and_reason(cluster, open_kafka, until, sample, read_topic):
+    topic, dead = cluster.topic(2), cluster.topic()
+    cluster.produce(topic, [sample(T0, 1)], partition=1)
+    cluster._producer.produce(topic, b"\x00{torn\xff", key=b"web\x001", partition=1, headers=[("trace", b"\x07"), ("n", None)])
+    cluster.produce(topic, [sample(T0 + 1, 2), None], partition=1)
+
+    batches = until(open_kafka(topic, dead_letter_topic=dead), lambda batches: has(2)(batches) and told(1)(batches))
+
+    assert values(batches) == [1, 2]
+    assert letters(batches) == {"sent": 1}  # there are no bytes to keep of a record without a value
+    (letter,) = read_topic(dead, 1)
+    assert (letter.value(), letter.key()) == (b"\x00{torn\xff", b"web\x001")
+    headers = letter.headers()
+    assert headers[:2] == [("trace", b"\x07"), ("n", b"")]
+    ours = dict(headers[2:])
+    assert ours.pop("barograph.detail")
+    assert int(ours.pop("barograph.timestamp")) > T0
+    assert ours == {
+        "barograph.topic": topic.encode(), "barograph.partition": b"1", "barograph.offset": b"1",
+        "barograph.reason": b"invalid_json", "barograph.version": b"0.test",
+    }  # fmt: skip
+
+
+def test_a_record_that_could_be_read_in_part_is_a_dead_letter_as_a_whole(cluster, open_kafka, until, read_topic):
+    topic, dead = cluster.topic(), cluster.topic()
+    lines = b"cpu,host=a load=1 1700000000000000000\nno line\ncpu,host=b load=2 1700000000000000000"
+    cluster.produce(topic, [lines])
+
+    batches = until(open_kafka(topic, dead_letter_topic=dead, decoder=decode_influx), told(1))
+
+    assert values(batches) == [1, 2]
+    assert read_topic(dead, 1)[0].value() == lines
+
+
+def test_letters_of_what_was_handed_out_are_there_before_the_position_is_kept(cluster, open_kafka, until, sample, read_topic):
+    topic, dead = cluster.topic(), cluster.topic()
+    cluster.produce(topic, [*[b"bad %d" % k for k in range(50)], sample(T0, 1)])
+    source = open_kafka(topic, dead_letter_topic=dead)
+    until(source, has(1))
+
+    source.position()
+
+    assert letters([source.poll(1.0)]) == {"sent": 50}
+    assert [one.value() for one in read_topic(dead, 50)] == [b"bad %d" % k for k in range(50)]
+
+
+def test_a_topic_that_refuses_letters_stops_nothing(cluster, open_kafka, until, sample, caplog):
+    topic, dead = cluster.topic(), cluster.topic()
+    cluster.produce(topic, [payload for k in range(30) for payload in (b"bad", sample(T0 + k, k))])
+    cluster.tell("errors", PRODUCE, *[29] * 200)  # TOPIC_AUTHORIZATION_FAILED: no use in trying again
+    source = open_kafka(topic, dead_letter_topic=dead)
+
+    batches = until(source, lambda batches: has(30)(batches) and letters(batches).get("failed", 0) >= 30)
+
+    assert values(batches) == list(range(30))
+    assert source.position().partitions[f"{topic}/0"].offset == 60
+    assert f"dead letter failed at={topic}[0]@0 reason=invalid_json topic={dead}: TopicAuthorizationFailedError" in caplog.text
+    assert caplog.text.count("dead letter failed") == 1
+
+    cluster.tell("clear", PRODUCE)  # and once it may again, letters go out again
+    cluster.produce(topic, [b"bad"])
+    until(source, told(1))
+
+
+def test_a_leader_of_the_dead_letter_topic_that_moves_costs_no_letter(cluster, open_kafka, until, sample, read_topic):
+    topic, dead = cluster.topic(), cluster.topic()
+    cluster.produce(topic, [b"bad", sample(T0, 1)])
+    cluster.tell("errors", PRODUCE, 6, 6, 7)  # NOT_LEADER_OR_FOLLOWER, twice, and a time-out
+
+    batches = until(open_kafka(topic, dead_letter_topic=dead), told(1))
+
+    assert letters(batches) == {"sent": 1}
+    assert read_topic(dead, 1)[0].value() == b"bad"
+
+
+def test_a_letter_larger_than_the_broker_takes_is_counted_and_told(cluster, open_kafka, until, sample, caplog):
+    topic, dead = cluster.topic(), cluster.topic()
+    cluster.produce(topic, [b"bad", sample(T0, 1)])
+    cluster.tell("errors", PRODUCE, 10)  # MESSAGE_TOO_LARGE
+
+    batches = until(open_kafka(topic, dead_letter_topic=dead), lambda batches: has(1)(batches) and told(0, failed=1)(batches))
+
+    assert values(batches) == [1]
+    assert "MessageSizeTooLargeError" in caplog.text
+
+
+def test_without_a_topic_nothing_is_sent_or_counted(cluster, open_kafka, until, sample):
+    topic = cluster.topic()
+    cluster.produce(topic, [b"bad", sample(T0, 1)])
+
+    assert letters(until(open_kafka(topic), has(1))) == {}
+
+
+def test_a_position_is_kept_at_once_while_the_topic_does_not_answer(cluster, open_kafka, until, sample):
+    topic, dead = cluster.topic(), cluster.topic()
+    source = open_kafka(topic, dead_letter_topic=dead)
+    cluster.produce(topic, [b"bad", sample(T0, 1)])
+    cluster.tell("errors", PRODUCE, *[7] * 10_000)  # time-outs, without an end
+    until(source, has(1))
+    source.position()  # waits a second, once
+
+    begun = time.monotonic()
+    for _ in range(100):
+        source.position()
+
+    assert time.monotonic() - begun < 20
+    assert source.position().partitions[f"{topic}/0"].offset == 2

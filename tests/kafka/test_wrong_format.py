@@ -1,0 +1,208 @@
+"""A partition in a wrong format is told, held, and read again once the setting is right; it delays nobody."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+
+from monitor.decode.influx import decode_influx
+from monitor.progress import NOTHING_YET
+from monitor.sample import SeriesTable, concatenate
+
+T0 = 1_700_000_000_000
+
+
+@pytest.fixture(autouse=True)
+def _hear_what_is_told(caplog):
+    caplog.set_level(logging.INFO, logger="monitor")
+
+
+@pytest.fixture
+def committed(cluster):
+    """Look up what a source's group has committed for a partition, as another program would."""
+
+    def look(source, topic, partition=0):
+        consumer = KafkaConsumer(
+            bootstrap_servers=cluster.servers, group_id=source._config.group_id, api_version=(2, 3), enable_auto_commit=False
+        )
+        try:
+            return consumer.committed(TopicPartition(topic, partition), timeout_ms=10_000)
+        finally:
+            consumer.close()
+
+    return look
+
+
+def values(batches):
+    return concatenate(batch.columns for batch in batches).value.tolist()
+
+
+def has(n_samples):
+    return lambda batches: sum(len(batch.columns) for batch in batches) >= n_samples
+
+
+def numbered(sample, n, *, first=0, host="web1"):
+    return [sample(T0 + k * 1000, k, host=host) for k in range(first, first + n)]
+
+
+def other(payloads):
+    """Write the same in a format that this daemon does not read."""
+    return [b"#" + payload for payload in payloads]
+
+
+def read_other(decoder):
+    """Give the decoder that the settings should have named."""
+    return lambda records, table: decoder([record._replace(value=record.value.removeprefix(b"#")) for record in records], table)
+
+
+def is_wrong(topic, *partitions):
+    return lambda batches: bool(batches) and all(batches[-1].report.wrong_format.get((topic, number)) for number in partitions)
+
+
+def test_one_partition_in_a_wrong_format_delays_nobody_and_only_its_commit_is_held(
+    cluster, open_kafka, until, sample, committed, caplog
+):  # fmt: skip
+    topic = cluster.topic(2)
+    cluster.produce(topic, numbered(sample, 5, host="web1"), partition=1)
+    cluster.produce(topic, other(numbered(sample, 200, first=5, host="web1")), partition=1)
+    source = open_kafka(topic, idle_seconds=1.0, rewind_ms=1)
+    batches = until(source, is_wrong(topic, 1))
+    assert batches[-1].ready
+
+    deadline, k, complete_ms = time.monotonic() + 30, 0, NOTHING_YET
+    while complete_ms != T0 + k * 1000 or k < 10:  # the garbage goes on, and so does the other one's time
+        assert time.monotonic() < deadline
+        k += 1
+        cluster.produce(topic, [sample(T0 + k * 1000, k, host="web0")], partition=0)
+        cluster.produce(topic, other(numbered(sample, 3)), partition=1)
+        complete_ms = until(source, has(1))[-1].complete_ms
+    position = source.position()
+    source.commit(position)
+
+    assert (position.partitions[f"{topic}/0"].offset, position.partitions[f"{topic}/1"].offset) == (k, 5)
+    assert committed(source, topic, 1) == 5
+    assert committed(source, topic, 0) == k - 1
+    until(source, lambda batches: bool(batches) and batches[-1].report.lag[topic, 1] == 0)  # it is read on all the same
+    (line,) = [message for message in caplog.messages if message.startswith("wrong format")]
+    assert line.startswith(f"wrong format at={topic}[1]@5: 95 records from there to 99 cannot be read, the last because of invalid_json")
+    assert "Put [decode] right and restart" in line
+
+
+def test_what_was_held_is_read_again_once_the_format_is_right_and_nothing_of_it_is_missing(
+    cluster, open_kafka, until, sample, sample_decoder
+):  # fmt: skip
+    topic = cluster.topic()
+    payloads = numbered(sample, 300)
+    cluster.produce(topic, [*payloads[:50], *other(payloads[50:])])
+    source = open_kafka(topic, wrong_format_run=20, rewind_ms=1)
+    before = until(source, is_wrong(topic, 0))
+    until(source, lambda _: source._progress.offset(f"{topic}/0") == 300)
+    position = source.position()
+    source.commit(position)
+    source.close()
+    assert values(before) == list(range(50))
+    assert before[-1].complete_ms == T0 + 49_000  # nobody else tells a time
+
+    for resumed in (position, None):  # with the checkpoint, and without it: then a window is read again
+        again = open_kafka(topic, resumed=resumed, decoder=read_other(sample_decoder), rewind_ms=1)
+        after = until(again, lambda batches: values(batches)[-1:] == [299])
+        assert values(after)[-250:] == list(range(50, 300))
+        assert after[-1].complete_ms == T0 + 299_000
+        assert after[-1].report.wrong_format == {(topic, 0): False}
+        again.close()
+
+
+def test_a_topic_in_which_nothing_can_be_read_is_not_ready_and_nothing_of_it_is_committed(
+    cluster, open_kafka, until, sample, committed
+):  # fmt: skip
+    topic = cluster.topic(2)
+    for partition in range(2):
+        cluster.produce(topic, other(numbered(sample, 150)), partition=partition)
+    source = open_kafka(topic, idle_seconds=0.5)
+
+    batches = until(source, is_wrong(topic, 0, 1))
+    batches += until(source, lambda batches: len(batches) >= 3)
+    source.commit(source.position())
+
+    assert not batches[-1].ready
+    assert batches[-1].complete_ms == NOTHING_YET  # time does not go on by itself
+    assert [committed(source, topic, partition) for partition in range(2)] == [0, 0]
+
+
+def test_a_producer_that_comes_to_its_senses_ends_it_and_the_commit_moves_on(cluster, open_kafka, until, sample, committed, caplog):
+    topic = cluster.topic()
+    cluster.produce(topic, other(numbered(sample, 150)))
+    source = open_kafka(topic, rewind_ms=1)
+    batches = until(source, is_wrong(topic, 0))
+
+    cluster.produce(topic, numbered(sample, 120, first=150))
+    batches += until(source, has(120))
+    source.commit(source.position())
+
+    assert batches[-1].report.wrong_format == {(topic, 0): False}
+    assert batches[-1].ready
+    assert committed(source, topic) >= 150
+    assert f"format right again at={topic}[0]@" in caplog.text
+    assert f": 150 records since {topic}[0]@0 could not be read and are passed over" in caplog.text
+
+
+def test_a_whole_stream_of_garbage_is_a_hundred_dead_letters(cluster, open_kafka, until, sample):
+    topic, dead = cluster.topic(), cluster.topic()
+    cluster.produce(topic, other(numbered(sample, 1000)))
+    source = open_kafka(topic, dead_letter_topic=dead)
+
+    def counts(batches):
+        return sum((Counter(batch.report.letters) for batch in batches), Counter())
+
+    batches = until(source, lambda batches: counts(batches).total() >= 1000)
+
+    assert counts(batches) == {"sent": 100, "withheld": 900}
+
+
+def test_a_consumer_that_is_opened_anew_still_holds(cluster, open_kafka, until, sample, monkeypatch):
+    topic = cluster.topic()
+    cluster.produce(topic, other(numbered(sample, 150)))
+    source = open_kafka(topic)
+    until(source, is_wrong(topic, 0))
+    broken = source._client
+
+    def poll(**_):
+        raise ValueError("not a batch")
+
+    monkeypatch.setattr(broken._consumer, "poll", poll)
+    until(source, lambda _: source._client not in (broken, None))
+    cluster.produce(topic, other(numbered(sample, 5)))
+    until(source, lambda _: source._progress.offset(f"{topic}/0") == 155)
+
+    assert source.position().partitions[f"{topic}/0"].offset == 0
+
+
+def test_a_bad_part_in_every_record_is_no_wrong_format(cluster, open_kafka, until):
+    topic = cluster.topic()
+    cluster.produce(topic, [b"cpu,host=a load=%d %d000000\nno line" % (k, T0 + k) for k in range(300)])
+
+    batches = until(open_kafka(topic, decoder=decode_influx), has(300))
+
+    assert sum(count for batch in batches for _, count in batch.n_bad) == 300
+    assert batches[-1].report.wrong_format == {(topic, 0): False}
+
+
+def test_held_samples_that_could_be_read_come_again_with_the_times_they_had(cluster, open_kafka, until, sample):
+    topic, table = cluster.topic(), SeriesTable()
+    payloads = numbered(sample, 200)
+    mixed = [payload if k % 3 == 0 else b"#" + payload for k, payload in enumerate(payloads)]  # two thirds cannot be read
+    cluster.produce(topic, mixed)
+    source = open_kafka(topic, table=table)
+    first = until(source, has(67))
+    assert is_wrong(topic, 0)(first)
+    position = source.position()
+    source.close()
+
+    again = until(open_kafka(topic, table=table, resumed=position), has(66))
+
+    assert position.partitions[f"{topic}/0"].offset == 1  # the first of them
+    assert values(again) == values(first)[1:]
