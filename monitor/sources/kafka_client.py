@@ -33,6 +33,7 @@ __all__ = [
     "StumbleError",
     "TruncatedError",
     "check_readable",
+    "headers_of",
 ]
 
 
@@ -285,6 +286,11 @@ class KafkaLibrary(Protocol):
             As `open_client`.
         """
         ...
+
+
+def headers_of(headers: Sequence[tuple[str, bytes | None]] | None) -> tuple[tuple[str, bytes], ...]:
+    """Give a record's headers; one without a value, which Kafka allows, counts as empty."""
+    return tuple((name, value or b"") for name, value in headers) if headers else ()
 
 
 def check_readable(file: str, key: str) -> None:

@@ -55,6 +55,7 @@ from monitor.sources.kafka_client import (
     PassingError,
     StumbleError,
     check_readable,
+    headers_of,
 )
 
 __all__ = ["check", "consumer_options", "open_client", "open_producer"]
@@ -454,7 +455,7 @@ def _fetched(messages: Sequence[Message]) -> Fetched:
 
 def _record(message: Message) -> Record:
     kind, time_ms = message.timestamp()
-    return Record(message.value(), -1 if kind == TIMESTAMP_NOT_AVAILABLE else time_ms, tuple(message.headers() or ()))  # type: ignore[arg-type]
+    return Record(message.value(), -1 if kind == TIMESTAMP_NOT_AVAILABLE else time_ms, headers_of(message.headers()))  # type: ignore[arg-type]
 
 
 def _key(messages: Sequence[Message], index: int) -> bytes | None:

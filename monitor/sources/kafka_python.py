@@ -61,6 +61,7 @@ from monitor.sources.kafka_client import (
     StumbleError,
     TruncatedError,
     check_readable,
+    headers_of,
 )
 
 __all__ = ["check", "consumer_options", "open_client", "open_producer"]
@@ -355,18 +356,13 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 def _fetched(records: Sequence[Any]) -> Fetched:
     filled = [record for record in records if record.value is not None]
     return Fetched(
-        [Record(one.value, one.timestamp, _headers(one.headers)) for one in filled],
+        [Record(one.value, one.timestamp, headers_of(one.headers)) for one in filled],
         [one.offset for one in filled],
         n_empty=len(records) - len(filled),
         first_offset=records[0].offset,
         next_offset=records[-1].offset + 1,
         key_of=partial(_key, filled),
     )
-
-
-def _headers(headers: Sequence[tuple[str, bytes | None]] | None) -> tuple[tuple[str, bytes], ...]:
-    """Give a record's headers; one without a value, which Kafka allows, counts as empty."""
-    return tuple((name, value or b"") for name, value in headers) if headers else ()
 
 
 def _key(records: Sequence[Any], index: int) -> bytes | None:
