@@ -5,11 +5,10 @@ No group is joined and nothing is committed. Payloads are handed on as they come
 
 from __future__ import annotations
 
-import logging
 import socket
 import ssl
+import struct
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -65,8 +64,6 @@ class TopicReader:
     def __init__(self, config: KafkaConfig, clock: Clock, *, timeout_seconds: float) -> None:
         self._config, self._clock = config, clock
         self._until = clock.monotonic() + timeout_seconds
-        self._said = _LastWords()
-        logging.getLogger("kafka").addHandler(self._said)
         bootstrap_ms = round(min(_BOOTSTRAP_SECONDS, timeout_seconds) * 1000)
         options = {
             **consumer_options(config),
@@ -86,11 +83,10 @@ class TopicReader:
             raise SourceError(f"source.kafka: {error}") from error
         except Exception as error:
             self.close()
-            raise SourceError(_why_unreachable(config, self._said.text)) from error
+            raise SourceError(_why_unreachable(config)) from error
 
     def close(self) -> None:
         """Close the connection."""
-        logging.getLogger("kafka").removeHandler(self._said)
         if self._consumer is not None:
             self._consumer.close(autocommit=False, timeout_ms=1000)
 
@@ -169,7 +165,8 @@ class TopicReader:
         except TopicAuthorizationFailedError as error:
             raise SourceError(f"asked {what}: this user may not read it. Ask for the right to read and describe the topic") from error
         except KafkaTimeoutError as error:
-            raise SourceError(f"asked {what}: no answer in time. Try again, with a longer --timeout") from error
+            hint = "Can the brokers be reached by what they advertise (advertised.listeners)? Else try a longer --timeout"
+            raise SourceError(f"asked {what}: no answer in time. {hint}") from error
         except Exception as error:
             raise SourceError(f"asked {what}: {type(error).__name__}: {' '.join(str(error).split())}") from error
 
@@ -179,30 +176,13 @@ def _peek(partition: int, records: Sequence[Any]) -> Peek:
     return Peek(partition, filled, sum(one.key is not None for one in records), len(records) - len(filled))
 
 
-class _LastWords(logging.Handler):
-    """Keeps the library's newest lines: why it could not connect stands nowhere else."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._lines: deque[str] = deque(maxlen=50)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep a line."""
-        self._lines.append(record.getMessage())
-
-    @property
-    def text(self) -> str:
-        """What was said, oldest first."""
-        return "\n".join(self._lines)
-
-
-def _why_unreachable(config: KafkaConfig, said: str) -> str:
+def _why_unreachable(config: KafkaConfig) -> str:
     """Find out, step by step, how far each server lets us come: its name, its port, TLS, the password."""
     whys = []
     for server in config.bootstrap_servers:
         host, _, port = server.rpartition(":")
         if host and port.isdecimal() and int(port) < 65536:
-            why = _why_no_port(host, int(port)) or _why_no_tls(host, int(port), config) or _why_no_login(config, said)
+            why = _why_no_port(host, int(port)) or _why_no_tls(host, int(port), config) or _why_no_login(host, int(port), config)
         else:
             why = "is no host:port, expected one as in broker1:9092"
         whys.append(f"{server}: {why}")
@@ -230,17 +210,51 @@ def _why_no_tls(host: str, port: int, config: KafkaConfig) -> str:
     return f'no TLS with it ({why}), as security_protocol = "{protocol}" asks for: {hint}' if why else ""
 
 
-def _why_no_login(config: KafkaConfig, said: str) -> str:
-    if "UnsupportedSaslMechanism" in said:
-        return f'it does not take sasl_mechanism = "{config.sasl_mechanism}": ask which one it wants'
-    if config.sasl_mechanism == "OAUTHBEARER":
-        return f"it refused the token in {config.sasl_token_file}: has it run out, or is it for another broker?"
-    if config.sasl_mechanism:
-        return f'it refused the user "{config.sasl_username}" by {config.sasl_mechanism}: check sasl_username and sasl_password'
-    return (
-        "it answers and hangs up: it may want a password (security_protocol and sasl_* in [source.kafka]), or be no Kafka "
-        "broker's port for clients"
-    )
+def _why_no_login(host: str, port: int, config: KafkaConfig) -> str:
+    offered, mechanism = _mechanisms(host, port, config), config.sasl_mechanism
+    if offered is None:
+        return "it answers, but not as a Kafka broker does. Is this its port for clients?"
+    if not mechanism:
+        if not offered:
+            return "it answers, and then says nothing in time. Try again, with a longer --timeout"
+        protocol = "SASL_SSL" if config.security_protocol == "SSL" else "SASL_PLAINTEXT"
+        by = ", ".join(offered)
+        return f'it asks who you are, by {by}: set security_protocol = "{protocol}", sasl_mechanism and its keys in [source.kafka]'
+    if not offered:
+        why = f'asks for no login, and sasl_mechanism is "{mechanism}": leave it out, or name another port'
+    elif mechanism not in offered:
+        why = f'does not take sasl_mechanism = "{mechanism}", but {", ".join(offered)}'
+    elif mechanism == "OAUTHBEARER":
+        why = f"refused the token in {config.sasl_token_file}: has it run out, or is it for another broker?"
+    else:
+        why = f'refused the user "{config.sasl_username}" by {mechanism}: check sasl_username and sasl_password'
+    return f"it {why}"
+
+
+def _mechanisms(host: str, port: int, config: KafkaConfig) -> list[str] | None:
+    """Ask a broker by which mechanisms one may log in; none where it asks for no login, None where it is no broker.
+
+    The one request of Kafka's protocol that is written here (SaslHandshake, version 1): kafka-python loses the answer
+    where the broker hangs up behind it.
+    """
+    name, client = (config.sasl_mechanism or "PLAIN").encode(), b"barograph"
+    body = struct.pack(">hhih", 17, 1, 1, len(client)) + client + struct.pack(">h", len(name)) + name
+    try:
+        with _connect(host, port) as plain:
+            is_tls = config.security_protocol.endswith("SSL")
+            connection = _tls_of(config).wrap_socket(plain, server_hostname=host.strip("[]")) if is_tls else plain
+            with connection, connection.makefile("rb") as answer:
+                connection.sendall(struct.pack(">i", len(body)) + body)
+                size, _, _, n_names = struct.unpack(">iihi", answer.read(14))
+                names = answer.read(min(size, 1 << 16) - 10)
+    except (OSError, struct.error):
+        return None
+    found = []
+    for _ in range(n_names if 0 <= n_names < 100 else 0):
+        end = 2 + int.from_bytes(names[:2], "big")
+        found.append(names[2:end].decode("ascii", "replace"))
+        names = names[end:]
+    return found
 
 
 def _connect(host: str, port: int) -> socket.socket:

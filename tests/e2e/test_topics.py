@@ -1,0 +1,438 @@
+"""From a broker to settings that work: real producers, `barograph topics`, and the daemon with exactly what it suggests."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import confluent_kafka
+import httpx
+import pyarrow.parquet as pq
+import pytest
+
+from monitor.clock import SystemClock
+from monitor.config import KafkaConfig
+from monitor.sources.kafka_topics import TopicReader
+from tests.kafka.broker import Kafka, free_port, why_not
+
+ROOT = Path(__file__).parents[2]
+MODULE = "org.apache.kafka.common.security"
+pytestmark = pytest.mark.e2e
+
+
+def needed(reason):
+    """Skip where something is missing, or fail where nothing may be."""
+    if reason and os.environ.get("REQUIRE_SERVERS"):
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+
+
+def on_path(program, maker):
+    needed(None if shutil.which(program) else f"{program} is not on PATH ({maker} publishes it)")
+    return program
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Start a broker that listens in the clear, with TLS, and where it asks for a token or a password."""
+    needed(why_not() or (None if shutil.which("openssl") else "openssl is not installed"))
+    folder = tmp_path_factory.mktemp("kafka")
+    openssl = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", folder / "key.pem", "-out", folder / "ca.pem"]
+    subprocess.run([*openssl, *names], check=True, capture_output=True)
+    (folder / "broker.pem").write_text((folder / "key.pem").read_text() + (folder / "ca.pem").read_text())
+    login = "listener.name.sasl_plaintext"
+    properties = f"""
+ssl.keystore.type=PEM
+ssl.keystore.location={folder}/broker.pem
+{login}.sasl.enabled.mechanisms=PLAIN,OAUTHBEARER
+{login}.plain.sasl.jaas.config={MODULE}.plain.PlainLoginModule required user_bob="pw";
+{login}.oauthbearer.sasl.jaas.config={MODULE}.oauthbearer.OAuthBearerLoginModule required;
+{login}.oauthbearer.sasl.server.callback.handler.class={MODULE}.oauthbearer.internals.unsecured.OAuthBearerUnsecuredValidatorCallbackHandler
+"""
+    places = {"tls": f"localhost:{free_port()}", "login": f"localhost:{free_port()}"}
+    listeners = [f"SSL://{places['tls']}", f"SASL_PLAINTEXT://{places['login']}"]
+    broker = Kafka(folder, properties=properties, listeners=listeners)
+    yield broker, {"clear": broker.servers[0], **places}, folder / "ca.pem"
+    broker.stop()
+
+
+@pytest.fixture
+def kafka(cluster):
+    """Give the broker by itself."""
+    return cluster[0]
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start programs with their logs in the test's folder; whatever becomes of it, they are ended."""
+    running = []
+
+    def run(name, *command, **environment):
+        with (tmp_path / f"{name}.log").open("wb") as log:
+            running.append(
+                subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1", **environment})
+            )
+        return running[-1]
+
+    yield run
+    for process in running:
+        stop(process)
+
+
+def stop(process):
+    if process.poll() is None:
+        process.terminate()
+        process.wait(timeout=60)
+    return process.returncode
+
+
+def barograph(*arguments):
+    ran = subprocess.run([sys.executable, "-m", "monitor", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def wait_for(what, condition, *, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
+        time.sleep(0.2)
+    return found
+
+
+def look(server, topic, *options):
+    return json.loads(barograph("topics", "--servers", server, "--topic", topic, "--json", *options))
+
+
+def kept(folder, watch):
+    """Give what the daemon kept of its closed steps: by entity, channel and the step's start the value."""
+    values = {}
+    for file in sorted((folder / "data" / "history" / watch).glob("*.parquet")):
+        for row in pq.read_table(file).to_pylist():
+            at, entity = row.pop("time_ms"), row.pop("entity")
+            values |= {(entity, channel, at): value for channel, value in row.items() if value is not None and value == value}
+    return values
+
+
+def judged_by_daemon(start, folder, config, topic, *, n_records):
+    """Run the daemon with a suggested configuration until it has read so many records and closed the steps that they are in."""
+    address = f"127.0.0.1:{free_port()}"
+    daemon = start(
+        "daemon", sys.executable, "-m", "monitor", "run", "--config", str(config),
+        BAROGRAPH_WEB__LISTEN=address, BAROGRAPH_DATA_DIR=str(folder / "data"), BAROGRAPH_SOURCE__KAFKA__IDLE_SECONDS="1.0",
+    )  # fmt: skip
+    name = f'barograph_kafka_records_total{{topic="{topic}"}}'
+
+    def done():
+        assert daemon.poll() is None, (folder / "daemon.log").read_text()
+        text = exported(address)
+        closed = [float(line.split()[1]) for line in text.splitlines() if line.startswith("barograph_watermark_timestamp_seconds{")]
+        return metric(text, name) >= n_records and min(closed) > begun
+
+    begun = time.time()  # nothing is produced any more: what closes steps from now on is silence
+    wait_for(f"{n_records} records of {topic}", done)
+    assert stop(daemon) == 0, (folder / "daemon.log").read_text()
+
+
+def exported(address):
+    try:
+        return httpx.get(f"http://{address}/metrics").text
+    except httpx.TransportError:
+        return ""
+
+
+def metric(text, name):
+    return next((float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(f"{name} ")), 0.0)
+
+
+# Telegraf
+
+TELEGRAF = """
+[agent]
+  interval = "1s"
+  flush_interval = "1s"
+  hostname = "web1"
+[[inputs.cpu]]
+  percpu = false
+[[inputs.mem]]
+  fieldpass = ["used", "free", "available"]
+[[inputs.file]]  # of another host, with values that are known
+  files = ["{folder}/queue.influx"]
+  data_format = "influx"
+[[outputs.file]]  # what it sends, as it says itself
+  files = ["{folder}/truth"]
+  data_format = "influx"
+[[outputs.kafka]]
+  brokers = ["{server}"]
+  topic = "{topic}"
+  routing_tag = "host"
+  data_format = "influx"
+"""
+
+
+def test_telegraf_to_a_running_daemon_by_what_topics_suggests(kafka, start, tmp_path):
+    telegraf = on_path("telegraf", "InfluxData")
+    topic = kafka.topic("telegraf", 3)
+    (tmp_path / "queue.influx").write_text("queue,host=db1 depth=7i,ratio=0.25\n")
+    (tmp_path / "telegraf.conf").write_text(TELEGRAF.format(folder=tmp_path, server=kafka.servers[0], topic=topic))
+    producer = start("telegraf", telegraf, "--quiet", "--config", str(tmp_path / "telegraf.conf"))
+    wait_for("ten readings", lambda: (tmp_path / "truth").exists() and (tmp_path / "truth").read_text().count("queue,") >= 10)
+    config = tmp_path / "mine.toml"
+
+    seen = look(kafka.servers[0], topic, "-o", str(config))
+
+    (told,) = seen["topics"]
+    assert (told["format"], told["interval_seconds"], told["rejected"]) == ("influx", 1.0, {})
+    assert (told["partitions"], told["series_on_several_partitions"], told["keyed"]) == (3, 0, told["records_read"])
+    (watch,) = seen["suggested_watches"]
+    assert (watch["by"], sorted(watch["entities"])) == (["host"], ["db1", "web1"])
+    assert "good; source kafka, watches host" in barograph("check-config", "--config", str(config))
+    wait_for("ten more", lambda: (tmp_path / "truth").read_text().count("queue,") >= 20)
+    assert stop(producer) == 0
+    truth = influx_truth((tmp_path / "truth").read_text())
+
+    judged_by_daemon(start, tmp_path, config, topic, n_records=len((tmp_path / "truth").read_text().splitlines()))
+
+    found = kept(tmp_path, "host")
+    known = {key: value for key, value in found.items() if key[1].startswith("queue_")}
+    assert len(known) >= 20
+    assert set(known.values()) == {7.0, 0.25}
+    live = {key: value for key, value in found.items() if key[0] == "web1"}
+    assert {channel for _, channel, _ in live} >= {"mem_used", "mem_available", 'cpu_usage_idle{cpu="cpu-total"}'}
+    assert len(live) > 100
+    # The last steps are open still when the daemon ends; of those that it closed, each value is what Telegraf says that it sent.
+    wrong = {key: (value, truth.get(key)) for key, value in found.items() if truth.get(key) != pytest.approx(value)}
+    assert wrong == {}
+
+
+def influx_truth(text):
+    """Read Telegraf's own file by hand: the last value in each second, by host, channel and second."""
+    values = {}
+    for line in sorted(text.splitlines(), key=lambda line: int(line.rpartition(" ")[2])):
+        head, fields, at = line.split(" ")
+        measurement, *tags = head.split(",")
+        labels = dict(tag.split("=") for tag in tags)
+        host = labels.pop("host")
+        inside = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
+        for field in fields.split(","):
+            name, value = field.split("=")
+            channel = f"{measurement}_{name}{{{inside}}}" if inside else f"{measurement}_{name}"
+            values[host, channel, int(at) // 1_000_000_000 * 1000] = float(value.rstrip("iu"))
+    return values
+
+
+def test_telegraf_without_routing_tag_is_told_of_it(kafka, start, tmp_path):
+    telegraf = on_path("telegraf", "InfluxData")
+    topic = kafka.topic("telegraf-unkeyed", 3)
+    (tmp_path / "queue.influx").write_text("queue,host=db1 depth=7i\n")
+    text = TELEGRAF.replace('  routing_tag = "host"\n', "").format(folder=tmp_path, server=kafka.servers[0], topic=topic)
+    (tmp_path / "telegraf.conf").write_text(text)
+    start("telegraf", telegraf, "--quiet", "--config", str(tmp_path / "telegraf.conf"))
+
+    def spread():
+        seen = look(kafka.servers[0], topic)
+        return seen if seen["topics"][0].get("series_on_several_partitions") else None
+
+    notes = " ".join(wait_for("series on several partitions", spread)["notes"])
+
+    assert 'Telegraf: routing_tag = "host" in [[outputs.kafka]]' in notes
+
+
+# OpenTelemetry Collector
+
+COLLECTOR = """
+receivers:
+  hostmetrics:
+    collection_interval: 1s
+    scrapers: {{memory: {{}}, load: {{}}}}
+  otlp:
+    protocols: {{http: {{endpoint: "127.0.0.1:{port}"}}}}
+processors:
+  batch: {{timeout: 200ms}}
+exporters:
+  kafka:
+    brokers: ["{server}"]
+    metrics: {{topic: {topic}, encoding: otlp_proto}}
+    partition_metrics_by_resource_attributes: true
+service:
+  telemetry: {{metrics: {{level: none}}}}
+  pipelines:
+    metrics: {{receivers: [hostmetrics, otlp], processors: [batch], exporters: [kafka]}}
+"""
+
+
+def test_the_collector_to_a_running_daemon_by_what_topics_suggests(kafka, start, tmp_path):
+    collector = on_path("otelcol", "the OpenTelemetry project")
+    topic, port = kafka.topic("otlp", 3), free_port()
+    (tmp_path / "collector.yaml").write_text(COLLECTOR.format(port=port, server=kafka.servers[0], topic=topic))
+    producer = start("collector", collector, "--config", str(tmp_path / "collector.yaml"))
+    first_ms = round(time.time() * 1000) // 1000 * 1000 - 40_000
+    sent = {}
+    for step in range(40):  # an application's own metrics, of two hosts, a second apart
+        points = {host: (first_ms + step * 1000, 100.0 * number + step) for number, host in enumerate(("web1", "web2"), start=1)}
+        wait_for("the Collector to take it", lambda points=points: is_taken(port, points))
+        sent |= {(host, "queue.depth", at): value for host, (at, value) in points.items()}
+    config = tmp_path / "mine.toml"
+
+    def both():
+        seen = look(kafka.servers[0], topic)
+        watches = {json.dumps(one["by"]): one for one in seen["suggested_watches"]}
+        return seen if len(watches) == 2 and watches['["host.name"]']["series"] == 2 else None
+
+    wait_for("both hosts and the Collector's own", both)
+    seen = look(kafka.servers[0], topic, "-o", str(config))
+
+    (told,) = seen["topics"]
+    assert (told["format"], told["rejected"]) == ("otlp_proto", {})
+    watches = {one["name"]: one for one in seen["suggested_watches"]}
+    assert (watches["host_name"]["by"], sorted(watches["host_name"]["entities"])) == (["host.name"], ["web1", "web2"])
+    assert watches["series"]["by"] == "series"
+    assert any("resourcedetection" in note for note in seen["notes"])
+    assert "good; source kafka" in barograph("check-config", "--config", str(config))
+    assert stop(producer) == 0
+    n_records = look(kafka.servers[0], topic)["topics"][0]["records"]
+
+    judged_by_daemon(start, tmp_path, config, topic, n_records=n_records)
+
+    found = kept(tmp_path, "host_name")
+    assert len(found) > 60
+    assert {key: value for key, value in found.items() if sent.get(key) != value} == {}
+    load = [value for key, value in kept(tmp_path, "series").items() if "system.cpu.load_average.1m" in key[0]]
+    assert load
+    assert min(load) >= 0
+
+
+def is_taken(port, points):
+    """Send a point of each host, as an application's SDK does; False where nobody listens yet."""
+    resources = [
+        {
+            "resource": {"attributes": [{"key": "host.name", "value": {"stringValue": host}}]},
+            "scopeMetrics": [
+                {"metrics": [{"name": "queue.depth", "gauge": {"dataPoints": [{"timeUnixNano": f"{at}000000", "asDouble": value}]}}]}
+            ],
+        }
+        for host, (at, value) in points.items()
+    ]
+    try:
+        return httpx.post(f"http://127.0.0.1:{port}/v1/metrics", json={"resourceMetrics": resources}).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+# OAUTHBEARER
+
+
+def token(*, seconds):
+    """Write an unsecured token as the broker takes it in tests: no signature, but a time at which it runs out."""
+    now = time.time()
+    parts = ({"alg": "none"}, {"sub": "barograph", "iat": now, "exp": now + seconds})
+    return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + "."
+
+
+def test_a_daemon_logs_in_again_with_the_token_that_has_been_put_into_its_file(cluster, start, tmp_path):
+    kafka, places, _ = cluster
+    topic = kafka.topic("by-token")
+    producer = confluent_kafka.Producer({"bootstrap.servers": kafka.servers[0], "log_level": 0})
+    file, address = tmp_path / "token", f"127.0.0.1:{free_port()}"
+    runs_out = time.time() + 20  # it must log in again before: the broker cuts connections whose token has run out
+    file.write_text(token(seconds=20))
+    config = tmp_path / "mine.toml"
+    config.write_text(f"""
+data_dir = "{tmp_path}/data"
+[source]
+kind = "kafka"
+[source.kafka]
+bootstrap_servers = ["{places["login"]}"]
+topics = ["{topic}"]
+start = "earliest"
+security_protocol = "SASL_PLAINTEXT"
+sasl_mechanism = "OAUTHBEARER"
+sasl_token_file = "{file}"
+[web]
+listen = "{address}"
+[[watch]]
+name = "hosts"
+""")
+
+    def n_read():
+        assert daemon.poll() is None, (tmp_path / "daemon.log").read_text()
+        return metric(exported(address), f'barograph_kafka_records_total{{topic="{topic}"}}')
+
+    def send():
+        producer.produce(topic, b"load,host=web1 v=1 1700000000000000000")
+        assert producer.flush(30) == 0
+
+    send()
+    daemon = start("daemon", sys.executable, "-m", "monitor", "run", "--config", str(config))
+    wait_for("the first record", lambda: n_read() == 1)
+    assert time.time() < runs_out, "too slow a machine: the first token ran out before it was used"
+    (tmp_path / "new").write_text(token(seconds=3600))
+    (tmp_path / "new").replace(file)
+
+    wait_for("the first token to run out", lambda: time.time() > runs_out + 2)
+    send()
+    wait_for("the second record", lambda: n_read() == 2)
+
+    text = exported(address)
+    assert metric(text, 'barograph_kafka_errors_total{reaction="retried"}') == 0
+    assert metric(text, 'barograph_kafka_errors_total{reaction="rebuilt"}') == 0
+    assert metric(text, "barograph_source_ready") == 1
+    assert stop(daemon) == 0
+
+
+# What a broker says to somebody who does not know it yet
+
+
+@pytest.mark.parametrize(
+    ("place", "settings", "why"),
+    [
+        ("tls", {}, 'it speaks TLS, and security_protocol is "PLAINTEXT": set it to "SSL"'),
+        ("tls", {"security_protocol": "SSL"}, "no TLS with it .CERTIFICATE_VERIFY_FAILED: .*set ssl_cafile"),
+        ("clear", {"security_protocol": "SSL"}, "no TLS with it .*is this its port for TLS"),
+        ("login", {}, 'it asks who you are, by .*PLAIN.*: set security_protocol = "SASL_PLAINTEXT"'),
+        ("clear", {"mechanism": "PLAIN", "sasl_password": "pw"}, 'it asks for no login, and sasl_mechanism is "PLAIN"'),
+        ("login", {"mechanism": "PLAIN", "sasl_password": "wrong"}, 'it refused the user "bob" by PLAIN: check sasl_username'),
+        (
+            "login",
+            {"mechanism": "SCRAM-SHA-256", "sasl_password": "pw"},
+            'it does not take sasl_mechanism = "SCRAM-SHA-256", but .*OAUTHBEARER',
+        ),
+    ],
+)
+def test_how_far_a_broker_lets_one_come_is_told(cluster, tmp_path, place, settings, why):
+    settings = dict(settings)
+    if mechanism := settings.pop("mechanism", None):
+        settings |= {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": mechanism, "sasl_username": "bob"}
+    file = tmp_path / "mine.toml"
+    file.write_text("[source.kafka]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items()))
+    command = [sys.executable, "-m", "monitor", "topics", "--config", file, "--servers", cluster[1][place], "--timeout", "2"]
+
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+    assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (1, "", 1), ended.stderr
+    assert re.search(f"^barograph: {cluster[1][place]}: {why}", ended.stderr)
+
+
+@pytest.mark.parametrize("place", ["tls", "login"])
+def test_with_the_right_settings_a_broker_shows_its_topics(cluster, place):
+    kafka, places, authority = cluster
+    topic = kafka.topic(f"seen-by-{place}")
+    tls = {"security_protocol": "SSL", "ssl_cafile": str(authority)}
+    login = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN", "sasl_username": "bob", "sasl_password": "pw"}
+    config = KafkaConfig.model_validate({"bootstrap_servers": [places[place]], **(tls if place == "tls" else login)})
+
+    reader = TopicReader(config, SystemClock(), timeout_seconds=20.0)
+    try:
+        assert reader.topics()[topic] == (0,)
+        assert reader.committed({topic: (0,)}) == {}
+    finally:
+        reader.close()
