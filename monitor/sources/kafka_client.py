@@ -157,7 +157,7 @@ class TruncatedError(PassingError):
 
 
 class KafkaClient(Protocol):
-    """A member of a consumer group. Every call may raise a `ClientError`, but `notes` and `close`."""
+    """A member of a consumer group. Every call but `notes` and `assignment` may raise a `ClientError`."""
 
     def poll(self, timeout_seconds: float) -> Mapping[Partition, Fetched]:
         """Give what has come, waiting for something; nothing of partitions that were assigned and not sought yet.
@@ -226,7 +226,7 @@ class KafkaClient(Protocol):
         ...
 
     def close(self, *, timeout_seconds: float) -> None:
-        """Leave the group, without a commit; a static member stays in it until its session times out."""
+        """Leave the group, without a commit; a static member stays in it until its session times out. The client is of no use then."""
         ...
 
 
@@ -248,7 +248,7 @@ class KafkaProducer(Protocol):
         ...
 
     def close(self, *, timeout_seconds: float) -> None:
-        """Send what is waiting, for so long at most, and let go of the brokers."""
+        """Send what is waiting, for so long at most, and let go of the brokers; what is left then has failed."""
         ...
 
 

@@ -7,6 +7,7 @@ What shapes this file are measured properties of that library:
   until the owner knows where to begin.
 - A commit that waits has no time limit, and lasts for a session's time-out while brokers are away. So a commit is sent, and its answer
   awaited by polling; the records that come meanwhile are kept for the next poll.
+- `close` waits for the answer to a commit as well: so a thread closes, and is not waited for longer than told.
 - `consume` waits until it has as many records as it may give: so one is waited for, and what is there is taken with it.
 - The position stands still before a transaction's marks and what compaction took: the end-of-partition event tells that nothing is left.
 - Errors of brokers come by a callback, forty a second while all are away. They are told where this member has no partition; elsewhere
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -302,9 +304,12 @@ class ConfluentClient:
             self._await_answer(deadline)
 
     def close(self, *, timeout_seconds: float) -> None:
-        """Leave the group; lasts as long as the library's tries to say so."""
-        with _neutral():
-            self._consumer.close()
+        """Leave the group; where that lasts longer, it goes on behind us."""
+        closing = threading.Thread(target=self._consumer.close, name="kafka-close", daemon=True)
+        closing.start()
+        closing.join(timeout_seconds)
+        if closing.is_alive():
+            raise PassingError("_TIMED_OUT", "the group's coordinator has not answered yet that we leave")
 
     def _await_answer(self, deadline: float) -> None:
         while self._is_committing:

@@ -309,14 +309,13 @@ class KafkaPythonProducer:
         return [self._outcomes.popleft() for _ in range(len(self._outcomes))]
 
     def close(self, *, timeout_seconds: float) -> None:
-        """Send what is waiting, and let go."""
+        """Send what is waiting, and let go; what is left then has failed."""
         with _neutral():
             try:
                 self._producer.close(timeout=timeout_seconds)
-            except KafkaTimeoutError:  # it is not closed then, and its thread would live on
+            except KafkaTimeoutError:  # raised before anything was let go: its thread would live on
                 self._producer._sender.force_close()  # what is left fails at once; nothing else ends it
                 self._producer.close(timeout=timeout_seconds)
-                raise
 
 
 class _TokenFile(AbstractTokenProvider):  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 
@@ -10,7 +11,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from monitor.config import KafkaConfig
 from monitor.errors import SourceError
-from monitor.sources.kafka_client import ClientError
+from monitor.sources.kafka_client import ClientError, Committed, Partition, PassingError
 from monitor.sources.kafka_library import library_of
 
 LIBRARIES = ["kafka-python", "confluent"]
@@ -43,6 +44,12 @@ def outcomes_of(producer, n, *, seconds=30.0):
     return outcomes
 
 
+def sent(producer, topic):
+    """Send a record, and see that it arrives: the producer knows its brokers."""
+    number = producer.send(topic, b"first")
+    assert outcomes_of(producer, 1) == {number: None}
+
+
 @pytest.mark.parametrize(
     ("module", "package", "what"),
     [
@@ -57,6 +64,38 @@ def test_a_codec_that_is_missing_ends_the_start_with_its_packages_name(open_kafk
 
     with pytest.raises(SourceError, match=rf"{what} cannot be read, because the package {package} .*`pip install {package}`"):
         open_kafka(cluster.topic())
+
+
+def test_a_client_library_that_is_not_installed_ends_the_start_with_what_to_install(open_kafka, cluster, monkeypatch):
+    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
+    monkeypatch.delitem(sys.modules, "monitor.sources.kafka_confluent", raising=False)
+    monkeypatch.delattr("monitor.sources.kafka_confluent", raising=False)
+
+    with pytest.raises(
+        SourceError, match=r"package confluent-kafka cannot be imported .*`pip install 'barograph\[confluent\]'`, or set client to"
+    ):
+        open_kafka(cluster.topic(), client="confluent")
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_client_is_closed_in_time_while_brokers_are_away(cluster, library):
+    topic = cluster.topic()
+    config = KafkaConfig.model_validate(
+        {"client": library, "bootstrap_servers": cluster.servers, "topics": [topic], "group_id": f"closed-{library}", "api_version": "2.3"}
+    )
+    client = library_of(config).open_client(config)
+    while not client.notes():
+        client.poll(0.5)
+    for broker in cluster.brokers:
+        cluster.tell("down", broker)
+    with pytest.raises(PassingError):  # and a commit is under way
+        client.commit({Partition(topic, 0): Committed(0, "")}, timeout_seconds=1.0)
+    begun = time.monotonic()
+
+    with contextlib.suppress(PassingError):
+        client.close(timeout_seconds=1.0)
+
+    assert time.monotonic() - begun < 3.0
 
 
 def test_a_record_is_sent_with_its_key_and_headers_and_its_outcome_told(cluster, open_producer):
@@ -82,19 +121,29 @@ def test_a_record_is_sent_with_its_key_and_headers_and_its_outcome_told(cluster,
 def test_a_record_that_no_broker_takes_fails_in_time_and_holds_up_nobody(cluster, open_producer):
     topic = cluster.topic()
     producer = open_producer(give_up_seconds=2.0)
-    known = producer.send(topic, b"first")
-    assert outcomes_of(producer, 1) == {known: None}
+    sent(producer, topic)
     for broker in cluster.brokers:
         cluster.tell("down", broker)
 
     begun = time.monotonic()
     number = producer.send(topic, b"second")
     assert time.monotonic() - begun < 1.5
-    (error,) = outcomes_of(producer, 1).values()
+    assert isinstance(outcomes_of(producer, 1)[number], ClientError)
 
-    assert isinstance(error, ClientError)
-    assert error.name
-    assert number != known
+
+def test_a_producer_is_closed_in_time_while_brokers_are_away_and_what_waited_has_failed(cluster, open_producer):
+    topic = cluster.topic()
+    producer = open_producer()
+    sent(producer, topic)
+    for broker in cluster.brokers:
+        cluster.tell("down", broker)
+    number = producer.send(topic, b"second")
+    begun = time.monotonic()
+
+    producer.close(timeout_seconds=1.0)
+
+    assert time.monotonic() - begun < 5.0
+    assert isinstance(outcomes_of(producer, 1)[number], ClientError)
 
 
 def test_a_topic_that_was_never_seen_while_brokers_are_away_fails_in_time_too(cluster, open_producer):
