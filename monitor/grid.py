@@ -5,7 +5,7 @@ end; what comes for it afterwards is late. The newest closed steps keep their sa
 for them takes its place among these, and the steps are closed again. Later still, it is dropped.
 
 Two samples of one series: the later one in a step stands for the step. At the very same time
-the larger value stands, so that the outcome does not depend on which came first. Deltas of one
+the larger value stands, and it is counted, so that the outcome does not depend on which came first. Deltas of one
 series add up to the step'"'"'s rate, those of one time counted once.
 """
 
@@ -148,6 +148,7 @@ class Grid:
         self.watermark_ms: int | None = None
         self._newest_ms: int | None = None
         self._n_empty = 0
+        self.n_conflicting = 0  # samples so far that gave another value for a series and time than one that was there
         # Carried from closed steps, all (n, C): the counters' last sample, the last value and its age in steps.
         self._count = np.empty((0, 0))
         self._count_ms = np.empty((0, 0), np.int64)
@@ -174,7 +175,7 @@ class Grid:
         self._newest_ms = newest if self._newest_ms is None else max(self._newest_ms, newest)
         on_time = step >= self.next_step if self.next_step is not None else np.ones(len(step), bool)
         joined = _join(self._pending, samples.take(on_time))
-        self._pending = _that_stand(joined, self.step_ms)
+        self._pending = self._that_stand(joined)
         if on_time.all():
             return 0
         kept = ~on_time & (step >= self._kept_from)
@@ -194,7 +195,7 @@ class Grid:
         blocks = [block for block in self._kept if block.end > step.min()]
         for block in blocks:
             of_block = late.take((step >= block.first) & (step < block.end))
-            block.samples = _that_stand(_join(block.samples, of_block), self.step_ms)
+            block.samples = self._that_stand(_join(block.samples, of_block))
         values = self._close_again(blocks, rows, n_rows, n_channels)
         shown = [block.samples.time_ms[~np.isnan(block.samples.value)] for block in self._kept]
         newest_ms = np.concatenate(shown).max(initial=_NONE)
@@ -396,6 +397,23 @@ class Grid:
         if self._kept:
             self._close_again(self._kept, np.arange(shape[0]), *shape)
 
+    def _that_stand(self, samples: Placed) -> Placed:
+        """Keep one sample of each series and step, the latest, and of two at one time the larger.
+
+        Of deltas one for each time is kept; and beside the values the latest end of the series.
+        """
+        step = samples.time_ms // self.step_ms
+        is_end = np.isnan(samples.value)
+        part = np.where((samples.kind == Kind.DELTA) & ~is_end, samples.time_ms, step)
+        order = np.lexsort((samples.value, samples.time_ms, is_end, step, samples.channel, samples.row))
+        row, channel, part, is_end = samples.row[order], samples.channel[order], part[order], is_end[order]
+        last = np.ones(len(order), bool)
+        last[:-1] = (row[1:] != row[:-1]) | (channel[1:] != channel[:-1]) | (part[1:] != part[:-1]) | (is_end[1:] != is_end[:-1])
+        one, next_one = order[:-1][~last[:-1]], order[1:][~last[:-1]]  # of one series and step
+        at_one_time = samples.time_ms[one] == samples.time_ms[next_one]
+        self.n_conflicting += int((at_one_time & (samples.value[one] < samples.value[next_one])).sum())  # ends are NaN: never
+        return samples.take(order[last])
+
     def _first_step(self, first_ms: int) -> int:
         """Give the oldest step to open: samples may still come that are older than the first ones, by the lateness at most."""
         return first_ms // self.step_ms - -(-self._lateness_ms // self.step_ms)
@@ -501,21 +519,6 @@ def _with_rows(array: NDArray[Any], rows: NDArray[np.int64], of_rows: NDArray[An
     changed = array.copy()
     changed[rows] = of_rows
     return changed
-
-
-def _that_stand(samples: Placed, step_ms: int) -> Placed:
-    """Keep one sample of each series and step, the latest, and of two at one time the larger.
-
-    Of deltas one for each time is kept; and beside the values the latest end of the series.
-    """
-    step = samples.time_ms // step_ms
-    is_end = np.isnan(samples.value)
-    part = np.where((samples.kind == Kind.DELTA) & ~is_end, samples.time_ms, step)
-    order = np.lexsort((samples.value, samples.time_ms, is_end, step, samples.channel, samples.row))
-    row, channel, part, is_end = samples.row[order], samples.channel[order], part[order], is_end[order]
-    last = np.ones(len(order), bool)
-    last[:-1] = (row[1:] != row[:-1]) | (channel[1:] != channel[:-1]) | (part[1:] != part[:-1]) | (is_end[1:] != is_end[:-1])
-    return samples.take(order[last])
 
 
 def _dense(

@@ -271,6 +271,12 @@ class Metrics:
             self._kafka_errors.labels(reaction)
 
     def _declare_bounds(self, registry: CollectorRegistry) -> None:
+        self._conflicting = Counter(
+            "barograph_samples_conflicting_total",
+            "Samples that gave another value for a series and time than one that was there; of both the larger stands.",
+            ["watch"],
+            registry=registry,
+        )
         self._series = Gauge("barograph_series", "Series known, whether a watch takes them or not.", registry=registry)
         self._series_limit = Gauge("barograph_series_limit", "The setting source.max_series.", registry=registry)
         self._forgotten = Counter(
@@ -305,7 +311,7 @@ class Metrics:
         for skipped in SKIPPED_REASONS:
             self._history_skipped.labels(watch, skipped)
         failures = (self._load_failures, self._history_failures)
-        steps = (self._steps, self._repeated, self._forgotten, self._scored, self._over_limit)
+        steps = (self._steps, self._repeated, self._forgotten, self._conflicting, self._scored, self._over_limit)
         episodes = (self._opened, self._open, self._quiet)
         for metric in (*steps, *episodes, self._swaps, *failures):
             metric.labels(watch)
@@ -412,6 +418,7 @@ class Metrics:
         self._samples.labels(name, "late").inc(report.n_late)
         self._samples.labels(name, "refused").inc(report.n_refused)
         self._forgotten.labels(name).inc(report.n_forgotten)
+        self._conflicting.labels(name).inc(report.n_conflicting)
         self._steps.labels(name).inc(report.n_steps)
         self._repeated.labels(name).inc(report.n_repeated)
         self._scored.labels(name).inc(report.n_scored)

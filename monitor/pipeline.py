@@ -71,6 +71,7 @@ class WatchReport:
 
     n_samples: int = 0
     n_late: int = 0
+    n_conflicting: int = 0  # of the accepted: another value than was there for the same series and time
     n_refused: int = 0  # of series that the watch has no room for
     n_forgotten: int = 0  # entities
     n_steps_back: int = 0  # by which the source's clock was found to be set back
@@ -161,7 +162,9 @@ class WatchPipeline:
             self.scorer.go_back(report.n_steps_back)
             self.book.go_back(report.n_steps_back * self.grid.step_ms)
             self._coverage = Coverage()
+        n_before = self.grid.n_conflicting
         report.n_late = self.grid.add(placed, opens=complete_ms is None)
+        report.n_conflicting = self.grid.n_conflicting - n_before
         alerts: list[Alert] = []
         n_rows, n_channels = len(self.entities.entities), len(self.entities.channels)
         for closed in self.grid.close(now_ms, n_rows=n_rows, n_channels=n_channels, finished=finished, complete_ms=complete_ms):

@@ -324,6 +324,28 @@ def test_of_two_samples_at_one_time_the_larger_stands(order):
     assert written(closed_one_by_one(arrived)) == "9"
 
 
+@pytest.mark.parametrize("kind", [Kind.GAUGE, Kind.COUNTER, Kind.DELTA])
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2)])
+def test_another_value_for_the_same_series_and_time_is_counted_and_the_larger_stands_in_any_order(order, kind):
+    points = [(3, 9.0), (3, 1.0), (13, 9.0)]
+    batch, one_by_one = grid(), grid()
+    batch.add(at(*(points[which] for which in order), kind=kind))
+    for which in order:
+        one_by_one.add(at(points[which], kind=kind))
+
+    for one in (batch, one_by_one):
+        assert one.n_conflicting == 1
+        assert written(close(one, finished=True)) == {Kind.GAUGE: "9 9", Kind.COUNTER: "_ 0", Kind.DELTA: "0.9 0.9"}[kind]
+
+
+def test_what_comes_twice_or_at_another_time_or_of_another_series_is_no_conflict():
+    one = grid()
+    for _ in range(2):
+        one.add(together(at((3, 9), (4, 1), (13, 2)), at((3, 8), channel=1), at((3, 7), row=1), at((3, np.nan), (3, np.nan), row=2)))
+
+    assert one.n_conflicting == 0
+
+
 def test_a_sample_that_comes_twice_counts_once():
     one = grid()
     for _ in range(2):
