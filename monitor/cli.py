@@ -261,8 +261,7 @@ def topics(
     from monitor.topics import as_user_wrote, look_at, suggestion_of, to_json
 
     kafka, clock = settings.source.kafka, SystemClock()
-    logging.getLogger("kafka").addHandler(logging.NullHandler())  # what it says is told in our own words
-    logging.getLogger("kafka").propagate = False
+    _hush_kafka()
     reader = TopicReader(kafka, clock, timeout_seconds=timeout)
     try:
         look = look_at(reader, topic or kafka.topics, settings.decode, settings.watch, now=clock.now(), n_newest=records)
@@ -460,6 +459,39 @@ def rollback_model(config: ConfigFile = Path("config.toml"), watch: WatchName = 
     print(f"{registry.folder}: {registry.rollback()} serves")
 
 
+@app.command("dead-letters")
+def dead_letters(
+    config: ConfigFile = Path("config.toml"),
+    limit: Annotated[int, typer.Option(help="Newest letters that are shown.", min=0)] = 10,
+    reason: Annotated[str, typer.Option(help="Only letters with this reason.")] = "",
+    records: Annotated[int, typer.Option(help="Letters of each partition that are read, at most: its newest.", min=1)] = 100_000,
+    timeout: Annotated[float, typer.Option(help="Seconds for all of it.", min=1, max=3600)] = 30.0,
+) -> None:
+    """Show the records that could not be read: how many for which reason, and how the newest begin. Joins no group, commits nothing.
+
+    Example: barograph dead-letters --reason invalid_json
+    """
+    from monitor.config import load_config
+
+    kafka = load_config(config, environ=os.environ).source.kafka
+    if not kafka.dead_letter_topic:
+        raise ConfigError(f"{config}: source.kafka.dead_letter_topic is empty: no dead letters are kept. Make a topic, and name it there.")
+    from monitor.clock import SystemClock
+    from monitor.dead_letter import report
+    from monitor.dead_letters import read_dead_letters
+    from monitor.sources.kafka_topics import TopicReader
+
+    _hush_kafka()
+    reader = TopicReader(kafka, SystemClock(), timeout_seconds=timeout)
+    try:
+        for line in report(read_dead_letters(reader, kafka.dead_letter_topic, n_newest=records), n_shown=limit, reason=reason):
+            print(line)
+        if not reader.seconds_left():
+            print(f"not all were read in {timeout:g} s: give a longer --timeout, or fewer --records", file=sys.stderr)
+    finally:
+        reader.close()
+
+
 @app.command("check-config")
 def check_config(config: ConfigFile = Path("config.toml")) -> None:
     """Say everything that is wrong with a configuration file, each with its place; exit code 2 if anything is.
@@ -598,6 +630,11 @@ def _log_to_stderr() -> None:
     kafka.setLevel(logging.WARNING)
     kafka.propagate = False
     kafka.addHandler(LimitedHandler(time.monotonic))
+
+
+def _hush_kafka() -> None:
+    logging.getLogger("kafka").addHandler(logging.NullHandler())  # what it says is told in our own words
+    logging.getLogger("kafka").propagate = False
 
 
 def _stop_on_signals() -> threading.Event:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+import heapq
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ LETTER_RESULTS = ("sent", "failed", "dropped", "withheld")  # withheld: their pa
 _PREFIX = "barograph."
 _DETAIL_CHARACTERS = 200
 _EXCERPT_BYTES = 160  # two lines of a terminal
+_UNKNOWN_OFFSET = -1
 _UNKNOWN = "unknown"  # what a record in the topic that is none of ours is called
 Headers = Sequence[tuple[str, bytes]]
 
@@ -34,7 +36,7 @@ class DeadLetter:
     @property
     def place(self) -> str:
         """Where it lay, `topic[partition]@offset`."""
-        return f"{self.topic}[{self.partition}]@{self.offset}"
+        return f"{self.topic}[{self.partition}]@{'?' if self.offset == _UNKNOWN_OFFSET else self.offset}"
 
     @property
     def n_bytes(self) -> int:
@@ -56,16 +58,15 @@ def headers_of(letter: DeadLetter, version: str) -> list[tuple[str, bytes]]:
     return [*letter.headers, *((_PREFIX + name, str(value).encode("utf-8", "replace")) for name, value in ours.items())]
 
 
-def read_letter(value: bytes | None, key: bytes | None, headers: Headers, *, place: tuple[str, int, int], time_ms: int) -> DeadLetter:
-    """Read what `headers_of` wrote; of a record that is not ours the place and time are its own, and the reason `unknown`."""
-    ours = {name.removeprefix(_PREFIX): (value or b"").decode("utf-8", "replace") for name, value in headers if name.startswith(_PREFIX)}
+def read_letter(value: bytes, headers: Headers, *, topic: str, partition: int, time_ms: int) -> DeadLetter:
+    """Read what `headers_of` wrote; of a record that is not ours topic, partition and time are its own, and the reason `unknown`."""
+    ours = {name.removeprefix(_PREFIX): (text or b"").decode("utf-8", "replace") for name, text in headers if name.startswith(_PREFIX)}
     own = tuple((name, value) for name, value in headers if not name.startswith(_PREFIX))
     try:
-        topic, partition, offset = ours["topic"], int(ours["partition"]), int(ours["offset"])
-        stamped_ms, reason = int(ours["timestamp"]), ours["reason"]
+        place = (ours["topic"], int(ours["partition"]), int(ours["offset"]))
+        return DeadLetter(*place, int(ours["timestamp"]), ours["reason"], ours.get("detail", ""), value, headers=own)
     except (KeyError, ValueError):
-        return DeadLetter(*place, time_ms, _UNKNOWN, "not written by Barograph", value or b"", key, own)
-    return DeadLetter(topic, partition, offset, stamped_ms, reason, ours.get("detail", ""), value or b"", key, own)
+        return DeadLetter(topic, partition, _UNKNOWN_OFFSET, time_ms, _UNKNOWN, "not written by Barograph", value, headers=own)
 
 
 def report(letters: Iterable[DeadLetter], *, n_shown: int, reason: str = "") -> Iterator[str]:
@@ -73,23 +74,23 @@ def report(letters: Iterable[DeadLetter], *, n_shown: int, reason: str = "") -> 
 
     Parameters
     ----------
-    letters : iterable of DeadLetter
-        Oldest first.
     reason : str
         Only those with it; all when empty.
     """
     counts: Counter[tuple[str, str]] = Counter()
-    newest: deque[DeadLetter] = deque(maxlen=n_shown)
-    for letter in letters:
+    newest: list[tuple[int, int, DeadLetter]] = []  # a heap, by time and then as they came
+    for number, letter in enumerate(letters):
         if not reason or letter.reason == reason:
             counts[letter.reason, letter.topic] += 1
-            newest.append(letter)
+            heapq.heappush(newest, (letter.time_ms, number, letter))
+            if len(newest) > n_shown:
+                heapq.heappop(newest)
     yield f"{counts.total()} dead letters" + (f" with reason {safe(reason)}" if reason else "")
     for (why, topic), count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         yield f"{count:>9}  {safe(why)}  {safe(topic)}"
     if newest:
         yield f"the newest {len(newest)}:"
-    for letter in newest:
+    for _, _, letter in sorted(newest):
         yield f"{safe(letter.place)}  {_time(letter.time_ms)}  {safe(letter.reason)}  {safe(letter.detail)}".rstrip()
         yield f"    {excerpt(letter.value)}"
 

@@ -75,6 +75,8 @@ class TopicReader:
         }
         self._options = options
         self._consumer: Any = None
+        if config.api_version and not any(map(_listens, config.bootstrap_servers)):
+            raise SourceError(_why_unreachable(config))  # the library would wait for ever
         try:
             self._consumer = KafkaConsumer(**options)
             self._consumer.bootstrap(timeout_ms=bootstrap_ms)
@@ -255,6 +257,15 @@ def _mechanisms(host: str, port: int, config: KafkaConfig) -> list[str] | None:
         found.append(names[2:end].decode("ascii", "replace"))
         names = names[end:]
     return found
+
+
+def _listens(server: str) -> bool:
+    host, _, port = server.rpartition(":")
+    try:
+        _connect(host, int(port)).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _connect(host: str, port: int) -> socket.socket:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import confluent_kafka
 import pytest
@@ -11,6 +15,7 @@ import pytest
 from monitor.decode.influx import decode_influx
 from monitor.sample import concatenate
 
+ROOT = Path(__file__).parents[2]
 PRODUCE = 0  # Kafka's number of the request
 T0 = 1_700_000_000_000
 
@@ -169,3 +174,58 @@ def test_a_position_is_kept_at_once_while_the_topic_does_not_answer(cluster, ope
 
     assert time.monotonic() - begun < 20
     assert source.position().partitions[f"{topic}/0"].offset == 2
+
+
+# The command
+
+
+@pytest.fixture
+def listed(cluster, tmp_path):
+    """Run `barograph dead-letters` as a person does; give what it printed."""
+
+    def run(dead, *options, servers=None):
+        config = tmp_path / "config.toml"
+        kafka = {"bootstrap_servers": servers or cluster.servers, "topics": ["metrics"], "api_version": "2.3", "dead_letter_topic": dead}
+        lines = [f"{key} = {json.dumps(value)}" for key, value in kafka.items()]
+        config.write_text("\n".join(['[source]\nkind = "kafka"', "[source.kafka]", *lines, '[[watch]]\nname = "w"']))
+        command = [sys.executable, "-m", "monitor", "dead-letters", "--config", config, *options]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+    return run
+
+
+def test_the_command_counts_by_reason_and_shows_the_newest_without_harm(cluster, open_kafka, until, listed):
+    topic, dead = cluster.topic(), cluster.topic(2)
+    cluster.produce(topic, [b"{torn", b"clear \x1b[2J the screen", b"\xff\xfe"])
+    until(open_kafka(topic, dead_letter_topic=dead), told(3))
+    cluster.produce(dead, [b"somebody else's"])
+
+    ran = listed(dead)
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith(
+        f"4 dead letters\n        3  invalid_json  {topic}\n        1  unknown  {dead}\nthe newest 4:\n{topic}[0]@0  20"
+    )
+    assert r"    clear \x1b[2J the screen" in ran.stdout
+    assert "    hex fffe (2 bytes)" in ran.stdout
+    assert "\x1b" not in ran.stdout
+
+    some = listed(dead, "--reason", "invalid_json", "--limit", "1").stdout
+    assert some.startswith("3 dead letters with reason invalid_json")
+    assert f"the newest 1:\n{topic}[0]@2" in some
+
+
+@pytest.mark.parametrize(
+    ("dead", "servers", "code", "expected"),
+    [
+        ("", None, 2, "source.kafka.dead_letter_topic is empty: no dead letters are kept"),
+        ("not-there", None, 1, "there is no topic not-there, which source.kafka.dead_letter_topic names: make it"),
+        ("dead", ["127.0.0.1:1"], 1, "127.0.0.1:1: connection refused. Is the broker up"),
+    ],
+)
+def test_the_command_says_what_is_missing(listed, dead, servers, code, expected):
+    ran = listed(dead, servers=servers)
+
+    assert (ran.returncode, ran.stdout) == (code, "")
+    assert expected in ran.stderr
+    assert ran.stderr.count("\n") == 1

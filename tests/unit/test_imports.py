@@ -42,7 +42,7 @@ RULES = {
     "the Kafka source imports no other edge": (KAFKA, EDGES, ("monitor.sources", *KAFKA)),
     "only a client's own module knows its library": (("monitor", "models"), ("kafka", "confluent_kafka"), ()),
     "looking at a cluster imports no other edge": (
-        ("monitor.sources.kafka_topics", "monitor.topics"),
+        ("monitor.sources.kafka_topics", "monitor.topics", "monitor.dead_letters"),
         EDGES,
         ("monitor.sources", "monitor.sources.kafka_python", "monitor.sources.kafka_topics"),
     ),

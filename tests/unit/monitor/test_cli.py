@@ -35,7 +35,7 @@ def barograph(*arguments, cwd=ROOT):
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "train", "demo", "decode", "topics", "episodes", "record", "check-config", "healthcheck", "version"]
+    "command", ["run", "train", "demo", "decode", "topics", "dead-letters", "episodes", "record", "check-config", "healthcheck", "version"]
 )
 def test_every_command_shows_an_example(command):
     shown = barograph(command, "--help")
