@@ -31,7 +31,7 @@ def dashboard() -> dict[str, Any]:
         "timezone": "browser",
         "templating": {"list": variables()},
         "annotations": {"list": [episodes()]},
-        "panels": placed([*what_is_anomalous(), *one_entity(), *the_daemon()]),
+        "panels": placed([*what_is_anomalous(), *one_entity(), *the_daemon(), *kafka()]),
     }
 
 
@@ -175,6 +175,38 @@ def the_daemon() -> list[dict[str, Any]]:
         graph("Event time closed, behind this machine's clock", [
             ("time() - max by (watch) (barograph_watermark_timestamp_seconds)", "{{watch}}"),
         ], unit="s"),
+    ]  # fmt: skip
+
+
+def kafka() -> list[dict[str, Any]]:
+    """Give the fourth row: how far the topics have been read, and what of them could not be."""
+    rate = "[$__rate_interval]"
+    return [
+        row("Kafka"),
+        stat("Partitions in a wrong format", "sum(barograph_kafka_wrong_format)", red_from=1),
+        stat("Records lost in a day", "sum(increase(barograph_kafka_records_lost_total[1d]))", red_from=1),
+        stat("Source open", "min(barograph_source_ready)", red_below=1),
+        graph("Lag: time between the newest event read and now", [
+            ("max by (topic, partition) (barograph_kafka_lag_seconds)", "{{topic}}/{{partition}}"),
+        ], unit="s"),
+        graph("Lag: records not read yet", [
+            ("sum by (topic) (barograph_kafka_lag_records)", "{{topic}}"),
+            ("sum(barograph_kafka_queue_records)", "of these fetched and waiting"),
+        ]),
+        graph("Records a second", [
+            (f"sum by (topic) (rate(barograph_kafka_records_total{rate}))", "{{topic}}"),
+        ]),
+        graph("Dead letters, by what became of them", [
+            (f"sum by (result) (increase(barograph_dead_letters_total{rate}))", "{{result}}"),
+        ]),
+        graph("Commits, rebalances and errors", [
+            (f"sum by (result) (increase(barograph_kafka_commits_total{rate}))", "commits {{result}}"),
+            (f"sum(increase(barograph_kafka_rebalances_total{rate}))", "rebalances"),
+            (f"sum by (reaction) (increase(barograph_kafka_errors_total{rate}))", "errors: {{reaction}}"),
+        ]),
+        graph("Paused: nothing is fetched while there is enough to do", [
+            ("max by (instance) (barograph_kafka_paused)", "{{instance}}"),
+        ]),
     ]  # fmt: skip
 
 
