@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+
+from monitor.config import load_config
+from monitor.decode import Record
+from monitor.decode.formats import TopicDecoders
+from monitor.entities import EntityMap
+from monitor.sample import Kind, SeriesTable
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 pytestmark = pytest.mark.e2e
@@ -88,3 +96,44 @@ def test_the_unit_is_as_closed_as_it_can_be(tool):
     checked = run(tool("systemd-analyze", "systemd"), "security", "--offline=true", "--threshold=30", unit)
 
     assert_good(checked)  # an exposure of 3.0 at most, of 10; 9.2 is that of a unit without any of it
+
+
+@pytest.fixture
+def telegraf():
+    path = shutil.which("telegraf")
+    if path is None:
+        pytest.skip("telegraf is not on PATH (InfluxData publishes it)")
+    return path
+
+
+def test_telegraf_takes_its_configuration(telegraf):
+    assert_good(run(telegraf, "config", "check", "--config", DEPLOY / "kafka/telegraf.conf", "--strict-env-handling"))
+
+
+def test_what_telegraf_gathers_is_what_barograph_watches(telegraf, tmp_path):
+    """One gathering into a file in the format that goes to Kafka, read with the daemon's own settings."""
+    settings = tomllib.loads((DEPLOY / "kafka/telegraf.conf").read_text())
+    (output,) = settings["outputs"]["kafka"]
+    conf = (DEPLOY / "kafka/telegraf.conf").read_text().partition("[[outputs.kafka]]")[0]
+    payloads = tmp_path / "payloads"
+    units = output["json_timestamp_units"]
+    (tmp_path / "telegraf.conf").write_text(
+        f'{conf}[[outputs.file]]\n  files = ["{payloads}"]\n  data_format = "{output["data_format"]}"\n  json_timestamp_units = "{units}"\n'
+    )
+    assert_good(run(telegraf, "--once", "--quiet", "--config", tmp_path / "telegraf.conf"))
+    config = load_config(DEPLOY / "kafka/barograph.toml")
+    table = SeriesTable()
+    decoders = TopicDecoders(config.decode.settings, config.decode.topics, config.decode.format)
+
+    decoded = decoders.of(output["topic"])([Record(line) for line in payloads.read_bytes().splitlines()], table)
+
+    (watch,) = config.watch
+    rules = EntityMap(metrics=watch.metrics, match=watch.match, by=watch.entity_labels, ignore=watch.ignore)
+    rules.update(table)
+    names = {table[number].name: table[number].kind for number in range(len(table))}
+    assert decoded.rejections == ()
+    assert set(names) >= {"mem_used_percent", "disk_used_percent", "net_bytes_recv"}
+    assert {kind for name, kind in names.items() if name.startswith("net_")} == {Kind.COUNTER}
+    assert {kind for name, kind in names.items() if not name.startswith("net_")} == {Kind.GAUGE}
+    assert (rules.row_of >= 0).all()
+    assert len(rules.entities) == 1

@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -272,10 +273,47 @@ def test_compose_builds_the_image_and_its_daemon_has_good_settings(services):
     build = barograph["build"]
 
     assert (DEPLOY / build["context"] / build["dockerfile"]).resolve() == DEPLOY / "Dockerfile"
-    settings = settings_of(image_environment() | barograph["environment"])
-    assert settings.source.kind == "host"
+    config, data = (volume.split(":") for volume in barograph["volumes"])
+    settings = settings_of(image_environment() | barograph["environment"], DEPLOY / config[0])
+    assert config[1] == json.loads(of("CMD")[0])[-1]
+    assert settings.source.kind == "kafka"
     assert settings.web.listen == f"127.0.0.1:{PORT}"
-    assert barograph["volumes"] == [f"barograph-data:{settings.data_dir}"]
+    assert data == ["barograph-data", settings.data_dir]
+
+
+def telegraf():
+    """Give telegraf.conf, which is TOML."""
+    return tomllib.loads((DEPLOY / "kafka/telegraf.conf").read_text())
+
+
+def test_telegraf_writes_to_the_broker_and_topic_that_barograph_reads(services):
+    kafka = services["kafka"]["environment"]
+    settings = load_config(DEPLOY / "kafka/barograph.toml")
+    (output,) = telegraf()["outputs"]["kafka"]
+    (watch,) = settings.watch
+
+    assert [f"PLAINTEXT://{server}" for server in output["brokers"]] == [kafka["KAFKA_ADVERTISED_LISTENERS"]]
+    assert output["brokers"] == settings.source.kafka.bootstrap_servers
+    assert [output["topic"]] == settings.source.kafka.topics == list(settings.decode.topics)
+    assert [output["routing_tag"]] == watch.by
+    assert telegraf()["agent"]["interval"] == f"{watch.step_seconds:.0f}s"
+    assert {f"{name}_*" for name in telegraf()["inputs"]} == set(watch.metrics)
+
+
+def test_kafka_is_one_node_that_listens_on_this_machine_only(services):
+    settings = services["kafka"]["environment"]
+    listeners = dict(place.split("://") for place in settings["KAFKA_LISTENERS"].split(","))
+
+    assert {address.rpartition(":")[0] for address in listeners.values()} == {"127.0.0.1"}
+    assert settings["KAFKA_CONTROLLER_QUORUM_VOTERS"] == f"{settings['KAFKA_NODE_ID']}@{listeners['CONTROLLER']}"
+    assert {protocol.split(":")[0] for protocol in settings["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(",")} == set(listeners)
+    assert [volume.split(":")[1] for volume in services["kafka"]["volumes"]] == [settings["KAFKA_LOG_DIRS"]]
+
+
+def test_every_image_is_pinned_and_nothing_is_published(services):
+    for name, service in services.items():
+        assert "ports" not in service, name
+        assert "build" in service or re.search(r":v?\d+\.\d+\.\d+$", service["image"]), name
 
 
 def test_compose_mounts_only_what_is_there(services):
@@ -284,7 +322,7 @@ def test_compose_mounts_only_what_is_there(services):
 
     assert len(mounted) >= 7
     for source, *_ in mounted:
-        assert source in volumes or (DEPLOY / source).exists(), source
+        assert source in volumes or (DEPLOY / source).exists() or source == "/", source
 
 
 def test_what_containers_look_for_is_where_they_look(services):
