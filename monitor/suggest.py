@@ -118,7 +118,8 @@ def _plain(label: str) -> str:
 
 def _watch(part: _Part, table: SeriesTable, taken: Sequence[str]) -> SuggestedWatch:
     names, step = part.names, part.step_seconds
-    growing = names.intersection(*(survey.growing() for survey in part.surveys if names & _names(survey, table)))
+    level = set().union(*(_names(survey, table) - set(survey.growing()) for survey in part.surveys))  # in one topic at least
+    growing = names - level
     metrics = _patterns(names)
     ignore = () if growing == names else tuple(sorted(growing)) if len(growing) <= _MOST_IGNORED else _patterns(growing)
     by = (part.label,) if part.label else ()

@@ -88,6 +88,14 @@ def test_what_only_grows_is_ignored_unless_nothing_else_is_there():
     assert lonely.ignore == ()
 
 
+def test_what_grows_in_one_topic_and_is_not_in_another_is_ignored_and_what_falls_in_one_is_not():
+    growing = {"values": [1, 2, 3, 4, 5], "host": "a"}
+    (watch,), _ = seen([*series("up_time", **growing), *series("used", **growing), *series("load", host="a")],
+                       [*series("used", host="b"), *series("load", host="b")])  # fmt: skip
+
+    assert watch.ignore == ("up_time",)
+
+
 def test_lateness_covers_twice_what_was_seen_and_stays_below_a_window():
     late = [sample(at, "load", host="a") for at in (100, 110, 120, 160, 130, 140, 150, 170)]
     (watch,), _ = seen(late)
