@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -45,6 +45,7 @@ from monitor.sources.kafka_letters import LetterBox
 from monitor.sources.kafka_library import library_of
 from monitor.sources.replay import ReplaySource
 from monitor.watch import history_shape, rewind_ms
+from monitor.watchdog import Watchdog
 from monitor.web import Health, WebServer
 
 __all__ = ["Daemon", "model_registry", "prepare_data_dir", "training_command"]
@@ -63,6 +64,8 @@ class Daemon:
         Go on from the checkpoint in the data directory, and keep one there, and a history to learn from.
     config_file : Path, optional
         Where the settings are from, for trainings: without it none is scheduled.
+    on_stalled : callable, optional
+        Called in a thread of its own when the loop no longer turns; without it nobody watches over it.
 
     Raises
     ------
@@ -71,13 +74,22 @@ class Daemon:
     """
 
     def __init__(
-        self, config: Config, *, outlets: Sequence[Outlet], clock: Clock, keeps_state: bool = True, config_file: Path | None = None
+        self,
+        config: Config,
+        *,
+        outlets: Sequence[Outlet],
+        clock: Clock,
+        keeps_state: bool = True,
+        config_file: Path | None = None,
+        on_stalled: Callable[[], None] | None = None,
     ) -> None:
         tune_process()
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody asks for
         self._config = config
         self._clock = clock
         self._outlets = outlets
+        self._on_stalled = on_stalled
+        self._watchdog: Watchdog | None = None
         prepare_data_dir(config)
         way_out = "Stop it, or set data_dir to another folder."
         self._lock = hold(Path(config.data_dir) / "lock", what=f"data_dir {config.data_dir}", way_out=way_out, now=clock.now())
@@ -111,7 +123,13 @@ class Daemon:
         self._exposition = Exposition(self.metrics, config.web.max_exported_series)
         self._exposition.render(watches)
         self._health = Health(ticked_at=clock.monotonic())
-        self._web = WebServer(config.web.listen, exposition=lambda: self._exposition.text, health=self._health, monotonic=clock.monotonic)
+        self._web = WebServer(
+            config.web.listen,
+            exposition=lambda: self._exposition.text,
+            health=self._health,
+            monotonic=clock.monotonic,
+            stalled_after_seconds=config.stalled_after_seconds,
+        )
 
     @property
     def address(self) -> str:
@@ -122,6 +140,13 @@ class Daemon:
         """Work until `stop` is set, or until the source ends where that is asked for."""
         if self._learning is not None:
             self._learning.start()
+        if self._on_stalled is not None:
+            self._watchdog = Watchdog(
+                lambda: self._health.ticked_at,
+                self._clock,
+                stalled_after_seconds=self._config.stalled_after_seconds,
+                on_stalled=self._on_stalled,
+            )
         run(
             self._source,
             self.pipeline,
@@ -161,6 +186,8 @@ class Daemon:
         if self._alert_history is not None:
             self._alert_history.close()
         self._lock.release()
+        if self._watchdog is not None:
+            self._watchdog.close()  # last: an end that hangs is ended too
 
     def _build_watch(self, watch: WatchConfig, checkpoint: Checkpoint | None) -> WatchPipeline:
         champion = self._load_champion(watch)

@@ -59,9 +59,10 @@ def run(
     from monitor.app import Daemon
     from monitor.clock import SystemClock
     from monitor.outlets.log import LogOutlet
+    from monitor.watchdog import end_process
 
     stop = _stop_on_signals()
-    daemon = Daemon(settings, outlets=[LogOutlet()], clock=SystemClock(), config_file=config)
+    daemon = Daemon(settings, outlets=[LogOutlet()], clock=SystemClock(), config_file=config, on_stalled=end_process)
     try:
         daemon.run(stop, exit_at_end=exit_at_end)
     finally:

@@ -470,6 +470,7 @@ class Config(_Table):
 
     data_dir: str = "data"
     checkpoint_seconds: Positive = 10.0
+    stalled_after_seconds: Positive = 60.0
     source: SourceConfig = SourceConfig()
     decode: DecodeConfig = DecodeConfig()
     web: WebConfig = WebConfig()

@@ -4,8 +4,9 @@
 
 The plan holds `config` (as config.toml), `folder` (for what the daemon says), and `lives`: of each the
 `seconds` it may last, and perhaps a `point` at whose `nth` passing it dies, `frozen_seconds` in the midst of it
-(SIGSTOP, SIGCONT), or `full_disk`: nothing that it writes can be synced. With `forgets` set, each life begins without
-the checkpoint of the one before. Behind them comes one more life, until stdin is closed: then SIGTERM, and this program
+(SIGSTOP, SIGCONT), `full_disk`: nothing that it writes can be synced, `hangs_at`: the number of the poll that never
+returns, or `damaged`: how its checkpoint is spoilt before it begins. With `forgets` set, each life begins without the
+checkpoint of the one before. Behind them comes one more life, until stdin is closed: then SIGTERM, and this program
 ends with the daemon's exit code; with 100 more where a life ended by itself. Each life is a fork, because loading
 PyTorch takes longer than most of them last.
 
@@ -29,9 +30,12 @@ import traceback
 from pathlib import Path
 
 from monitor.app import Daemon
+from monitor.checkpoint import FORMAT_VERSION
 from monitor.clock import SystemClock
 from monitor.config import parse_config
+from monitor.watchdog import EXIT_CODE, end_process
 
+STALLED_SECONDS = 5.0  # in a life that is to hang: long enough for a busy machine, where nothing else ends it
 POINTS = (
     "outlets.before",
     "outlets.after",
@@ -97,7 +101,7 @@ def alert_line(alert):
     return json.dumps(facts) + "\n"
 
 
-def live(plan, point=None, nth=1, hears=None, full_disk=False):
+def live(plan, point=None, nth=1, hears=None, full_disk=False, hangs_at=None):
     """Be the daemon, until SIGTERM or the end that is planned."""
     folder = Path(plan["folder"])
     logging.basicConfig(filename=folder / "log", level=logging.INFO, format="%(asctime)s %(process)d %(name)s %(message)s")
@@ -107,7 +111,10 @@ def live(plan, point=None, nth=1, hears=None, full_disk=False):
     if hears is not None:
         os.write(hears, b".")
     crash = Crash(point, nth, folder / "reached")
-    daemon = Daemon(parse_config(plan["config"], place="plan"), outlets=[FileOutlet(folder / "alerts", crash)], clock=SystemClock())
+    config, guards = plan["config"], {}
+    if hangs_at is not None:
+        config, guards = {**config, "stalled_after_seconds": STALLED_SECONDS}, {"on_stalled": end_process}
+    daemon = Daemon(parse_config(config, place="plan"), outlets=[FileOutlet(folder / "alerts", crash)], clock=SystemClock(), **guards)
     (watch,) = daemon.pipeline.watches
     windows = (folder / "windows").open("a", buffering=1)
 
@@ -119,6 +126,8 @@ def live(plan, point=None, nth=1, hears=None, full_disk=False):
     watch.on_scored = write
     daemon._save_checkpoint = crash.around("checkpoint", daemon._save_checkpoint)
     daemon._source.commit = crash.around("commit", daemon._source.commit)
+    if hangs_at is not None:
+        hang(daemon._source, hangs_at, folder / "reached")
     replace = pathlib.Path.replace
 
     def replace_or_die(path, target):
@@ -134,6 +143,39 @@ def live(plan, point=None, nth=1, hears=None, full_disk=False):
         daemon.run(stop)
     finally:
         daemon.close()
+
+
+def hang(source, nth, reached):
+    """Let the source's nth poll never return."""
+    poll, n_left = source.poll, nth
+
+    def poll_or_hang(timeout_seconds):
+        nonlocal n_left
+        n_left -= 1
+        if n_left == 0:
+            with reached.open("a") as file:
+                file.write("poll.hangs\n")
+            threading.Event().wait()
+        return poll(timeout_seconds)
+
+    source.poll = poll_or_hang
+
+
+def damage(file, how):
+    """Spoil a checkpoint: cut it off, turn a bit, or let it be one that another version wrote."""
+    whole = file.read_bytes()
+    head = json.loads(whole[: whole.index(b"\n")])
+    file.write_bytes(
+        {
+            "cut off": lambda: whole[: len(whole) // 2],
+            "a bit turned": lambda: whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:],
+            "newer": lambda: json.dumps({**head, "format_version": FORMAT_VERSION + 1}).encode() + whole[whole.index(b"\n") :],
+            # As version 1 wrote it, by hand: other arrays, no partitions, nothing undelivered.
+            "older": lambda: (
+                json.dumps({"format_version": 1, "sha256": "0" * 64, "about": {"watches": {}, "source": "{}"}}).encode() + b"\n"
+            ),
+        }[how]()
+    )
 
 
 def no_space_left(file):
@@ -174,7 +216,10 @@ def forget(plan):
 def main(plan):
     for life in plan["lives"]:
         forget(plan)
-        pid = fork(plan, point=life.get("point"), nth=life.get("nth", 1), full_disk=life.get("full_disk", False))
+        if "damaged" in life:
+            damage(Path(plan["config"]["data_dir"]) / "checkpoint" / "state", life["damaged"])
+        hangs_at = life.get("hangs_at")
+        pid = fork(plan, point=life.get("point"), nth=life.get("nth", 1), full_disk=life.get("full_disk", False), hangs_at=hangs_at)
         if "frozen_seconds" in life and waited(pid, life["seconds"] / 2) is None:
             os.kill(pid, signal.SIGSTOP)
             time.sleep(life["frozen_seconds"])
@@ -183,7 +228,7 @@ def main(plan):
         if status is None:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-        elif os.WIFEXITED(status):
+        elif os.WIFEXITED(status) and (hangs_at is None or os.WEXITSTATUS(status) != EXIT_CODE):
             return 100 + os.WEXITSTATUS(status)  # it ended by itself: the log says why
     forget(plan)
     heard, hears = os.pipe()

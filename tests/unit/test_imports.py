@@ -17,7 +17,7 @@ STAGES = (
 EDGES = (
     "monitor.sources", "monitor.outlets", "monitor.web", "monitor.app", "monitor.cli", "monitor.metrics", "monitor.loop",
     "monitor.record", "monitor.train", "monitor.demo", "monitor.testing", "monitor.healthcheck", "monitor.history", "monitor.lock",
-    "monitor.retrain", "monitor.handover", "monitor.learning", "monitor.scheduler", "monitor.episodes",
+    "monitor.retrain", "monitor.handover", "monitor.learning", "monitor.scheduler", "monitor.episodes", "monitor.watchdog",
 )  # fmt: skip
 # What a pure stage has no use for: the clock, files, threads, the network, other processes.
 IMPURE = (
