@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import os
 import resource
 import signal
@@ -17,7 +18,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def tune_process() -> None:
-    """Set PyTorch to one thread, and the allocator to keep freed buffers.
+    """Set PyTorch to one thread, and the allocator to keep freed buffers; load what would be loaded in the midst of work.
 
     A second thread waits at barriers whenever a neighbour takes its core. An LSTM frees and
     takes large buffers in every step; giving them back to the kernel each time costs up to
@@ -26,6 +27,7 @@ def tune_process() -> None:
     import torch
 
     torch.set_num_threads(1)
+    importlib.import_module("numpy.ma")  # numpy does with the first np.unique: file descriptors may have run out by then
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc only; musl has none
