@@ -205,6 +205,7 @@ class ConfluentClient:
         self._read: set[Partition] = set()  # of them, those that were sought
         self._paused: set[Partition] = set()
         self._positions: dict[Partition, int] = {}
+        self._heard_of: set[Partition] = set()  # of those that are read: something came, so that their end is known
         self._kept: list[Message] = []  # came while a commit's answer was awaited
         self._error: ClientError | None = None  # to be raised by the next poll
         self._away: ClientError | None = None  # what a broker's connection said last
@@ -218,12 +219,12 @@ class ConfluentClient:
         """Give what has come."""
         with _neutral():
             self._raise_what_came()
-            messages, self._kept = self._kept[: self._max_records], self._kept[self._max_records :]
+            messages = self._take_kept()
             if not messages:
                 first = self._consumer.poll(timeout_seconds)
                 messages = [] if first is None else [first]
-            if len(messages) < self._max_records and not self._kept:
-                messages += self._consumer.consume(self._max_records - len(messages), 0)
+                if self._max_records > 1:
+                    messages += self._consumer.consume(self._max_records - 1, 0)
         fetched = self._sorted(messages)
         if not fetched:
             self._raise_what_came()
@@ -248,6 +249,7 @@ class ConfluentClient:
             if partition in self._paused:
                 self._consumer.pause([_theirs(partition)])
         self._positions[partition] = offset
+        self._heard_of.discard(partition)
         self._kept = [one for one in self._kept if _partition(one) != partition]
 
     def pause(self, partitions: Iterable[Partition]) -> None:
@@ -271,7 +273,7 @@ class ConfluentClient:
     def log_ends(self) -> dict[Partition, int]:
         """Give where partitions end, as the last answers said."""
         with _neutral():
-            ends = {one: self._consumer.get_watermark_offsets(_theirs(one), cached=True)[1] for one in self._read}
+            ends = {one: self._consumer.get_watermark_offsets(_theirs(one), cached=True)[1] for one in self._heard_of}
         return {one: end for one, end in ends.items() if end >= 0}
 
     def first_offsets(self, partitions: Sequence[Partition], *, timeout_seconds: float) -> dict[Partition, int]:
@@ -311,6 +313,16 @@ class ConfluentClient:
         if closing.is_alive():
             raise PassingError("_TIMED_OUT", "the group's coordinator has not answered yet that we leave")
 
+    def _take_kept(self) -> list[Message]:
+        """Give what came while a commit's answer was awaited, but for what has been paused since."""
+        taken: list[Message] = []
+        left: list[Message] = []
+        for message in self._kept:
+            holds = len(taken) >= self._max_records or (self._paused and _partition(message) in self._paused)
+            (left if holds else taken).append(message)
+        self._kept = left
+        return taken
+
     def _await_answer(self, deadline: float) -> None:
         while self._is_committing:
             if time.monotonic() > deadline:
@@ -337,13 +349,16 @@ class ConfluentClient:
             partition = Partition(*place)  # type: ignore[arg-type]  # a record has both
             fetched[partition] = one = _fetched(found)
             self._positions[partition] = max(one.next_offset, self._positions.get(partition, 0))
+        self._heard_of |= self._read.intersection(fetched)
         return fetched
 
     def _heard(self, message: Message) -> None:
         error = message.error()
         assert error is not None
         if error.code() == KafkaError._PARTITION_EOF:
-            self._positions[_partition(message)] = message.offset() or 0
+            partition = _partition(message)
+            self._positions[partition] = message.offset() or 0
+            self._heard_of |= self._read & {partition}
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # a log that was cut, too: what of it is there is read again from its beginning
             others = self._error.offsets if isinstance(self._error, OutOfRangeError) else {}
             offset = message.offset()
@@ -386,6 +401,7 @@ class ConfluentClient:
         self._assigned -= gone
         self._read -= gone
         self._paused -= gone
+        self._heard_of -= gone
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
