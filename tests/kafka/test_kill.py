@@ -7,6 +7,7 @@ import json
 import threading
 
 import numpy as np
+import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from monitor.app import Daemon
@@ -28,6 +29,18 @@ def test_nothing_is_lost_wrong_or_sent_as_new_by_fifty_kills(cluster, tmp_path):
     check(workload, windows, alerts, reached, lives)
 
 
+def test_the_other_client_loses_nothing_by_fourteen_kills_either(cluster, tmp_path):
+    workload, lives = Workload(n_steps=1000), lives_of(14, seed=2)
+    topic = cluster.topic(workload.n_partitions)
+
+    windows, alerts, reached = run_through_kills(
+        tmp_path, cluster.servers, topic, workload, lives,
+        records_per_second=130, client="confluent", api_version="2.3", session_timeout_seconds=1.5,
+    )  # fmt: skip
+
+    check(workload, windows, alerts, reached, lives)
+
+
 def test_a_run_that_nothing_disturbs_repeats_nothing(cluster, tmp_path):
     workload = Workload(n_steps=400)
     topic = cluster.topic(workload.n_partitions)
@@ -41,7 +54,8 @@ def test_a_run_that_nothing_disturbs_repeats_nothing(cluster, tmp_path):
     assert (on_alerts.faultless, on_alerts.repeated) == (True, 0), on_alerts
 
 
-def test_neither_failing_brokers_nor_a_full_disk_nor_a_frozen_daemon_nor_retention_at_its_heels_lose_anything(cluster, tmp_path):
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+def test_neither_failing_brokers_nor_a_full_disk_nor_a_frozen_daemon_nor_retention_at_its_heels_lose_anything(cluster, tmp_path, client):
     workload = Workload(n_steps=900)
     lives = [
         {"seconds": 3.0},
@@ -56,7 +70,7 @@ def test_neither_failing_brokers_nor_a_full_disk_nor_a_frozen_daemon_nor_retenti
     try:
         windows, alerts, _ = run_through_kills(
             tmp_path, cluster.servers, topic, workload, lives,
-            records_per_second=200, api_version="2.3", session_timeout_seconds=1.5,
+            records_per_second=200, client=client, api_version="2.3", session_timeout_seconds=1.5,
         )  # fmt: skip
     finally:
         stop.set()
