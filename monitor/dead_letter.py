@@ -78,11 +78,11 @@ def report(letters: Iterable[DeadLetter], *, n_shown: int, reason: str = "") -> 
         Only those with it; all when empty.
     """
     counts: Counter[tuple[str, str]] = Counter()
-    newest: list[tuple[int, int, DeadLetter]] = []  # a heap, by time and then as they came
+    newest: list[tuple[int, int, int, DeadLetter]] = []  # a heap, by time, offset, and then as they came
     for number, letter in enumerate(letters):
         if not reason or letter.reason == reason:
             counts[letter.reason, letter.topic] += 1
-            heapq.heappush(newest, (letter.time_ms, number, letter))
+            heapq.heappush(newest, (letter.time_ms, letter.offset, number, letter))
             if len(newest) > n_shown:
                 heapq.heappop(newest)
     yield f"{counts.total()} dead letters" + (f" with reason {safe(reason)}" if reason else "")
@@ -90,7 +90,7 @@ def report(letters: Iterable[DeadLetter], *, n_shown: int, reason: str = "") -> 
         yield f"{count:>9}  {safe(why)}  {safe(topic)}"
     if newest:
         yield f"the newest {len(newest)}:"
-    for _, _, letter in sorted(newest):
+    for *_, letter in sorted(newest):
         yield f"{safe(letter.place)}  {_time(letter.time_ms)}  {safe(letter.reason)}  {safe(letter.detail)}".rstrip()
         yield f"    {excerpt(letter.value)}"
 

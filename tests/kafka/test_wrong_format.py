@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import Counter
 
+import numpy as np
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
+from monitor.app import Daemon
+from monitor.clock import SystemClock
+from monitor.config import parse_config
 from monitor.decode.influx import decode_influx
 from monitor.progress import NOTHING_YET
 from monitor.sample import SeriesTable, concatenate
+from monitor.sources.kafka_client import BrokenError
+from tests.kafka.harness import config_of
+from tests.kafka.verifiable import Workload
 
 T0 = 1_700_000_000_000
+
+
+@pytest.fixture(params=["kafka-python", "confluent"])
+def client(request):
+    """Run each test over both libraries."""
+    return request.param
 
 
 @pytest.fixture(autouse=True)
@@ -170,10 +184,10 @@ def test_a_consumer_that_is_opened_anew_still_holds(cluster, open_kafka, until, 
     until(source, is_wrong(topic, 0))
     broken = source._client
 
-    def poll(**_):
-        raise ValueError("not a batch")
+    def poll(timeout_seconds):
+        raise BrokenError("ValueError", "not a batch")
 
-    monkeypatch.setattr(broken._consumer, "poll", poll)
+    monkeypatch.setattr(broken, "poll", poll)
     until(source, lambda _: source._client not in (broken, None))
     cluster.produce(topic, other(numbered(sample, 5)))
     until(source, lambda _: source._progress.offset(f"{topic}/0") == 155)
@@ -206,3 +220,53 @@ def test_held_samples_that_could_be_read_come_again_with_the_times_they_had(clus
 
     assert position.partitions[f"{topic}/0"].offset == 1  # the first of them
     assert values(again) == values(first)[1:]
+
+
+def test_a_daemon_with_the_wrong_settings_loses_no_window(cluster, client, tmp_path):
+    workload = Workload(n_steps=240)
+    topic = cluster.topic(workload.n_partitions)
+    records = list(workload.records())
+    half = len(records) // 2
+    told = {}
+
+    def produce(some):
+        for partition in range(workload.n_partitions):
+            cluster.produce(topic, [payload for where, payload in some if where == partition], partition=partition)
+
+    def is_read(batch):
+        return len(batch.report.lag) == workload.n_partitions and not any(batch.report.lag.values())
+
+    def live(until, **decode):
+        config = config_of(tmp_path, cluster.servers, topic, client=client, api_version="2.3", session_timeout_seconds=6.0)
+        daemon = Daemon(parse_config({**config, "decode": decode}, place="test"), outlets=[], clock=SystemClock())
+        stop = threading.Event()
+        (watch,), poll = daemon.pipeline.watches, daemon._source.poll
+
+        def note(scored):
+            hosts = np.argsort(watch.entities.entities)
+            told.setdefault((scored.time_ms - workload.start_ms) // 1000 - 1, []).append(scored.actual[hosts])
+
+        def poll_until(timeout_seconds):
+            batch = poll(timeout_seconds)
+            if until(batch):
+                stop.set()
+            return batch
+
+        watch.on_scored, daemon._source.poll = note, poll_until
+        try:
+            daemon.run(stop)
+        finally:
+            daemon.close()
+
+    produce(records[:half])
+    live(is_read)
+    n_told = len(told)
+    assert n_told > 100
+    produce([*records[half:], *workload.tail()])
+    live(lambda batch: is_read(batch) and not batch.ready, format="influx")
+    assert len(told) == n_told
+    live(is_read)
+
+    for step in range(workload.n_steps):
+        (values,) = told[step]
+        np.testing.assert_allclose(values, workload.values[:, :, step], rtol=1e-6)
