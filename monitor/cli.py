@@ -269,6 +269,8 @@ def topics(
     finally:
         reader.close()
     suggestion = suggestion_of(look, *as_user_wrote(written, named))
+    if output is not None and suggestion:
+        _write_text(output, suggestion)
     if as_json:
         print(json.dumps(to_json(look, suggestion), indent=1))
     else:
@@ -278,7 +280,6 @@ def topics(
     if output is not None:
         if not suggestion:
             raise MonitorError(f"nothing was written to {output}: no series were found, so there is nothing to suggest")
-        _write_text(output, suggestion)
         print(f"wrote {output}; next: barograph check-config --config {output}", file=sys.stderr)
 
 

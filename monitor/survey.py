@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ __all__ = ["MAX_SAMPLES", "Group", "Survey", "group_of", "how_to_key"]
 
 MAX_SAMPLES = 1_000_000  # of one topic: 20 MB; beyond them nothing more is learned
 _FEWEST_GROWING = 4  # samples of a series before it may be said to only grow
+# Words of names that are levels, though a minute may not see them fall: a disk that fills up is one to watch.
+_LEVELS = {"used", "usage", "percent", "ratio", "free", "available", "cached", "buffered", "size", "depth", "length"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ class Survey:
     def growing(self) -> list[str]:
         """Give names of metrics that are no counters, and yet never fall, and grow with most samples of one of their series.
 
-        Time since a start is one, and so is a count that the format does not tell to be one.
+        Time since a start is one, and so is a count that the format does not tell to be one. Names that say a level are left out.
         """
         columns = self._columns
         good = ~np.isnan(columns.value)
@@ -127,7 +130,7 @@ class Survey:
                 falls.add(one.name)
             elif last - first >= _FEWEST_GROWING and (change > 0).mean() >= 0.5:
                 grows.add(one.name)
-        return sorted(grows - falls)
+        return sorted(name for name in grows - falls if not _LEVELS & set(re.split(r"[^a-z]+", name.lower())))
 
     def partitions_of(self, row_of: NDArray[np.int32]) -> dict[int, set[int]]:
         """Give the partitions of each row, for rows by series number (negative: none)."""

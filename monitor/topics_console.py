@@ -27,7 +27,10 @@ def print_look(look: Look, kafka: KafkaConfig, suggestion: str) -> None:
     out = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     out.print(Text(printable(f"Kafka at {', '.join(kafka.bootstrap_servers)}; lag of group {kafka.group_id}")))
     out.print(_topics_table(look))
-    rest = [f"{len(look.others)} other topics" if look.others else "", f"{look.n_internal} internal ones" if look.n_internal else ""]
+    rest = [
+        f"{len(look.others)} other topics" if len(look.others) > 1 else "another topic" if look.others else "",
+        f"{look.n_internal} internal ones" if look.n_internal else "",
+    ]
     if any(rest):
         out.print(Text(f"not shown: {' and '.join(one for one in rest if one)} (--topic NAME, * and ? as wildcards)\n", style="dim"))
     if look.watches:

@@ -6,14 +6,17 @@ import base64
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import confluent_kafka
 import httpx
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -76,10 +79,10 @@ def start(tmp_path):
     """Start programs with their logs in the test's folder; whatever becomes of it, they are ended."""
     running = []
 
-    def run(name, *command, **environment):
+    def run(name, *command, cwd=ROOT, **environment):
         with (tmp_path / f"{name}.log").open("wb") as log:
             running.append(
-                subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1", **environment})
+                subprocess.Popen(command, cwd=cwd, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1", **environment})
             )
         return running[-1]
 
@@ -181,7 +184,7 @@ TELEGRAF = """
 
 def test_telegraf_to_a_running_daemon_by_what_topics_suggests(kafka, start, tmp_path):
     telegraf = on_path("telegraf", "InfluxData")
-    topic = kafka.topic("telegraf", 3)
+    topic = kafka.topic("telegraf-keyed", 3)
     (tmp_path / "queue.influx").write_text("queue,host=db1 depth=7i,ratio=0.25\n")
     (tmp_path / "telegraf.conf").write_text(TELEGRAF.format(folder=tmp_path, server=kafka.servers[0], topic=topic))
     producer = start("telegraf", telegraf, "--quiet", "--config", str(tmp_path / "telegraf.conf"))
@@ -245,6 +248,62 @@ def test_telegraf_without_routing_tag_is_told_of_it(kafka, start, tmp_path):
     notes = " ".join(wait_for("series on several partitions", spread)["notes"])
 
     assert 'Telegraf: routing_tag = "host" in [[outputs.kafka]]' in notes
+
+
+# The README
+
+
+def test_the_readme_s_five_minutes_work_as_typed(kafka, start, tmp_path):
+    topic = kafka.topic("telegraf", 3)
+    section = (ROOT / "README.md").read_text().partition("## From Kafka\n")[2].partition("\n## ")[0]
+    typed = [line.strip() for line in section.splitlines() if line.startswith("    .venv/bin/barograph ")]
+    producer = confluent_kafka.Producer({"bootstrap.servers": kafka.servers[0], "log_level": 0})
+    over = threading.Event()
+    rng = np.random.default_rng(0)
+
+    def send(second):
+        for host in ("web1", "web2"):
+            used, depth = rng.normal([50, 5], 1).tolist()
+            producer.produce(topic, f"queue,host={host} used={used},depth={depth} {second}000000000", host, timestamp=second * 1000)
+
+    def go_on(second):
+        while not over.wait(max(0.0, second - time.time())):
+            send(second)
+            producer.poll(0)
+            second += 1
+
+    now = int(time.time())
+    for second in range(now - 200, now):
+        send(second)
+    assert producer.flush(30) == 0
+    live = threading.Thread(target=go_on, args=(now,))
+    live.start()
+    address = f"127.0.0.1:{free_port()}"
+    environment = {"PYTHONPATH": str(ROOT), "BAROGRAPH_WEB__LISTEN": address}
+    try:
+        *looks, run = [as_typed(line, kafka.servers[0]) for line in typed]
+        assert [command[3] for command in looks] == ["topics", "topics", "check-config"]
+        for command in looks:
+            ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, **environment}, timeout=120)
+            assert ran.returncode == 0, ran.stdout + ran.stderr
+        daemon = start("daemon", *run, cwd=tmp_path, **environment)
+
+        def both_judged():
+            assert daemon.poll() is None, (tmp_path / "daemon.log").read_text()
+            text = exported(address)
+            return all(metric(text, f'barograph_judged{{watch="host",entity="{host}"}}') == 1 for host in ("web1", "web2"))
+
+        wait_for("both hosts to be judged", both_judged)  # at once, not after the 132 steps that a watch needs
+        assert stop(daemon) == 0
+    finally:
+        over.set()
+        live.join()
+
+
+def as_typed(line, server):
+    """Give a command of the README, with the broker's own address and this Python in the place of those that are written."""
+    command = shlex.split(line.replace("127.0.0.1:9092", server))
+    return [sys.executable, "-m", "monitor", *command[1:]]
 
 
 # OpenTelemetry Collector

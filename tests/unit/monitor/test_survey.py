@@ -91,6 +91,12 @@ def test_a_level_that_only_grows_is_told(values, grows):
     assert survey.growing() == (["load_up"] if grows else [])
 
 
+def test_a_name_that_says_a_level_does_not_only_grow():
+    survey, _ = surveyed({0: [line(10 * k, "h1", used=k, used_percent=k, reused=k) for k in range(5)]})
+
+    assert survey.growing() == ["load_reused"]
+
+
 def test_a_metric_that_falls_in_one_series_does_not_only_grow():
     records = [line(10 * k, host, up=value) for k in range(4) for host, value in (("h1", k), ("h2", -k))]
 
