@@ -66,7 +66,7 @@ class Daemon:
             command = [sys.executable, "-m", "monitor", "run", "--config", self._config]
             self._process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=environment)
 
-    def wait_for_step(self, step, start_ms, *, seconds=120):
+    def wait_for_step(self, step, start_ms, *, seconds=240):
         """Wait until everything before a step has been judged."""
         deadline = time.monotonic() + seconds
         while (at := self._watermark()) < (start_ms + step * STEP_MS) / 1000:

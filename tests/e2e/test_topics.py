@@ -104,7 +104,7 @@ def barograph(*arguments):
     return ran.stdout
 
 
-def wait_for(what, condition, *, seconds=90):
+def wait_for(what, condition, *, seconds=180):
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
