@@ -54,6 +54,7 @@ class TailBank:
         Steps after which a read's weight has fallen to 1/e.
     """
 
+    FIT = ("median", "threshold", "scale")  # what surprise is judged by
     STATE = ("counts", "weight", "reference", "spread", "n_learned", "median", "threshold", "scale", "frozen")
 
     def __init__(self, n_rows: int, n_reads: int, *, memory_steps: float = 4000.0) -> None:

@@ -6,7 +6,7 @@ it is *warming*. A watch without a model is judged by the companions alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any
@@ -21,7 +21,7 @@ from models.detector import WARMING_STEPS, BlockReads, Detector
 from models.limits import Budget, Limit, limit_for_budget
 from models.settings import ModelSettings
 from monitor.entities import EntityMap, resolution_of
-from monitor.grid import ClosedSteps
+from monitor.grid import ClosedSteps, Reclosed
 
 __all__ = ["Reason", "ScoredStep", "Scorer"]
 _ARRAYS = ("recent", "n_seen", "last_seen", "known_since", "elevated_since", "frozen_limit")
@@ -58,6 +58,13 @@ class ScoredStep:
         """Give the step of these entities only, in this order."""
         rows = rows[rows < len(self.reason)]
         return ScoredStep(self.time_ms, *(getattr(self, one.name)[rows] for one in fields(self)[1:]))
+
+    def with_rows(self, rows: NDArray[np.int64], other: ScoredStep) -> ScoredStep:
+        """Give the step with some entities replaced by those of another scored step, in their order."""
+        arrays = {one.name: getattr(self, one.name).copy() for one in fields(self) if one.name != "time_ms"}
+        for name, array in arrays.items():
+            array[rows] = getattr(other, name)
+        return ScoredStep(self.time_ms, **arrays)
 
     @property
     def judged(self) -> NDArray[np.bool_]:
@@ -104,6 +111,8 @@ class Scorer:
         self._known_since = np.empty(0, np.int64)  # step number before the first in which the entity had a place
         self._elevated_since = np.empty((0, 0), np.int64)
         self._frozen_limit = np.empty(0)  # NaN where the current limit counts
+        self.keeps_moment = False
+        self.moment: dict[str, NDArray[np.generic]] = {}  # what the step just judged was judged by; empty where that is not kept
 
     @property
     def limit(self) -> Limit | None:
@@ -190,6 +199,29 @@ class Scorer:
         for name in ("n_seen", "last_seen", "known_since", "elevated_since", "frozen_limit"):
             setattr(self, f"_{name}", getattr(self, f"_{name}")[rows])
 
+    def patch(self, reclosed: Reclosed, *, n_rows: int, n_channels: int) -> tuple[int, NDArray[np.int64]] | None:
+        """Put what the newest steps are now in place of what they were; give the first step that differs, and the rows.
+
+        None where nothing differs.
+        """
+        next_step = reclosed.first_step + len(reclosed.values)
+        self._make_room(n_rows, n_channels, next_step)
+        n_steps = min(len(reclosed.values), len(self._recent))
+        new, rows = reclosed.values[len(reclosed.values) - n_steps :], reclosed.rows
+        old = self._recent[len(self._recent) - n_steps :, rows]
+        differs = (new != old) & ~(np.isnan(new) & np.isnan(old))  # (T, m, C)
+        if not differs.any():
+            return None
+        self._recent[len(self._recent) - n_steps :, rows] = new
+        seen, saw = ~np.isnan(new).all(axis=2), ~np.isnan(old).all(axis=2)
+        newest = np.where(seen, np.arange(next_step - n_steps, next_step)[:, None], -1).max(axis=0)
+        self._n_seen = self._n_seen.copy()  # moments hold the arrays that were
+        self._n_seen[rows] += seen.sum(axis=0) - saw.sum(axis=0)
+        self._last_seen = self._last_seen.copy()
+        self._last_seen[rows] = np.maximum(self._last_seen[rows], newest)
+        first = int(np.argmax(differs.any(axis=(1, 2))))
+        return next_step - n_steps + first, rows[differs.any(axis=(0, 2))]
+
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give every array by name, the detector's among them."""
         arrays: dict[str, NDArray[np.generic]] = {name: getattr(self, f"_{name}") for name in _ARRAYS}
@@ -210,6 +242,17 @@ class Scorer:
             elif self.detector.n_rows < n_rows:
                 self.detector.grow(n_rows)
             self.detector.load_state(of_detector)
+
+    def second(self, rows: NDArray[np.int64], moments: Sequence[Mapping[str, NDArray[Any]]]) -> SecondScorer:
+        """Give a scorer that judges the newest steps of some entities again, each by what it was judged by."""
+        return SecondScorer(self, rows, moments)
+
+    def put(self, rows: NDArray[np.int64], second: Scorer) -> None:
+        """Go on with some entities where a second judging of their newest steps has come to."""
+        self._elevated_since = self._elevated_since.copy()  # scored steps hold the array that was
+        self._elevated_since[rows] = second._elevated_since
+        if self.detector is not None and second.detector is not None:
+            self.detector.gaussian.deviation[rows] = second.detector.gaussian.deviation
 
     def take_over(self, old: Scorer, frozen: NDArray[np.bool_]) -> None:
         """Go on where another scorer was: with its newest steps, and the `frozen` (n,) entities frozen anew.
@@ -254,7 +297,17 @@ class Scorer:
             scaled[:, ~detector.calibrated] = np.nan
             reads = detector.read_block(scaled)
         for t in range(len(block.values)):
+            self._begin_step()
             yield self._score_step(block, t, scaled, reads)
+
+    def _begin_step(self) -> None:
+        self._limits_here = self.limits()
+        if self.keeps_moment and self.detector is not None:
+            self.moment = {
+                "limits": self._limits_here,
+                **{name: getattr(self, f"_{name}") for name in ("n_seen", "last_seen", "elevated_since")},
+                **{f"detector.{name}": array for name, array in self.detector.moment().items()},
+            }
 
     def _score_step(self, block: ClosedSteps, t: int, scaled: NDArray[np.float32] | None, reads: BlockReads | None) -> ScoredStep:
         actual, time_ms = block.values[t], block.end_ms(t)
@@ -286,7 +339,7 @@ class Scorer:
         reason[stale & (reason != Reason.JUDGED)] = Reason.STALE
         elevated = channel_error > 1.0
         self._elevated_since = np.where(elevated, np.where(self._elevated_since > 0, self._elevated_since, time_ms), 0)
-        return ScoredStep(time_ms, reason, surprise, surprise / self.limits(), channel_error, self._elevated_since, actual, expected)
+        return ScoredStep(time_ms, reason, surprise, surprise / self._limits_here, channel_error, self._elevated_since, actual, expected)
 
     def _remember(self, block: ClosedSteps) -> None:
         # Reading needs a window; a model that takes over calibrates entities that are new to it from the rest.
@@ -331,3 +384,56 @@ class Scorer:
             self._frozen_limit = np.pad(self._frozen_limit, (0, more_rows), constant_values=np.nan)
         if self.detector is not None and self.detector.n_rows < n_rows:
             self.detector.grow(n_rows)
+
+
+class SecondScorer(Scorer):
+    """Judges the newest steps of some entities of another scorer again: as `moments` say that they were judged; learns nothing.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (m,)
+        Entities that were calibrated at the first of the moments.
+    moments : sequence of mapping
+        What the other scorer gave as its `moment` for each of its newest steps, oldest first.
+    """
+
+    def __init__(self, first: Scorer, rows: NDArray[np.int64], moments: Sequence[Mapping[str, NDArray[Any]]]) -> None:
+        assert first.detector is not None
+        vars(self).update(vars(first))
+        self.detector = first.detector.taken(rows)
+        before = first._recent[: len(first._recent) - len(moments)]
+        self._recent = before[len(before) - min(len(before), self._window - 1) :, rows]
+        self._known_since = first._known_since[rows]
+        self._limit = first.limit
+        self._moments = [{name: array[rows] for name, array in moment.items()} for moment in moments]
+        for name in ("n_seen", "last_seen", "elevated_since"):
+            setattr(self, f"_{name}", self._moments[0][name])
+        self._at = 0
+
+    @property
+    def limit(self) -> Limit | None:
+        """The limit that the other scorer has now."""
+        return self._limit
+
+    def score(self, closed: ClosedSteps) -> Iterator[ScoredStep]:
+        """Judge the steps, as they are now, in order."""
+        yield from self._score_block(closed)
+
+    def learn(self, step: ScoredStep, frozen: NDArray[np.bool_]) -> None:
+        """Learn nothing: the step has been learned as it was."""
+
+    def freeze(self, row: int) -> None:
+        """Go on by what each moment says: whether an entity was frozen then is in it."""
+
+    def thaw(self, row: int, *, keep: bool) -> None:
+        """Go on by what each moment says."""
+
+    def _begin_step(self) -> None:
+        assert self.detector is not None
+        moment = self._moments[self._at]
+        self._frozen_limit = moment["limits"]
+        self.detector.go_back(
+            {name.removeprefix("detector."): array for name, array in moment.items() if name.startswith("detector.")}, begins=self._at == 0
+        )
+        self._at += 1
+        super()._begin_step()
