@@ -17,9 +17,54 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AlertPolicy", "Changes", "EpisodeBook", "Phase", "ResolveReason"]
+__all__ = ["Alert", "AlertPolicy", "Changes", "ChannelShare", "EpisodeBook", "Phase", "ResolveReason"]
 
-ResolveReason = Literal["recovered", "accepted", "gone"]
+ResolveReason = Literal["recovered", "accepted", "gone", "retracted"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelShare:
+    """What one channel adds to an episode.
+
+    `share` of the squared error (0 to 1); `actual` and `expected` in the channel's own unit,
+    a rate per second for counters, NaN where unknown; `since_ms` when its error rose above
+    what is normal, 0 when it has not.
+    """
+
+    channel: str
+    share: float
+    actual: float
+    expected: float
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An episode as it opens, or as it resolves (`resolved_ms` is set then), or as late data amends it.
+
+    `score` is the highest so far; `channels` are those of that highest score, most telling
+    first. `provisional`: the limit rests on less history than the budget's period. `revision`
+    counts how often late data has changed it. `amends`: what was told of it before reads
+    otherwise now; it neither opens nor ends by this.
+    """
+
+    watch: str
+    entity: str
+    since_ms: int
+    opened_ms: int
+    score: float
+    limit: float
+    provisional: bool
+    channels: tuple[ChannelShare, ...]
+    resolved_ms: int | None = None
+    reason: ResolveReason | None = None
+    revision: int = 0
+    amends: bool = False
+
+    @property
+    def identity(self) -> str:
+        """Name the episode; the same when it opens, when it is amended and when it resolves."""
+        return f"{self.watch}/{self.entity}/{self.opened_ms}"
 
 
 class Phase(IntEnum):
@@ -179,6 +224,22 @@ class EpisodeBook:
         rows = rows[rows < len(self.phase)]
         for name in _ARRAYS:
             setattr(self, name, getattr(self, name)[rows])
+
+    def moment(self, n_rows: int) -> dict[str, NDArray[np.generic]]:
+        """Copy every array, by name, with room for so many entities."""
+        self._make_room(n_rows)
+        return {name: getattr(self, name).copy() for name in _ARRAYS}
+
+    def second(self, arrays: Mapping[str, NDArray[Any]]) -> EpisodeBook:
+        """Give a book under the same policy that stands where these arrays, by name, say."""
+        other = EpisodeBook(self._policy)
+        other.load_state(arrays)
+        return other
+
+    def put(self, rows: NDArray[np.int64], other: EpisodeBook) -> None:
+        """Let some entities stand where all those of another book stand, in their order."""
+        for name in _ARRAYS:
+            getattr(self, name)[rows] = getattr(other, name)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give every array by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,8 @@ from monitor.policy import MetricRule
 
 __all__ = ["Config", "DecodeConfig", "KafkaConfig", "WatchConfig", "load_config", "load_draft", "parse_config"]
 
+DEFAULT_REVISION_STEPS = 30  # at most, unless asked for: each takes 0.3 kB a series
+MAX_REVISION_STEPS = 100  # the newest steps are kept anyhow, a window and 100 of them: every window in here is whole
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -385,6 +388,7 @@ class WatchConfig(_Table):
     step_seconds: Positive = 60.0
     window_length: Annotated[int, Field(ge=8, le=4096)] = 32
     lateness_seconds: NotNegative = 30.0
+    revision_seconds: NotNegative = 300.0
     idle_seconds: NotNegative = 60.0
     stale_seconds: Positive = 300.0
     gap_mode: Literal["skip", "hold", "zero", "interpolate"] = "skip"
@@ -424,6 +428,12 @@ class WatchConfig(_Table):
                 f"lateness_seconds is {self.lateness_seconds:g}, expected less than one window ({window_seconds:g} s): "
                 "every alert would come a window late. Lower lateness_seconds or raise window_length"
             )
+        if "revision_seconds" in self.model_fields_set and self.revision_seconds > MAX_REVISION_STEPS * self.step_seconds:
+            raise ValueError(
+                f"revision_seconds is {self.revision_seconds:g}, expected at most {MAX_REVISION_STEPS} steps "
+                f"({MAX_REVISION_STEPS * self.step_seconds:g} s): what a step was judged by is kept for so long, in memory and in "
+                "each checkpoint. Lower revision_seconds, or raise lateness_seconds if so much comes late"
+            )
         if round(self.step_seconds * 1000) < 1:
             raise ValueError(f"step_seconds is {self.step_seconds:g}, expected at least 0.001: times are kept in milliseconds")
         if self.gap_mode != "skip" and self.max_gap_seconds < self.step_seconds:
@@ -437,6 +447,12 @@ class WatchConfig(_Table):
     def step_ms(self) -> int:
         """The grid's period in milliseconds."""
         return round(self.step_seconds * 1000)
+
+    @property
+    def revision_steps(self) -> int:
+        """The newest closed steps for which late samples are taken; the default is cut to what costs little where steps are short."""
+        n_steps = math.ceil(self.revision_seconds / self.step_seconds)
+        return n_steps if "revision_seconds" in self.model_fields_set else min(n_steps, DEFAULT_REVISION_STEPS)
 
     @property
     def entity_labels(self) -> tuple[str, ...]:

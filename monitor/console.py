@@ -181,10 +181,12 @@ def alert_text(alert: Alert) -> str:
     name = f"[bold]{escape(alert.watch)}/{escape(alert.entity)}[/bold]"
     if alert.resolved_ms is not None:
         peak = escape("; ".join(channel_text(channel) for channel in alert.channels[:2]))
-        resolved = f"[green]resolved[/green] {time_text(alert.resolved_ms)} {name} {alert.reason}, highest score {alert.score:.1f} with"
+        what = "amended " if alert.amends else "resolved"
+        resolved = f"[green]{what}[/green] {time_text(alert.resolved_ms)} {name} {alert.reason}, highest score {alert.score:.1f} with"
         return f"{resolved}\n           {peak}"
     limit = " (provisional limit)" if alert.provisional else ""
-    lines = [f"[red]opened[/red]   {time_text(alert.opened_ms)} {name} score {alert.score:.1f}{limit}"]
+    what = "[yellow]amended[/yellow] " if alert.amends else "[red]opened[/red]  "
+    lines = [f"{what} {time_text(alert.opened_ms)} {name} score {alert.score:.1f}{limit}"]
     for channel in alert.channels[:3]:
         since = f" since {time_text(channel.since_ms)[11:-1]}" if channel.since_ms else ""
         lines.append(f"           {escape(channel_text(channel))}{since}")

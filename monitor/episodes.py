@@ -300,7 +300,7 @@ def _row(alert: Alert, told: bool, now: float) -> dict[str, object]:
         "score": alert.score,
         "surprise_limit": alert.limit,
         "provisional": alert.provisional,
-        "revision": 0,
+        "revision": alert.revision,
         "channels": json.dumps([asdict(channel) for channel in alert.channels]),
         "told": told,
         "kept_at": now,

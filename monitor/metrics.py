@@ -17,6 +17,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from monitor.alert import SUPPRESSED_REASONS, ResolveReason
 from monitor.dead_letter import LETTER_RESULTS
 from monitor.pipeline import Alert, Decision, WatchPipeline
+from monitor.revision import REVISION_KINDS
 from monitor.sample import SeriesTable
 from monitor.score import Reason
 from monitor.sources import SourceReport
@@ -56,7 +57,8 @@ class Metrics:
         self.registry = registry
         self._samples = Counter(
             "barograph_samples_total",
-            "Samples of a watch by what became of them: accepted, late, or refused, as the watch has no room for their series.",
+            "Samples of a watch by what became of them: accepted, revised (late, and put into closed steps), late (and dropped), or "
+            "refused, as the watch has no room for their series.",
             ["watch", "result"],
             registry=registry,
         )
@@ -192,6 +194,7 @@ class Metrics:
             buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
             registry=registry,
         )
+        self._declare_revisions(registry)
         self._declare_source(registry)
         self._declare_bounds(registry)
         self._declare_alert_history(registry)
@@ -212,6 +215,18 @@ class Metrics:
         self._alert_history_failures = Counter(
             "barograph_alert_history_failures_total",
             "Times that the alert history could not be written or read; alerts go out all the same.",
+            registry=registry,
+        )
+
+    def _declare_revisions(self, registry: CollectorRegistry) -> None:
+        self._judged_again = Counter(
+            "barograph_windows_revised_total", "Windows judged again because samples came late for them.", ["watch"], registry=registry
+        )
+        self._alerts_revised = Counter(
+            "barograph_alerts_revised_total",
+            "Alerts that late samples corrected; kind: amended (it reads otherwise, or has ended), retracted (it should not have been), "
+            "opened (it should have been).",
+            ["watch", "kind"],
             registry=registry,
         )
 
@@ -297,8 +312,10 @@ class Metrics:
         self._places_limit = Gauge("barograph_watch_series_limit", "The setting watch.max_series.", ["watch"], registry=registry)
 
     def _start_at_zero(self, watch: str) -> None:
-        for result in ("accepted", "late", "refused"):
+        for result in ("accepted", "revised", "late", "refused"):
             self._samples.labels(watch, result)
+        for kind in REVISION_KINDS:
+            self._alerts_revised.labels(watch, kind)
         for reason in Reason:
             if reason is not Reason.JUDGED:
                 self._not_judged.labels(watch, reason.name.lower())
@@ -311,7 +328,7 @@ class Metrics:
         for skipped in SKIPPED_REASONS:
             self._history_skipped.labels(watch, skipped)
         failures = (self._load_failures, self._history_failures)
-        steps = (self._steps, self._repeated, self._forgotten, self._conflicting, self._scored, self._over_limit)
+        steps = (self._steps, self._repeated, self._forgotten, self._conflicting, self._scored, self._judged_again, self._over_limit)
         episodes = (self._opened, self._open, self._quiet)
         for metric in (*steps, *episodes, self._swaps, *failures):
             metric.labels(watch)
@@ -403,6 +420,8 @@ class Metrics:
         for reason, count in n_bad:
             self._bad_records.labels(reason).inc(count)
         for alert in decision.alerts:
+            if alert.amends:
+                continue  # it neither opens nor ends
             if alert.resolved_ms is None:
                 self._opened.labels(alert.watch).inc()
             else:
@@ -414,8 +433,12 @@ class Metrics:
 
     def _count_watch(self, watch: WatchPipeline, decision: Decision) -> None:
         name, report = watch.name, decision.reports[watch.name]
-        self._samples.labels(name, "accepted").inc(report.n_samples - report.n_late)
+        self._samples.labels(name, "accepted").inc(report.n_samples - report.n_late - report.n_revised)
         self._samples.labels(name, "late").inc(report.n_late)
+        self._samples.labels(name, "revised").inc(report.n_revised)
+        self._judged_again.labels(name).inc(report.n_judged_again)
+        for kind, count in report.revised.items():
+            self._alerts_revised.labels(name, kind).inc(count)
         self._samples.labels(name, "refused").inc(report.n_refused)
         self._forgotten.labels(name).inc(report.n_forgotten)
         self._conflicting.labels(name).inc(report.n_conflicting)
@@ -450,7 +473,7 @@ class Metrics:
     def kept_quiet(self, held: Iterable[Alert]) -> None:
         """Count the episodes that ended without having been told."""
         for alert in held:
-            if alert.resolved_ms is not None:
+            if alert.resolved_ms is not None and not alert.amends:
                 self._quiet.labels(alert.watch).inc()
 
     def source_turned(self, report: SourceReport | None, *, ready: bool) -> None:

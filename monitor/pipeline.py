@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.alert import Changes, EpisodeBook, ResolveReason
+from monitor.alert import Alert, Changes, ChannelShare, EpisodeBook, Phase, ResolveReason
 from monitor.coverage import Coverage
 from monitor.entities import EntityMap
 from monitor.grid import ClosedSteps, Grid, Placed
 from monitor.policy import ChannelPolicy
+from monitor.revision import Correction, Moment, Moments, RevisionKind, correct
 from monitor.sample import UNKNOWN, Columns, SeriesTable, in_range, is_stale
 from monitor.score import Reason, ScoredStep, Scorer
 
@@ -21,48 +22,8 @@ __all__ = ["Alert", "ChannelShare", "Decision", "Pipeline", "WatchPipeline", "Wa
 
 _FORGET_AT_LEAST = 256  # entities that are gone are let go together, so many and a quarter of all at least
 _FORGET_SERIES_MS = 3_600_000  # a series that did not come for so long loses its number; it costs nothing but a look to get another
+_MAX_SECOND_CELLS = 1 << 18  # judged a second time at once: bounds the arrays, as the grid's own bound does
 _N_TOP_CHANNELS = 5  # named in an alert: more than one screen line explains nothing
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelShare:
-    """What one channel adds to an episode.
-
-    `share` of the squared error (0 to 1); `actual` and `expected` in the channel's own unit,
-    a rate per second for counters, NaN where unknown; `since_ms` when its error rose above
-    what is normal, 0 when it has not.
-    """
-
-    channel: str
-    share: float
-    actual: float
-    expected: float
-    since_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """An episode as it opens, or as it resolves (`resolved_ms` is set then).
-
-    `score` is the highest so far; `channels` are those of that highest score, most telling
-    first. `provisional`: the limit rests on less history than the budget's period.
-    """
-
-    watch: str
-    entity: str
-    since_ms: int
-    opened_ms: int
-    score: float
-    limit: float
-    provisional: bool
-    channels: tuple[ChannelShare, ...]
-    resolved_ms: int | None = None
-    reason: ResolveReason | None = None
-
-    @property
-    def identity(self) -> str:
-        """Name the episode; the same when it opens and when it resolves."""
-        return f"{self.watch}/{self.entity}/{self.opened_ms}"
 
 
 @dataclass(slots=True)
@@ -70,7 +31,8 @@ class WatchReport:
     """What one batch did to a watch."""
 
     n_samples: int = 0
-    n_late: int = 0
+    n_late: int = 0  # and dropped
+    n_revised: int = 0  # late, and taken for steps that were closed
     n_conflicting: int = 0  # of the accepted: another value than was there for the same series and time
     n_refused: int = 0  # of series that the watch has no room for
     n_forgotten: int = 0  # entities
@@ -79,6 +41,8 @@ class WatchReport:
     n_scored: int = 0
     n_repeated: int = 0  # of the steps: judged again behind a restart, and not told again
     n_over_limit: int = 0
+    n_judged_again: int = 0  # windows
+    revised: dict[RevisionKind, int] = field(default_factory=dict)  # alerts
     n_expected: int = 0  # entities that should be judged, and those that are
     n_judged: int = 0
     not_judged: dict[str, int] = field(default_factory=dict)
@@ -103,7 +67,15 @@ class WatchPipeline:
     """One watch: its places, its grid, its scorer, its episodes."""
 
     def __init__(
-        self, name: str, entities: EntityMap, grid: Grid, scorer: Scorer, book: EpisodeBook, policy: ChannelPolicy | None = None
+        self,
+        name: str,
+        entities: EntityMap,
+        grid: Grid,
+        scorer: Scorer,
+        book: EpisodeBook,
+        policy: ChannelPolicy | None = None,
+        *,
+        revision_steps: int = 0,
     ) -> None:
         self.name = name
         self.entities = entities
@@ -111,10 +83,14 @@ class WatchPipeline:
         self.scorer = scorer
         self.book = book
         self.policy = policy or ChannelPolicy(())
+        self.moments = Moments(revision_steps)
+        scorer.keeps_moment = revision_steps > 0
         self.open_alerts: dict[int, Alert] = {}  # by entity row
         self.last_scored: ScoredStep | None = None
         self.told_until_ms = 0  # event time up to which an earlier run has told everything
         self.on_scored: Callable[[ScoredStep], None] = lambda scored: None  # told each step, for offline scoring
+        # Told, for rows (m,), each step (m entities) that was judged again.
+        self.on_revised: Callable[[NDArray[np.int64], ScoredStep], None] = lambda rows, scored: None
         self.out_of_range = np.empty(0, bool)  # at the newest step, by entity row
         self.forgets = False  # entities that are gone, once they are many
         self.on_forgotten: Callable[[NDArray[np.int64]], None] = lambda kept: None  # told the rows that are left, as they were numbered
@@ -125,14 +101,23 @@ class WatchPipeline:
         """Give every array that the past has shaped, by stage and name."""
         return {
             f"{stage}/{name}": array
-            for stage, part in (("grid", self.grid), ("scorer", self.scorer), ("book", self.book))
+            for stage, part in (("grid", self.grid), ("scorer", self.scorer), ("book", self.book), ("moments", self.moments))
             for name, array in part.state().items()
         }
 
-    def load_state(self, arrays: Mapping[str, NDArray[Any]], open_alerts: Mapping[int, Alert]) -> None:
-        """Take over what `state` gave, and the alerts that were open."""
-        for stage, part in (("grid", self.grid), ("scorer", self.scorer), ("book", self.book)):
-            part.load_state({name.removeprefix(f"{stage}/"): array for name, array in arrays.items() if name.startswith(f"{stage}/")})
+    def load_state(
+        self, arrays: Mapping[str, NDArray[Any]], open_alerts: Mapping[int, Alert], moments: Mapping[str, Any] | None = None
+    ) -> None:
+        """Take over what `state` gave, the alerts that were open, and what the moments said of themselves."""
+
+        def of_stage(stage: str) -> dict[str, NDArray[Any]]:
+            return {name.removeprefix(f"{stage}/"): array for name, array in arrays.items() if name.startswith(f"{stage}/")}
+
+        self.grid.load_state(of_stage("grid"))
+        self.scorer.load_state(of_stage("scorer"))
+        self.book.load_state(of_stage("book"))
+        if moments is not None:
+            self.moments.load(of_stage("moments"), moments)
         self.open_alerts = dict(open_alerts)
 
     def step(
@@ -161,12 +146,14 @@ class WatchPipeline:
             report.n_steps_back = self.grid.start_over(int(placed.time_ms.min()))
             self.scorer.go_back(report.n_steps_back)
             self.book.go_back(report.n_steps_back * self.grid.step_ms)
+            self.moments.clear()
             self._coverage = Coverage()
         n_before = self.grid.n_conflicting
         report.n_late = self.grid.add(placed, opens=complete_ms is None)
+        n_rows, n_channels = len(self.entities.entities), len(self.entities.channels)
+        revised = self._revise(n_rows, n_channels, report)
         report.n_conflicting = self.grid.n_conflicting - n_before
         alerts: list[Alert] = []
-        n_rows, n_channels = len(self.entities.entities), len(self.entities.channels)
         for closed in self.grid.close(now_ms, n_rows=n_rows, n_channels=n_channels, finished=finished, complete_ms=complete_ms):
             alerts += self.judge(closed, report)
         if self.grid.closed_until_ms is not None:
@@ -175,7 +162,7 @@ class WatchPipeline:
         self._count_coverage(gone, now_ms, report, finished=finished)
         if self.forgets:
             self._forget(gone, report)
-        return [alert for alert in alerts if (alert.resolved_ms or alert.opened_ms) > self.told_until_ms], report
+        return [*revised, *(alert for alert in alerts if (alert.resolved_ms or alert.opened_ms) > self.told_until_ms)], report
 
     def judge(self, closed: ClosedSteps, report: WatchReport) -> list[Alert]:
         """Judge closed steps, and turn their scores into alerts."""
@@ -189,7 +176,109 @@ class WatchPipeline:
     def swap(self, scorer: Scorer) -> None:
         """Let another scorer judge from the next step on; it takes over the newest steps, and open episodes stay open."""
         scorer.take_over(self.scorer, self.book.frozen)
+        scorer.keeps_moment = self.scorer.keeps_moment
         self.scorer = scorer
+        self.moments.clear()  # what one model has judged, another does not judge again
+
+    def _revise(self, n_rows: int, n_channels: int, report: WatchReport) -> list[Alert]:
+        """Take what came late for closed steps; judge the windows that it lies in again, and correct the episodes.
+
+        Every step is judged by what it was judged by the first time, and nothing is learned.
+        """
+        reclosed = self.grid.revise(n_rows=n_rows, n_channels=n_channels)
+        if reclosed is None:
+            return []
+        report.n_revised = reclosed.n_samples
+        changed = self.scorer.patch(reclosed, n_rows=n_rows, n_channels=n_channels)
+        until_step = reclosed.first_step + len(reclosed.values)
+        moments = self.moments.newest(until_step - changed[0]) if changed else []
+        if changed is None or not moments:
+            return []
+        calibrated = moments[0].scorer["detector.calibrated"]
+        rows = changed[1][changed[1] < len(calibrated)]
+        rows = rows[calibrated[rows]]  # the others were not judged yet
+        alerts: list[Alert] = []
+        n_together = max(1, _MAX_SECOND_CELLS // (len(moments) * n_channels))
+        for start in range(0, len(rows), n_together):
+            together = rows[start : start + n_together]
+            values = reclosed.values[len(reclosed.values) - len(moments) :, np.searchsorted(reclosed.rows, together)]
+            alerts += self._judge_again(together, ClosedSteps(until_step - len(moments), self.grid.step_ms, values), moments, report)
+        return alerts
+
+    def _judge_again(self, rows: NDArray[np.int64], closed: ClosedSteps, moments: Sequence[Moment], report: WatchReport) -> list[Alert]:
+        """Let some entities live through the newest steps a second time, and go on from there."""
+        is_told = closed.end_ms(len(closed.values) - 1) > self.told_until_ms
+        second = self._second(rows, moments)
+        if is_told:
+            second.on_scored = lambda scored: self.on_revised(rows, scored)
+        judged = WatchReport()
+        events = second.judge(closed, judged)
+        self.scorer.put(rows, second.scorer)
+        if self.last_scored is not None and second.last_scored is not None and self.last_scored.time_ms == second.last_scored.time_ms:
+            self.last_scored = self.last_scored.with_rows(rows, second.last_scored)
+            self.out_of_range = self.out_of_range.copy()
+            self.out_of_range[rows] = second.out_of_range
+            self._coverage.take(self.last_scored.time_ms, self.last_scored.judged)
+        corrections = self._correct(rows, second, events, moments[0], now_ms=closed.end_ms(len(closed.values) - 1))
+        told = [one for correction in corrections for one in correction.told] if is_told else []
+        report.n_judged_again += judged.n_scored if is_told else 0
+        for kind in (kind for kind, _ in told if kind is not None):
+            report.revised[kind] = report.revised.get(kind, 0) + 1
+        return [alert for _, alert in told]
+
+    def _second(self, rows: NDArray[np.int64], moments: Sequence[Moment]) -> WatchPipeline:
+        """Give a watch over some entities alone that stands where the first of these moments was."""
+        names = [self.entities.entities[row] for row in rows.tolist()]
+        places = EntityMap(metrics=(), match={}, by=(), entities=names, channels=self.entities.channels)
+        scorer = self.scorer.second(rows, [moment.scorer for moment in moments])
+        book = self.book.second({name: array[rows] for name, array in moments[0].book.items()})
+        second = WatchPipeline(self.name, places, self.grid, scorer, book, self.policy, revision_steps=len(moments))
+        second.open_alerts = {at: moments[0].open_alerts[row] for at, row in enumerate(rows.tolist()) if row in moments[0].open_alerts}
+        return second
+
+    def _correct(
+        self, rows: NDArray[np.int64], second: WatchPipeline, events: Sequence[Alert], since: Moment, *, now_ms: int
+    ) -> list[Correction]:
+        """Hold what a second judging has found against what was told, and let the entities go on from it."""
+        found = {alert.identity: alert for alert in (*since.open_alerts.values(), *events, *second.open_alerts.values())}
+        known = {alert.identity for alert in since.open_alerts.values()}
+        was = [
+            alert
+            for alert in (*self.moments.over, *self.open_alerts.values())
+            if alert.identity in known or alert.opened_ms >= since.time_ms
+        ]
+        row_of = {self.entities.entities[row]: (at, row) for at, row in enumerate(rows.tolist())}
+        corrections, stands = [], np.zeros(len(rows), bool)
+        for entity in sorted({alert.entity for alert in (*was, *found.values())} & set(row_of)):
+            at, row = row_of[entity]
+            is_pending = bool(second.book.phase[at] == Phase.PENDING)
+            correction = correct(_of_entity(was, entity), _of_entity(found.values(), entity), now_ms=now_ms, is_pending=is_pending)
+            self.open_alerts.pop(row, None)
+            if correction.is_open is not None:
+                self.open_alerts[row] = correction.is_open
+            stands[at] = correction.stands
+            corrections.append(correction)
+        gone_by = {alert.identity for alert in was if alert.entity in row_of}
+        over = [alert for correction in corrections for alert in correction.over]
+        self.moments.over = [alert for alert in self.moments.over if alert.identity not in gone_by] + over
+        self._follow(rows[~stands], second.book.second({name: array[~stands] for name, array in second.book.state().items()}), over)
+        owners = {identity: alert for correction in corrections for identity, alert in correction.owners.items()}
+        for n_back, moment in enumerate(reversed(second.moments.newest(len(second.moments))), start=1):
+            open_alerts = {at: _told_as(alert, owners) for at, alert in moment.open_alerts.items()}
+            self.moments.put(n_back, rows, replace(moment, open_alerts=open_alerts), with_episodes=~stands)
+        return corrections
+
+    def _follow(self, rows: NDArray[np.int64], book: EpisodeBook, over: Sequence[Alert]) -> None:
+        """Let some entities be where another book says; freeze and thaw them accordingly."""
+        old, was_frozen = self.book.phase[rows], self.book.frozen[rows]
+        self.book.put(rows, book)
+        is_frozen = self.book.frozen[rows]
+        for row in rows[is_frozen & ~was_frozen].tolist():
+            self.scorer.freeze(row)
+        newest = {alert.entity: alert for alert in sorted(over, key=lambda alert: alert.opened_ms)}
+        for at in np.flatnonzero(was_frozen & ~is_frozen).tolist():
+            ended = newest.get(self.entities.entities[rows[at]])
+            self.scorer.thaw(int(rows[at]), keep=old[at] == Phase.PENDING or (ended is not None and ended.reason == "accepted"))
 
     def _let_go(self, time_ms: int, report: WatchReport) -> list[Alert]:
         """Resolve the episodes of entities that are gone at a time: before the samples of the step that ends then.
@@ -226,7 +315,7 @@ class WatchPipeline:
         if np.count_nonzero(forgotten) < max(1, n_worth):
             return
         rows = np.flatnonzero(~np.pad(forgotten, (0, n_rows - len(forgotten))))
-        for part in (self.entities, self.grid, self.scorer, self.book, self._coverage):
+        for part in (self.entities, self.grid, self.scorer, self.book, self.moments, self._coverage):
             part.keep_rows(rows)
         to = {row: at for at, row in enumerate(rows.tolist())}
         self.open_alerts = {to[row]: alert for row, alert in self.open_alerts.items()}
@@ -249,6 +338,9 @@ class WatchPipeline:
         broken = self.policy.broken(scored, self.entities.channels)
         vetoed = self.policy.veto(scored, self.entities.channels) & ~broken
         scored = replace(scored, score=np.where(broken, np.fmax(scored.score, 1.0), scored.score))
+        if self.scorer.moment:
+            book = self.book.moment(len(scored.score))
+            self.moments.append(Moment(scored.time_ms, self.scorer.moment, book, dict(self.open_alerts)))
         changes = self.book.step(scored.time_ms, np.where(scored.judged | broken, scored.score, np.nan), vetoed=vetoed)
         self._freeze_and_thaw(changes)
         self.scorer.learn(scored, self.book.frozen)
@@ -298,7 +390,10 @@ class WatchPipeline:
 
     def _resolved(self, row: int, time_ms: int, reason: ResolveReason) -> Alert:
         alert = self.open_alerts.pop(row)
-        return replace(alert, resolved_ms=max(time_ms, alert.opened_ms), reason=reason)  # the clock may have been set back
+        resolved = replace(alert, resolved_ms=max(time_ms, alert.opened_ms), reason=reason)  # the clock may have been set back
+        if self.moments.n_steps:
+            self.moments.ended(resolved)
+        return resolved
 
     def _top_channels(self, row: int, scored: ScoredStep) -> tuple[ChannelShare, ...]:
         squared = scored.channel_error[row] ** 2
@@ -397,6 +492,16 @@ def _known(columns: Columns) -> Columns:
     """Leave out the samples of series that the table has no number for."""
     known = columns.series != UNKNOWN
     return columns if known.all() else Columns(columns.series[known], columns.time_ms[known], columns.value[known])
+
+
+def _of_entity(alerts: Iterable[Alert], entity: str) -> list[Alert]:
+    return sorted((alert for alert in alerts if alert.entity == entity), key=lambda alert: alert.opened_ms)
+
+
+def _told_as(alert: Alert, owners: Mapping[str, Alert]) -> Alert:
+    """Give an alert of a second judging under the name, and with the revision, that it is told by."""
+    owner = owners.get(alert.identity, alert)
+    return replace(alert, opened_ms=owner.opened_ms, revision=owner.revision)
 
 
 def _count(scored: ScoredStep, changes: Changes, report: WatchReport) -> None:

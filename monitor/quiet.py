@@ -110,7 +110,9 @@ class Quiet:
         told: list[Alert] = []
         held: list[Alert] = []
         for alert in alerts:
-            if alert.resolved_ms is None:
+            if alert.amends:
+                self._amend(alert, now_ms, told, held)
+            elif alert.resolved_ms is None:
                 self._open(alert, now_ms, told, held)
             else:
                 self._resolve(alert, alert.resolved_ms, now_ms, told, held)
@@ -125,13 +127,20 @@ class Quiet:
             self._held.add(alert.identity)
             held.append(alert)
 
+    def _amend(self, alert: Alert, now_ms: int, told: list[Alert], held: list[Alert]) -> None:
+        """What nobody was told of, or is over for long, is amended in the alert history alone."""
+        is_over_long = alert.resolved_ms is not None and self._is_old(alert.watch, alert.resolved_ms, now_ms)
+        (held if alert.identity in self._held or is_over_long else told).append(alert)
+
     def _resolve(self, alert: Alert, resolved_ms: int, now_ms: int, told: list[Alert], held: list[Alert]) -> None:
         self._told.discard(alert.identity)
         if alert.identity not in self._held:
             told.append(alert)
             return
         self._held.remove(alert.identity)
-        if self._is_old(alert.watch, resolved_ms, now_ms):
+        if alert.reason == "retracted":  # late data says that it never was: nobody need be told what nobody was told of
+            held.append(alert)
+        elif self._is_old(alert.watch, resolved_ms, now_ms):
             self._tally.add(alert, resolved_ms, now_ms)
             held.append(alert)
         else:  # it was still open when it became young enough

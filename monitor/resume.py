@@ -16,8 +16,9 @@ from models.bundle import Bundle
 from monitor.checkpoint import Checkpoint, CheckpointError
 from monitor.config import SourceConfig, WatchConfig
 from monitor.errors import SwapError
-from monitor.pipeline import Alert, ChannelShare, WatchPipeline
+from monitor.pipeline import Alert, WatchPipeline
 from monitor.progress import Place, Position
+from monitor.revision import alert_of
 from monitor.watch import build_watch, known_map, swap_champion
 
 __all__ = ["capture", "goes_on", "position_of", "resume_watch", "undelivered_of"]
@@ -57,6 +58,7 @@ def capture(
             "entities": watch.entities.entities,
             "channels": watch.entities.channels,
             "fixed": watch.entities.fixed,
+            "moments": watch.moments.about(),
             "open_alerts": {str(row): asdict(alert) for row, alert in watch.open_alerts.items()},
         }
     partitions = {name: asdict(place) for name, place in position.partitions.items()}
@@ -73,7 +75,7 @@ def capture(
 
 def undelivered_of(checkpoint: Checkpoint) -> list[Alert]:
     """Give the alerts that the outlets had not been given yet when a checkpoint was made."""
-    return [_alert(fields) for fields in checkpoint.about.get("undelivered", [])]
+    return [alert_of(fields) for fields in checkpoint.about.get("undelivered", [])]
 
 
 def position_of(checkpoint: Checkpoint) -> Position:
@@ -127,7 +129,8 @@ def resume_watch(
         if name.startswith(prefix) and (same or not name.startswith(of_model))
     }
     try:
-        watch.load_state(arrays, {int(row): _alert(fields) for row, fields in about["open_alerts"].items()})
+        open_alerts = {int(row): alert_of(fields) for row, fields in about["open_alerts"].items()}
+        watch.load_state(arrays, open_alerts, about.get("moments"))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"the state of watch {config.name} does not fit it: {error}") from error
     if same:
@@ -154,7 +157,3 @@ def _fingerprint(config: WatchConfig) -> str:
         include={"name", "metrics", "ignore", "match", "by", "step_seconds", "window_length", "gap_mode", "max_gap_seconds"}
     )
     return hashlib.sha256(shape.encode()).hexdigest()
-
-
-def _alert(fields: Mapping[str, Any]) -> Alert:
-    return Alert(**{**fields, "channels": tuple(ChannelShare(**channel) for channel in fields["channels"])})

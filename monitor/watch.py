@@ -47,7 +47,13 @@ def build_watch(
         entities.retain(champion.entities)
     scorer = _build_scorer(watch, champion, entities, budget or Budget.parse(watch.budget))
     return WatchPipeline(
-        watch.name, entities, build_grid(watch), scorer, EpisodeBook(watch.alert_policy), ChannelPolicy(watch.metric_rules)
+        watch.name,
+        entities,
+        build_grid(watch),
+        scorer,
+        EpisodeBook(watch.alert_policy),
+        ChannelPolicy(watch.metric_rules),
+        revision_steps=watch.revision_steps,
     )
 
 
@@ -128,6 +134,7 @@ def build_grid(watch: WatchConfig) -> Grid:
         max_gap_steps=int(watch.max_gap_seconds / watch.step_seconds),
         # Enough empty steps for every window to run empty and every series to go stale.
         empty_steps=watch.window_length + math.ceil(watch.stale_seconds / watch.step_seconds) + 1,
+        revision_steps=watch.revision_steps,
     )
 
 

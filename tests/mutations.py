@@ -185,6 +185,82 @@ MUTATIONS = [
         ),
     ),
     *in_module(
+        "monitor/revision.py",
+        "unit/monitor/test_revision.py",
+        (
+            "return not one_ends_before and not",
+            "return not",
+            "test_one_that_is_found_where_none_was_opens_late",
+        ),
+        (
+            'if alert.reason != "retracted"]',
+            "]",
+            "test_what_was_retracted_is_remembered_and_told_once",
+        ),
+        (
+            "if one.resolved_ms is None and outcome.is_open is None:",
+            "if False:",
+            "test_one_that_was_told_as_over_stays_over_though_it_is_found_open",
+        ),
+        (
+            "revision=gone[one.identity].revision + 1",
+            "revision=0",
+            "test_one_that_was_retracted_and_is_found_again_goes_on_counting_its_revisions",
+        ),
+        (
+            "amends=not ends",
+            "amends=True",
+            "test_an_open_episode_that_is_found_over_ends_by_that",
+        ),
+    ),
+    *in_module(
+        "monitor/score.py",
+        "unit/monitor/test_score.py",
+        (
+            "begins=self._at == 0",
+            "begins=True",
+            "test_what_came_late_is_judged_as_if_it_had_come_in_time_given_the_same_tails_and_memories",
+        ),
+    ),
+    *in_module(
+        "models/companions.py",
+        "unit/monitor/test_score.py",
+        (
+            "self.n_kept = known",
+            "pass",
+            "test_what_is_judged_again_unchanged_has_the_very_same_scores_whatever_was_learned_since",
+        ),
+    ),
+    *in_module(
+        "monitor/pipeline.py",
+        "integration/test_revision.py",
+        (
+            "rows = rows[calibrated[rows]]",
+            "rows = rows[calibrated[rows] | True]",
+            "test_an_entity_that_is_not_judged_yet_shows_what_came_late",
+        ),
+        (
+            "for row in rows[is_frozen & ~was_frozen].tolist():",
+            "for row in []:",
+            "test_a_fault_that_comes_late_opens_late_and_once",
+        ),
+        (
+            "self.moments.put(n_back, rows, replace",
+            "n_back > 0 or self.moments.put(n_back, rows, replace",
+            "test_any_order_within_the_span_ends_with_the_same_values_and_scores",
+        ),
+        (
+            "self.scorer.put(rows, second.scorer)",
+            "pass",
+            "test_any_order_within_the_span_ends_with_the_same_values_and_scores",
+        ),
+        (
+            "is_told = closed.end_ms(len(closed.values) - 1) > self.told_until_ms",
+            "is_told = True",
+            "test_what_an_earlier_run_has_told_is_corrected_in_silence",
+        ),
+    ),
+    *in_module(
         "monitor/checkpoint.py",
         "unit/monitor/test_checkpoint.py",
         (

@@ -1,4 +1,4 @@
-"""Alerts as log lines: one when an episode opens, one when it resolves."""
+"""Alerts as log lines: one when an episode opens, one when it resolves, one when late data corrects it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,19 @@ class LogOutlet:
         """Log alerts, one event a line."""
         for alert in alerts:
             facts = f"watch={alert.watch} entity={alert.entity} since={time_text(alert.since_ms)} score={alert.score:.2f}"
+            if alert.revision:
+                facts += f" revision={alert.revision}"
             channels = "; ".join(channel_text(channel) for channel in alert.channels[:3])
             if alert.resolved_ms is None:
                 limit = f"limit={alert.limit:.2f}{' provisional=yes' if alert.provisional else ''}"
-                log.warning("episode opened %s %s channels=[%s]", facts, limit, channels)
+                if alert.amends:
+                    log.info("episode amended %s %s channels=[%s]", facts, limit, channels)
+                else:
+                    log.warning("episode opened %s %s channels=[%s]", facts, limit, channels)
             else:
                 end = f"resolved={time_text(alert.resolved_ms)} reason={alert.reason}"
-                log.info("episode resolved %s %s channels=[%s]", facts, end, channels)
+                what = "retracted" if alert.reason == "retracted" else "amended" if alert.amends else "resolved"
+                log.info("episode %s %s %s channels=[%s]", what, facts, end, channels)
 
     def sum_up(self, summary: Summary) -> None:
         """Log what was kept quiet, in one line."""

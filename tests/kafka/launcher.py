@@ -94,6 +94,8 @@ def alert_line(alert):
     facts = {
         "identity": alert.identity,
         "reason": alert.reason,
+        "revision": alert.revision,
+        "amends": alert.amends,
         "since_ms": alert.since_ms,
         "resolved_ms": alert.resolved_ms,
         "score": round(alert.score, 6),

@@ -75,8 +75,8 @@ def test_what_was_never_sent_is_found():
     assert verify_windows(lines([*windows(), never]), SMALL).unexpected == [("host0", 24)]
 
 
-def alert(identity, reason=None, score=2.0):
-    return {"identity": identity, "reason": reason, "score": score}
+def alert(identity, reason=None, score=2.0, revision=0, *, amends=False):
+    return {"identity": identity, "reason": reason, "score": score, "revision": revision, "amends": amends}
 
 
 ALERTS = [alert("a"), alert("b"), alert("a", "recovered"), alert("b", "recovered")]
@@ -87,8 +87,8 @@ def test_the_same_alerts_are_faultless():
 
 
 def test_a_lost_alert_and_a_lost_resolution_are_found():
-    assert verify_alerts(lines(ALERTS[1:]), lines(ALERTS)).missing == [("a", None)]
-    assert verify_alerts(lines(ALERTS[:3]), lines(ALERTS)).missing == [("b", "recovered")]
+    assert verify_alerts(lines(ALERTS[1:]), lines(ALERTS)).missing == [("a", None, 0, False)]
+    assert verify_alerts(lines(ALERTS[:3]), lines(ALERTS)).missing == [("b", "recovered", 0, False)]
 
 
 def test_an_open_alert_sent_again_is_no_new_one_but_it_is_counted():
@@ -101,21 +101,34 @@ def test_an_open_alert_sent_again_is_no_new_one_but_it_is_counted():
 def test_an_alert_raised_again_behind_its_end_is_found():
     verdict = verify_alerts(lines([*ALERTS, ALERTS[0]]), lines(ALERTS))
 
-    assert verdict.raised_again == [("a", None)]
+    assert verdict.raised_again == [("a", None, 0, False)]
     assert not verdict.faultless
 
 
 def test_an_episode_that_comes_under_another_name_is_found():
     verdict = verify_alerts(lines([alert("a2"), *ALERTS]), lines(ALERTS))
 
-    assert verdict.unexpected == [("a2", None)]
+    assert verdict.unexpected == [("a2", None, 0, False)]
     assert not verdict.faultless
 
 
 def test_an_alert_that_says_something_else_is_found():
     verdict = verify_alerts(lines([alert("a", score=3.0), *ALERTS[1:]]), lines(ALERTS))
 
-    assert [entry[0] for entry in verdict.wrong] == [("a", None)]
+    assert [entry[0] for entry in verdict.wrong] == [("a", None, 0, False)]
+
+
+def test_a_revision_is_an_alert_of_its_own_and_raises_nothing_again():
+    revised = [
+        alert("a"),
+        alert("a", score=3.0, revision=1, amends=True),
+        alert("a", "retracted", 3.0, 2),
+        alert("a", score=3.0, revision=3),
+    ]
+
+    assert verify_alerts(lines(revised), lines(revised)).faultless
+    assert verify_alerts(lines([revised[0], *revised[2:]]), lines(revised)).missing == [("a", None, 1, True)]
+    assert verify_alerts(lines([*revised[:3], revised[1], revised[3]]), lines(revised)).raised_again == [("a", None, 1, True)]
 
 
 def test_the_workload_is_the_same_each_time_and_sends_every_sample():

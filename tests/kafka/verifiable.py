@@ -105,25 +105,29 @@ def verify_alerts(lines: Iterable[str], expected: Iterable[str]) -> Verdict:
     """Hold every alert sent, `{"identity": ..., "reason": null or how it ended, ...}`, against those of a run that nothing disturbed.
 
     To a receiver that knows alerts by their identity the same alert again is nothing new, as long as it is open;
-    once it was resolved, the same alert is a new one.
+    once it was resolved, the same alert is a new one, but for a later revision: late data may find again what it had retracted.
     """
     verdict = Verdict()
     wanted = [json.loads(line) for line in expected]
-    by_key = {(alert["identity"], alert["reason"]): alert for alert in wanted}
+    by_key = {_key_of(alert): alert for alert in wanted}
     assert len(by_key) == len(wanted), "the undisturbed run itself sent an alert twice"
-    seen: set[tuple[str, str | None]] = set()
-    resolved: set[str] = set()
+    seen: set[tuple[object, ...]] = set()
+    resolved: dict[str, int] = {}  # the revision at which each was
     for alert in map(json.loads, lines):
-        key = (alert["identity"], alert["reason"])
+        key = _key_of(alert)
         if key not in by_key:
             verdict.unexpected.append(key)
         elif alert != by_key[key]:
             verdict.wrong.append((key, alert, by_key[key]))
-        if alert["reason"] is None and alert["identity"] in resolved:
+        if alert["reason"] is None and resolved.get(alert["identity"], -1) >= alert["revision"]:
             verdict.raised_again.append(key)
         if alert["reason"] is not None:
-            resolved.add(alert["identity"])
+            resolved[alert["identity"]] = alert["revision"]
         verdict.repeated += key in seen
         seen.add(key)
     verdict.missing = sorted(set(by_key) - seen, key=str)
     return verdict
+
+
+def _key_of(alert: Mapping[str, object]) -> tuple[object, ...]:
+    return tuple(alert[name] for name in ("identity", "reason", "revision", "amends"))

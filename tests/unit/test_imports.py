@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 STAGES = (
-    "monitor.decode", "monitor.progress", "monitor.grid", "monitor.entities", "monitor.score", "monitor.alert", "monitor.coverage",
-    "monitor.pipeline", "monitor.quiet", "monitor.survey", "monitor.suggest", "monitor.format_check",
+    "monitor.decode", "monitor.progress", "monitor.grid", "monitor.entities", "monitor.score", "monitor.alert", "monitor.revision",
+    "monitor.coverage", "monitor.pipeline", "monitor.quiet", "monitor.survey", "monitor.suggest", "monitor.format_check",
 )  # fmt: skip
 EDGES = (
     "monitor.sources", "monitor.outlets", "monitor.web", "monitor.app", "monitor.cli", "monitor.metrics", "monitor.loop",

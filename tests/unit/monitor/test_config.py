@@ -281,6 +281,21 @@ def test_a_lateness_of_a_whole_window_is_refused_with_the_reason_and_the_way_out
     assert parsed(watch={"step_seconds": 10, "window_length": 8, "lateness_seconds": 79.9}).watch
 
 
+def test_more_steps_than_are_kept_cannot_be_judged_again():
+    line = error_of(step_seconds=10, revision_seconds=1001)
+
+    assert line.startswith("config.toml: watch.web: revision_seconds is 1001, expected at most 100 steps (1000 s): ")
+    assert parsed(watch={"step_seconds": 10, "revision_seconds": 1000}).watch[0].revision_steps == 100
+
+
+@pytest.mark.parametrize(
+    ("settings", "n_steps"),
+    [({}, 5), ({"step_seconds": 7.0}, 30), ({"step_seconds": 7.0, "revision_seconds": 300.0}, 43), ({"revision_seconds": 0}, 0)],
+)
+def test_by_default_five_minutes_are_judged_again_or_thirty_steps(settings, n_steps):
+    assert parsed(watch={"lateness_seconds": 0, **settings}).watch[0].revision_steps == n_steps
+
+
 @pytest.mark.parametrize("mode", ["hold", "zero", "interpolate"])
 def test_filling_gaps_without_a_bound_of_a_step_is_refused(mode):
     line = error_of(gap_mode=mode, step_seconds=10, max_gap_seconds=9, lateness_seconds=0)

@@ -48,6 +48,13 @@ def test_a_resolved_alert_shows_its_reason_and_what_was_at_its_peak(shown):
     assert 'cpu{mode="user"} 75% actual 1.5 expected 0.25' in text
 
 
+def test_an_amended_alert_does_not_look_like_a_new_one(shown):
+    assert shown(alert_text(replace(ALERT, amends=True))).startswith("amended  1970-01-01T00:00:10Z host/web[1] score 2.5")
+    assert shown(alert_text(replace(ALERT, amends=True, resolved_ms=60_000, reason="retracted"))).startswith(
+        "amended  1970-01-01T00:01:00Z"
+    )
+
+
 def test_missed_and_late_catches_are_told_apart(shown):
     faults = [Fault("cpu_hog", 0, 30_000), Fault("fork_burst", 300_000, 330_000)]
     ours = judge_episodes(faults, [Episode("a", 40_000, 50_000)])

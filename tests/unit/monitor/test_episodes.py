@@ -90,6 +90,21 @@ def test_what_is_delivered_twice_changes_nothing(kept, again):
     assert repr(one.all()) == before
 
 
+def test_what_late_data_corrects_stands_as_corrected_whatever_is_delivered_again(kept):
+    one = kept()
+    amended = replace(OPENED, score=4.0, revision=1, amends=True)
+    retracted = replace(OPENED, resolved_ms=9500, reason="retracted", revision=2)
+
+    one.history.record([OPENED, amended], True)
+    one.history.record([OPENED], True)
+    (as_amended,) = one.all()
+    one.history.record([retracted, amended], True)
+    (as_retracted,) = one.all()
+
+    assert (as_amended.score, as_amended.revision, as_amended.reason) == (4.0, 1, None)
+    assert (as_retracted.resolved_ms, as_retracted.revision, as_retracted.reason) == (9500, 2, "retracted")
+
+
 def test_what_was_held_back_is_told_later_and_stays_told(kept):
     one = kept()
 

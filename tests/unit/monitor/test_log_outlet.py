@@ -41,6 +41,26 @@ def test_a_resolution_says_when_and_why(caplog):
 
 
 @pytest.mark.parametrize(
+    ("changes", "beginning", "level"),
+    [
+        ({"revision": 1, "amends": True}, "episode amended", "INFO"),
+        ({"revision": 2, "amends": True, "resolved_ms": 70_000, "reason": "recovered"}, "episode amended", "INFO"),
+        ({"revision": 2, "resolved_ms": 70_000, "reason": "recovered"}, "episode resolved", "INFO"),
+        ({"revision": 2, "resolved_ms": 70_000, "reason": "retracted"}, "episode retracted", "INFO"),
+        ({"revision": 2, "amends": True, "resolved_ms": 70_000, "reason": "retracted"}, "episode retracted", "INFO"),
+        ({"revision": 2}, "episode opened", "WARNING"),
+    ],
+)
+def test_a_revision_says_what_it_is_and_its_number(caplog, changes, beginning, level):
+    with caplog.at_level(logging.INFO):
+        LogOutlet().deliver([replace(ALERT, **changes)])
+
+    (record,) = caplog.records
+    assert record.levelname == level
+    assert record.getMessage().startswith(f"{beginning} watch=host entity=web1 since=1970-01-01T00:00:00Z score=2.50 revision=")
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [(0.0, "0"), (0.0001, "0"), (0.25, "0.25"), (1234.0, "1.23k"), (2.5e9, "2.5G"), (-3e6, "-3M"), (math.nan, "-"), (999.0, "999")],
 )

@@ -170,3 +170,42 @@ def test_what_is_not_open_any_more_is_not_held_back(quiet):
     quiet.step([opening(500)], NOW_MS, reached(600, opening(500)))
 
     assert again(quiet, still_open=[]).held == set()
+
+
+def amended(opened_s, resolved_s=None, **more):
+    alert = opening(opened_s) if resolved_s is None else end(opened_s, resolved_s)
+    return replace(alert, score=9.0, revision=1, amends=True, **more)
+
+
+def test_an_old_episode_that_was_told_and_is_open_is_amended_aloud(quiet):
+    quiet.step([opening(400)], 410_000, reached(410))
+
+    assert quiet.step([amended(400)], NOW_MS, reached(600)).told == (amended(400),)
+
+
+def test_what_nobody_was_told_of_is_amended_in_silence(quiet):
+    quiet.step([opening(500)], NOW_MS, reached(520))
+
+    sifted = quiet.step([amended(500)], NOW_MS, reached(540))
+
+    assert (sifted.told, sifted.held) == ((), (amended(500),))
+    assert quiet.held == {"w/web1/500000"}
+
+
+@pytest.mark.parametrize(("resolved_s", "is_told"), [(899, False), (950, True)])
+def test_what_is_over_is_amended_aloud_as_long_as_its_end_is_young(quiet, resolved_s, is_told):
+    alert = amended(500, resolved_s)
+
+    sifted = quiet.step([alert], NOW_MS, reached(990))
+
+    assert (sifted.told, sifted.held) == (((alert,), ()) if is_told else ((), (alert,)))
+
+
+def test_what_is_retracted_before_anybody_was_told_of_it_is_never_told(quiet):
+    quiet.step([opening(500)], NOW_MS, reached(520))
+    retracted = replace(end(500, 990), reason="retracted", revision=1)
+
+    sifted = quiet.step([retracted], NOW_MS, reached(990))
+
+    assert (sifted.told, sifted.held, sifted.summary) == ((), (retracted,), None)
+    assert quiet.held == set()
