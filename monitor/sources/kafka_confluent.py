@@ -64,6 +64,7 @@ __all__ = ["check", "consumer_options", "open_client", "open_producer"]
 
 _ANSWER_SECONDS = 0.01  # between two looks whether a commit was answered
 _N_KEPT = 1000  # records taken at once meanwhile
+_PIECE = 500  # records turned into ours at once: a tenth of them stays in the processor's cache, and costs half the time
 _TOKEN_SECONDS = 60.0  # a token's file is read again after four fifths of that
 _LARGEST_RECORD_BYTES = 64 << 20  # to send: what could be read may be larger than the library's 1 MB, and the broker decides
 # Errors that pass: brokers are away or moving, the group is being put together anew, a topic is not there yet.
@@ -219,16 +220,15 @@ class ConfluentClient:
         """Give what has come."""
         with _neutral():
             self._raise_what_came()
-            messages = self._take_kept()
-            if not messages:
-                first = self._consumer.poll(timeout_seconds)
-                messages = [] if first is None else [first]
-                if self._max_records > 1:
-                    messages += self._consumer.consume(self._max_records - 1, 0)
-        fetched = self._sorted(messages)
-        if not fetched:
+            parts: dict[Partition, _Part] = {}
+            for messages in self._pieces(timeout_seconds):
+                self._sort(messages, parts)
+        for partition, part in parts.items():
+            self._positions[partition] = max(part.next_offset, self._positions.get(partition, 0))
+        self._heard_of |= self._read.intersection(parts)
+        if not parts:
             self._raise_what_came()
-        return fetched
+        return {partition: part.fetched() for partition, part in parts.items()}
 
     def notes(self) -> list[Note]:
         """Give what the group did."""
@@ -313,6 +313,19 @@ class ConfluentClient:
         if closing.is_alive():
             raise PassingError("_TIMED_OUT", "the group's coordinator has not answered yet that we leave")
 
+    def _pieces(self, timeout_seconds: float) -> Iterator[Sequence[Message]]:
+        """Give what has come, piece by piece, each of which is done with before the next."""
+        messages = self._take_kept()
+        if not messages:
+            first = self._consumer.poll(timeout_seconds)
+            messages = [] if first is None else [first]
+            n_left = self._max_records - len(messages)
+            while n_left > 0 and messages:
+                yield messages
+                messages = self._consumer.consume(min(_PIECE, n_left), 0)
+                n_left -= len(messages)
+        yield messages
+
     def _take_kept(self) -> list[Message]:
         """Give what came while a commit's answer was awaited, but for what has been paused since."""
         taken: list[Message] = []
@@ -332,25 +345,21 @@ class ConfluentClient:
         if error is not None:
             raise error
 
-    def _sorted(self, messages: Sequence[Message]) -> dict[Partition, Fetched]:
+    def _sort(self, messages: Sequence[Message], parts: dict[Partition, _Part]) -> None:
         """Sort records by partition, and take note of what is none."""
-        parts: dict[tuple[str | None, int | None], list[Message]] = {}
-        for message in messages:
-            if message.error() is not None:
+        no_records = [message for message in messages if message.error() is not None]
+        if no_records:
+            for message in no_records:
                 self._heard(message)
-                continue
-            place = (message.topic(), message.partition())
-            if place in parts:
-                parts[place].append(message)
-            else:
-                parts[place] = [message]
-        fetched = {}
-        for place, found in parts.items():
-            partition = Partition(*place)  # type: ignore[arg-type]  # a record has both
-            fetched[partition] = one = _fetched(found)
-            self._positions[partition] = max(one.next_offset, self._positions.get(partition, 0))
-        self._heard_of |= self._read.intersection(fetched)
-        return fetched
+            messages = [message for message in messages if message.error() is None]
+        places = zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)
+        at = 0
+        for place, run in itertools.groupby(places):  # what one answer brought of a partition lies together
+            partition, n = Partition(*place), len(list(run))  # type: ignore[arg-type]  # a record has both
+            if partition not in parts:
+                parts[partition] = _Part(messages[at].offset() or 0)
+            parts[partition].add(messages[at : at + n])
+            at += n
 
     def _heard(self, message: Message) -> None:
         error = message.error()
@@ -462,25 +471,34 @@ def _ignore(_error: KafkaError) -> None:
     """Pass over what a broker's connection says: each record's outcome tells."""
 
 
-def _fetched(messages: Sequence[Message]) -> Fetched:
-    filled = [one for one in messages if one.value() is not None]
-    return Fetched(
-        [_record(one) for one in filled],
-        [one.offset() for one in filled],  # type: ignore[misc]  # a record has one
-        n_empty=len(messages) - len(filled),
-        first_offset=messages[0].offset(),  # type: ignore[arg-type]
-        next_offset=messages[-1].offset() + 1,  # type: ignore[operator]
-        key_of=partial(_key, filled),
-    )
+class _Part:
+    """The records of one partition, as they are put together."""
 
+    def __init__(self, first_offset: int) -> None:
+        self.first_offset = self.next_offset = first_offset
+        self.n_empty = 0
+        self.records: list[Record] = []
+        self.offsets: list[int] = []
+        self.keys: list[bytes | None] = []
 
-def _record(message: Message) -> Record:
-    kind, time_ms = message.timestamp()
-    return Record(message.value(), -1 if kind == TIMESTAMP_NOT_AVAILABLE else time_ms, headers_of(message.headers()))  # type: ignore[arg-type]
+    def add(self, messages: Sequence[Message]) -> None:
+        """Take more; nothing of the library's is kept."""
+        self.next_offset = (messages[-1].offset() or 0) + 1
+        values = list(map(Message.value, messages))
+        if None in values:
+            self.n_empty += values.count(None)
+            messages = [one for one, value in zip(messages, values, strict=True) if value is not None]
+            values = list(map(Message.value, messages))
+        times = [-1 if kind == TIMESTAMP_NOT_AVAILABLE else time_ms for kind, time_ms in map(Message.timestamp, messages)]
+        headers = [headers_of(one) if one else () for one in map(Message.headers, messages)]  # type: ignore[arg-type]  # text and bytes
+        fields = zip(values, times, headers, strict=True)
+        self.records += map(tuple.__new__, itertools.repeat(Record), fields)  # half the time of calling Record
+        self.offsets += map(Message.offset, messages)  # type: ignore[arg-type]  # a record has one
+        self.keys += map(Message.key, messages)
 
-
-def _key(messages: Sequence[Message], index: int) -> bytes | None:
-    return messages[index].key()
+    def fetched(self) -> Fetched:
+        """Give them as the source takes them."""
+        return Fetched(self.records, self.offsets, self.n_empty, self.first_offset, self.next_offset, self.keys.__getitem__)
 
 
 @contextmanager
