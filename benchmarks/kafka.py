@@ -1,21 +1,25 @@
-"""Records and values per CPU-second, from a topic to exported scores, beside a plain loop that only polls and parses the same topic.
+"""Records and values per CPU-second by both clients, from a topic to exported scores, beside a plain loop.
 
     python -m benchmarks.kafka
     python -m benchmarks.kafka --json figures.json --steps 300
 
-The broker is librdkafka's mock cluster in a process of its own. Each figure is from a process of its own, so that neither
-sees the other's memory. CPU time is that of the whole process, the Kafka client's own thread among it. No model: the companions judge.
+The plain loop polls the same topic and parses its records, no more. The broker is librdkafka's mock cluster in a process of its own. Each
+figure is from a process of its own, so that none sees another's memory. CPU time is that of the whole process, joining the group and the
+client's own threads among it. No model: the companions judge.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import confluent_kafka
 import numpy as np
@@ -52,28 +56,41 @@ def payloads(kind, n_steps):
                 yield host % N_PARTITIONS, orjson.dumps({"labels": labels, "time_ms": [time_ms], "metrics": metrics})
 
 
-def plain(servers, topic, n_records):
+def plain(client, servers, topic, n_records):
     """Poll and parse until everything has been read; give CPU-seconds."""
-    consumer = KafkaConsumer(
-        topic, bootstrap_servers=servers, group_id=f"plain-{topic}", api_version=(2, 3), auto_offset_reset="earliest",
-        enable_auto_commit=False, max_poll_records=5000,
-    )  # fmt: skip
-    begun, n_read = None, 0
-    while n_read < n_records:
-        fetched = consumer.poll(timeout_ms=1000)
-        begun = time.process_time() if begun is None else begun  # joining the group is not what is measured
-        for records in fetched.values():
-            for record in records:
-                orjson.loads(record.value)
-            n_read += len(records)
+    begun, n_read = time.process_time(), 0
+    if client == "kafka-python":
+        consumer = KafkaConsumer(
+            topic, bootstrap_servers=servers, group_id=f"plain-{topic}", api_version=(2, 3), auto_offset_reset="earliest",
+            enable_auto_commit=False, max_poll_records=5000,
+        )  # fmt: skip
+        while n_read < n_records:
+            for records in consumer.poll(timeout_ms=1000).values():
+                for record in records:
+                    orjson.loads(record.value)
+                n_read += len(records)
+    else:
+        consumer = confluent_kafka.Consumer(
+            {"bootstrap.servers": servers, "group.id": f"plain-confluent-{topic}", "auto.offset.reset": "earliest",
+             "enable.auto.commit": False, "check.crcs": True}
+        )  # fmt: skip
+        consumer.subscribe([topic])
+        while n_read < n_records:
+            messages = consumer.consume(5000, 0.1)
+            for message in messages:
+                orjson.loads(message.value())
+            n_read += len(messages)
     seconds = time.process_time() - begun
     consumer.close()
     return {"all": seconds}
 
 
-def daemon(servers, topic, n_records, folder):
-    """Run the daemon until everything has been read and judged; give CPU-seconds, whole and by stage."""
-    kafka = {"bootstrap_servers": servers, "topics": [topic], "group_id": f"daemon-{topic}", "api_version": "2.3", "start": "earliest"}
+def daemon(client, servers, topic, n_records, folder):
+    """Run the daemon until everything has been read and judged; give CPU-seconds, whole and by what they were spent on."""
+    kafka = {
+        "client": client, "bootstrap_servers": servers, "topics": [topic], "group_id": f"daemon-{client}-{topic}", "api_version": "2.3",
+        "start": "earliest",
+    }  # fmt: skip
     document = {
         "data_dir": folder,
         "web": {"listen": "127.0.0.1:0"},
@@ -81,29 +98,39 @@ def daemon(servers, topic, n_records, folder):
         "watch": [{"name": "w", "by": ["host"], "step_seconds": STEP_MS / 1000, "window_length": 32, "lateness_seconds": 10.0}],
     }
     one = Daemon(parse_config(document, place="benchmark"), outlets=[], clock=SystemClock(), keeps_state=False)
-    stop, spent, n_read, begun = threading.Event(), {"source": 0.0, "pipeline": 0.0}, 0, None
-    poll, step = one._source.poll, one.pipeline.step
+    stop, spent, n_read = threading.Event(), Counter(), 0
 
-    def timed_poll(timeout_seconds):
-        nonlocal n_read, begun
-        started = time.process_time()
-        batch = poll(timeout_seconds)
-        begun = started if begun is None and len(batch.columns) else begun
-        spent["source"] += time.process_time() - started if begun is not None else 0.0
+    def timed(what, call):
+        """Count a call's time of its thread, which is the loop's; what the library's own threads do is none of it."""
+
+        def wrapped(*arguments, **options):
+            started = time.thread_time()
+            try:
+                return call(*arguments, **options)
+            finally:
+                spent[what] += time.thread_time() - started
+
+        return wrapped
+
+    def open_client(config):
+        opened = library.open_client(config)
+        opened.poll = timed("client", opened.poll)
+        return opened
+
+    def poll(timeout_seconds):
+        nonlocal n_read
+        batch = polled(timeout_seconds)
         n_read += sum(batch.report.n_records.values())
         if n_read >= n_records:
             stop.set()
         return batch
 
-    def timed_step(*arguments, **options):
-        started = time.process_time()
-        decision = step(*arguments, **options)
-        spent["pipeline"] += time.process_time() - started
-        return decision
-
-    one._source.poll, one.pipeline.step = timed_poll, timed_step
+    library, polled = one._source._library, timed("source", one._source.poll)
+    one._source._library = SimpleNamespace(open_client=open_client)
+    one._source.poll, one.pipeline.step = poll, timed("pipeline", one.pipeline.step)
+    begun, begun_in_loop = time.process_time(), time.thread_time()
     one.run(stop)
-    spent["all"] = time.process_time() - begun
+    spent["all"], spent["loop"] = time.process_time() - begun, time.thread_time() - begun_in_loop
     one.close()
     return spent
 
@@ -123,8 +150,8 @@ def measure(kind, n_steps, folder):
         producer.poll(0)
     producer.flush()
     spent = {}
-    for reader in ("plain", "daemon"):
-        command = [sys.executable, "-m", "benchmarks.kafka", "--reader", reader, servers, topic, str(n_records), str(folder)]
+    for reader in itertools.product(("plain loop", "daemon"), ("kafka-python", "confluent")):
+        command = [sys.executable, "-m", "benchmarks.kafka", "--reader", *reader, servers, topic, str(n_records), str(folder)]
         spent[reader] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     mock.stdin.close()
     mock.wait()
@@ -137,26 +164,34 @@ def main(argv):
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--folder", default="data/benchmark")
-    parser.add_argument("--reader", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--reader", nargs=6, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.reader:
-        reader, servers, topic, n_records, folder = options.reader
+        reader, client, servers, topic, n_records, folder = options.reader
         tune_process()
-        read = plain(servers, topic, int(n_records)) if reader == "plain" else daemon([servers], topic, int(n_records), folder)
+        is_plain = reader == "plain loop"
+        read = plain(client, servers, topic, int(n_records)) if is_plain else daemon(client, [servers], topic, int(n_records), folder)
         print(json.dumps(read))
         return
     figures = {}
     for kind in FIELDS:
         n_records, n_values, spent = measure(kind, options.steps, options.folder)
         print(f"{kind}: {n_records:,} records, {n_values:,} values; CPU time, one process each")
-        for name, seconds in (("plain loop", spent["plain"]["all"]), ("daemon", spent["daemon"]["all"])):
-            print(f"  {name:10} {n_records / seconds:12,.0f} records/s {n_values / seconds:14,.0f} values/s")
-            figures |= {f"{kind}.{name}.records_per_cpu_second": n_records / seconds}
-            figures |= {f"{kind}.{name}.values_per_cpu_second": n_values / seconds}
-        whole = spent["daemon"]["all"]
-        source, pipeline = spent["daemon"]["source"] / whole, spent["daemon"]["pipeline"] / whole
-        print(f"  of the daemon's: poll and decode {source:.0%}, grid to alerts {pipeline:.0%}, the rest {1 - source - pipeline:.0%}")
-        figures |= {f"{kind}.daemon.source_ratio": source, f"{kind}.daemon.pipeline_ratio": pipeline}
+        for (reader, client), seconds in spent.items():
+            name, whole = f"{reader}, {client}", seconds["all"]
+            print(f"  {name:24} {n_records / whole:12,.0f} records/s {n_values / whole:14,.0f} values/s")
+            figures |= {f"{kind}.{name}.records_per_cpu_second": n_records / whole}
+            figures |= {f"{kind}.{name}.values_per_cpu_second": n_values / whole}
+            if reader == "daemon":
+                parts = {
+                    "the library's threads": whole - seconds["loop"],
+                    "its polls": seconds["client"],
+                    "decoding": seconds["source"] - seconds["client"],
+                    "grid to alerts": seconds["pipeline"],
+                    "the rest": seconds["loop"] - seconds["source"] - seconds["pipeline"],
+                }
+                print("    " + ", ".join(f"{part} {spent_on / whole:.0%}" for part, spent_on in parts.items()))
+                figures |= {f"{kind}.{name}.{part}.ratio": spent_on / whole for part, spent_on in parts.items()}
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
 
