@@ -233,6 +233,32 @@ def test_a_series_that_is_refused_is_told_by_name_once_in_ten_minutes(loop, nois
     assert told[1].endswith("(and 599 times before)")
 
 
+@pytest.mark.parametrize("jump_seconds", [3600.0, -3600.0])
+def test_a_wall_clock_that_jumps_fires_no_timer_and_puts_none_off(loop, noise, jump_seconds):
+    """A poll takes a second: state is kept every 10 of them, and the source told every 5, whatever the wall clock says."""
+
+    def kept(jumps_at):
+        clock, diary = FakeClock(1e6), []
+
+        class Source(ListSource):
+            def poll(self, timeout_seconds):
+                clock.advance(1.0)
+                if self._n_done == jumps_at:
+                    clock.jump(jump_seconds)
+                return super().poll(timeout_seconds)
+
+            def commit(self, position):
+                diary.append(("commit", round(clock.monotonic())))
+
+        source = Source([Batch(noise(1, start_step=at), at * 1000) for at in range(40)])
+        loop([], Outlet(), source=source, clock=clock, save=lambda *_: diary.append(("save", round(clock.monotonic()))), save_seconds=10.0)
+        return diary
+
+    undisturbed = kept(jumps_at=None)
+    assert [second for what, second in undisturbed if what == "save"] == [10, 20, 30, 40, 41]
+    assert kept(jumps_at=15) == undisturbed
+
+
 class StopAfter(threading.Event):
     """A stop signal that comes after some turns of the loop."""
 

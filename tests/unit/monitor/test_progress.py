@@ -331,3 +331,28 @@ def test_a_partition_that_is_read_from_another_place_is_held_no_longer():
     one.assign("m/0", 50, 0.0)
 
     assert one.position().partitions["m/0"].offset == 50
+
+
+# The wall clock, which is only asked what has certainly not happened yet
+
+
+def test_a_wall_clock_that_jumps_ahead_makes_no_partition_idle_and_nothing_complete_early():
+    one = progress("m/0", "m/1")
+    took(one, "m/0", 0, 9000, now=1.0)
+    took(one, "m/1", 0, 5000, now=1.0)
+
+    assert advance(one, now=9.0, clock_ms=9500) == 5000
+    assert advance(one, now=9.5, clock_ms=9500 + 3_600_000) == 5000
+    assert one.silent(9.5) == []
+
+
+def test_a_wall_clock_that_is_set_back_holds_time_where_it_was_until_it_is_there_again():
+    one = progress("m/0")
+    took(one, "m/0", 0, 3_605_000, now=1.0)
+    assert advance(one, now=1.0, clock_ms=3_605_000) == 3_605_000
+
+    took(one, "m/0", 1, 3_606_000, now=2.0)
+    assert advance(one, now=2.0, clock_ms=6000) == 3_605_000
+
+    took(one, "m/0", 2, 3_607_000, now=3.0)
+    assert advance(one, now=3.0, clock_ms=3_607_000) == 3_607_000
