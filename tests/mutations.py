@@ -36,6 +36,57 @@ def in_module(file: str, test_file: str, *changes: tuple[str, str, str]) -> list
 
 MUTATIONS = [
     *in_module(
+        "monitor/survey.py",
+        "unit/monitor/test_survey.py",
+        (
+            "return [int(number) for number in found[counts > 1]]",
+            "return [int(number) for number in found[counts > 0]]",
+            "test_series_on_several_partitions_are_found",
+        ),
+        (
+            "times = self._columns.time_ms[self._partition_of == partition]",
+            "times = self._columns.time_ms",
+            "test_how_far_a_sample_is_behind_is_measured_in_its_own_partition",
+        ),
+        (
+            "return sorted(name for name in grows - falls if",
+            "return sorted(name for name in grows if",
+            "test_a_metric_that_falls_in_one_series_does_not_only_grow",
+        ),
+        ("& (columns.series >= 0)", "| (columns.series >= 0)", "test_the_mark_of_a_series_end_is_no_sample_of_it"),
+    ),
+    *in_module(
+        "monitor/suggest.py",
+        "unit/monitor/test_suggest.py",
+        (
+            "growing = names - level",
+            "growing = names",
+            "test_what_grows_in_one_topic_and_is_not_in_another_is_ignored_and_what_falls_in_one_is_not",
+        ),
+        (
+            "longest = step * _WINDOW_LENGTH / 2",
+            "longest = step * _WINDOW_LENGTH",
+            "test_lateness_covers_twice_what_was_seen_and_stays_below_a_window",
+        ),
+        ("if step >= 0.9 * interval", "if step >= interval", "test_the_step_is_a_round_number_not_shorter_than_the_interval"),
+        ('.replace("\\x7f", "\\\\u007f")', "", "test_the_suggestion_is_a_configuration_that_takes_what_was_seen"),
+    ),
+    *in_module(
+        "monitor/topics.py",
+        "unit/monitor/test_topics.py",
+        (
+            "end - known.get(number, bounds[number].first)",
+            "end - known.get(number, bounds[number].end)",
+            "test_lag_is_what_the_group_has_not_committed",
+        ),
+        (
+            "starts = {number: max(offset, newest[number])",
+            "starts = {number: min(offset, newest[number])",
+            "test_the_last_minute_is_read_where_something_came_in_it",
+        ),
+        ("if isinstance(kafka.get(key), str):", "if kafka.get(key) is None:", "test_no_secret_is_copied_and_a_reference_stays_one"),
+    ),
+    *in_module(
         "monitor/grid.py",
         "unit/monitor/test_grid.py",
         (

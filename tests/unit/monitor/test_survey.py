@@ -148,3 +148,13 @@ def test_a_topic_of_nonsense_has_no_format_and_no_series():
 )
 def test_the_producer_s_setting_for_keys_is_named(format_name, setting):
     assert setting in how_to_key(format_name, "host")
+
+
+def test_series_beyond_the_table_s_bound_are_passed_over():
+    table = SeriesTable(1)
+    survey = Survey("metrics", "influx", build_decoder("influx"), table)
+
+    survey.take(0, [line(0, "h1", a=1), line(0, "h2", a=1)], n_keyed=0, n_empty=0)
+
+    assert survey.series == [0]
+    assert group_of(EntityMap(metrics=["*"], match={}, by=("host",)), table, [survey]).entities == ("h1",)
