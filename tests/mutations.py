@@ -525,6 +525,55 @@ MUTATIONS = [
         ),
         ("self._point(_PREVIOUS, champion)", "self._point(_PREVIOUS, version)", "test_going_back_twice_goes_forward_again"),
     ),
+    *in_module(
+        "monitor/format_check.py",
+        "unit/monitor/test_format_check.py",
+        ("one.n_bad > self._ratio * one.n_records", "one.n_bad >= self._ratio * one.n_records", "test_half_of_them_is_none"),
+        ("while self.n_records > _N_NEWEST", "while False", "test_a_share_of_the_newest_thousand_counts_however_many_were_good_before"),
+        (
+            "while at < end and one.held_offset is None",
+            "while at < end",
+            "test_a_run_of_bad_records_is_a_wrong_format_from_its_first_one_on",
+        ),
+    ),
+    *in_module(
+        "monitor/progress.py",
+        "unit/monitor/test_progress.py",
+        (
+            "one.held is not None or now - one.empty_at",
+            "now - one.empty_at",
+            "test_a_held_partition_that_tells_no_time_holds_nobody_up_whatever_the_broker_says",
+        ),
+        (
+            "return Place(one.held, min(one.held, rewind))",
+            "return Place(one.offset, min(one.held, rewind))",
+            "test_the_position_of_a_held_partition_is_where_it_is_held",
+        ),
+    ),
+    *in_module(
+        "monitor/sources/kafka_backlog.py",
+        "unit/monitor/test_kafka_backlog.py",
+        (
+            "key_of=lambda index: one.key_of(n_first + index)",
+            "key_of=one.key_of",
+            "test_pieces_say_which_offsets_they_are_of_and_know_their_keys",
+        ),
+        ("max(_FEWEST_RECORDS, int(", "max(1, int(", "test_what_a_step_costs_by_itself_does_not_end_in_one_record_a_step"),
+    ),
+    *in_module(
+        "monitor/sources/kafka_letters.py",
+        "unit/monitor/test_kafka_letters.py",
+        (
+            "lambda: not self._n_pending or not self._answers",
+            "lambda: not self._n_pending",
+            "test_once_one_was_not_taken_nobody_waits_for_the_others",
+        ),
+    ),
+    *in_module(
+        "monitor/dead_letter.py",
+        "unit/monitor/test_dead_letter.py",
+        ("return safe(text) +", "return text +", "test_no_byte_reaches_a_terminal_as_a_command"),
+    ),
 ]
 
 
