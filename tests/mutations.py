@@ -574,6 +574,72 @@ MUTATIONS = [
         "unit/monitor/test_dead_letter.py",
         ("return safe(text) +", "return text +", "test_no_byte_reaches_a_terminal_as_a_command"),
     ),
+    *in_module(
+        "monitor/quiet.py",
+        "unit/monitor/test_quiet.py",
+        (
+            "if alert.identity in self._told or not self._is_old",
+            "if not self._is_old",
+            "test_what_was_told_and_not_kept_as_told_is_told_again_and_ends_aloud",
+        ),
+        (
+            "self._held.difference_update(alert.identity for alert in ripe)",
+            "pass",
+            "test_what_is_held_back_and_still_open_is_told_once_as_it_is_then",
+        ),
+        (
+            "told += [replace(alert, resolved_ms=None, reason=None), alert]",
+            "told.append(alert)",
+            "test_what_opened_long_ago_and_has_just_ended_is_told_as_both",
+        ),
+        (
+            "is_over = all(",
+            "is_over = any(",
+            "test_one_summary_follows_when_all_its_watches_have_caught_up",
+        ),
+    ),
+    *in_module(
+        "monitor/episodes.py",
+        "unit/monitor/test_episodes.py",
+        (
+            "excluded.resolved_ms IS NOT NULL OR resolved_ms IS NULL",
+            "1",
+            "test_what_is_delivered_twice_changes_nothing",
+        ),
+        (
+            '"UPDATE episodes SET told = 1 WHERE identity = ?", told',
+            '"UPDATE episodes SET told = 1 WHERE identity = ?", []',
+            "test_what_was_held_back_is_told_later_and_stays_told",
+        ),
+        (
+            "        if n_tables:\n            _check_format(db)\n",
+            "",
+            "test_a_file_that_is_damaged_is_set_aside_and_a_new_one_begun",
+        ),
+    ),
+    *in_module(
+        "monitor/watchdog.py",
+        "unit/monitor/test_watchdog.py",
+        (
+            "min(now - self._looked_at, 2 * self._look_seconds)",
+            "now - self._looked_at",
+            "test_a_process_that_was_stopped_for_an_hour_is_not_hung",
+        ),
+        (
+            "said.join(_SAY_SECONDS)",
+            "said.join()",
+            "test_a_log_that_hangs_too_does_not_keep_the_process",
+        ),
+    ),
+    *in_module(
+        "monitor/loop.py",
+        "unit/monitor/test_loop.py",
+        (
+            "            self._record(told, True)\n            for outlet in self._outlets:\n                outlet.deliver(told)\n",
+            "            for outlet in self._outlets:\n                outlet.deliver(told)\n            self._record(told, True)\n",
+            "test_what_outlets_are_told_is_written_down_before",
+        ),
+    ),
 ]
 
 

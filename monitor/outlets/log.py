@@ -43,8 +43,8 @@ class LogOutlet:
         named = ", ".join(summary.entities[:_N_ENTITIES])
         n_more = len(summary.entities) - _N_ENTITIES
         log.warning(
-            "caught up: %d episodes on %d entities opened and ended between %s and %s, and were not told one by one "
-            "entities=[%s%s]; `barograph episodes` lists them",
+            "caught up episodes=%d entities=%d opened_from=%s resolved_until=%s first=[%s%s]: they were over before they were found, "
+            "and are not told one by one; `barograph episodes` lists them",
             summary.n_episodes,
             len(summary.entities),
             time_text(summary.first_opened_ms),

@@ -87,13 +87,13 @@ def lives_of(n_lives, *, seed, seconds=(0.7, 2.2)):
     return [*first, *(rest[at] for at in rng.permutation(len(rest)))]
 
 
-def config_of(folder, servers, topic, **kafka):
+def config_of(folder, servers, topic, *, max_alert_age_seconds=0, **kafka):
     """Give the settings of a daemon over a topic: silence ends no step, what closes the last ones is the workload's tail."""
     settings = {"bootstrap_servers": servers, "topics": [topic], "group_id": topic, "start": "earliest", "idle_seconds": 3600.0}
     return {
         "data_dir": str(folder / "data"),
         "checkpoint_seconds": 0.3,
-        "alerts": {"max_alert_age_seconds": 0},  # the workload's times lie years behind the clock, and every alert is to be told
+        "alerts": {"max_alert_age_seconds": max_alert_age_seconds},  # 0: a workload's times lie years back, and all is to be told
         "web": {"listen": "127.0.0.1:0"},
         "source": {"kind": "kafka", "kafka": {**settings, "max_poll_records": 120, **kafka}},
         "watch": [WATCH],

@@ -10,7 +10,8 @@ checkpoint of the one before. Behind them comes one more life, until stdin is cl
 ends with the daemon's exit code; with 100 more where a life ended by itself. Each life is a fork, because loading
 PyTorch takes longer than most of them last.
 
-The folder then holds `windows` and `alerts`, a JSON line each; `reached`, the points at which a life ended; and `log`.
+The folder then holds `windows` and `alerts`, a JSON line each; `summaries`, the number of episodes in each; `reached`, the
+points at which a life ended; and `log`.
 """
 
 from __future__ import annotations
@@ -79,11 +80,16 @@ class FileOutlet:
 
     def __init__(self, file, crash):
         self._file = file.open("a", buffering=1)
+        self._summaries = file.with_name("summaries")
         self._write = crash.around("outlets", self._write_all)
 
     def deliver(self, alerts):
         if alerts:
             self._write(alerts)
+
+    def sum_up(self, summary):
+        with self._summaries.open("a") as file:
+            file.write(f"{summary.n_episodes}\n")
 
     def _write_all(self, alerts):
         self._file.writelines(alert_line(alert) for alert in alerts)

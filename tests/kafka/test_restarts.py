@@ -16,8 +16,9 @@ import confluent_kafka
 import pytest
 
 from monitor.checkpoint import load_checkpoint
+from monitor.episodes import read_episodes
 from monitor.resume import position_of
-from tests.kafka.harness import ROOT, Producer, check, config_of, run_through_kills
+from tests.kafka.harness import ROOT, Producer, check, config_of, run_through_kills, undisturbed_alerts
 from tests.kafka.verifiable import Workload, verify_windows
 
 
@@ -52,6 +53,34 @@ def test_a_checkpoint_that_is_spoilt_or_of_another_version_is_rebuilt_from_kafka
     log = (tmp_path / "log").read_text()
     assert log.count("checkpoint refused error=") == len(ways)
     assert "has format 1, this program reads" in log
+
+
+def test_a_daemon_that_catches_up_and_is_killed_tells_what_is_young_and_sums_up_the_rest(cluster, tmp_path):
+    begun_ms = round(time.time() * 1000)
+    workload = Workload(n_steps=600, start_ms=begun_ms - 700_000)  # its tail is a minute behind its end
+    topic = cluster.topic(workload.n_partitions)
+    points = ("outlets.after", "checkpoint.before", "checkpoint.after_rename", "commit.before")
+    lives = [{"seconds": 3.0}, *({"point": point, "nth": 2, "seconds": 30.0} for point in points)]
+
+    windows, alerts, _ = run_through_kills(
+        tmp_path, cluster.servers, topic, workload, lives,
+        records_per_second=250, max_alert_age_seconds=300.0, api_version="2.3", session_timeout_seconds=1.5,
+    )  # fmt: skip
+
+    found = {one.identity: one for one in read_episodes(tmp_path / "data" / "episodes.sqlite")}
+    told = [json.loads(line) for line in alerts]
+    openings, ends = ({one["identity"] for one in told if (one["resolved_ms"] is None) == is_open} for is_open in (True, False))
+    truth = [json.loads(line) for line in undisturbed_alerts(workload, windows)]
+    over_ms = {one["identity"]: one["resolved_ms"] for one in truth if one["resolved_ms"] is not None}
+    # The clock goes on while it runs: what ended in between may be told or not. Steps take 4.5 s to close.
+    young, old = round(time.time() * 1000) - 304_500, begun_ms - 304_500
+    assert set(found) == set(over_ms)
+    assert openings == ends == {name for name, one in found.items() if one.told}
+    assert openings >= {name for name, resolved_ms in over_ms.items() if resolved_ms > young}
+    assert not openings & {name for name, resolved_ms in over_ms.items() if resolved_ms < old}
+    assert min(len(openings), len(set(found) - openings)) > 5  # there is enough of both
+    summed_up = [int(line) for line in (tmp_path / "summaries").read_text().split()]
+    assert set(summed_up) == {len(set(found) - openings)}, summed_up
 
 
 # As an operator runs it
