@@ -528,7 +528,7 @@ def _neutral_start() -> Iterator[None]:
 
 def _neutral_error(error: KafkaError) -> ClientError:
     code, name, text = error.code(), error.name(), error.str()
-    if code == KafkaError.FENCED_INSTANCE_ID:
+    if code in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL):  # as a heartbeat told it first; nothing else is fatal to a consumer
         return FencedError(name, text)
     if code == KafkaError.OFFSET_METADATA_TOO_LARGE:
         return MetadataTooLargeError(name, text)

@@ -20,7 +20,7 @@ from monitor.sample import SeriesTable, concatenate
 from monitor.sources import kafka_confluent, kafka_python
 from monitor.sources.kafka_client import PassingError
 
-OFFSET_COMMIT, FETCH, LIST_OFFSETS = 8, 1, 2  # Kafka's numbers of requests
+OFFSET_COMMIT, HEARTBEAT, FETCH, LIST_OFFSETS = 8, 12, 1, 2  # Kafka's numbers of requests
 T0 = 1_700_000_000_000  # event times: long ago, so that no clock stands in the way
 
 
@@ -434,6 +434,24 @@ def test_a_member_that_another_took_the_place_of_stops_with_a_clear_message(clus
 
     with pytest.raises(SourceError, match=r'another daemon has taken source.kafka.group_instance_id "one"'):
         source.commit(source.position())
+
+
+@pytest.mark.parametrize("client", ["confluent"])  # kafka-python's heartbeats only log it
+@pytest.mark.parametrize("asks", ["poll", "commit"])
+def test_a_member_that_hears_by_its_heartbeat_that_another_took_its_place_stops_as_well(cluster, open_kafka, until, sample, asks):
+    topic = cluster.topic()
+    cluster.produce(topic, numbered(sample, 5))
+    source = open_kafka(topic, group_instance_id="one")
+    until(source, has(5))
+    cluster.tell("errors", HEARTBEAT, 82)
+
+    def go_on(_):
+        if asks == "commit":
+            source.commit(source.position())
+        return False
+
+    with pytest.raises(SourceError, match=r'another daemon has taken source.kafka.group_instance_id "one"'):
+        until(source, go_on)
 
 
 def test_authorisation_that_is_lost_is_told_and_tried_again(cluster, open_kafka, client, until, sample, caplog):
