@@ -1,6 +1,6 @@
 """Which skips a run may have; and Kafka for tests: librdkafka's mock cluster, and a way to put samples into its topics.
 
-With REQUIRE_SERVERS set, as in CI, no test is skipped but those marked `gpu`.
+With REQUIRE_SERVERS set, as in CI, no test is skipped but those marked `gpu`, and those marked `kafka` where no KAFKA_HOME is set.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ OFFSET_COMMIT, PRODUCE, FETCH, LIST_OFFSETS = 8, 0, 1, 2  # Kafka's numbers of r
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
-    if report.skipped and os.environ.get("REQUIRE_SERVERS") and item.get_closest_marker("gpu") is None:
+    may_be_skipped = item.get_closest_marker("gpu") or (item.get_closest_marker("kafka") and not os.environ.get("KAFKA_HOME"))
+    if report.skipped and os.environ.get("REQUIRE_SERVERS") and not may_be_skipped:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
-        report.longrepr = f"skipped, where REQUIRE_SERVERS allows it for tests marked gpu only: {reason}"
+        report.longrepr = f"skipped, which REQUIRE_SERVERS does not allow: {reason}"
     return report
 
 

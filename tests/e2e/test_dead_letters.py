@@ -18,7 +18,7 @@ from tests.e2e.test_kafka import needed
 from tests.kafka.broker import Kafka, why_not
 
 T0 = 1_700_000_000_000
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
 
 
 @pytest.fixture(scope="module")

@@ -106,10 +106,12 @@ def telegraf():
     return path
 
 
+@pytest.mark.kafka
 def test_telegraf_takes_its_configuration(telegraf):
     assert_good(run(telegraf, "config", "check", "--config", DEPLOY / "kafka/telegraf.conf", "--strict-env-handling"))
 
 
+@pytest.mark.kafka
 def test_what_telegraf_gathers_is_what_barograph_watches(telegraf, tmp_path):
     """One gathering into a file in the format that goes to Kafka, read with the daemon's own settings."""
     settings = tomllib.loads((DEPLOY / "kafka/telegraf.conf").read_text())

@@ -30,7 +30,7 @@ N_TRAIN = 2000  # steps, the newest of the published training part
 N_TEST = 3200  # the first of the part with labels
 N_TAIL = 40  # more that close what is open: a window and the lateness
 PARTS = ((0, 1100), (1100, 2200), (2200, N_TEST + N_TAIL))
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
 
 
 @pytest.fixture(scope="module")
