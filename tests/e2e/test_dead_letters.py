@@ -14,8 +14,7 @@ from monitor.sample import SeriesTable, concatenate
 from monitor.sources.kafka import KafkaSource
 from monitor.sources.kafka_letters import LetterBox
 from monitor.sources.kafka_library import library_of
-from tests.e2e.test_kafka import needed
-from tests.kafka.broker import Kafka, why_not
+from tests.kafka.broker import Kafka, needed, why_not
 
 T0 = 1_700_000_000_000
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka]

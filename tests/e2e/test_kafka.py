@@ -24,19 +24,13 @@ from monitor.errors import SourceError
 from monitor.progress import NOTHING_YET, Place, Position
 from monitor.sample import SeriesTable, concatenate
 from monitor.sources.kafka import KafkaSource
-from tests.kafka.broker import Kafka, free_port, why_not
+from tests.kafka.broker import Kafka, free_port, needed, why_not
 from tests.kafka.harness import WATCH, check, lives_of, run_through_kills
 from tests.kafka.verifiable import METRICS, STEP_MS, Workload
 
 ROOT = Path(__file__).parents[2]
 T0 = 1_700_000_000_000
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
-
-
-def needed(reason):
-    """Skip where something is missing."""
-    if reason:
-        pytest.skip(reason)
 
 
 @pytest.fixture(scope="module")

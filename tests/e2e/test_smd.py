@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.kafka.broker import Kafka, free_port, why_not
+from tests.kafka.broker import Kafka, free_port, needed, why_not
 
 ROOT = Path(__file__).parents[2]
 SMD = Path(os.environ.get("SMD_HOME") or ROOT.parent / "shared" / "data" / "smd")
@@ -44,9 +44,7 @@ def machines():
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory):
-    reason = why_not()
-    if reason:
-        pytest.skip(reason)
+    needed(why_not())
     broker = Kafka(tmp_path_factory.mktemp("kafka"))
     yield broker
     broker.stop()

@@ -23,17 +23,11 @@ import pytest
 from monitor.clock import SystemClock
 from monitor.config import KafkaConfig
 from monitor.sources.kafka_topics import TopicReader
-from tests.kafka.broker import Kafka, free_port, why_not
+from tests.kafka.broker import Kafka, free_port, needed, why_not
 
 ROOT = Path(__file__).parents[2]
 MODULE = "org.apache.kafka.common.security"
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
-
-
-def needed(reason):
-    """Skip where something is missing."""
-    if reason:
-        pytest.skip(reason)
 
 
 def on_path(program, maker):

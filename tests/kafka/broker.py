@@ -13,6 +13,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
@@ -46,6 +47,12 @@ def why_not():
     if shutil.which("java") is None:
         return "java is not installed (Debian's package openjdk-17-jre-headless)"
     return None
+
+
+def needed(reason):
+    """Skip where something is missing."""
+    if reason:
+        pytest.skip(reason)
 
 
 class Kafka:
