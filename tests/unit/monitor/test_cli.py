@@ -132,7 +132,10 @@ def test_ctrl_c_ends_a_training_and_says_how_to_go_on(tmp_path):
         time.sleep(0.02)
 
     process.send_signal(signal.SIGINT)
-    printed, told = process.communicate(timeout=30)
+    try:
+        printed, told = process.communicate(timeout=30)
+    finally:
+        process.kill()  # it would train for hours
 
     assert (process.returncode, printed) == (130, "")
     assert told.splitlines()[-1] == "interrupted: `barograph train --resume` goes on behind the last whole epoch"
