@@ -10,13 +10,13 @@ from kafka import KafkaConsumer
 
 from monitor.clock import SystemClock
 from monitor.config import KafkaConfig
-from monitor.sample import SeriesTable, concatenate
+from monitor.sample import SeriesTable
 from monitor.sources.kafka import KafkaSource
 from monitor.sources.kafka_letters import LetterBox
 from monitor.sources.kafka_library import library_of
+from tests.kafka.batches import T0, values
 from tests.kafka.broker import Kafka, needed, why_not
 
-T0 = 1_700_000_000_000
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
 
 
@@ -70,7 +70,7 @@ def test_a_topic_that_is_missing_or_takes_no_large_records_stops_nothing(broker,
     finally:
         source.close()
 
-    assert concatenate(batch.columns for batch in batches).value.tolist() == [1, 2, 3]
+    assert values(batches) == [1, 2, 3]
     consumer = KafkaConsumer(
         dead, bootstrap_servers=broker.servers, auto_offset_reset="earliest", group_id=None, consumer_timeout_ms=20_000
     )

@@ -22,14 +22,14 @@ from monitor.clock import SystemClock
 from monitor.config import KafkaConfig
 from monitor.errors import SourceError
 from monitor.progress import NOTHING_YET, Place, Position
-from monitor.sample import SeriesTable, concatenate
+from monitor.sample import SeriesTable
 from monitor.sources.kafka import KafkaSource
+from tests.kafka.batches import T0, has, values
 from tests.kafka.broker import Kafka, free_port, needed, why_not
 from tests.kafka.harness import WATCH, check, lives_of, run_through_kills
 from tests.kafka.verifiable import METRICS, STEP_MS, Workload
 
 ROOT = Path(__file__).parents[2]
-T0 = 1_700_000_000_000
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
 
 
@@ -79,14 +79,6 @@ def open_source(kafka, sample_decoder, request, client):
     yield make
     for source in opened:
         source.close()
-
-
-def values(batches):
-    return concatenate(batch.columns for batch in batches).value.tolist()
-
-
-def has(n_samples):
-    return lambda batches: sum(len(batch.columns) for batch in batches) >= n_samples
 
 
 # One daemon, trained, killed, and its broker too

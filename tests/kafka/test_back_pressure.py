@@ -3,34 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import logging
 
 import pytest
 
 from monitor.clock import SystemClock
-from monitor.sample import concatenate
 from monitor.sources.kafka_client import BrokenError, Note, Partition, PassingError
-
-T0 = 1_700_000_000_000
-
-
-@pytest.fixture(params=["kafka-python", "confluent"])
-def client(request):
-    """Run each test over both libraries."""
-    return request.param
-
-
-@pytest.fixture(autouse=True)
-def _hear_what_is_told(caplog):
-    caplog.set_level(logging.INFO, logger="monitor")
-
-
-def values(batches):
-    return concatenate(batch.columns for batch in batches).value.tolist()
-
-
-def has(n_samples):
-    return lambda batches: sum(len(batch.columns) for batch in batches) >= n_samples
+from tests.kafka.batches import T0, has, values
 
 
 def filled(batches):

@@ -59,6 +59,7 @@ def sent(producer, topic):
         ("zstandard", "zstandard", "zstd"),
     ],
 )
+@pytest.mark.parametrize("client", ["kafka-python"])  # the other one brings them along
 def test_a_codec_that_is_missing_ends_the_start_with_its_packages_name(open_kafka, cluster, monkeypatch, module, package, what):
     monkeypatch.setitem(sys.modules, module, None)  # an import of it fails
 
@@ -66,6 +67,7 @@ def test_a_codec_that_is_missing_ends_the_start_with_its_packages_name(open_kafk
         open_kafka(cluster.topic())
 
 
+@pytest.mark.parametrize("client", ["confluent"])
 def test_a_client_library_that_is_not_installed_ends_the_start_with_what_to_install(open_kafka, cluster, monkeypatch):
     monkeypatch.setitem(sys.modules, "confluent_kafka", None)
     monkeypatch.delitem(sys.modules, "monitor.sources.kafka_confluent", raising=False)
@@ -74,7 +76,7 @@ def test_a_client_library_that_is_not_installed_ends_the_start_with_what_to_inst
     with pytest.raises(
         SourceError, match=r"package confluent-kafka cannot be imported .*`pip install 'barograph\[confluent\]'`, or set client to"
     ):
-        open_kafka(cluster.topic(), client="confluent")
+        open_kafka(cluster.topic())
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

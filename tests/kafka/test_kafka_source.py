@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections import Counter
 
@@ -19,9 +18,9 @@ from monitor.progress import NOTHING_YET, Place, Position
 from monitor.sample import SeriesTable, concatenate
 from monitor.sources import kafka_confluent, kafka_python
 from monitor.sources.kafka_client import PassingError
+from tests.kafka.batches import T0, has, values
 
 OFFSET_COMMIT, HEARTBEAT, FETCH, LIST_OFFSETS = 8, 12, 1, 2  # Kafka's numbers of requests
-T0 = 1_700_000_000_000  # event times: long ago, so that no clock stands in the way
 
 
 # What each library raises; a codec that fails makes kafka-python's next poll spin for ever.
@@ -33,12 +32,6 @@ ERRORS = {
     ("confluent", "away"): KafkaException(KafkaError(KafkaError._TRANSPORT, "away")),
     ("confluent", "invalid request"): KafkaException(KafkaError(KafkaError.INVALID_REQUEST)),
 }
-
-
-@pytest.fixture(params=["kafka-python", "confluent"])
-def client(request):
-    """Run each test over both libraries."""
-    return request.param
 
 
 class Failing:
@@ -53,15 +46,6 @@ class Failing:
 
     def __getattr__(self, name):
         return getattr(self._consumer, name)
-
-
-def values(batches):
-    return concatenate(batch.columns for batch in batches).value.tolist()
-
-
-def has(n_samples):
-    """Be content with so many samples."""
-    return lambda batches: sum(len(batch.columns) for batch in batches) >= n_samples
 
 
 def ready(batches):
@@ -80,23 +64,6 @@ def total(batches, field):
 def numbered(sample, n, *, first=0, step_ms=1000):
     """Write samples whose value is their number, one a second."""
     return [sample(T0 + k * step_ms, k, host="web1") for k in range(first, first + n)]
-
-
-@pytest.fixture
-def committed(cluster, request):
-    """Look up what a group has committed, as another program would: `(offset, metadata)`, or None."""
-
-    def look(source, topic, partition=0):
-        consumer = KafkaConsumer(
-            bootstrap_servers=cluster.servers, group_id=source._config.group_id, api_version=(2, 3), enable_auto_commit=False
-        )
-        try:
-            found = consumer.committed(TopicPartition(topic, partition), metadata=True, timeout_ms=10_000)
-        finally:
-            consumer.close()
-        return None if found is None else (found.offset, found.metadata.rstrip("\0"))
-
-    return look
 
 
 # What is read
@@ -597,8 +564,3 @@ def test_the_settings_reach_librdkafka(tmp_path):
     token.write_text("second\n")
     read_again_at = time.time() + 60
     assert give("") == ("second", pytest.approx(read_again_at, abs=10))
-
-
-@pytest.fixture(autouse=True)
-def _hear_what_is_told(caplog):
-    caplog.set_level(logging.INFO, logger="monitor")

@@ -2,61 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import Counter
 
 import numpy as np
-import pytest
-from kafka import KafkaConsumer, TopicPartition
 
 from monitor.app import Daemon
 from monitor.clock import SystemClock
 from monitor.config import parse_config
 from monitor.decode.influx import decode_influx
 from monitor.progress import NOTHING_YET
-from monitor.sample import SeriesTable, concatenate
+from monitor.sample import SeriesTable
 from monitor.sources.kafka_client import BrokenError
+from tests.kafka.batches import T0, has, values
 from tests.kafka.harness import config_of
 from tests.kafka.verifiable import Workload
-
-T0 = 1_700_000_000_000
-
-
-@pytest.fixture(params=["kafka-python", "confluent"])
-def client(request):
-    """Run each test over both libraries."""
-    return request.param
-
-
-@pytest.fixture(autouse=True)
-def _hear_what_is_told(caplog):
-    caplog.set_level(logging.INFO, logger="monitor")
-
-
-@pytest.fixture
-def committed(cluster):
-    """Look up what a source's group has committed for a partition, as another program would."""
-
-    def look(source, topic, partition=0):
-        consumer = KafkaConsumer(
-            bootstrap_servers=cluster.servers, group_id=source._config.group_id, api_version=(2, 3), enable_auto_commit=False
-        )
-        try:
-            return consumer.committed(TopicPartition(topic, partition), timeout_ms=10_000)
-        finally:
-            consumer.close()
-
-    return look
-
-
-def values(batches):
-    return concatenate(batch.columns for batch in batches).value.tolist()
-
-
-def has(n_samples):
-    return lambda batches: sum(len(batch.columns) for batch in batches) >= n_samples
 
 
 def numbered(sample, n, *, first=0, host="web1"):
@@ -98,8 +59,8 @@ def test_one_partition_in_a_wrong_format_delays_nobody_and_only_its_commit_is_he
     source.commit(position)
 
     assert (position.partitions[f"{topic}/0"].offset, position.partitions[f"{topic}/1"].offset) == (k, 5)
-    assert committed(source, topic, 1) == 5
-    assert committed(source, topic, 0) == k - 1
+    assert committed(source, topic, 1)[0] == 5
+    assert committed(source, topic, 0)[0] == k - 1
     until(source, lambda batches: bool(batches) and batches[-1].report.lag[topic, 1] == 0)  # it is read on all the same
     (line,) = [message for message in caplog.messages if message.startswith("wrong format")]
     assert line.startswith(f"wrong format at={topic}[1]@5: 95 records from there to 99 cannot be read, the last because of invalid_json")
@@ -144,7 +105,7 @@ def test_a_topic_in_which_nothing_can_be_read_is_not_ready_and_nothing_of_it_is_
 
     assert not batches[-1].ready
     assert batches[-1].complete_ms == NOTHING_YET  # time does not go on by itself
-    assert [committed(source, topic, partition) for partition in range(2)] == [0, 0]
+    assert [committed(source, topic, partition)[0] for partition in range(2)] == [0, 0]
 
 
 def test_a_producer_that_comes_to_its_senses_ends_it_and_the_commit_moves_on(cluster, open_kafka, until, sample, committed, caplog):
@@ -159,7 +120,7 @@ def test_a_producer_that_comes_to_its_senses_ends_it_and_the_commit_moves_on(clu
 
     assert batches[-1].report.wrong_format == {(topic, 0): False}
     assert batches[-1].ready
-    assert committed(source, topic) >= 150
+    assert committed(source, topic)[0] >= 150
     assert f"format right again at={topic}[0]@" in caplog.text
     assert f": 150 records since {topic}[0]@0 could not be read and are passed over" in caplog.text
 

@@ -1,0 +1,36 @@
+"""Every test of a Kafka source runs over both client libraries, and hears what is told."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+
+
+@pytest.fixture(params=["kafka-python", "confluent"])
+def client(request):
+    """Run each test over both libraries."""
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def _hear_what_is_told(caplog):
+    caplog.set_level(logging.INFO, logger="monitor")
+
+
+@pytest.fixture
+def committed(cluster):
+    """Look up what a group has committed, as another program would: `(offset, metadata)`, or None."""
+
+    def look(source, topic, partition=0):
+        consumer = KafkaConsumer(
+            bootstrap_servers=cluster.servers, group_id=source._config.group_id, api_version=(2, 3), enable_auto_commit=False
+        )
+        try:
+            found = consumer.committed(TopicPartition(topic, partition), metadata=True, timeout_ms=10_000)
+        finally:
+            consumer.close()
+        return None if found is None else (found.offset, found.metadata.rstrip("\0"))
+
+    return look
