@@ -1,0 +1,65 @@
+"""What an earlier version wrote is read, and goes on to the same numbers: a bundle, a checkpoint, histories, an alert history.
+
+To the bit where this machine's PyTorch computes as that one did, which the bundle's own check tells; else within rounding.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+
+import artefacts
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from models.bundle import _smoke_windows as smoke_windows
+from models.bundle import load_bundle
+from models.reads import read_windows
+
+
+@pytest.fixture
+def data_dir(tmp_path, monkeypatch):
+    """Give a copy of what the earlier version left; the settings' paths are relative to its folder."""
+    monkeypatch.chdir(artefacts.ARTEFACTS)
+    return shutil.copytree(artefacts.ARTEFACTS / "data_dir", tmp_path / "data_dir")
+
+
+@pytest.fixture(scope="module")
+def expected():
+    with np.load(artefacts.ARTEFACTS / "expected.npz") as arrays:
+        return dict(arrays), json.loads((artefacts.ARTEFACTS / "expected.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def tolerance():
+    """Give the relative tolerance: none where the network gives the very numbers that it gave when its bundle was saved."""
+    for folder in (artefacts.ARTEFACTS / "data_dir" / "bundles").glob("*/*Z"):
+        detector = load_bundle(folder).detector
+        saved = safetensors.numpy.load((folder / "state.safetensors").read_bytes())["smoke.reads"]
+        if not np.array_equal(read_windows(detector.trained.network, smoke_windows(detector), detector.trained.error_scale).reads, saved):
+            return 1e-4
+    return 0.0
+
+
+def test_a_daemon_goes_on_from_an_earlier_versions_state_to_the_same_scores_and_alerts(data_dir, expected, tolerance):
+    arrays, alerts = artefacts.run(data_dir)
+
+    of_scores = {name: array for name, array in expected[0].items() if not name.endswith(".history")}
+    assert sorted(arrays) == sorted(of_scores)
+    for name, array in of_scores.items():
+        np.testing.assert_allclose(arrays[name], array, rtol=tolerance, atol=tolerance, err_msg=name)
+    if not tolerance:
+        assert json.loads(json.dumps([asdict(alert) for alert in alerts])) == expected[1]["alerts"]
+        assert artefacts.episodes(data_dir) == expected[1]["episodes"]
+    assert {alert.watch for alert in alerts} == {"hosts", "series", "fresh"}
+
+
+def test_the_histories_of_an_earlier_version_are_read_as_they_were(data_dir, expected):
+    histories = artefacts.histories(data_dir)
+
+    of_histories = {name: array for name, array in expected[0].items() if name.endswith(".history")}
+    assert sorted(histories) == sorted(of_histories)
+    for name, array in of_histories.items():
+        np.testing.assert_array_equal(histories[name], array, err_msg=name)
