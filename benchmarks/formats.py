@@ -23,10 +23,11 @@ import cramjam
 import numpy as np
 import orjson
 
+from monitor.daemon.process import tune_process
 from monitor.decode import Record
-from monitor.decode.formats import AUTO, FormatSettings, build_decoder
-from monitor.decode.mapped import JsonMapping
-from monitor.runtime import tune_process
+from monitor.decode.formats import AUTO, FormatSettings
+from monitor.decode.mapped_json import JsonMapping
+from monitor.decode.topic_decoders import build_decoder
 from monitor.sample import SeriesTable
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))

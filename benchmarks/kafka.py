@@ -26,10 +26,10 @@ import numpy as np
 import orjson
 from kafka import KafkaConsumer
 
-from monitor.app import Daemon
 from monitor.clock import SystemClock
-from monitor.config import parse_config
-from monitor.runtime import tune_process
+from monitor.config.explain import parse_config
+from monitor.daemon.daemon import Daemon
+from monitor.daemon.process import tune_process
 
 MOCK = Path(__file__).parents[1] / "tests" / "kafka" / "mock_cluster.py"
 N_PARTITIONS = 24  # the mock keeps 5 MiB of each

@@ -27,15 +27,16 @@ from models.detector import Detector, Trained
 from models.network import Autoencoder
 from models.reads import error_windows, fit_error_scale
 from models.settings import ModelSettings
-from monitor.config import WatchConfig
+from monitor.config.watch import WatchConfig
+from monitor.daemon.process import tune_process
 from monitor.decode import Record
 from monitor.decode.native import decode_native_columns, decode_native_samples
-from monitor.grid import ClosedSteps, Placed
-from monitor.metrics import Exposition, Metrics
-from monitor.pipeline import Pipeline
-from monitor.runtime import tune_process
+from monitor.detection.build import build_watch
+from monitor.detection.pipeline import Pipeline
+from monitor.detection.steps import ClosedSteps, Placed
+from monitor.metrics.exposition import Exposition
+from monitor.metrics.instruments import Metrics
 from monitor.sample import Columns, SeriesTable
-from monitor.watch import build_watch
 
 T = TypeVar("T")
 

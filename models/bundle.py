@@ -23,7 +23,7 @@ import safetensors.torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from models.companions import WindowPca
+from models.baselines import WindowPca
 from models.detector import Detector, Trained
 from models.errors import BundleError
 from models.network import Autoencoder

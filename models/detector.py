@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.companions import GaussianCompanion, NeighbourCompanion, WindowPca
+from models.baselines import GaussianCompanion, NeighbourCompanion, WindowPca
 from models.dataset import WindowIndex, gather_windows, index_windows, windows_of
 from models.limits import PeakHistogram
 from models.network import Autoencoder

@@ -16,7 +16,7 @@ from models.errors import TrainingError
 from models.gradients import gradient_norms_per_step
 from models.network import Autoencoder, choose_device, masked_huber
 from models.settings import ModelSettings
-from models.training_state import Progress, fingerprint, pack, unpack
+from models.training_checkpoint import Progress, fingerprint, pack, unpack
 
 __all__ = ["Epoch", "TrainingResult", "first_held_out", "split_by_time", "train_autoencoder"]
 

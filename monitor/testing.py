@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from monitor.progress import Place, Position
 from monitor.sample import Columns, SeriesTable, labels_of, no_samples
-from monitor.sources import Batch
+from monitor.sources.position import Place, Position
+from monitor.sources.source import Batch
 
 __all__ = ["FakeClock", "ListSource", "samples"]
 

@@ -27,7 +27,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from monitor.record import Recorder
+from monitor.storage.recorder import Recorder
 
 DEPENDENCY_PORT, PROXY_PORT, PROXY_CONTROL_PORT, SERVICE_PORT = 18701, 18702, 18703, 18704
 SERVICE_LABELS = ("service",)

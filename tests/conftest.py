@@ -19,12 +19,12 @@ import pytest
 from prometheus_client import disable_created_metrics
 
 from monitor.clock import SystemClock
-from monitor.config import KafkaConfig
+from monitor.config.kafka import KafkaConfig
 from monitor.decode import Decoded, Rejection
+from monitor.kafka.dead_letter_producer import LetterBox
+from monitor.kafka.libraries import library_of
+from monitor.kafka.source import KafkaSource
 from monitor.sample import Columns, SeriesTable, labels_of
-from monitor.sources.kafka import KafkaSource
-from monitor.sources.kafka_letters import LetterBox
-from monitor.sources.kafka_library import library_of
 
 disable_created_metrics()  # as the daemon does, once for the whole process: no test may depend on one that built a daemon
 

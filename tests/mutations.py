@@ -36,8 +36,8 @@ def in_module(file: str, test_file: str, *changes: tuple[str, str, str]) -> list
 
 MUTATIONS = [
     *in_module(
-        "monitor/survey.py",
-        "unit/monitor/test_survey.py",
+        "monitor/discovery/survey.py",
+        "unit/discovery/test_survey.py",
         (
             "return [int(number) for number in found[counts > 1]]",
             "return [int(number) for number in found[counts > 0]]",
@@ -56,8 +56,8 @@ MUTATIONS = [
         ("& (columns.series >= 0)", "| (columns.series >= 0)", "test_the_mark_of_a_series_end_is_no_sample_of_it"),
     ),
     *in_module(
-        "monitor/suggest.py",
-        "unit/monitor/test_suggest.py",
+        "monitor/discovery/suggest.py",
+        "unit/discovery/test_suggest.py",
         (
             "growing = names - level",
             "growing = names",
@@ -72,8 +72,8 @@ MUTATIONS = [
         ('.replace("\\x7f", "\\\\u007f")', "", "test_the_suggestion_is_a_configuration_that_takes_what_was_seen"),
     ),
     *in_module(
-        "monitor/topics.py",
-        "unit/monitor/test_topics.py",
+        "monitor/discovery/cluster.py",
+        "unit/discovery/test_cluster.py",
         (
             "end - known.get(number, bounds[number].first)",
             "end - known.get(number, bounds[number].end)",
@@ -87,8 +87,8 @@ MUTATIONS = [
         ("if isinstance(kafka.get(key), str):", "if kafka.get(key) is None:", "test_no_secret_is_copied_and_a_reference_stays_one"),
     ),
     *in_module(
-        "monitor/grid.py",
-        "unit/monitor/test_grid.py",
+        "monitor/detection/grid.py",
+        "unit/detection/test_grid.py",
         (
             "on_time = step >= self.next_step",
             "on_time = step > self.next_step",
@@ -132,8 +132,8 @@ MUTATIONS = [
         ),
     ),
     *in_module(
-        "monitor/grid.py",
-        "unit/monitor/test_grid_revision.py",
+        "monitor/detection/grid.py",
+        "unit/detection/test_grid_revision.py",
         (
             "kept = ~on_time & (step >= self._kept_from)",
             "kept = ~on_time & (step > self._kept_from)",
@@ -151,8 +151,8 @@ MUTATIONS = [
         ),
     ),
     *in_module(
-        "monitor/alert.py",
-        "unit/monitor/test_alert.py",
+        "monitor/alerting/episodes.py",
+        "unit/alerting/test_episodes.py",
         ("over = judged & (score >= 1.0)", "over = judged & (score > 1.0)", "test_an_episode_opens_when_the_score_reaches_one"),
         (
             "low = judged & (score < policy.close_score)",
@@ -177,14 +177,14 @@ MUTATIONS = [
         ),
     ),
     *in_module(
-        "monitor/policy.py",
-        "unit/monitor/test_policy.py",
+        "monitor/detection/metric_rules.py",
+        "unit/detection/test_metric_rules.py",
         ("np.sign(difference) == self._side", "np.sign(difference) != self._side", "test_only_the_stated_side_counts"),
         ("(step.actual > self._valid_max)", "(step.actual >= self._valid_max)", "test_a_value_outside_its_valid_range_is_broken"),
     ),
     *in_module(
-        "monitor/score.py",
-        "unit/monitor/test_score.py",
+        "monitor/detection/scorer.py",
+        "unit/detection/test_scorer.py",
         (
             "self._frozen_limit[row] = self.limits()[row]",
             "self._frozen_limit[row] = np.nan",
@@ -207,8 +207,8 @@ MUTATIONS = [
         ),
     ),
     *in_module(
-        "monitor/pipeline.py",
-        "unit/monitor/test_pipeline.py",
+        "monitor/detection/pipeline.py",
+        "unit/detection/test_pipeline.py",
         (
             "future = columns.time_ms > latest_ms",
             "future = columns.time_ms >= latest_ms",
@@ -236,8 +236,8 @@ MUTATIONS = [
         ),
     ),
     *in_module(
-        "monitor/revision.py",
-        "unit/monitor/test_revision.py",
+        "monitor/alerting/corrections.py",
+        "unit/alerting/test_corrections.py",
         (
             "return not one_ends_before and not",
             "return not",
@@ -265,8 +265,8 @@ MUTATIONS = [
         ),
     ),
     *in_module(
-        "monitor/score.py",
-        "unit/monitor/test_score.py",
+        "monitor/detection/scorer.py",
+        "unit/detection/test_scorer.py",
         (
             "begins=self._at == 0",
             "begins=True",
@@ -274,8 +274,8 @@ MUTATIONS = [
         ),
     ),
     *in_module(
-        "models/companions.py",
-        "unit/monitor/test_score.py",
+        "models/baselines.py",
+        "unit/detection/test_scorer.py",
         (
             "self.kept[row] = _NOWHERE",
             "pass",
@@ -283,7 +283,7 @@ MUTATIONS = [
         ),
     ),
     *in_module(
-        "monitor/pipeline.py",
+        "monitor/detection/pipeline.py",
         "integration/test_revision.py",
         (
             "for row in rows[is_frozen & ~was_frozen].tolist():",
@@ -297,8 +297,8 @@ MUTATIONS = [
         ),
     ),
     *in_module(
-        "monitor/checkpoint.py",
-        "unit/monitor/test_checkpoint.py",
+        "monitor/storage/checkpoint.py",
+        "unit/storage/test_checkpoint.py",
         (
             'if not newline or head["sha256"] != _checksum(body, head["about"]):',
             "if not newline:",
@@ -307,8 +307,8 @@ MUTATIONS = [
         ('if head["format_version"] != FORMAT_VERSION:', "if False:", "test_another_format_is_refused_with_both_numbers"),
     ),
     *in_module(
-        "monitor/resume.py",
-        "unit/monitor/test_resume_watch.py",
+        "monitor/daemon/checkpoints.py",
+        "unit/daemon/test_resume_watch.py",
         (
             'same = about["version"] == version',
             "same = True",
@@ -322,7 +322,7 @@ MUTATIONS = [
     ),
     *in_module(
         "monitor/sources/replay.py",
-        "unit/monitor/test_replay.py",
+        "unit/sources/test_replay.py",
         (
             "columns.time_ms < layout.end_ms",
             "columns.time_ms <= layout.end_ms",
@@ -425,8 +425,8 @@ MUTATIONS = [
         ("if not math.isfinite(epoch.validation_loss):", "if False:", "test_a_network_that_its_last_update_broke_is_not_handed_over"),
     ),
     *in_module(
-        "models/training_state.py",
-        "unit/models/test_training_state.py",
+        "models/training_checkpoint.py",
+        "unit/models/test_training_checkpoint.py",
         ('if about["of"] != of:', "if False:", "test_another_training_s_state_is_refused"),
     ),
     *in_module(
@@ -462,8 +462,8 @@ MUTATIONS = [
         ),
     ),
     *in_module(
-        "models/companions.py",
-        "unit/models/test_companions.py",
+        "models/baselines.py",
+        "unit/models/test_baselines.py",
         ("self.stride[full] *= 2", "self.stride[full] *= 1", "test_the_memory_thins_itself_out_when_full_and_the_stride_doubles"),
         (
             "now = np.minimum(np.abs(np.where(known, step, 0.0) - self.mean[rows]) / spread, _DEVIATION_CAP)",
@@ -501,8 +501,8 @@ MUTATIONS = [
         ),
     ),
     *in_module(
-        "models/fitting.py",
-        "unit/models/test_fitting.py",
+        "models/fit_detector.py",
+        "unit/models/test_fit_detector.py",
         ("fit_error_scale(errors)", "fit_error_scale(held_out)", "test_a_channels_error_is_one_where_held_out_windows_have_their_highest"),
     ),
     *in_module(
@@ -526,8 +526,8 @@ MUTATIONS = [
         ("self._point(_PREVIOUS, champion)", "self._point(_PREVIOUS, version)", "test_going_back_twice_goes_forward_again"),
     ),
     *in_module(
-        "monitor/format_check.py",
-        "unit/monitor/test_format_check.py",
+        "monitor/kafka/format_check.py",
+        "unit/kafka/test_format_check.py",
         ("one.n_bad > self._ratio * one.n_records", "one.n_bad >= self._ratio * one.n_records", "test_half_of_them_is_none"),
         ("while self.n_records > _N_NEWEST", "while False", "test_a_share_of_the_newest_thousand_counts_however_many_were_good_before"),
         (
@@ -537,8 +537,8 @@ MUTATIONS = [
         ),
     ),
     *in_module(
-        "monitor/progress.py",
-        "unit/monitor/test_progress.py",
+        "monitor/kafka/progress.py",
+        "unit/kafka/test_progress.py",
         (
             "one.held is not None or now - one.empty_at",
             "now - one.empty_at",
@@ -551,8 +551,8 @@ MUTATIONS = [
         ),
     ),
     *in_module(
-        "monitor/sources/kafka_backlog.py",
-        "unit/monitor/test_kafka_backlog.py",
+        "monitor/kafka/backlog.py",
+        "unit/kafka/test_backlog.py",
         (
             "key_of=lambda index: one.key_of(n_first + index)",
             "key_of=one.key_of",
@@ -561,8 +561,8 @@ MUTATIONS = [
         ("max(_FEWEST_RECORDS, int(", "max(1, int(", "test_what_a_step_costs_by_itself_does_not_end_in_one_record_a_step"),
     ),
     *in_module(
-        "monitor/sources/kafka_letters.py",
-        "unit/monitor/test_kafka_letters.py",
+        "monitor/kafka/dead_letter_producer.py",
+        "unit/kafka/test_dead_letter_producer.py",
         (
             "lambda: not self._n_pending or not self._answers",
             "lambda: not self._n_pending",
@@ -570,13 +570,13 @@ MUTATIONS = [
         ),
     ),
     *in_module(
-        "monitor/dead_letter.py",
-        "unit/monitor/test_dead_letter.py",
+        "monitor/kafka/dead_letter.py",
+        "unit/kafka/test_dead_letter.py",
         ("return safe(text) +", "return text +", "test_no_byte_reaches_a_terminal_as_a_command"),
     ),
     *in_module(
-        "monitor/quiet.py",
-        "unit/monitor/test_quiet.py",
+        "monitor/alerting/alert_age.py",
+        "unit/alerting/test_alert_age.py",
         (
             "if alert.identity in self._told or not self._is_old",
             "if not self._is_old",
@@ -599,8 +599,8 @@ MUTATIONS = [
         ),
     ),
     *in_module(
-        "monitor/episodes.py",
-        "unit/monitor/test_episodes.py",
+        "monitor/storage/alert_history.py",
+        "unit/storage/test_alert_history.py",
         (
             "excluded.resolved_ms IS NOT NULL OR resolved_ms IS NULL",
             "1",
@@ -618,8 +618,8 @@ MUTATIONS = [
         ),
     ),
     *in_module(
-        "monitor/watchdog.py",
-        "unit/monitor/test_watchdog.py",
+        "monitor/daemon/watchdog.py",
+        "unit/daemon/test_watchdog.py",
         (
             "min(now - self._looked_at, 2 * self._look_seconds)",
             "now - self._looked_at",
@@ -632,8 +632,8 @@ MUTATIONS = [
         ),
     ),
     *in_module(
-        "monitor/loop.py",
-        "unit/monitor/test_loop.py",
+        "monitor/daemon/loop.py",
+        "unit/daemon/test_loop.py",
         (
             "            self._record(told, True)\n            for outlet in self._outlets:\n                outlet.deliver(told)\n",
             "            for outlet in self._outlets:\n                outlet.deliver(told)\n            self._record(told, True)\n",

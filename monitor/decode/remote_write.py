@@ -21,8 +21,8 @@ import cramjam
 import numpy as np
 
 from monitor.decode import DEFAULT_LIMITS, MAX_TIME_MS, MIN_TIME_MS, Decoded, Limits, Record, RejectedError
+from monitor.decode.batch import Rejections
 from monitor.decode.fields import check_size, labels_from, name_from, shown, text_from, time_ms_from
-from monitor.decode.gather import Rejections
 from monitor.decode.protobuf import BYTES, FIXED64, VARINT, Wanted, as_int64, cut_off, field_tag, fields, varint, varints
 from monitor.sample import STALE_NAN, Columns, Kind, SeriesTable, is_stale
 

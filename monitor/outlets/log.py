@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
-from monitor.pipeline import Alert, ChannelShare
-from monitor.quiet import Summary
+from monitor.alerting.alert import Alert
+from monitor.alerting.alert_age import Summary
+from monitor.alerting.text import channel_text, time_text
 
-__all__ = ["LogOutlet", "channel_text", "number_text", "time_text"]
+__all__ = ["LogOutlet"]
 
 log = logging.getLogger(__name__)
 
@@ -52,23 +51,3 @@ class LogOutlet:
             named,
             f" and {n_more} more" if n_more > 0 else "",
         )
-
-
-def channel_text(channel: ChannelShare) -> str:
-    """Say in a line what one channel shows."""
-    return f"{channel.channel} {channel.share:.0%} actual {number_text(channel.actual)} expected {number_text(channel.expected)}"
-
-
-def number_text(value: float) -> str:
-    """Write a value with three digits and an SI prefix, as a person reads it; `-` where there is none."""
-    if math.isnan(value):
-        return "-"
-    for bound, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= bound:
-            return f"{value / bound:.3g}{prefix}"
-    return f"{value:.3g}" if abs(value) >= 5e-4 else "0"
-
-
-def time_text(time_ms: int) -> str:
-    """Write an event time as a person reads it, UTC."""
-    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

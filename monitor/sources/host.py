@@ -12,9 +12,9 @@ import numpy as np
 import psutil
 
 from monitor.clock import Clock
-from monitor.progress import Position
 from monitor.sample import Columns, Reading, SeriesTable, labels_of, no_samples
-from monitor.sources import Batch
+from monitor.sources.position import Position
+from monitor.sources.source import Batch
 
 __all__ = ["HOST_LABELS", "HostSource", "read_host"]
 

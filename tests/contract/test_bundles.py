@@ -15,7 +15,7 @@ import torch
 from models.bundle import Bundle
 from models.dataset import windows_of
 from models.errors import BundleError
-from models.fitting import fit_detector
+from models.fit_detector import fit_detector
 from models.registry import Registry
 from models.settings import ModelSettings
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from monitor.sample import SeriesTable, concatenate
-from monitor.sources import Batch
 from monitor.sources.host import HostSource
-from monitor.sources.replay import Recorded, ReplaySource
+from monitor.sources.metric_files import Recorded
+from monitor.sources.replay import ReplaySource
+from monitor.sources.source import Batch
 from monitor.testing import FakeClock, ListSource, samples
 
 N_SAMPLES = 120

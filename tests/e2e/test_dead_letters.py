@@ -9,11 +9,11 @@ import pytest
 from kafka import KafkaConsumer
 
 from monitor.clock import SystemClock
-from monitor.config import KafkaConfig
+from monitor.config.kafka import KafkaConfig
+from monitor.kafka.dead_letter_producer import LetterBox
+from monitor.kafka.libraries import library_of
+from monitor.kafka.source import KafkaSource
 from monitor.sample import SeriesTable
-from monitor.sources.kafka import KafkaSource
-from monitor.sources.kafka_letters import LetterBox
-from monitor.sources.kafka_library import library_of
 from tests.kafka.batches import T0, values
 from tests.kafka.broker import Kafka, needed, why_not
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from monitor.config import load_config
+from monitor.config.load import load_config
 from monitor.decode import Record
-from monitor.decode.formats import TopicDecoders
-from monitor.entities import EntityMap
+from monitor.decode.topic_decoders import TopicDecoders
+from monitor.detection.entities import EntityMap
 from monitor.sample import Kind, SeriesTable
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

@@ -19,11 +19,11 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 
 from models.registry import Registry
 from monitor.clock import SystemClock
-from monitor.config import KafkaConfig
+from monitor.config.kafka import KafkaConfig
 from monitor.errors import SourceError
-from monitor.progress import NOTHING_YET, Place, Position
+from monitor.kafka.source import KafkaSource
 from monitor.sample import SeriesTable
-from monitor.sources.kafka import KafkaSource
+from monitor.sources.position import NOTHING_YET, Place, Position
 from tests.kafka.batches import T0, has, values
 from tests.kafka.broker import Kafka, free_port, needed, why_not
 from tests.kafka.harness import WATCH, check, lives_of, run_through_kills

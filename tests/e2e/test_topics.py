@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from monitor.clock import SystemClock
-from monitor.config import KafkaConfig
-from monitor.sources.kafka_topics import TopicReader
+from monitor.config.kafka import KafkaConfig
+from monitor.kafka.topic_reader import TopicReader
 from tests.kafka.broker import Kafka, free_port, needed, why_not
 
 ROOT = Path(__file__).parents[2]

@@ -14,15 +14,16 @@ import pytest
 from hostile import FORMATS, MS
 from protobuf_writer import snappy
 
-from monitor.app import Daemon
-from monitor.config import WatchConfig, parse_config
+from monitor.config.explain import parse_config
+from monitor.config.watch import WatchConfig
+from monitor.daemon.daemon import Daemon
 from monitor.decode import Record
 from monitor.decode.influx import decode_influx
-from monitor.pipeline import Pipeline
+from monitor.detection.build import build_watch
+from monitor.detection.pipeline import Pipeline
 from monitor.sample import SeriesTable
-from monitor.sources import Batch
+from monitor.sources.source import Batch
 from monitor.testing import FakeClock
-from monitor.watch import build_watch
 
 MIB = 1 << 20
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
@@ -167,7 +168,7 @@ resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
 from monitor.decode import Record
 from monitor.decode.{module} import {function}
 from monitor.sample import SeriesTable
-from monitor.sources import Batch
+from monitor.sources.source import Batch
 from monitor.testing import FakeClock
 def resident(key):
     return next(int(line.split()[1]) // 1024 for line in open("/proc/self/status") if line.startswith(key))
@@ -227,7 +228,7 @@ def test_a_day_and_a_half_of_entities_that_come_and_go_leave_memory_files_and_th
 
     daemon._source.poll = poll
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("monitor.pipeline._FORGET_AT_LEAST", 8)
+        patch.setattr("monitor.detection.watch._FORGET_AT_LEAST", 8)
         daemon.run(stop)
     watch = daemon.pipeline.watches[0]
     daemon.close()

@@ -13,12 +13,13 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from monitor import app
-from monitor.app import Daemon
-from monitor.config import parse_config
-from monitor.episodes import episodes_file, read_episodes
+from monitor.config.explain import parse_config
+from monitor.daemon import daemon as app
+from monitor.daemon.daemon import Daemon
 from monitor.sample import Columns, labels_of
-from monitor.sources import Batch
+from monitor.sources.source import Batch
+from monitor.storage.alert_history import read_episodes
+from monitor.storage.data_dir import episodes_file
 from monitor.testing import FakeClock, ListSource
 
 START_MS = 1_700_000_000_000
@@ -81,7 +82,7 @@ def live(tmp_path, monkeypatch):
         )  # fmt: skip
         monkeypatch.setattr(
             app,
-            "_build_source",
+            "build_source",
             lambda config, table, clock, *, resumed: ListSource(list(batches(table, down_seconds=down_seconds)), resumed=resumed),
         )
         clock, outlet, passed = FakeClock(1000.0), Kept(), Counter()

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from monitor.app import Daemon
-from monitor.config import parse_config
+from monitor.config.explain import parse_config
+from monitor.daemon.daemon import Daemon
 from monitor.testing import FakeClock
 
 HOUR = 3600.0

@@ -10,13 +10,14 @@ import pytest
 from prometheus_client import CollectorRegistry, disable_created_metrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.config import WatchConfig
+from monitor.config.watch import WatchConfig
 from monitor.decode import Record
 from monitor.decode.native import decode_native_samples
-from monitor.metrics import ENTITY_METRICS, Exposition, Metrics
-from monitor.pipeline import Pipeline
+from monitor.detection.build import build_watch
+from monitor.detection.pipeline import Pipeline
+from monitor.metrics.exposition import ENTITY_METRICS, Exposition
+from monitor.metrics.instruments import Metrics
 from monitor.sample import SeriesTable
-from monitor.watch import build_watch
 
 TEXTS = {
     "a line break": "a\nb",

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitor.app import Daemon
-from monitor.config import parse_config
-from monitor.episodes import episodes_file, read_episodes
+from monitor.config.explain import parse_config
+from monitor.daemon.daemon import Daemon
+from monitor.storage.alert_history import read_episodes
+from monitor.storage.data_dir import episodes_file
 from monitor.testing import FakeClock
 
 START_MS = 1_700_000_000_000

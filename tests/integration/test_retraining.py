@@ -21,21 +21,23 @@ from models.detector import Detector, Trained
 from models.network import Autoencoder
 from models.reads import error_windows, fit_error_scale
 from models.registry import Registry
-from monitor.app import Daemon
 from monitor.clock import SystemClock
-from monitor.config import WatchConfig, load_config
+from monitor.config.load import load_config
+from monitor.config.watch import WatchConfig
+from monitor.daemon.champion_watcher import Handover
+from monitor.daemon.daemon import Daemon
+from monitor.daemon.retraining import Learning, count_training
+from monitor.detection.build import build_watch, history_shape
+from monitor.detection.pipeline import Pipeline
+from monitor.detection.steps import ClosedSteps
 from monitor.errors import LockedError
-from monitor.grid import ClosedSteps
-from monitor.handover import Handover
-from monitor.history import HistoryWriter, Keeping
-from monitor.learning import Learning, count_training, remember, remember_since, retrain_from_history
-from monitor.metrics import Metrics
-from monitor.pipeline import Pipeline
-from monitor.retrain import retrain
+from monitor.metrics.instruments import Metrics
 from monitor.sample import Columns, SeriesTable, concatenate, labels_of
+from monitor.storage.step_history import HistoryWriter, Keeping
 from monitor.testing import FakeClock
-from monitor.train import fit_watch, train_watch
-from monitor.watch import build_watch, history_shape
+from monitor.training.challenge import retrain
+from monitor.training.from_history import remember, remember_since, retrain_from_history
+from monitor.training.train import fit_watch, train_watch
 
 ROOT = Path(__file__).parents[2]
 STEP_MS = 1000
@@ -321,7 +323,7 @@ def test_the_real_scheduler_trains_in_a_real_child_on_this_machines_metrics_to_a
 def test_a_daemon_that_stops_ends_its_training(config_file, tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO")
     monkeypatch.setattr(
-        "monitor.app.training_command",
+        "monitor.daemon.daemon.training_command",
         lambda *arguments: [sys.executable, "-c", f"import time; open({str(tmp_path / 'up')!r}, 'w'); time.sleep(600)"],
     )
     config_file.write_text(config_file.read_text().replace("retry_seconds = 10.0", "retry_seconds = 0.1"))
@@ -421,7 +423,7 @@ def test_options_that_do_not_go_together_are_refused_with_code_2(config_file, ar
 
 def test_a_child_in_the_background_stands_back(tmp_path, config_file):
     code = (
-        "from monitor.runtime import stand_back; stand_back(1 << 33); import os, resource; "
+        "from monitor.daemon.process import stand_back; stand_back(1 << 33); import os, resource; "
         "adjusted = open('/proc/self/oom_score_adj').read().strip(); "
         "print(os.nice(0), os.sched_getscheduler(0) == os.SCHED_BATCH, resource.getrlimit(resource.RLIMIT_DATA)[0], adjusted)"
     )

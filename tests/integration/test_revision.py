@@ -10,14 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from monitor.config import SourceConfig, WatchConfig
-from monitor.metrics import Exposition, Metrics
+from monitor.config.schema import SourceConfig
+from monitor.config.watch import WatchConfig
+from monitor.daemon.checkpoints import capture, resume_watch
+from monitor.detection.build import build_watch
+from monitor.detection.pipeline import Pipeline
+from monitor.metrics.exposition import Exposition
+from monitor.metrics.instruments import Metrics
 from monitor.outlets.log import LogOutlet
-from monitor.pipeline import Pipeline
-from monitor.progress import Position
-from monitor.resume import capture, resume_watch
 from monitor.sample import Columns, SeriesTable, labels_of
-from monitor.watch import build_watch
+from monitor.sources.position import Position
 
 WARM = 300  # steps of quiet: enough for a limit to settle
 METRICS = ("load", "queue_depth")

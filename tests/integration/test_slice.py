@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from monitor.app import Daemon, model_registry
 from monitor.clock import SystemClock
-from monitor.config import load_config
-from monitor.demo import load_recording
-from monitor.files import recorded_files
+from monitor.commands.demo_run import load_recording
+from monitor.config.load import load_config
+from monitor.daemon.daemon import Daemon
 from monitor.sample import SeriesTable
-from monitor.train import collect_history, train_watch
+from monitor.sources.recorded import recorded_files
+from monitor.storage.data_dir import model_registry
+from monitor.training.train import collect_history, train_watch
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import confluent_kafka
 import numpy as np
 
-from monitor.config import WatchConfig
-from monitor.pipeline import Pipeline
+from monitor.config.watch import WatchConfig
+from monitor.detection.build import build_watch
+from monitor.detection.pipeline import Pipeline
 from monitor.sample import Columns, SeriesTable, labels_of
-from monitor.watch import build_watch
 from tests.kafka.launcher import POINTS, alert_line
 from tests.kafka.verifiable import LATENESS_MS, METRICS, STEP_MS, verify_alerts, verify_windows
 

@@ -30,11 +30,11 @@ import time
 import traceback
 from pathlib import Path
 
-from monitor.app import Daemon
-from monitor.checkpoint import FORMAT_VERSION, load_checkpoint
 from monitor.clock import SystemClock
-from monitor.config import parse_config
-from monitor.watchdog import EXIT_CODE, end_process
+from monitor.config.explain import parse_config
+from monitor.daemon.daemon import Daemon
+from monitor.daemon.watchdog import EXIT_CODE, end_process
+from monitor.storage.checkpoint import FORMAT_VERSION, load_checkpoint
 
 STALLED_SECONDS = 5.0  # in a life that is to hang: long enough for a busy machine, where nothing else ends it
 POINTS = (

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from monitor.clock import SystemClock
-from monitor.sources.kafka_client import BrokenError, Note, Partition, PassingError
+from monitor.kafka.client import BrokenError, Note, Partition, PassingError
 from tests.kafka.batches import T0, has, values
 
 

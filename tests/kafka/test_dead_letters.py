@@ -89,7 +89,7 @@ def test_a_record_that_could_be_read_in_part_is_a_dead_letter_as_a_whole(cluster
 
 
 def test_letters_of_what_was_handed_out_are_there_before_the_position_is_kept(cluster, open_kafka, until, sample, read_topic, monkeypatch):
-    monkeypatch.setattr("monitor.sources.kafka._FLUSH_SECONDS", 30.0)  # so that a busy machine is no topic that does not answer
+    monkeypatch.setattr("monitor.kafka.source._FLUSH_SECONDS", 30.0)  # so that a busy machine is no topic that does not answer
     topic, dead = cluster.topic(), cluster.topic()
     cluster.produce(topic, [*[b"bad %d" % k for k in range(50)], sample(T0, 1)])
     source = open_kafka(topic, dead_letter_topic=dead)

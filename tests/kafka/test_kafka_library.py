@@ -9,10 +9,10 @@ import time
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from monitor.config import KafkaConfig
+from monitor.config.kafka import KafkaConfig
 from monitor.errors import SourceError
-from monitor.sources.kafka_client import ClientError, Committed, Partition, PassingError
-from monitor.sources.kafka_library import library_of
+from monitor.kafka.client import ClientError, Committed, Partition, PassingError
+from monitor.kafka.libraries import library_of
 
 LIBRARIES = ["kafka-python", "confluent"]
 
@@ -70,8 +70,8 @@ def test_a_codec_that_is_missing_ends_the_start_with_its_packages_name(open_kafk
 @pytest.mark.parametrize("client", ["confluent"])
 def test_a_client_library_that_is_not_installed_ends_the_start_with_what_to_install(open_kafka, cluster, monkeypatch):
     monkeypatch.setitem(sys.modules, "confluent_kafka", None)
-    monkeypatch.delitem(sys.modules, "monitor.sources.kafka_confluent", raising=False)
-    monkeypatch.delattr("monitor.sources.kafka_confluent", raising=False)
+    monkeypatch.delitem(sys.modules, "monitor.kafka.confluent_client", raising=False)
+    monkeypatch.delattr("monitor.kafka.confluent_client", raising=False)
 
     with pytest.raises(
         SourceError, match=r"package confluent-kafka cannot be imported .*`pip install 'barograph\[confluent\]'`, or set client to"

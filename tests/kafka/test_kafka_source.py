@@ -12,12 +12,12 @@ from confluent_kafka import KafkaError, KafkaException
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import InvalidRequestError, KafkaConnectionError
 
-from monitor.config import KafkaConfig
+from monitor.config.kafka import KafkaConfig
 from monitor.errors import SourceError
-from monitor.progress import NOTHING_YET, Place, Position
+from monitor.kafka import confluent_client, kafka_python_client
+from monitor.kafka.client import PassingError
 from monitor.sample import SeriesTable, concatenate
-from monitor.sources import kafka_confluent, kafka_python
-from monitor.sources.kafka_client import PassingError
+from monitor.sources.position import NOTHING_YET, Place, Position
 from tests.kafka.batches import T0, has, values
 
 OFFSET_COMMIT, HEARTBEAT, FETCH, LIST_OFFSETS = 8, 12, 1, 2  # Kafka's numbers of requests
@@ -459,7 +459,7 @@ def test_an_error_that_passes_keeps_the_consumer_until_it_has_come_five_times(cl
     source = open_kafka(topic)
     until(source, has(5))
     kept = source._client
-    monkeypatch.setattr("monitor.sources.kafka._SHORTEST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("monitor.kafka.source._SHORTEST_PAUSE_SECONDS", 0.01)
     kept._consumer = failing = Failing(kept._consumer, ERRORS[client, "away"])
 
     batches = until(source, lambda _: source._client is not kept)
@@ -535,7 +535,7 @@ def test_the_settings_reach_kafka_python(cluster, open_kafka, tmp_path):
     source = open_kafka(
         cluster.topic(), security_protocol="SASL_PLAINTEXT", sasl_mechanism="OAUTHBEARER", sasl_token_file=str(token), group_instance_id="a"
     )
-    options = kafka_python.consumer_options(source._config)
+    options = kafka_python_client.consumer_options(source._config)
 
     assert (options["auto_offset_reset"], options["enable_auto_commit"], options["group_instance_id"]) == ("none", False, "a")
     assert options["sasl_oauth_token_provider"].token() == "first"
@@ -551,7 +551,7 @@ def test_the_settings_reach_librdkafka(tmp_path):
     oauth = KafkaConfig.model_validate({**settings, "sasl_mechanism": "OAUTHBEARER", "sasl_token_file": str(token)})
     scram = KafkaConfig.model_validate({**settings, "sasl_mechanism": "SCRAM-SHA-256", "sasl_username": "alice", "sasl_password": "secret"})
 
-    options = kafka_confluent.consumer_options(scram)
+    options = confluent_client.consumer_options(scram)
     assert {key: options[key] for key in ("auto.offset.reset", "enable.auto.commit", "enable.auto.offset.store")} == {
         "auto.offset.reset": "error", "enable.auto.commit": False, "enable.auto.offset.store": False,
     }  # fmt: skip
@@ -559,7 +559,7 @@ def test_the_settings_reach_librdkafka(tmp_path):
         "security.protocol": "SASL_SSL", "ssl.ca.location": str(authority), "ssl.endpoint.identification.algorithm": "none",
         "sasl.mechanism": "SCRAM-SHA-256", "sasl.username": "alice", "sasl.password": "secret",
     }  # fmt: skip
-    give = kafka_confluent.consumer_options(oauth)["oauth_cb"]
+    give = confluent_client.consumer_options(oauth)["oauth_cb"]
     assert give("")[0] == "first"
     token.write_text("second\n")
     read_again_at = time.time() + 60

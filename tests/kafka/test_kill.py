@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from monitor.app import Daemon
 from monitor.clock import SystemClock
-from monitor.config import parse_config
+from monitor.config.explain import parse_config
+from monitor.daemon.daemon import Daemon
 from tests.kafka.harness import WATCH, check, config_of, lives_of, run_through_kills, undisturbed_alerts
 from tests.kafka.verifiable import Workload, verify_alerts, verify_windows
 

@@ -15,9 +15,9 @@ import urllib.request
 import confluent_kafka
 import pytest
 
-from monitor.checkpoint import load_checkpoint
-from monitor.episodes import read_episodes
-from monitor.resume import position_of
+from monitor.daemon.checkpoints import position_of
+from monitor.storage.alert_history import read_episodes
+from monitor.storage.checkpoint import load_checkpoint
 from tests.kafka.harness import ROOT, Producer, check, config_of, run_through_kills, undisturbed_alerts
 from tests.kafka.verifiable import Workload, verify_windows
 

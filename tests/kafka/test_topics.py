@@ -8,9 +8,9 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from monitor.clock import SystemClock
-from monitor.config import KafkaConfig
+from monitor.config.kafka import KafkaConfig
 from monitor.errors import SourceError
-from monitor.sources.kafka_topics import Bounds, TopicReader
+from monitor.kafka.topic_reader import Bounds, TopicReader
 
 
 @pytest.fixture

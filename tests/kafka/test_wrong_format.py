@@ -8,13 +8,13 @@ from collections import Counter
 
 import numpy as np
 
-from monitor.app import Daemon
 from monitor.clock import SystemClock
-from monitor.config import parse_config
+from monitor.config.explain import parse_config
+from monitor.daemon.daemon import Daemon
 from monitor.decode.influx import decode_influx
-from monitor.progress import NOTHING_YET
+from monitor.kafka.client import BrokenError
 from monitor.sample import SeriesTable
-from monitor.sources.kafka_client import BrokenError
+from monitor.sources.position import NOTHING_YET
 from tests.kafka.batches import T0, has, values
 from tests.kafka.harness import config_of
 from tests.kafka.verifiable import Workload

@@ -26,12 +26,13 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 
-from monitor.app import Daemon
-from monitor.config import parse_config
-from monitor.episodes import episodes_file, read_episodes
-from monitor.learning import history_folder, remember
+from monitor.config.explain import parse_config
+from monitor.daemon.daemon import Daemon
 from monitor.sources import replay
+from monitor.storage.alert_history import read_episodes
+from monitor.storage.data_dir import episodes_file, history_folder
 from monitor.testing import FakeClock
+from monitor.training.from_history import remember
 
 ROOT = Path(__file__).parents[2]
 ARTEFACTS = ROOT / "tests" / "data" / "artefacts"

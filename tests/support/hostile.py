@@ -43,14 +43,14 @@ from protobuf_writer import (
 )
 
 from monitor.decode import Decoder
-from monitor.decode.adapter import decode_prometheus_adapter
 from monitor.decode.collectd import decode_collectd_json
 from monitor.decode.graphite import Template, decode_graphite
 from monitor.decode.influx import decode_influx
-from monitor.decode.mapped import JsonMapping, decode_mapped
+from monitor.decode.mapped_json import JsonMapping, decode_mapped
 from monitor.decode.native import decode_native_columns, decode_native_samples
 from monitor.decode.otlp_json import decode_otlp_json
 from monitor.decode.otlp_proto import decode_otlp_proto
+from monitor.decode.prometheus_adapter import decode_prometheus_adapter
 from monitor.decode.remote_write import decode_remote_write
 from monitor.decode.telegraf import decode_telegraf_json
 

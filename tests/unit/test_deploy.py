@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from monitor.config import load_config
-from monitor.metrics import reference
+from monitor.config.load import load_config
+from monitor.metrics.reference import reference
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -1,4 +1,4 @@
-"""The layers, held by a table: which module may import what."""
+"""The layers, held by a table: which folder may import what, and which library stays in which folder."""
 
 import ast
 import graphlib
@@ -10,72 +10,82 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-STAGES = (
-    "monitor.decode", "monitor.progress", "monitor.grid", "monitor.entities", "monitor.score", "monitor.alert", "monitor.revision",
-    "monitor.coverage", "monitor.pipeline", "monitor.quiet", "monitor.survey", "monitor.suggest", "monitor.format_check",
-)  # fmt: skip
-EDGES = (
-    "monitor.sources", "monitor.outlets", "monitor.web", "monitor.app", "monitor.cli", "monitor.metrics", "monitor.loop",
-    "monitor.record", "monitor.train", "monitor.demo", "monitor.testing", "monitor.healthcheck", "monitor.history", "monitor.lock",
-    "monitor.retrain", "monitor.handover", "monitor.learning", "monitor.scheduler", "monitor.episodes", "monitor.watchdog",
-)  # fmt: skip
-# What a pure stage has no use for: the clock, files, threads, the network, other processes.
-IMPURE = (
-    "time", "datetime", "os", "io", "pathlib", "shutil", "tempfile", "glob", "socket", "ssl", "http", "urllib", "requests", "httpx",
-    "threading", "queue", "asyncio", "concurrent", "multiprocessing", "subprocess", "signal", "logging", "sqlite3", "psutil", "pandas",
-    "pyarrow", "prometheus_client", "starlette", "uvicorn", "apscheduler", "kafka", "fcntl", "resource",
-)  # fmt: skip
-OURS = ("monitor", "models")
-KAFKA = tuple(f"monitor.sources.{file.stem}" for file in sorted((ROOT / "monitor" / "sources").glob("kafka*.py")))
-
-# Modules (with all that lies below them), what they must not import, and what of it they may nevertheless.
-RULES = {
-    "models knows no monitor": (("models",), ("monitor",), ()),
-    "the clock and the errors import nothing of ours": (("monitor.clock", "monitor.errors"), OURS, ()),
-    "samples import nothing of ours": (("monitor.sample",), OURS, ()),
-    "stages import no edge": (STAGES, EDGES, ()),
-    "stages are pure": (STAGES, IMPURE, ()),
-    "stages are handed their settings": (STAGES, ("monitor.config",), ()),
-    "the host source imports no other edge": (("monitor.sources.host",), EDGES, ("monitor.sources", "monitor.sources.host")),
-    "the replay source imports no other edge": (("monitor.sources.replay",), EDGES, ("monitor.sources", "monitor.sources.replay")),
-    "captures and dead letters import no edge": (("monitor.captures", "monitor.decode_files", "monitor.dead_letter"), EDGES, ()),
-    "the Kafka source imports no other edge": (KAFKA, EDGES, ("monitor.sources", *KAFKA)),
-    "only a client's own module knows its library": (("monitor", "models"), ("kafka", "confluent_kafka"), ()),
-    "looking at a cluster imports no other edge": (
-        ("monitor.sources.kafka_topics", "monitor.topics", "monitor.dead_letters"),
-        EDGES,
-        ("monitor.sources", "monitor.sources.kafka_python", "monitor.sources.kafka_topics"),
+# What each folder of `monitor` (and each module beside them) may import of ours.
+TABLE = {
+    "models": "",
+    "clock": "",
+    "errors": "",
+    "log_limit": "",
+    "text": "",
+    "sample": "text",
+    "testing": "sample sources",
+    "alerting": "models",
+    "decode": "sample",
+    "detection": "errors sample alerting models",
+    "config": "errors decode detection alerting models",
+    "outlets": "alerting",
+    "web": "errors",
+    "storage": "clock errors sample alerting detection models",
+    "sources": "clock errors sample decode config",
+    "kafka": "sources decode config clock errors log_limit sample text",
+    "training": "clock errors sample config detection storage models",
+    "metrics": "sample alerting detection sources kafka",
+    "discovery": "errors sample text kafka decode detection config",
+    "daemon": (
+        "models clock errors log_limit sample text alerting decode detection config outlets web storage sources kafka training metrics"
     ),
-    "sources import no outlet and no web server": (("monitor.sources",), ("monitor.outlets", "monitor.web"), ()),
-    "outlets import no other edge": (("monitor.outlets",), EDGES, ("monitor.outlets", "monitor.outlets.log")),
-    "the web server imports no other edge": (("monitor.web",), EDGES, ("monitor.web",)),
-    "the health check imports no other edge": (("monitor.healthcheck",), EDGES, ("monitor.healthcheck",)),
-    "the lock imports nothing of ours but the errors": (("monitor.lock",), OURS, ("monitor.errors",)),
-    "the history imports no other edge": (("monitor.history",), EDGES, ("monitor.history",)),
-    "the alert history imports no other edge": (("monitor.episodes",), EDGES, ("monitor.episodes",)),
-    "only the alert history knows its database": (("monitor", "models"), ("sqlite3",), ()),
-    "only the daemon's own assembly knows the scheduler": (("monitor",), ("monitor.scheduler",), ()),
-    "the scheduler's library stays in its edge, but for the check of an expression": (("monitor",), ("apscheduler",), ()),
-    "the daemon meets torch through models, but for the process' own settings": (("monitor",), ("torch",), ()),
+    "commands": (
+        "models clock errors log_limit sample text alerting decode detection config outlets web storage sources kafka training metrics "
+        "discovery daemon"
+    ),
+    "__main__": "commands",
 }
-ALLOWED_MODULES = {
-    "the daemon meets torch through models, but for the process' own settings": ("monitor.runtime",),
-    "only the daemon's own assembly knows the scheduler": ("monitor.app", "monitor.learning"),
-    "the scheduler's library stays in its edge, but for the check of an expression": ("monitor.scheduler", "monitor.config"),
-    # the last looks at a cluster for a person, in no group
-    "only a client's own module knows its library": (
-        "monitor.sources.kafka_python",
-        "monitor.sources.kafka_confluent",
-        "monitor.sources.kafka_topics",
-    ),
-    "only the alert history knows its database": ("monitor.episodes",),
+# Of these, what still breaks the table.
+BROKEN = {("detection", "config"), ("storage", "config"), ("discovery", "sources")}
+# Of a folder, the modules that others may import, where that is not all.
+ONLY = {
+    ("alerting", "models"): ("models.row_arrays",),
+    ("kafka", "sources"): ("monitor.sources.source", "monitor.sources.position"),
+    ("metrics", "sources"): ("monitor.sources.source",),
+    ("metrics", "kafka"): ("monitor.kafka.dead_letter",),
+    ("storage", "models"): ("models.registry",),
+    ("storage", "detection"): ("monitor.detection.steps",),
+    ("discovery", "detection"): ("monitor.detection.entities",),
+}
+# What a pure stage has no use for: the clock, files, threads, the network, other processes.
+PURE = (
+    "monitor.alerting",
+    "monitor.decode",
+    "monitor.detection",
+    "monitor.kafka.progress",
+    "monitor.kafka.format_check",
+    "monitor.discovery.survey",
+    "monitor.discovery.suggest",
+)
+IMPURE = (
+    "time", "datetime", "os", "io", "pathlib", "shutil", "tempfile", "glob", "socket", "ssl", "http",
+    "urllib", "requests", "httpx", "threading", "queue", "asyncio", "concurrent", "multiprocessing",
+    "subprocess", "signal", "logging", "sqlite3", "psutil", "pandas", "pyarrow", "prometheus_client",
+    "starlette", "uvicorn", "apscheduler", "kafka", "confluent_kafka", "fcntl", "resource",
+)  # fmt: skip
+PURE_ENOUGH = {("monitor.alerting.text", "datetime")}  # writes times, and asks no clock
+# Libraries that stay in one place, and the modules and folders that may import them.
+LIBRARIES = {
+    "kafka": ("monitor.kafka",),
+    "confluent_kafka": ("monitor.kafka",),
+    "apscheduler": ("monitor.training", "monitor.config"),
+    "prometheus_client": ("monitor.metrics", "monitor.daemon.build", "monitor.daemon.daemon", "monitor.web.server"),
+    "sqlite3": ("monitor.storage.alert_history",),
+    "starlette": ("monitor.web",),
+    "uvicorn": ("monitor.web",),
+    "torch": ("models", "monitor.daemon.process"),
 }
 
 
 def modules():
     """Give every module of ours by name."""
     found = {}
-    for package in OURS:
+    for package in ("monitor", "models"):
         for file in sorted((ROOT / package).rglob("*.py")):
             parts = file.relative_to(ROOT).with_suffix("").parts
             found[".".join(part for part in parts if part != "__init__")] = file
@@ -89,64 +99,95 @@ def lies_in(name, places):
     return any(name == place or name.startswith(f"{place}.") for place in places)
 
 
+def folder_of(module):
+    """Give the folder, or the module beside the folders, that a module of ours is or lies in."""
+    package, _, rest = module.partition(".")
+    return package if package == "models" or not rest else rest.split(".")[0]
+
+
 def imports_of(module):
     """Give the modules that a module imports, at its top, in its functions, or for types only."""
-    file = MODULES[module]
-    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     found = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            base = ".".join([*parents, *([node.module] if node.module else [])])
-            # `from monitor import grid` imports a module, `from monitor.grid import Grid` does not.
-            below = {f"{base}.{alias.name}" for alias in node.names} & set(MODULES)
-            found |= below if below and base in OURS else below | {base}
+            assert node.level == 0, f"{module} imports relatively: the table reads whole names"
+            # `from monitor.detection import grid` imports a module, `from monitor.detection.grid import Grid` does not.
+            below = {f"{node.module}.{alias.name}" for alias in node.names} & set(MODULES)
+            found |= below or {node.module}
     return found
 
 
-@pytest.mark.parametrize("claim", RULES)
-def test_layer(claim):
-    importers, forbidden, allowed = RULES[claim]
-    bound = [module for module in MODULES if lies_in(module, importers) and module not in ALLOWED_MODULES.get(claim, ())]
+IMPORTS = {module: imports_of(module) for module in MODULES}
+OURS = {module: {imported for imported in imports if lies_in(imported, ("monitor", "models"))} for module, imports in IMPORTS.items()}
 
-    broken = [
-        f"{module} imports {imported}"
-        for module in bound
-        for imported in sorted(imports_of(module))
-        if lies_in(imported, forbidden) and imported not in allowed
-    ]
 
-    assert bound, "the rule binds no module any more"
+@pytest.mark.parametrize("folder", TABLE)
+def test_a_folder_imports_only_what_the_table_allows(folder):
+    allowed = set(TABLE[folder].split())
+    broken = []
+    for module in (module for module in MODULES if folder_of(module) == folder):
+        for imported in OURS[module]:
+            target = folder_of(imported)
+            if (
+                (folder, target) not in BROKEN
+                and target != folder
+                and (target not in allowed or imported not in ONLY.get((folder, target), (imported,)))
+            ):
+                broken.append(f"{module} imports {imported}")
+
     assert broken == []
 
 
-def test_only_the_command_line_and_the_demo_build_the_daemon():
-    importers = {module for module in MODULES if lies_in(module, ("monitor",)) and "monitor.app" in imports_of(module)}
-
-    assert importers <= {"monitor.cli", "monitor.__main__", "monitor.demo"}
+def test_every_folder_is_in_the_table():
+    assert {folder_of(module) for module in MODULES} - {"monitor"} <= set(TABLE)
 
 
-def test_only_the_command_line_and_what_it_prints_with_know_the_demo():
-    importers = {module for module in MODULES if "monitor.demo" in imports_of(module)}
+def test_folders_import_each_other_in_one_direction_only():
+    graph = {}
+    for module in MODULES:
+        folder = folder_of(module)
+        targets = {folder_of(imported) for imported in OURS[module]} - {folder}
+        graph.setdefault(folder, set()).update(target for target in targets if (folder, target) not in BROKEN)
 
-    assert importers <= {"monitor.cli", "monitor.__main__", "monitor.console"}
-
-
-def test_every_import_names_a_module_that_is_there():
-    missing = {
-        f"{module} imports {imported}"
-        for module in MODULES
-        for imported in imports_of(module)
-        if lies_in(imported, OURS) and imported not in MODULES
-    }
-
-    assert missing == set()
+    graphlib.TopologicalSorter(graph).prepare()  # raises on a cycle
 
 
 def test_modules_import_each_other_in_one_direction_only():
-    graphlib.TopologicalSorter({module: imports_of(module) - {module} for module in MODULES}).prepare()  # raises on a cycle
+    graphlib.TopologicalSorter({module: OURS[module] - {module} for module in MODULES}).prepare()  # raises on a cycle
+
+
+def test_every_import_names_a_module_that_is_there():
+    assert {f"{module} imports {imported}" for module in MODULES for imported in OURS[module] if imported not in MODULES} == set()
+
+
+def test_stages_are_pure():
+    broken = [
+        f"{module} imports {imported}"
+        for module in MODULES
+        if lies_in(module, PURE)
+        for imported in sorted(IMPORTS[module])
+        if imported.partition(".")[0] in IMPURE and (module, imported) not in PURE_ENOUGH
+    ]
+
+    assert broken == []
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_library_stays_where_it_belongs(library):
+    users = {
+        module for module in MODULES if lies_in(module, ("monitor", "models")) and any(lies_in(one, (library,)) for one in IMPORTS[module])
+    }
+
+    assert users, "nobody uses it any more"
+    assert {module for module in users if not lies_in(module, LIBRARIES[library])} == set()
+
+
+def test_only_commands_build_the_daemon():
+    importers = {module for module in MODULES if "monitor.daemon.daemon" in OURS[module]}
+
+    assert {folder_of(module) for module in importers} <= {"commands", "daemon"}
 
 
 def run_python(*arguments):
@@ -155,7 +196,7 @@ def run_python(*arguments):
 
 def test_the_command_line_loads_no_heavy_library_before_it_needs_one():
     heavy = "'torch', 'pandas', 'pyarrow', 'uvicorn', 'starlette', 'apscheduler', 'kafka'"
-    code = f"import sys, monitor.cli; print(sorted({{{heavy}}} & set(sys.modules)))"
+    code = f"import sys, monitor.commands.main; print(sorted({{{heavy}}} & set(sys.modules)))"
 
     ran = run_python("-c", code)
 

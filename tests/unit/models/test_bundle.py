@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import models.bundle
+from models.baselines import WindowPca
 from models.bundle import FORMAT_VERSION, Bundle, load_bundle, save_bundle
-from models.companions import WindowPca
 from models.dataset import windows_of
 from models.detector import Detector, Trained
 from models.errors import BundleError

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.companions import WindowPca
+from models.baselines import WindowPca
 from models.dataset import windows_of
 from models.detector import Detector, Trained
 from models.network import Autoencoder

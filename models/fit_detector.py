@@ -1,0 +1,136 @@
+"""From history to a detector that can serve: scale, train, measure the held-out error, calibrate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.baselines import WindowPca
+from models.dataset import gather_windows, index_windows
+from models.detector import Detector, Trained
+from models.errors import TrainingError
+from models.reads import error_windows, fit_error_scale
+from models.scaling import fit_scaling
+from models.settings import ModelSettings
+from models.training import Epoch, TrainingResult, first_held_out, split_by_time, train_autoencoder
+
+__all__ = ["Fit", "Fold", "cross_validate", "fit_detector"]
+
+_MAX_PCA_WINDOWS = 4000  # the decomposition's cost grows with their number, its directions do not change
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A calibrated detector, and how good it is on data that it did not learn from.
+
+    `explained_ratio`: 1 - squared error over squared deviation from the median, on held-out
+    windows; 1 is perfect, 0 is what always answering with the median would give.
+    """
+
+    detector: Detector
+    training: TrainingResult
+    explained_ratio: float
+
+
+def fit_detector(
+    history: NDArray[np.float64],
+    settings: ModelSettings,
+    *,
+    resolution: NDArray[np.float64],
+    step_seconds: float,
+    block_steps: int,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    resume: bytes | None = None,
+    keep: Callable[[bytes], None] | None = None,
+) -> Fit:
+    """Train on a watch's history and calibrate every entity in it; row i of the detector is entity i.
+
+    Parameters
+    ----------
+    history : ndarray, shape (T, n, C)
+        Closed steps of n entities in the channels' own units, each entity's ending at the
+        last step; NaN is a gap. Assumed free of incidents.
+    resolution : ndarray, shape (C,) or (n, C)
+        Smallest meaningful change of each channel in its own unit, of each entity where they differ.
+    step_seconds, block_steps
+        As `Detector` takes them.
+    resume, keep
+        As `train_autoencoder` takes them.
+
+    Raises
+    ------
+    TrainingError
+        If the history is too short, or training fails.
+    """
+    if len(history) < 2 * settings.window_length + 100:
+        raise TrainingError(
+            f"the history has {len(history)} steps of {step_seconds:g} s; it needs {2 * settings.window_length + 100}: "
+            f"two windows of {settings.window_length} and 100. Give a longer history, a shorter step or a shorter window."
+        )
+    scaled = fit_scaling(history, resolution).apply(history)
+    training = train_autoencoder(scaled, settings, on_epoch=on_epoch, resume=resume, keep=keep)
+    held_out_from = first_held_out(scaled, settings.validation_share)
+    older, newer = split_by_time(index_windows(scaled, settings.window_length), held_out_from, settings.window_length)
+    held_out = gather_windows(scaled, newer, settings.window_length)
+    errors, _ = error_windows(training.network, held_out)
+    pca = None
+    if history.shape[2] > 1:
+        sample = older.take(np.linspace(0, len(older) - 1, min(len(older), _MAX_PCA_WINDOWS)).astype(np.int64))
+        pca = WindowPca.fit(gather_windows(scaled, sample, settings.window_length), held_out)
+    of_rows = np.broadcast_to(resolution, history.shape[1:])  # (n, C)
+    detector = Detector(
+        settings,
+        n_rows=history.shape[1],
+        resolution=of_rows.min(axis=0),
+        step_seconds=step_seconds,
+        block_steps=block_steps,
+        trained=Trained(training.network, fit_error_scale(errors), pca),
+    )
+    detector.calibrate(np.arange(history.shape[1]), history, held_out_from=held_out_from, resolution=of_rows)
+    deviation = np.nansum(held_out.astype(np.float64) ** 2)
+    explained = 1 - float(np.nansum(errors.astype(np.float64) ** 2)) / max(float(deviation), 1e-12)
+    return Fit(detector, training, explained)
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """How well a network trained on the oldest `n_steps` does on the steps that follow."""
+
+    n_steps: int
+    validation_loss: float
+
+
+def cross_validate(
+    history: NDArray[np.float64],
+    settings: ModelSettings,
+    *,
+    resolution: NDArray[np.float64],
+    n_folds: int,
+    on_epoch: Callable[[int, Epoch], None] = lambda fold, epoch: None,
+) -> list[Fold]:
+    """Train and validate on forward-chaining folds: each trains on all that came before its own later part.
+
+    History (T, n, C) is cut into `n_folds + 1` equal parts; fold k trains on the first k and is
+    validated on part k + 1, so no fold ever sees later data than it is judged by.
+
+    Raises
+    ------
+    TrainingError
+        If a fold has too little data.
+    """
+    part = len(history) // (n_folds + 1)
+    folds = []
+    for number in range(1, n_folds + 1):
+        upto = history[: (number + 1) * part]
+        scaled = fit_scaling(history[: number * part], resolution).apply(upto)
+        of_fold = replace(settings, validation_share=part / len(upto))
+        try:
+            result = train_autoencoder(scaled, of_fold, on_epoch=partial(on_epoch, number))
+        except TrainingError as error:
+            raise TrainingError(f"fold {number} of {n_folds}: {error} Ask for fewer folds.") from error
+        folds.append(Fold(number * part, result.validation_loss))
+    return folds

@@ -1,0 +1,1 @@
+"""What people are told: episodes of entities, and what becomes of them."""

@@ -1,0 +1,61 @@
+"""What a person is told: an episode of one entity, as it opens, is amended and resolves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+__all__ = ["Alert", "ChannelShare", "ResolveReason", "alert_of"]
+
+ResolveReason = Literal["recovered", "accepted", "gone", "retracted"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelShare:
+    """What one channel adds to an episode.
+
+    `share` of the squared error (0 to 1); `actual` and `expected` in the channel's own unit,
+    a rate per second for counters, NaN where unknown; `since_ms` when its error rose above
+    what is normal, 0 when it has not.
+    """
+
+    channel: str
+    share: float
+    actual: float
+    expected: float
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An episode as it opens, or as it resolves (`resolved_ms` is set then), or as late data amends it.
+
+    `score` is the highest so far; `channels` are those of that highest score, most telling
+    first. `provisional`: the limit rests on less history than the budget's period. `revision`
+    counts how often late data has changed it. `amends`: what was told of it before reads
+    otherwise now; it neither opens nor ends by this.
+    """
+
+    watch: str
+    entity: str
+    since_ms: int
+    opened_ms: int
+    score: float
+    limit: float
+    provisional: bool
+    channels: tuple[ChannelShare, ...]
+    resolved_ms: int | None = None
+    reason: ResolveReason | None = None
+    revision: int = 0
+    amends: bool = False
+
+    @property
+    def identity(self) -> str:
+        """Name the episode; the same when it opens, when it is amended and when it resolves."""
+        return f"{self.watch}/{self.entity}/{self.opened_ms}"
+
+
+def alert_of(fields: Mapping[str, Any]) -> Alert:
+    """Give an alert back from its fields, as `dataclasses.asdict` wrote them."""
+    return Alert(**{**fields, "channels": tuple(ChannelShare(**channel) for channel in fields["channels"])})

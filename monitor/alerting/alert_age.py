@@ -1,0 +1,205 @@
+"""Which alerts are still worth telling: what ended long ago is kept quiet, and told all together in one summary.
+
+A daemon that was down for a night finds the night's episodes within minutes. The rule: an episode is told when
+somebody can still do something about it, because it is open, or has ended less than the greatest age ago. Until that
+is known its opening is held back.
+
+Pure: it knows what has been held back and nothing else, and its state is part of the checkpoint. So a daemon that is
+killed tells nothing that it has held back for good, and nothing as new that it has told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from monitor.alerting.alert import Alert
+
+__all__ = ["Quiet", "Sifted", "Standing", "Summary"]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was kept quiet: episodes that opened and ended while the daemon was behind; event times in ms.
+
+    `entities` are written `watch/entity`, in the order in which they were found.
+    """
+
+    n_episodes: int
+    entities: tuple[str, ...]
+    first_opened_ms: int
+    last_resolved_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sifted:
+    """What becomes of a batch's alerts: `told` go to outlets, `held` to the alert history alone."""
+
+    told: tuple[Alert, ...]
+    held: tuple[Alert, ...]
+    summary: Summary | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a watch stands: the event time up to which its steps are closed, and its open episodes."""
+
+    reached_ms: int | None
+    open_alerts: Iterable[Alert]
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What the next summary tells."""
+
+    since_ms: int = 0  # the source's time when the first of it was found
+    n_episodes: int = 0
+    entities: dict[str, None] = field(default_factory=dict)  # a set that keeps its order
+    watches: dict[str, None] = field(default_factory=dict)
+    first_opened_ms: int = 0
+    last_resolved_ms: int = 0
+
+    def add(self, alert: Alert, resolved_ms: int, now_ms: int) -> None:
+        if not self.n_episodes:
+            self.since_ms, self.first_opened_ms, self.last_resolved_ms = now_ms, alert.opened_ms, resolved_ms
+        self.n_episodes += 1
+        self.entities[f"{alert.watch}/{alert.entity}"] = None
+        self.watches[alert.watch] = None
+        self.first_opened_ms = min(self.first_opened_ms, alert.opened_ms)
+        self.last_resolved_ms = max(self.last_resolved_ms, resolved_ms)
+
+    def summary(self) -> Summary:
+        return Summary(self.n_episodes, tuple(self.entities), self.first_opened_ms, self.last_resolved_ms)
+
+
+class Quiet:
+    """Sifts alerts by their age.
+
+    Parameters
+    ----------
+    max_age_ms : mapping
+        By watch, how far behind the source's time an episode's end may lie to be told. A watch
+        that is not in it is told of everything.
+    told : set of str
+        Episodes whose opening an earlier run has told, by identity; perhaps more lately than it kept its state.
+    """
+
+    def __init__(self, max_age_ms: Mapping[str, int], *, told: Iterable[str] = ()) -> None:
+        self._max_age_ms = max_age_ms
+        self._told = set(told)
+        self._held: set[str] = set()
+        self._tally = _Tally()
+
+    @property
+    def held(self) -> AbstractSet[str]:
+        """The open episodes that nobody was told of, by identity; changes with each step."""
+        return self._held
+
+    def step(self, alerts: Sequence[Alert], now_ms: int, standing: Mapping[str, Standing]) -> Sifted:
+        """Sift what one batch brought, in the order of event time.
+
+        Parameters
+        ----------
+        now_ms : int
+            The source's time.
+        standing : mapping
+            Where each watch stands behind this batch.
+        """
+        told: list[Alert] = []
+        held: list[Alert] = []
+        for alert in alerts:
+            if alert.amends:
+                self._amend(alert, now_ms, told, held)
+            elif alert.resolved_ms is None:
+                self._open(alert, now_ms, told, held)
+            else:
+                self._resolve(alert, alert.resolved_ms, now_ms, told, held)
+        told += self._release(now_ms, standing)
+        told.sort(key=lambda alert: alert.resolved_ms or alert.opened_ms)
+        return Sifted(tuple(told), tuple(held), self._sum_up(now_ms, standing))
+
+    def _open(self, alert: Alert, now_ms: int, told: list[Alert], held: list[Alert]) -> None:
+        if alert.identity in self._told or not self._is_old(alert.watch, alert.opened_ms, now_ms):
+            told.append(alert)
+        else:
+            self._held.add(alert.identity)
+            held.append(alert)
+
+    def _amend(self, alert: Alert, now_ms: int, told: list[Alert], held: list[Alert]) -> None:
+        """What nobody was told of, or is over for long, is amended in the alert history alone."""
+        is_over_long = alert.resolved_ms is not None and self._is_old(alert.watch, alert.resolved_ms, now_ms)
+        (held if alert.identity in self._held or is_over_long else told).append(alert)
+
+    def _resolve(self, alert: Alert, resolved_ms: int, now_ms: int, told: list[Alert], held: list[Alert]) -> None:
+        self._told.discard(alert.identity)
+        if alert.identity not in self._held:
+            told.append(alert)
+            return
+        self._held.remove(alert.identity)
+        if alert.reason == "retracted":  # late data says that it never was: nobody need be told what nobody was told of
+            held.append(alert)
+        elif self._is_old(alert.watch, resolved_ms, now_ms):
+            self._tally.add(alert, resolved_ms, now_ms)
+            held.append(alert)
+        else:  # it was still open when it became young enough
+            told += [replace(alert, resolved_ms=None, reason=None), alert]
+
+    def _release(self, now_ms: int, standing: Mapping[str, Standing]) -> list[Alert]:
+        """Give what was held back and is open still, in the watches that have caught up."""
+        if not self._held:
+            return []
+        ripe = [
+            alert
+            for name, one in standing.items()
+            if self._is_abreast(name, one, now_ms)
+            for alert in one.open_alerts
+            if alert.identity in self._held
+        ]
+        self._held.difference_update(alert.identity for alert in ripe)
+        return ripe
+
+    def _sum_up(self, now_ms: int, standing: Mapping[str, Standing]) -> Summary | None:
+        """Give the summary once the watches that it is about have caught up; one that never does is told of now and then."""
+        if not self._tally.n_episodes:
+            return None
+        watches = [name for name in self._tally.watches if name in standing]
+        is_over = all(self._is_abreast(name, standing[name], now_ms) for name in watches)
+        if not is_over and now_ms - self._tally.since_ms < max(self._max_age_ms.get(name, 0) for name in watches):
+            return None
+        tally, self._tally = self._tally, _Tally()
+        return tally.summary()
+
+    def _is_abreast(self, watch: str, standing: Standing, now_ms: int) -> bool:
+        return standing.reached_ms is not None and not self._is_old(watch, standing.reached_ms, now_ms)
+
+    def _is_old(self, watch: str, time_ms: int, now_ms: int) -> bool:
+        max_age_ms = self._max_age_ms.get(watch)
+        return max_age_ms is not None and now_ms - time_ms > max_age_ms
+
+    def state(self) -> dict[str, Any]:
+        """Give what the past has left, as JSON takes it."""
+        tally = self._tally
+        return {
+            "held": sorted(self._held),
+            "since_ms": tally.since_ms,
+            "n_episodes": tally.n_episodes,
+            "entities": list(tally.entities),
+            "watches": list(tally.watches),
+            "first_opened_ms": tally.first_opened_ms,
+            "last_resolved_ms": tally.last_resolved_ms,
+        }
+
+    def load_state(self, state: Mapping[str, Any], still_open: Iterable[str]) -> None:
+        """Take over what `state` gave, as far as those episodes are open still."""
+        self._held.clear()  # it is shared by who shows what is held back
+        self._held |= (set(state["held"]) & set(still_open)) - self._told
+        self._tally = _Tally(
+            since_ms=state["since_ms"],
+            n_episodes=state["n_episodes"],
+            entities=dict.fromkeys(state["entities"]),
+            watches=dict.fromkeys(state["watches"]),
+            first_opened_ms=state["first_opened_ms"],
+            last_resolved_ms=state["last_resolved_ms"],
+        )

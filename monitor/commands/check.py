@@ -1,0 +1,43 @@
+"""Three small commands: `check-config`, `healthcheck` and `version`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from monitor.commands.options import (
+    ConfigFile,
+)
+
+
+def check_config(config: ConfigFile = Path("config.toml")) -> None:
+    """Say everything that is wrong with a configuration file, each with its place; exit code 2 if anything is.
+
+    Example: barograph check-config --config config.toml
+    """
+    from monitor.config.load import load_config
+
+    settings = load_config(config, environ=os.environ)
+    print(f"{config}: good; source {settings.source.kind}, watches {', '.join(watch.name for watch in settings.watch)}")
+
+
+def healthcheck(config: ConfigFile = Path("config.toml")) -> None:
+    """Ask the daemon on this machine whether it is healthy; exit code 1 when it is not, or does not answer.
+
+    Example: barograph healthcheck --config config.toml
+    """
+    from monitor.config.load import load_config
+    from monitor.web.healthcheck import check_health
+
+    print(check_health(load_config(config, environ=os.environ).web.listen))
+
+
+def version() -> None:
+    """Print the version of this program and of Python.
+
+    Example: barograph version
+    """
+    import platform
+    from importlib.metadata import version as installed
+
+    print(f"barograph {installed('barograph')}, Python {platform.python_version()}")

@@ -1,0 +1,53 @@
+"""`barograph decode`: what is read from dumped records."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monitor.errors import ConfigError, MonitorError
+
+
+def decode(
+    files: Annotated[list[Path], typer.Argument(help="Captures (JSON lines with base64 payloads), or payloads as they are; .gz too.")],
+    format_name: Annotated[
+        str, typer.Option("--format", help="Name of a format, or auto; what [decode] of the configuration says when left out, else auto.")
+    ] = "",
+    config: Annotated[Path | None, typer.Option("--config", help="Settings to read with; the defaults when left out.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write every sample that has a value as a line of JSON.")] = False,
+    shows_all: Annotated[bool, typer.Option("--all", help="Show every row and every rejection.")] = False,
+) -> None:
+    """Show what is read from payloads, and what is rejected for which reason.
+
+    Example: barograph decode --format auto topic.jsonl
+    """
+    from monitor.config.decode import DecodeConfig
+    from monitor.config.load import load_config
+    from monitor.decode.topic_decoders import TopicDecoders, check_format
+    from monitor.sample import SeriesTable
+    from monitor.sources.captures import read_capture
+    from monitor.sources.decode_captures import decode_captured, json_lines, report
+
+    settings = load_config(config, environ=os.environ).decode if config else DecodeConfig()
+    try:
+        check_format(format_name or settings.format, list(settings.mapped))
+    except ValueError as error:
+        raise ConfigError(f"--format {error}") from error
+    decoders = TopicDecoders(settings.settings, {} if format_name else settings.topics, format_name or settings.format)
+    table = SeriesTable()
+    outcome = decode_captured([one for file in files for one in read_capture(file)], decoders.of, table)
+    if as_json:
+        sys.stdout.buffer.writelines(json_lines(outcome.columns, table))
+        sys.stdout.flush()
+    else:
+        from monitor.commands.console import out, samples_table
+
+        out.print(samples_table(outcome.columns, table, shows_all=shows_all))
+    for line in report(outcome, decoders.in_use(), shows_all=shows_all):
+        print(line, file=sys.stderr)
+    if not outcome.has_read:
+        raise MonitorError(f"none of {outcome.n_records} records could be read: the lines above say why")

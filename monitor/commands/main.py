@@ -1,0 +1,54 @@
+"""The command line: parse, call, print, exit code; nothing else.
+
+Libraries that take long to load are imported by the commands that need them.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from models.errors import ModelError
+from monitor.commands.check import check_config, healthcheck, version
+from monitor.commands.dead_letters import dead_letters
+from monitor.commands.decode import decode
+from monitor.commands.demo import demo
+from monitor.commands.episodes import episodes
+from monitor.commands.models import models
+from monitor.commands.record import record
+from monitor.commands.run import run
+from monitor.commands.score import score
+from monitor.commands.topics import topics
+from monitor.commands.train import train
+from monitor.errors import ConfigError, MonitorError
+
+__all__ = ["main"]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.callback()
+def barograph() -> None:
+    """Learn what normal looks like in your metrics, and say when something departs from it."""
+
+
+for command in (run, train, score, decode, topics, demo, episodes, record):
+    app.command()(command)
+app.add_typer(models, name="models")
+app.command("dead-letters")(dead_letters)
+app.command("check-config")(check_config)
+app.command()(healthcheck)
+app.command()(version)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one line, not in a traceback."""
+    try:
+        app()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except (MonitorError, ModelError) as error:
+        print(f"barograph: {error}", file=sys.stderr)
+        sys.exit(1)

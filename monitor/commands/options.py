@@ -1,0 +1,92 @@
+"""What several commands share: options, and how a result is written."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monitor.errors import ConfigError, MonitorError
+from monitor.log_limit import LimitedHandler
+
+if TYPE_CHECKING:
+    from monitor.config.schema import Config
+    from monitor.config.watch import WatchConfig
+
+ConfigFile = Annotated[Path, typer.Option("--config", help="Settings to run with.")]
+WatchName = Annotated[str, typer.Option("--watch", help="Watch whose models are meant; may be left out where there is one.")]
+N_EPISODES = 50  # listed unless more are asked for: about a screen or two
+VersionName = Annotated[str, typer.Argument(help="Version; the champion when left out.")]
+
+
+def chosen_watches(settings: Config, named: list[str], config: Path) -> list[WatchConfig]:
+    """Give the watches that are named, all when none is; refuse a name that is none."""
+    unknown = sorted(set(named) - {one.name for one in settings.watch})
+    if unknown:
+        raise ConfigError(f"{config}: no watch is named {', '.join(unknown)}; there are {', '.join(one.name for one in settings.watch)}")
+    return [one for one in settings.watch if not named or one.name in named]
+
+
+def column_and_value(text: str) -> tuple[str, str]:
+    """Split `COLUMN=VALUE`."""
+    column, equals, value = text.partition("=")
+    if not equals or not column:
+        raise ConfigError(f"--where {text}: expected COLUMN=VALUE, as in --where split=train")
+    return column, value
+
+
+def print_rejected(n_bad: Sequence[tuple[str, int]]) -> None:
+    """Print how many records could not be read, by reason."""
+    if n_bad:
+        print(f"could not be read: {', '.join(f'{reason} {count}' for reason, count in n_bad)}", file=sys.stderr)
+
+
+def write_json(file: Path, summary: object) -> None:
+    """Write figures to a file as JSON."""
+    write_text(file, json.dumps(summary, indent=1, allow_nan=False) + "\n")
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a file, or say why it cannot be written."""
+    try:
+        file.write_text(text)
+    except OSError as error:
+        raise MonitorError(f"cannot write {file}: {error.strerror}") from error
+
+
+def silence_kafka() -> None:
+    """Keep the Kafka library from logging: the command says itself what went wrong."""
+    logging.getLogger("kafka").addHandler(logging.NullHandler())  # what it says is told in our own words
+    logging.getLogger("kafka").propagate = False
+
+
+def log_to_stderr() -> None:
+    """Log to stderr, other libraries at a limited rate."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start and end are ours to tell
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    kafka = logging.getLogger("kafka")  # it writes five lines a second while a broker is away
+    kafka.setLevel(logging.WARNING)
+    kafka.propagate = False
+    kafka.addHandler(LimitedHandler(time.monotonic))
+
+
+def stop_on_signals() -> threading.Event:
+    """Give an event that Ctrl-C and SIGTERM set; a second signal ends the process at once."""
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: object) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+    return stop

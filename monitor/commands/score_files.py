@@ -1,0 +1,118 @@
+"""Offline scoring: metric files in; out, one row for each entity and step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from models.bundle import Bundle
+from monitor.clock import SystemClock
+from monitor.commands.row_writer import RowWriter
+from monitor.config.schema import Config
+from monitor.config.watch import WatchConfig
+from monitor.detection.build import build_map, build_watch
+from monitor.detection.pipeline import Pipeline
+from monitor.detection.scored_step import Reason, ScoredStep
+from monitor.detection.watch import WatchPipeline
+from monitor.errors import ConfigError, MonitorError
+from monitor.sample import SeriesTable
+from monitor.sources.metric_files import Recorded
+from monitor.sources.replay import ReplaySource
+
+__all__ = ["choose_watch", "score_recorded"]
+
+
+def choose_watch(config: Config, table: SeriesTable, name: str) -> WatchConfig:
+    """Find the watch that takes series of the table: the named one, else the only one that does.
+
+    Raises
+    ------
+    ConfigError
+        If no watch has that name.
+    MonitorError
+        If there is none, or more than one and no name.
+    """
+    if name and name not in {watch.name for watch in config.watch}:
+        raise ConfigError(f"no watch is named {name}; there are {', '.join(watch.name for watch in config.watch)}")
+    taking = []
+    for watch in config.watch:
+        entities = build_map(watch)
+        entities.update(table)
+        if entities.entities and name in ("", watch.name):
+            taking.append(watch)
+    if not taking:
+        raise MonitorError(
+            f"no series of these files belongs to {f'watch {name}' if name else 'any watch'}. "
+            "Compare `metrics`, `match` and `by` with the files."
+        )
+    if len(taking) > 1:
+        raise MonitorError(
+            f"several watches take series of these files: name one with --watch ({', '.join(watch.name for watch in taking)})"
+        )
+    return taking[0]
+
+
+def score_recorded(
+    watch: WatchConfig,
+    champion: Bundle | None,
+    recorded: Recorded,
+    table: SeriesTable,
+    writer: RowWriter,
+    *,
+    progress: Callable[[float], None] = lambda share: None,
+) -> int:
+    """Score recorded samples through the daemon's own path; give the number of rows written.
+
+    The columns of a row are entity, time_ms (the start of the step), score, verdict (normal,
+    anomalous, not_judged), reason (why not judged), and for each channel its actual and
+    expected value. A watch without a model learns its channels while it warms up; the
+    columns are those it has at the end.
+
+    Parameters
+    ----------
+    progress : callable
+        Told the share of samples that are done.
+    """
+    pipeline_of_watch = build_watch(watch, champion)
+    kept: list[ScoredStep] = []
+    pipeline_of_watch.on_scored = kept.append
+    pipeline = Pipeline([pipeline_of_watch], table, max_future_ms=0)
+    source = ReplaySource(recorded, SystemClock())
+    pipeline_of_watch.entities.update(table)  # every file is read already: all entities and channels are known
+    n_done = n_rows = 0
+    while True:
+        batch = source.poll(0.0)
+        pipeline.step(batch.columns, batch.now_ms, finished=batch.finished)
+        for columns in _blocks(pipeline_of_watch, kept, watch.step_ms):
+            writer.write(columns)
+            n_rows += len(columns["entity"])
+        kept.clear()
+        n_done += len(batch.columns)
+        progress(n_done / max(1, len(recorded.columns)))
+        if batch.finished:
+            return n_rows
+
+
+def _blocks(watch: WatchPipeline, steps: list[ScoredStep], step_ms: int) -> Iterator[dict[str, Any]]:
+    if not steps:
+        return
+    entities, channels = watch.entities.entities, watch.entities.channels
+    n_entities = len(entities)
+    reason = np.concatenate([step.reason for step in steps])
+    score = np.concatenate([np.where(step.judged, step.score, np.nan) for step in steps])
+    judged = reason == Reason.JUDGED
+    columns: dict[str, Any] = {
+        "entity": entities * len(steps),
+        "time_ms": np.repeat([step.time_ms - step_ms for step in steps], n_entities),
+        "score": score,
+        "verdict": np.where(judged, np.where(score >= 1.0, "anomalous", "normal"), "not_judged"),
+        "reason": np.array(["", *(reason.name.lower() for reason in list(Reason)[1:])])[reason],
+    }
+    actual = np.concatenate([step.actual for step in steps])
+    expected = np.concatenate([step.expected for step in steps])
+    for number, channel in enumerate(channels):
+        columns[f"{channel}.actual"] = actual[:, number]
+        columns[f"{channel}.expected"] = expected[:, number]
+    yield columns

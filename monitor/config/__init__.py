@@ -1,0 +1,1 @@
+"""`config.toml` to typed settings, every error at once."""

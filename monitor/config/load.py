@@ -1,0 +1,138 @@
+"""From `config.toml`, the environment and files of secrets to one checked configuration."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monitor.config.explain import parse_config
+from monitor.config.schema import Config
+from monitor.errors import ConfigError
+
+__all__ = ["load_config", "load_draft"]
+
+_PREFIX = "BAROGRAPH_"
+
+
+def load_config(path: Path, overrides: Mapping[str, Any] | None = None, *, environ: Mapping[str, str] | None = None) -> Config:
+    """Read and check a configuration file.
+
+    `BAROGRAPH_SOURCE__KIND=replay` in the environment lays `source.kind` over the file's own, and
+    `BAROGRAPH_WATCH__HOST__BUDGET=1/day` the budget of the watch named host; values are TOML, or
+    else text. Any text of the file may be written as `{ from_file = "path" }` or
+    `{ from_env = "NAME" }`: so secrets stay out of it.
+
+    Parameters
+    ----------
+    overrides : mapping, optional
+        Nested tables laid over the file's own and over the environment's.
+    environ : mapping, optional
+        The environment; empty when left out.
+
+    Raises
+    ------
+    ConfigError
+        One line for each thing that is wrong: its place, the value found, what was expected.
+    """
+    environ = environ or {}
+    document = _read(path)
+    document = _overlaid(document, _from_environment(environ, document))
+    document = _overlaid(document, overrides or {})
+    return parse_config(_filled_in(document, environ, ()), place=str(path))
+
+
+def load_draft(
+    path: Path | None, overrides: Mapping[str, Any] | None = None, *, environ: Mapping[str, str]
+) -> tuple[Config, dict[str, Any]]:
+    """Read settings of somebody who cannot know all of them yet: they may name no topic and no watch, and no file is needed.
+
+    Returns
+    -------
+    config : Config
+        Without a watch where the file has none, and of source "host" whatever it says.
+    document : dict
+        The file as it is written, references to secrets among it.
+
+    Raises
+    ------
+    ConfigError
+        If what is there is wrong.
+    """
+    written = {} if path is None else _read(path)
+    document = _overlaid(written, _from_environment(environ, written))
+    document = _overlaid(_overlaid(document, overrides or {}), {"source": {"kind": "host"}})
+    document.setdefault("watch", [{"name": "none"}])
+    config = parse_config(_filled_in(document, environ, ()), place="the environment" if path is None else str(path))
+    return (config if "watch" in written else config.model_copy(update={"watch": []})), written
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file. Name another one with --config, or start from the shipped config.toml.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: is not valid TOML: {error}") from error
+
+
+def _from_environment(environ: Mapping[str, str], document: Mapping[str, Any]) -> dict[str, Any]:
+    """Read `BAROGRAPH_A__B=value` as `{a: {b: value}}`; a watch is named in place of its number."""
+    overrides: dict[str, Any] = {}
+    tables = document.get("watch")
+    watches = [dict(watch) for watch in tables if isinstance(watch, Mapping)] if isinstance(tables, list) else []
+    for variable, text in sorted(environ.items()):
+        if not variable.startswith(_PREFIX):
+            continue
+        keys = variable.removeprefix(_PREFIX).lower().split("__")
+        if keys[0] == "watch" and len(keys) > 2:
+            found = [watch for watch in watches if str(watch.get("name", "")).lower() == keys[1]]
+            if not found:
+                raise ConfigError(f"environment: {variable} names no watch of the file")
+            found[0].update(_overlaid(found[0], _nested(keys[2:], _toml_value(text))))
+            overrides["watch"] = watches
+        else:
+            overrides = _overlaid(overrides, _nested(keys, _toml_value(text)))
+    return overrides
+
+
+def _nested(keys: Sequence[str], value: object) -> dict[str, Any]:
+    return {keys[0]: value if len(keys) == 1 else _nested(keys[1:], value)}
+
+
+def _toml_value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _filled_in(document: Any, environ: Mapping[str, str], place: tuple[str, ...]) -> Any:
+    """Put in what `{ from_file = ... }` and `{ from_env = ... }` stand for."""
+    if isinstance(document, list):
+        return [_filled_in(one, environ, (*place, str(number))) for number, one in enumerate(document)]
+    if not isinstance(document, Mapping):
+        return document
+    if set(document) == {"from_env"}:
+        name = str(document["from_env"])
+        if name not in environ:
+            raise ConfigError(f"{'.'.join(place)}: the environment has no {name}, which from_env asks for")
+        return environ[name]
+    if set(document) == {"from_file"}:
+        file = Path(str(document["from_file"]))
+        try:
+            return file.read_text(encoding="utf-8").rstrip("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{'.'.join(place)}: cannot read {file}, which from_file asks for: {error}") from error
+    return {key: _filled_in(value, environ, (*place, key)) for key, value in document.items()}
+
+
+def _overlaid(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(document)
+    for key, value in overrides.items():
+        below = merged.get(key)
+        merged[key] = _overlaid(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
+    return merged

@@ -1,0 +1,222 @@
+"""`[[watch]]`: which series are judged together, and how."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from models.limits import Budget
+from models.settings import ModelSettings
+from monitor.alerting.episodes import AlertPolicy
+from monitor.config.table import NotNegative, Positive, Table
+from monitor.detection.metric_rules import MetricRule
+
+__all__ = ["WatchConfig"]
+
+DEFAULT_REVISION_STEPS = 30  # at most, unless asked for: each takes 0.3 kB a series
+MAX_REVISION_STEPS = 100  # the newest steps are kept anyhow, a window and 100 of them: every window in here is whole
+_MIN_INTERVAL_SECONDS = 10.0  # even the smallest network takes seconds, most of them to load PyTorch
+
+
+class ModelConfig(Table):
+    """`[watch.model]`: the network and how it is trained."""
+
+    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    hidden: Annotated[int, Field(ge=1, le=1024)] = 64
+    latent: Annotated[int, Field(ge=1, le=1024)] = 16
+    layers: Annotated[int, Field(ge=1, le=8)] = 1
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    layer_norm: bool = False
+    epochs: Annotated[int, Field(ge=1)] = 40
+    windows_per_epoch: Annotated[int, Field(ge=64)] = 4096
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    learning_rate: Positive = 5e-3
+    max_grad_norm: Positive = 1.0
+    tbptt_steps: Annotated[int, Field(ge=0)] = 0
+    patience: Annotated[int, Field(ge=1)] = 8
+    validation_share: Annotated[float, Field(ge=0.05, le=0.5)] = 0.25
+    memory_windows: Annotated[int, Field(ge=2)] = 64
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class RetrainConfig(Table):
+    """`[watch.retrain]`: when the watch is trained again from its history, and how much that may cost."""
+
+    interval_seconds: NotNegative = 0.0
+    cron: str = ""
+    timeout_seconds: Positive = 3600.0
+    retry_seconds: Positive = 900.0
+    max_memory_bytes: Annotated[int, Field(ge=0)] = 0
+    max_steps: Annotated[int, Field(ge=1)] = 50_000
+    keep_versions: Annotated[int, Field(ge=2)] = 5
+
+    @field_validator("interval_seconds")
+    @classmethod
+    def _is_off_or_longer_than_a_training(cls, value: float) -> float:
+        if 0 < value < _MIN_INTERVAL_SECONDS:
+            raise ValueError(f"expected 0 (off) or at least {_MIN_INTERVAL_SECONDS:g} s: a training would not be over before the next")
+        return value
+
+    @field_validator("cron")
+    @classmethod
+    def _is_cron(cls, value: str) -> str:
+        if value:
+            from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415 - only who uses it waits for it
+
+            fields = value.split()
+            if len(fields) == 5 and re.search(r"\d", fields[4]):
+                raise ValueError("expected days of the week by their names, as in mon-fri or sun: their numbers mean other days to others")
+            try:
+                first = CronTrigger.from_crontab(value, timezone="UTC").get_next_fire_time(None, datetime(2000, 1, 1, tzinfo=UTC))
+            except ValueError as error:
+                raise ValueError(f'{error}; expected minute, hour, day, month and weekday in UTC, as in "30 3 * * sun"') from error
+            if first is None:
+                raise ValueError("expected a date that comes: this one never does")
+        return value
+
+    @model_validator(mode="after")
+    def _has_one_schedule(self) -> RetrainConfig:
+        if self.interval_seconds and self.cron:
+            raise ValueError(f'interval_seconds is {self.interval_seconds:g} and cron "{self.cron}", expected one of the two')
+        return self
+
+    @property
+    def is_scheduled(self) -> bool:
+        """True where the watch is trained again by itself."""
+        return bool(self.interval_seconds or self.cron)
+
+
+class AlertConfig(Table):
+    """`[watch.alert]`: when an episode opens and closes."""
+
+    hold_seconds: NotNegative = 0.0
+    close_score: Annotated[float, Field(gt=0, le=1)] = 0.75
+    close_seconds: NotNegative = 60.0
+    rest_seconds: NotNegative = 60.0
+    accept_after_seconds: Positive = 86400.0
+
+
+class MetricConfig(Table):
+    """`[[watch.metric]]`: what is known of a metric."""
+
+    name: str
+    direction: Literal["both", "above", "below"] = "both"
+    min_deviation: NotNegative = 0.0
+    min_deviation_ratio: NotNegative = 0.0
+    valid_min: float = float("-inf")
+    valid_max: float = float("inf")
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> MetricConfig:
+        if self.valid_min > self.valid_max:
+            raise ValueError(f"valid_min is {self.valid_min:g} and valid_max {self.valid_max:g}: every value would be invalid")
+        return self
+
+
+class WatchConfig(Table):
+    """`[[watch]]`: which series are judged together, and how."""
+
+    name: str
+    metrics: Annotated[list[str], Field(min_length=1)] = ["*"]
+    ignore: list[str] = []
+    match: dict[str, str] = {}
+    by: list[str] | Literal["series"] = ["host"]
+    step_seconds: Positive = 60.0
+    window_length: Annotated[int, Field(ge=8, le=4096)] = 32
+    lateness_seconds: NotNegative = 30.0
+    revision_seconds: NotNegative = 300.0
+    idle_seconds: NotNegative = 60.0
+    stale_seconds: Positive = 300.0
+    gap_mode: Literal["skip", "hold", "zero", "interpolate"] = "skip"
+    max_gap_seconds: NotNegative = 0.0
+    max_series: Annotated[int, Field(ge=1)] = 50_000
+    budget: str = "1/week"
+    model: ModelConfig = ModelConfig()
+    retrain: RetrainConfig = RetrainConfig()
+    alert: AlertConfig = AlertConfig()
+    metric: list[MetricConfig] = []
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", value):
+            raise ValueError("expected at most 64 letters, digits, . _ and -, not beginning with . or -: it names a folder")
+        return value
+
+    @field_validator("budget")
+    @classmethod
+    def _is_budget(cls, value: str) -> str:
+        Budget.parse(value)
+        return value
+
+    @field_validator("by")
+    @classmethod
+    def _names_labels(cls, value: list[str] | str) -> list[str] | str:
+        if value == []:
+            raise ValueError('expected at least one label, or "series" for each series on its own')
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> WatchConfig:
+        window_seconds = self.window_length * self.step_seconds
+        if self.lateness_seconds >= window_seconds:
+            raise ValueError(
+                f"lateness_seconds is {self.lateness_seconds:g}, expected less than one window ({window_seconds:g} s): "
+                "every alert would come a window late. Lower lateness_seconds or raise window_length"
+            )
+        if "revision_seconds" in self.model_fields_set and self.revision_seconds > MAX_REVISION_STEPS * self.step_seconds:
+            raise ValueError(
+                f"revision_seconds is {self.revision_seconds:g}, expected at most {MAX_REVISION_STEPS} steps "
+                f"({MAX_REVISION_STEPS * self.step_seconds:g} s): what a step was judged by is kept for so long, in memory and in "
+                "each checkpoint. Lower revision_seconds, or raise lateness_seconds if so much comes late"
+            )
+        if round(self.step_seconds * 1000) < 1:
+            raise ValueError(f"step_seconds is {self.step_seconds:g}, expected at least 0.001: times are kept in milliseconds")
+        if self.gap_mode != "skip" and self.max_gap_seconds < self.step_seconds:
+            raise ValueError(
+                f'gap_mode is "{self.gap_mode}" with max_gap_seconds {self.max_gap_seconds:g}, expected at least one step '
+                f'({self.step_seconds:g} s): no gap would be filled. Raise max_gap_seconds or set gap_mode = "skip"'
+            )
+        return self
+
+    @property
+    def step_ms(self) -> int:
+        """The grid's period in milliseconds."""
+        return round(self.step_seconds * 1000)
+
+    @property
+    def revision_steps(self) -> int:
+        """The newest closed steps for which late samples are taken; the default is cut to what costs little where steps are short."""
+        n_steps = math.ceil(self.revision_seconds / self.step_seconds)
+        return n_steps if "revision_seconds" in self.model_fields_set else min(n_steps, DEFAULT_REVISION_STEPS)
+
+    @property
+    def entity_labels(self) -> tuple[str, ...]:
+        """The labels that make an entity; empty where each series is one."""
+        return () if isinstance(self.by, str) else tuple(self.by)
+
+    @property
+    def model_settings(self) -> ModelSettings:
+        """The settings as `models` takes them."""
+        return ModelSettings(window_length=self.window_length, **self.model.model_dump())
+
+    @property
+    def alert_policy(self) -> AlertPolicy:
+        """The settings as `monitor.alerting.episodes` takes them."""
+        return AlertPolicy(**self.alert.model_dump())
+
+    @property
+    def metric_rules(self) -> list[MetricRule]:
+        """The settings as `monitor.detection.metric_rules` takes them."""
+        return [MetricRule(**one.model_dump()) for one in self.metric]
+
+    @property
+    def block_steps(self) -> int:
+        """Steps that one episode and its rest take up at least."""
+        shortest = self.alert.close_seconds + self.alert.rest_seconds
+        return max(self.window_length, round(shortest / self.step_seconds))

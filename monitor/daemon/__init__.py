@@ -1,0 +1,1 @@
+"""The service: built, run, kept alive, and what it does between two steps."""

@@ -1,0 +1,116 @@
+"""Which wire format a record is in, told from its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from monitor.decode import Decoded, Decoder, Limits, Record, RejectedError, Rejection
+from monitor.decode.fields import json_of, shown
+from monitor.decode.formats import DEFAULT_SETTINGS, FORMATS, FormatSettings
+from monitor.decode.native import SampleFields
+from monitor.sample import SeriesTable, no_samples
+
+__all__ = ["AutoDecoder", "sniff"]
+
+_EMPTY_REQUEST = b"\x00"  # snappy of nothing: what Telegraf sends for a metric without a number
+
+
+class AutoDecoder:
+    """A decoder for the records of one topic, which finds out their format from the first that tells it.
+
+    It stays with what it took, which is `format`: a record that cannot be read so, but is in
+    another format, is rejected as `other_format`. Before that, a record that tells nothing is
+    rejected as `unknown_format`.
+    """
+
+    def __init__(self, settings: FormatSettings = DEFAULT_SETTINGS) -> None:
+        self._settings = settings
+        self._decoder: Decoder | None = None
+        self.format: str | None = None
+
+    def __call__(self, records: Sequence[Record], table: SeriesTable) -> Decoded:
+        """Decode records of the topic."""
+        if self._decoder is None:
+            self.format = next((found for found in (sniff(record, self._settings) for record in records) if found), None)
+            if self.format is None:
+                return Decoded(no_samples(), tuple(_unknown(index, record) for index, record in enumerate(records)))
+            self._decoder = FORMATS[self.format](self._settings)
+        decoded = self._decoder(records, table)
+        if not decoded.rejections:
+            return decoded
+        return Decoded(decoded.columns, tuple(self._judged(decoded.rejections, records)))
+
+    def _judged(self, rejections: Sequence[Rejection], records: Sequence[Record]) -> Iterator[Rejection]:
+        others: set[int] = set()  # records in another format; one rejection is enough for each
+        for rejection in rejections:
+            index = rejection.index
+            if index in others:
+                continue
+            other = sniff(records[index], self._settings) if rejection.reason in _SHAPE_REASONS else None
+            if other is None or other == self.format:
+                yield rejection
+                continue
+            others.add(index)
+            detail = f"it is {other}, and this topic is read as {self.format}: name the format in [decode.topics], or send one only"
+            yield Rejection(index, "other_format", detail)
+
+
+# Reasons that say: this is another thing than what was expected.
+_SHAPE_REASONS = frozenset(
+    {"invalid_json", "invalid_line", "invalid_protobuf", "invalid_snappy", "invalid_utf8", "wrong_encoding", "wrong_schema"}
+)
+
+
+def sniff(record: Record, settings: FormatSettings = DEFAULT_SETTINGS) -> str | None:
+    """Tell the format of a record; None where it could be anything, or is bad.
+
+    JSON is told by its keys; anything else has to be read without a rejection. A mapping is never
+    taken: its shapes have no sign of their own.
+    """
+    if any(name.lower() == "x-prometheus-remote-write-version" for name, _ in record.headers) or record.value == _EMPTY_REQUEST:
+        return "remote_write"
+    if not record.value.strip():
+        return None
+    message = _parsed(record, settings.limits)
+    if isinstance(message, dict | list):
+        return _sniff_json(message, settings.native_sample)
+    timed = record if record.time_ms >= 0 else record._replace(time_ms=0)
+    for name in ("influx", "graphite", "remote_write", "otlp_proto"):
+        decoded = FORMATS[name](settings)([timed], SeriesTable())
+        if not decoded.rejections and (len(decoded.columns) or name in _MAY_BE_EMPTY):
+            return name
+    return None
+
+
+# A line of text fields only, and a request of metadata only, are certain enough without a sample.
+_MAY_BE_EMPTY = frozenset({"influx", "remote_write"})
+
+
+def _parsed(record: Record, limits: Limits) -> object:
+    """Give what JSON says; None where it is none: a length byte of snappy may look like a brace."""
+    try:
+        return json_of(record.value, limits)
+    except RejectedError:
+        return None
+
+
+def _sniff_json(message: dict[str, Any] | list[Any], fields: SampleFields) -> str | None:
+    if isinstance(message, list):
+        first = message[0] if message else None
+        return "collectd_json" if isinstance(first, dict) and "dsnames" in first else None
+    metrics = message.get("metrics")
+    metric = metrics[0] if isinstance(metrics, list) and metrics else message
+    signs = {
+        "otlp_json": "resourceMetrics" in message,
+        "native_columns": isinstance(metrics, dict) and "time_ms" in message,
+        "telegraf_json": isinstance(metric, dict) and isinstance(metric.get("fields"), dict) and "timestamp" in metric,
+        "native_sample": all(key in message for key in (fields.name, fields.time, fields.value)),
+        "prometheus_adapter": all(key in message for key in ("name", "value", "timestamp", "labels")),
+    }
+    return next((name for name, told in signs.items() if told), None)
+
+
+def _unknown(index: int, record: Record) -> Rejection:
+    detail = f"{shown(record.value)} is in no format that can be told: name it in [decode.topics], or write a mapping"
+    return Rejection(index, "unknown_format", detail)

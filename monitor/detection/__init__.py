@@ -1,0 +1,1 @@
+"""Samples to verdicts: entities, grid, scores, episodes. Pure."""

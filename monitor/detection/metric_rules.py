@@ -1,0 +1,72 @@
+"""What a user knows of a metric: which way is bad, how much matters, which values are never right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.detection.scored_step import ScoredStep
+
+__all__ = ["ChannelPolicy", "MetricRule"]
+
+Direction = Literal["both", "above", "below"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricRule:
+    """One `[[watch.metric]]` table; of several that fit a channel the first counts."""
+
+    name: str  # pattern of metric names
+    direction: Direction = "both"  # only this side of the expected value is anomalous
+    min_deviation: float = 0.0  # smallest difference that matters, in the metric's unit
+    min_deviation_ratio: float = 0.0  # the same, as a share of the expected value
+    valid_min: float = -np.inf  # values beyond are anomalous whatever the score says
+    valid_max: float = np.inf
+
+
+class ChannelPolicy:
+    """The rules of a watch, laid out over its channels, all arrays (C,)."""
+
+    def __init__(self, rules: Sequence[MetricRule]) -> None:
+        self._rules = tuple(rules)
+        self._channels: tuple[str, ...] = ()
+        self._lay_out(())
+
+    def veto(self, step: ScoredStep, channels: Sequence[str]) -> NDArray[np.bool_]:
+        """Tell which entities (n,) have no channel whose deviation matters, however high their score."""
+        if not self._rules:
+            return np.zeros(len(step.score), bool)
+        self._lay_out(tuple(channels))
+        with np.errstate(invalid="ignore"):
+            difference = step.actual - step.expected
+            matters = np.abs(difference) >= np.maximum(self._min_deviation, self._min_ratio * np.abs(step.expected))
+            right_side = np.where(self._side == 0, True, np.sign(difference) == self._side)
+        unknown = np.isnan(difference)  # nothing can be said of it: it does not veto
+        return np.asarray(~((step.channel_error > 1.0) & ((matters & right_side) | unknown)).any(axis=1))
+
+    def broken(self, step: ScoredStep, channels: Sequence[str]) -> NDArray[np.bool_]:
+        """Tell which entities (n,) show a value outside its valid range; judged or not."""
+        if not self._rules:
+            return np.zeros(len(step.score), bool)
+        self._lay_out(tuple(channels))
+        with np.errstate(invalid="ignore"):
+            return np.asarray(((step.actual < self._valid_min) | (step.actual > self._valid_max)).any(axis=1))
+
+    def _lay_out(self, channels: tuple[str, ...]) -> None:
+        if channels == self._channels and channels:
+            return
+        self._channels = channels
+        rules = [self._rule_of(channel.split("{", 1)[0]) for channel in channels]
+        self._side = np.array([{"both": 0, "above": 1, "below": -1}[rule.direction] for rule in rules])
+        self._min_deviation = np.array([rule.min_deviation for rule in rules])
+        self._min_ratio = np.array([rule.min_deviation_ratio for rule in rules])
+        self._valid_min = np.array([rule.valid_min for rule in rules])
+        self._valid_max = np.array([rule.valid_max for rule in rules])
+
+    def _rule_of(self, name: str) -> MetricRule:
+        return next((rule for rule in self._rules if fnmatchcase(name, rule.name)), MetricRule(name=name))

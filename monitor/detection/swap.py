@@ -1,0 +1,49 @@
+"""How another model begins to judge a running watch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from models.bundle import Bundle
+from models.limits import Budget
+from monitor.config.watch import WatchConfig
+from monitor.detection.build import build_scorer, check_fits
+from monitor.detection.watch import WatchPipeline
+from monitor.errors import SwapError
+
+__all__ = ["seat", "swap_champion"]
+
+
+def swap_champion(pipeline: WatchPipeline, watch: WatchConfig, challenger: Bundle) -> None:
+    """Let another model judge a running watch from its next step on: weights, scaling, calibration and tails as one unit.
+
+    Rows and channels keep their numbers, so that the grid goes on undisturbed; entities and
+    channels that only the model knows come behind.
+
+    Raises
+    ------
+    ConfigError
+        If the model was trained with another step or window than is configured.
+    SwapError
+        If its channels are not those of the running watch, in their order; nothing is changed then.
+    """
+    check_fits(challenger, watch)
+    live = pipeline.entities
+    if tuple(live.channels) != challenger.channels[: len(live.channels)]:
+        unlike = [name for at, name in enumerate(live.channels) if challenger.channels[at : at + 1] != (name,)]
+        raise SwapError(
+            f"watch {watch.name}: the model does not take the running channels in their order (the first that differs is {unlike[0]}). "
+            "Restart the daemon to let it serve, or train with `barograph train --history`."
+        )
+    live.adopt(challenger.entities, challenger.channels)
+    pipeline.swap(build_scorer(watch, seat(challenger, live.entities), live, Budget.parse(watch.budget)))
+
+
+def seat(bundle: Bundle, entities: Sequence[str]) -> Bundle:
+    """Give a copy of a bundle with a row for each of these entities, in their order; those it does not know are uncalibrated."""
+    row_of = {name: row for row, name in enumerate(bundle.entities)}
+    rows = np.array([row_of.get(name, -1) for name in entities], np.int64)
+    return replace(bundle, detector=bundle.detector.taken(rows), entities=tuple(entities))

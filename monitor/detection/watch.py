@@ -1,0 +1,388 @@
+"""One watch: its entities, its grid, its scorer, its episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.alerting.alert import Alert, ChannelShare, ResolveReason
+from monitor.alerting.corrections import Correction, correct
+from monitor.alerting.episodes import Changes, EpisodeBook, Phase
+from monitor.detection.coverage import Coverage
+from monitor.detection.entities import EntityMap
+from monitor.detection.grid import Grid
+from monitor.detection.metric_rules import ChannelPolicy
+from monitor.detection.report import WatchReport, count_step, count_suppressed
+from monitor.detection.rescorer import SecondScorer
+from monitor.detection.scored_step import ScoredStep
+from monitor.detection.scorer import Scorer
+from monitor.detection.snapshots import Moment, Moments
+from monitor.detection.steps import ClosedSteps, Placed
+from monitor.sample import Columns, SeriesTable
+
+__all__ = ["WatchPipeline"]
+
+_FORGET_AT_LEAST = 256  # entities that are gone are let go together, so many and a quarter of all at least
+_MAX_SECOND_CELLS = 1 << 18  # judged a second time at once: bounds the arrays, as the grid's own bound does
+_N_TOP_CHANNELS = 5  # named in an alert: more than one screen line explains nothing
+
+
+class WatchPipeline:
+    """One watch: its places, its grid, its scorer, its episodes."""
+
+    def __init__(
+        self,
+        name: str,
+        entities: EntityMap,
+        grid: Grid,
+        scorer: Scorer,
+        book: EpisodeBook,
+        policy: ChannelPolicy | None = None,
+        *,
+        revision_steps: int = 0,
+    ) -> None:
+        self.name = name
+        self.entities = entities
+        self.grid = grid
+        self.scorer = scorer
+        self.book = book
+        self.policy = policy or ChannelPolicy(())
+        self.moments = Moments(revision_steps)
+        scorer.keeps_moment = revision_steps > 0
+        self.open_alerts: dict[int, Alert] = {}  # by entity row
+        self.last_scored: ScoredStep | None = None
+        self.told_until_ms = 0  # event time up to which an earlier run has told everything
+        self.on_scored: Callable[[ScoredStep], None] = lambda scored: None  # told each step, for offline scoring
+        # Told, for rows (m,), each step (m entities) that was judged again.
+        self.on_revised: Callable[[NDArray[np.int64], ScoredStep], None] = lambda rows, scored: None
+        self.out_of_range = np.empty(0, bool)  # at the newest step, by entity row
+        self.forgets = False  # entities that are gone, once they are many
+        self.on_forgotten: Callable[[NDArray[np.int64]], None] = lambda kept: None  # told the rows that are left, as they were numbered
+        self._coverage = Coverage()
+        self.on_closed: Callable[[ClosedSteps], None] = lambda closed: None  # told each block once it is judged, for the history
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """Give every array that the past has shaped, by stage and name."""
+        return {
+            f"{stage}/{name}": array
+            for stage, part in (("grid", self.grid), ("scorer", self.scorer), ("book", self.book), ("moments", self.moments))
+            for name, array in part.state().items()
+        }
+
+    def load_state(
+        self, arrays: Mapping[str, NDArray[Any]], open_alerts: Mapping[int, Alert], moments: Mapping[str, Any] | None = None
+    ) -> None:
+        """Take over what `state` gave, the alerts that were open, and what the moments said of themselves."""
+
+        def of_stage(stage: str) -> dict[str, NDArray[Any]]:
+            return {name.removeprefix(f"{stage}/"): array for name, array in arrays.items() if name.startswith(f"{stage}/")}
+
+        self.grid.load_state(of_stage("grid"))
+        self.scorer.load_state(of_stage("scorer"))
+        self.book.load_state(of_stage("book"))
+        if moments is not None:
+            self.moments.load(of_stage("moments"), moments)
+        self.open_alerts = dict(open_alerts)
+
+    def step(
+        self, columns: Columns, table: SeriesTable, now_ms: int, *, latest_ms: int, finished: bool, complete_ms: int | None = None
+    ) -> tuple[list[Alert], WatchReport]:
+        """Take samples, close what the watermark passes, judge it, turn scores into alerts.
+
+        No sample is later than `latest_ms`: it would have been refused.
+        """
+        report = WatchReport()
+        self.entities.update(table, columns.series)
+        chosen = np.flatnonzero(self.entities.select(columns.series))
+        report.n_refused = self.entities.refused(columns.series)
+        series = columns.series[chosen]
+        report.n_samples = int((~np.isnan(columns.value[chosen])).sum())  # the ends of series are none
+        placed = Placed(
+            self.entities.row_of[series],
+            self.entities.channel_of[series],
+            columns.time_ms[chosen],
+            columns.value[chosen],
+            self.entities.kind[series],
+        )
+        ahead = complete_ms is None and self.grid.watermark_ms is not None and self.grid.watermark_ms > latest_ms
+        if len(chosen) and ahead:
+            # Steps are closed that no sample could be in yet: the clock was ahead, and all would be late until it is there again.
+            report.n_steps_back = self.grid.start_over(int(placed.time_ms.min()))
+            self.scorer.go_back(report.n_steps_back)
+            self.book.go_back(report.n_steps_back * self.grid.step_ms)
+            self.moments.clear()
+            self._coverage = Coverage()
+        n_before = self.grid.n_conflicting
+        report.n_late = self.grid.add(placed, opens=complete_ms is None)
+        n_rows, n_channels = len(self.entities.entities), len(self.entities.channels)
+        revised = self._revise(n_rows, n_channels, report)
+        report.n_conflicting = self.grid.n_conflicting - n_before
+        alerts: list[Alert] = []
+        for closed in self.grid.close(now_ms, n_rows=n_rows, n_channels=n_channels, finished=finished, complete_ms=complete_ms):
+            alerts += self.judge(closed, report)
+        if self.grid.closed_until_ms is not None:
+            alerts += self._let_go(self.grid.closed_until_ms, report)
+        gone = self._gone()
+        self._count_coverage(gone, now_ms, report, finished=finished)
+        if self.forgets:
+            self._forget(gone, report)
+        return [*revised, *(alert for alert in alerts if (alert.resolved_ms or alert.opened_ms) > self.told_until_ms)], report
+
+    def judge(self, closed: ClosedSteps, report: WatchReport) -> list[Alert]:
+        """Judge closed steps, and turn their scores into alerts."""
+        alerts = self._let_go(closed.end_ms(0), report)  # the grid may have skipped a long silence
+        for scored in self.scorer.score(closed):
+            alerts += self._judge(scored, report)
+            alerts += self._let_go(scored.time_ms + closed.step_ms, report)
+        self.on_closed(closed)
+        return alerts
+
+    def swap(self, scorer: Scorer) -> None:
+        """Let another scorer judge from the next step on; it takes over the newest steps, and open episodes stay open."""
+        scorer.take_over(self.scorer, self.book.frozen)
+        scorer.keeps_moment = self.scorer.keeps_moment
+        self.scorer = scorer
+        self.moments.clear()  # what one model has judged, another does not judge again
+
+    def _revise(self, n_rows: int, n_channels: int, report: WatchReport) -> list[Alert]:
+        """Take what came late for closed steps; judge the windows that it lies in again, and correct the episodes.
+
+        Every step is judged by what it was judged by the first time, and nothing is learned.
+        """
+        reclosed = self.grid.revise(n_rows=n_rows, n_channels=n_channels)
+        if reclosed is None:
+            return []
+        report.n_revised = reclosed.n_samples
+        changed = self.scorer.patch(reclosed, n_rows=n_rows, n_channels=n_channels)
+        until_step = reclosed.first_step + len(reclosed.values)
+        moments = self.moments.newest(until_step - changed[0]) if changed else []
+        if changed is None or not moments:
+            return []
+        calibrated = moments[0].scorer["detector.calibrated"]
+        rows = changed[1][changed[1] < len(calibrated)]
+        rows = rows[calibrated[rows]]  # the others were not judged yet
+        alerts: list[Alert] = []
+        n_together = max(1, _MAX_SECOND_CELLS // (len(moments) * n_channels))
+        for start in range(0, len(rows), n_together):
+            together = rows[start : start + n_together]
+            values = reclosed.values[len(reclosed.values) - len(moments) :, np.searchsorted(reclosed.rows, together)]
+            alerts += self._judge_again(together, ClosedSteps(until_step - len(moments), self.grid.step_ms, values), moments, report)
+        return alerts
+
+    def _judge_again(self, rows: NDArray[np.int64], closed: ClosedSteps, moments: Sequence[Moment], report: WatchReport) -> list[Alert]:
+        """Let some entities live through the newest steps a second time, and go on from there."""
+        is_told = closed.end_ms(len(closed.values) - 1) > self.told_until_ms
+        second = self._second(rows, moments)
+        if is_told:
+            second.on_scored = lambda scored: self.on_revised(rows, scored)
+        judged = WatchReport()
+        events = second.judge(closed, judged)
+        self.scorer.put(rows, second.scorer)
+        if self.last_scored is not None and second.last_scored is not None and self.last_scored.time_ms == second.last_scored.time_ms:
+            self.last_scored = self.last_scored.with_rows(rows, second.last_scored)
+            self.out_of_range = self.out_of_range.copy()
+            self.out_of_range[rows] = second.out_of_range
+            self._coverage.take(self.last_scored.time_ms, self.last_scored.judged)
+        corrections = self._correct(rows, second, events, moments[0], now_ms=closed.end_ms(len(closed.values) - 1))
+        told = [one for correction in corrections for one in correction.told] if is_told else []
+        report.n_judged_again += judged.n_scored if is_told else 0
+        for kind in (kind for kind, _ in told if kind is not None):
+            report.revised[kind] = report.revised.get(kind, 0) + 1
+        return [alert for _, alert in told]
+
+    def _second(self, rows: NDArray[np.int64], moments: Sequence[Moment]) -> WatchPipeline:
+        """Give a watch over some entities alone that stands where the first of these moments was."""
+        names = [self.entities.entities[row] for row in rows.tolist()]
+        places = EntityMap(metrics=(), match={}, by=(), entities=names, channels=self.entities.channels)
+        scorer = SecondScorer(self.scorer, rows, [moment.scorer for moment in moments])
+        book = self.book.second({name: array[rows] for name, array in moments[0].book.items()})
+        second = WatchPipeline(self.name, places, self.grid, scorer, book, self.policy, revision_steps=len(moments))
+        second.open_alerts = {at: moments[0].open_alerts[row] for at, row in enumerate(rows.tolist()) if row in moments[0].open_alerts}
+        return second
+
+    def _correct(
+        self, rows: NDArray[np.int64], second: WatchPipeline, events: Sequence[Alert], since: Moment, *, now_ms: int
+    ) -> list[Correction]:
+        """Hold what a second judging has found against what was told, and let the entities go on from it."""
+        found = {alert.identity: alert for alert in (*since.open_alerts.values(), *events, *second.open_alerts.values())}
+        known = {alert.identity for alert in since.open_alerts.values()}
+        was = [
+            alert
+            for alert in (*self.moments.over, *self.open_alerts.values())
+            if alert.identity in known or alert.opened_ms >= since.time_ms
+        ]
+        row_of = {self.entities.entities[row]: (at, row) for at, row in enumerate(rows.tolist())}
+        corrections, stands = [], np.zeros(len(rows), bool)
+        for entity in sorted({alert.entity for alert in (*was, *found.values())} & set(row_of)):
+            at, row = row_of[entity]
+            is_pending = bool(second.book.phase[at] == Phase.PENDING)
+            correction = correct(_of_entity(was, entity), _of_entity(found.values(), entity), now_ms=now_ms, is_pending=is_pending)
+            self.open_alerts.pop(row, None)
+            if correction.is_open is not None:
+                self.open_alerts[row] = correction.is_open
+            stands[at] = correction.stands
+            corrections.append(correction)
+        gone_by = {alert.identity for alert in was if alert.entity in row_of}
+        over = [alert for correction in corrections for alert in correction.over]
+        self.moments.over = [alert for alert in self.moments.over if alert.identity not in gone_by] + over
+        self._follow(rows[~stands], second.book.second({name: array[~stands] for name, array in second.book.state().items()}), over)
+        owners = {identity: alert for correction in corrections for identity, alert in correction.owners.items()}
+        for n_back, moment in enumerate(reversed(second.moments.newest(len(second.moments))), start=1):
+            open_alerts = {at: _told_as(alert, owners) for at, alert in moment.open_alerts.items()}
+            self.moments.put(n_back, rows, replace(moment, open_alerts=open_alerts), with_episodes=~stands)
+        return corrections
+
+    def _follow(self, rows: NDArray[np.int64], book: EpisodeBook, over: Sequence[Alert]) -> None:
+        """Let some entities be where another book says; freeze and thaw them accordingly."""
+        old, was_frozen = self.book.phase[rows], self.book.frozen[rows]
+        self.book.put(rows, book)
+        is_frozen = self.book.frozen[rows]
+        for row in rows[is_frozen & ~was_frozen].tolist():
+            self.scorer.freeze(row)
+        newest = {alert.entity: alert for alert in sorted(over, key=lambda alert: alert.opened_ms)}
+        for at in np.flatnonzero(was_frozen & ~is_frozen).tolist():
+            ended = newest.get(self.entities.entities[rows[at]])
+            self.scorer.thaw(int(rows[at]), keep=old[at] == Phase.PENDING or (ended is not None and ended.reason == "accepted"))
+
+    def _let_go(self, time_ms: int, report: WatchReport) -> list[Alert]:
+        """Resolve the episodes of entities that are gone at a time: before the samples of the step that ends then.
+
+        So who comes back in that step has been gone, whether the silence came in one batch or in many.
+        """
+        if not self.book.frozen.any():
+            return []
+        stale_from_ms = self.scorer.stale_from_ms()
+        changes = self.book.expire(stale_from_ms, time_ms)
+        self._freeze_and_thaw(changes)
+        count_suppressed(changes, report)
+        gone_from_ms = self.book.gone_from_ms(stale_from_ms)
+        return [self._resolved(row, int(gone_from_ms[row]), "gone") for row in changes.gone.tolist()]
+
+    def _gone(self) -> NDArray[np.bool_]:
+        """Tell which entities (n,) have been stale for so long that nobody waits for them."""
+        if self.grid.closed_until_ms is None:
+            return np.zeros(0, bool)
+        return self.book.gone_from_ms(self.scorer.stale_from_ms()) <= self.grid.closed_until_ms
+
+    def _forget(self, gone: NDArray[np.bool_], report: WatchReport) -> None:
+        """Let go of the rows of entities that are gone, once they are many: the others are numbered anew.
+
+        Not those with an episode, those that the model knows, and those that have just come back.
+        """
+        n_rows = len(self.entities.entities)
+        # All arrays are copied: seldom enough to cost nothing, often enough that room is not wasted, or missed.
+        n_worth = n_rows // 16 if self.entities.n_refused else max(_FORGET_AT_LEAST, n_rows // 4)
+        if np.count_nonzero(gone) < max(1, n_worth):
+            return
+        forgotten = gone & ~self.entities.lasting()[: len(gone)] & ~self.grid.waiting(len(gone))
+        forgotten[: len(self.book.phase)] &= ~self.book.frozen[: len(gone)]
+        if np.count_nonzero(forgotten) < max(1, n_worth):
+            return
+        rows = np.flatnonzero(~np.pad(forgotten, (0, n_rows - len(forgotten))))
+        for part in (self.entities, self.grid, self.scorer, self.book, self.moments, self._coverage):
+            part.keep_rows(rows)
+        to = {row: at for at, row in enumerate(rows.tolist())}
+        self.open_alerts = {to[row]: alert for row, alert in self.open_alerts.items()}
+        self.out_of_range = self.out_of_range[rows[rows < len(self.out_of_range)]]
+        self.last_scored = self.last_scored and self.last_scored.taken(rows)
+        self.on_forgotten(rows)
+        report.n_forgotten = n_rows - len(rows)
+
+    def _count_coverage(self, gone: NDArray[np.bool_], now_ms: int, report: WatchReport, *, finished: bool) -> None:
+        """Count who should be judged (it has shown enough, in training or here, and is not gone), and who among them is."""
+        detector = self.scorer.detector
+        expected = np.zeros(0, bool) if detector is None else detector.calibrated.copy()
+        expected[: len(gone)] &= ~gone[: len(expected)]
+        delay_ms = self.grid.longest_delay_ms
+        n_judged = self._coverage.count(expected, newest_ms=self.grid.newest_ms, now_ms=now_ms, longest_delay_ms=delay_ms)
+        report.n_expected = int(expected.sum())
+        report.n_judged = 0 if finished else n_judged  # nothing will be judged any more, however fresh the last step is
+
+    def _judge(self, scored: ScoredStep, report: WatchReport) -> list[Alert]:
+        broken = self.policy.broken(scored, self.entities.channels)
+        vetoed = self.policy.veto(scored, self.entities.channels) & ~broken
+        scored = replace(scored, score=np.where(broken, np.fmax(scored.score, 1.0), scored.score))
+        if self.scorer.moment:
+            book = self.book.moment(len(scored.score))
+            self.moments.append(Moment(scored.time_ms, self.scorer.moment, book, dict(self.open_alerts)))
+        changes = self.book.step(scored.time_ms, np.where(scored.judged | broken, scored.score, np.nan), vetoed=vetoed)
+        self._freeze_and_thaw(changes)
+        self.scorer.learn(scored, self.book.frozen)
+        if scored.time_ms <= self.told_until_ms:
+            report.n_repeated += 1
+        else:
+            count_step(scored, changes, report)
+            self.last_scored, self.out_of_range = scored, broken
+            self.on_scored(scored)
+        self._coverage.take(scored.time_ms, scored.judged)
+        alerts = []
+        for row in changes.opened.tolist():
+            alerts.append(self._opened(row, scored))
+            self.open_alerts[row] = alerts[-1]
+        for row, alert in self.open_alerts.items():
+            if scored.score[row] > alert.score:
+                self.open_alerts[row] = self._at_peak(alert, row, scored)
+        alerts += [self._resolved(row, scored.time_ms, "recovered") for row in changes.recovered.tolist()]
+        alerts += [self._resolved(row, scored.time_ms, "accepted") for row in changes.accepted.tolist()]
+        return alerts
+
+    def _freeze_and_thaw(self, changes: Changes) -> None:
+        for row in changes.lapsed.tolist():
+            self.scorer.thaw(row, keep=True)
+        for row in changes.engaged.tolist():
+            self.scorer.freeze(row)
+        for row in [*changes.recovered.tolist(), *changes.gone.tolist()]:
+            self.scorer.thaw(row, keep=False)
+        for row in changes.accepted.tolist():
+            self.scorer.thaw(row, keep=True)
+
+    def _opened(self, row: int, scored: ScoredStep) -> Alert:
+        limit = self.scorer.limit
+        return Alert(
+            watch=self.name,
+            entity=self.entities.entities[row],
+            since_ms=int(self.book.over_since_ms[row]),
+            opened_ms=scored.time_ms,
+            score=float(scored.score[row]),
+            limit=float(self.scorer.limits()[row]),
+            provisional=limit is None or limit.provisional,
+            channels=self._top_channels(row, scored),
+        )
+
+    def _at_peak(self, alert: Alert, row: int, scored: ScoredStep) -> Alert:
+        return replace(alert, score=float(scored.score[row]), channels=self._top_channels(row, scored))
+
+    def _resolved(self, row: int, time_ms: int, reason: ResolveReason) -> Alert:
+        alert = self.open_alerts.pop(row)
+        resolved = replace(alert, resolved_ms=max(time_ms, alert.opened_ms), reason=reason)  # the clock may have been set back
+        if self.moments.n_steps:
+            self.moments.ended(resolved)
+        return resolved
+
+    def _top_channels(self, row: int, scored: ScoredStep) -> tuple[ChannelShare, ...]:
+        squared = scored.channel_error[row] ** 2
+        total = max(float(squared.sum()), 1e-12)
+        return tuple(
+            ChannelShare(
+                channel=self.entities.channels[channel],
+                share=float(squared[channel]) / total,
+                actual=float(scored.actual[row, channel]),
+                expected=float(scored.expected[row, channel]),
+                since_ms=int(scored.elevated_since_ms[row, channel]),
+            )
+            for channel in np.argsort(-squared, kind="stable")[:_N_TOP_CHANNELS].tolist()
+        )
+
+
+def _of_entity(alerts: Iterable[Alert], entity: str) -> list[Alert]:
+    return sorted((alert for alert in alerts if alert.entity == entity), key=lambda alert: alert.opened_ms)
+
+
+def _told_as(alert: Alert, owners: Mapping[str, Alert]) -> Alert:
+    """Give an alert of a second judging under the name, and with the revision, that it is told by."""
+    owner = owners.get(alert.identity, alert)
+    return replace(alert, opened_ms=owner.opened_ms, revision=owner.revision)

@@ -1,0 +1,1 @@
+"""What a Kafka cluster's topics hold, and the settings that follow from it."""

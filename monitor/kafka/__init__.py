@@ -1,0 +1,1 @@
+"""All that knows Kafka, and nothing else does."""

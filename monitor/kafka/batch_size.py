@@ -1,0 +1,48 @@
+"""How many records a batch has, so that the loop turns about once a second."""
+
+from __future__ import annotations
+
+__all__ = ["Pace"]
+
+_FIRST_RECORDS = 200  # before anything is known of how long they take: five full batches make it 5000
+_FEWEST_RECORDS = 100  # a step's own cost, whatever comes in it, must not end in one record a step
+
+
+class Pace:
+    """How many records make a batch, so that dealing with one takes about a second.
+
+    It begins with few. A batch that took longer makes the next ones smaller, by as much; each full one that took less than half makes
+    them twice as large again. What a record holds is taken to be what those of the last batch held.
+
+    Parameters
+    ----------
+    most_records, most_samples : int
+        More never come in one batch.
+    target_seconds : float
+        Time for one batch: a stop signal waits for it, and so does a scrape.
+    """
+
+    def __init__(self, *, most_records: int, most_samples: int, target_seconds: float = 1.0) -> None:
+        self._most_records = most_records
+        self._n_timely = min(_FIRST_RECORDS, most_records)
+        self._most_samples = most_samples
+        self._target_seconds = target_seconds
+        self._samples_each = 0.0
+
+    @property
+    def n_records(self) -> int:
+        """How many make the next batch."""
+        n_fitting = self._most_samples / self._samples_each if self._samples_each else self._most_records
+        return max(1, min(self._n_timely, int(n_fitting)))
+
+    def took(self, n_records: int, n_samples: int, seconds: float) -> None:
+        """Take note of how long a batch took, from being handed out to the next one being asked for."""
+        if not n_records:
+            return
+        n_allowed = self.n_records
+        self._samples_each = n_samples / n_records
+        if seconds > self._target_seconds:
+            timely = max(_FEWEST_RECORDS, int(n_records * self._target_seconds / seconds))
+            self._n_timely = min(self._n_timely, timely)
+        elif seconds < self._target_seconds / 2 and n_records >= n_allowed:
+            self._n_timely = min(self._most_records, 2 * self._n_timely)

@@ -1,0 +1,307 @@
+"""What the Kafka source needs of a client library: one narrow Protocol, plain types, and errors by what to do about them.
+
+A client has one owner, the loop's thread. None of its calls blocks for longer than it is told to, a second or
+two more at most. Each library's own ways, and its traps, stand in its own module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+from monitor.config.kafka import KafkaConfig
+from monitor.decode import Record
+from monitor.errors import SourceError
+
+__all__ = [
+    "BrokenError",
+    "ClientError",
+    "Committed",
+    "FencedError",
+    "Fetched",
+    "KafkaClient",
+    "KafkaLibrary",
+    "KafkaProducer",
+    "MetadataTooLargeError",
+    "Note",
+    "OutOfRangeError",
+    "Partition",
+    "PassingError",
+    "StumbleError",
+    "TruncatedError",
+    "check_readable",
+    "headers_of",
+]
+
+
+class Partition(NamedTuple):
+    """One partition of a topic."""
+
+    topic: str
+    number: int
+
+    @property
+    def name(self) -> str:
+        """As a checkpoint writes it: `topic/number`."""
+        return f"{self.topic}/{self.number}"
+
+    @classmethod
+    def of(cls, name: str) -> Partition:
+        """Read a name."""
+        topic, _, number = name.rpartition("/")
+        return cls(topic, int(number))
+
+    def at(self, offset: int) -> str:
+        """Give a record's place as a log line has it."""
+        return f"{self.topic}[{self.number}]@{offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a poll brought of one partition, in the order of its offsets.
+
+    `records` are those with a value, `offsets` theirs; `n_empty` counts those without. `key_of` gives the key of one of `records`
+    by its index: few are asked for.
+    """
+
+    records: Sequence[Record]
+    offsets: Sequence[int]
+    n_empty: int
+    first_offset: int
+    next_offset: int
+    key_of: Callable[[int], bytes | None]
+
+
+class Note(NamedTuple):
+    """What the group did with some partitions."""
+
+    what: Literal["assigned", "revoked", "lost"]
+    partitions: tuple[Partition, ...]
+
+
+class Committed(NamedTuple):
+    """What is committed for a partition: the next offset to read, and a text of the member that committed it.
+
+    In the group the text ends with a zero byte, which is not a part of it: confluent-kafka writes one, and reads on into other memory
+    where there is none. So each client can read what the other committed.
+    """
+
+    offset: int
+    metadata: str
+
+
+class ClientError(Exception):
+    """A call failed; the client may be used on while errors of one name do not come more often in a row than is borne.
+
+    Parameters
+    ----------
+    name, text : str
+        What the library calls the error, and what it says about it.
+    """
+
+    n_borne = 0
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(name, text)
+        self.name = name
+        self.text = " ".join(text.split()) or "no text"
+
+
+class BrokenError(ClientError):
+    """Not known to pass: the client is not to be trusted any more."""
+
+
+class PassingError(ClientError):
+    """Passes by itself: brokers are away, or the group is being put together anew."""
+
+    n_borne = 4
+
+
+class StumbleError(ClientError):
+    """Passes by itself where it comes once: a group's member that was answered too early."""
+
+    n_borne = 1
+
+
+class FencedError(ClientError):
+    """Another member has taken this one's `group_instance_id`."""
+
+
+class MetadataTooLargeError(PassingError):
+    """The broker takes no commit with so long a text."""
+
+
+class OutOfRangeError(PassingError):
+    """A log does not hold the offsets that were asked for: they were deleted, or are not written yet.
+
+    `offsets` by partition are what was asked for.
+    """
+
+    def __init__(self, name: str, text: str, offsets: Mapping[Partition, int]) -> None:
+        super().__init__(name, text)
+        self.offsets = offsets
+
+
+class TruncatedError(PassingError):
+    """A log was cut behind what had been read of it: its new leader had not seen all.
+
+    `ends` by partition are where what was read and what is there part; None where that is not known.
+    """
+
+    def __init__(self, name: str, text: str, ends: Mapping[Partition, int | None]) -> None:
+        super().__init__(name, text)
+        self.ends = ends
+
+
+class KafkaClient(Protocol):
+    """A member of a consumer group. Every call but `notes` and `assignment` may raise a `ClientError`."""
+
+    def poll(self, timeout_seconds: float) -> Mapping[Partition, Fetched]:
+        """Give what has come, waiting for something; nothing of partitions that were assigned and not sought yet.
+
+        Raises
+        ------
+        OutOfRangeError, TruncatedError
+            Until the partitions are sought elsewhere.
+        FencedError
+            Where the library notices; a commit always does.
+        """
+        ...
+
+    def notes(self) -> list[Note]:
+        """Give what the group did since the last call, oldest first."""
+        ...
+
+    def assignment(self) -> AbstractSet[Partition]:
+        """Give the partitions that this member has, as far as it knows."""
+        ...
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Read a partition on from an offset; one that was assigned is not read before."""
+        ...
+
+    def pause(self, partitions: Iterable[Partition]) -> None:
+        """Give nothing of some partitions, until they are resumed; the group does not hear of it."""
+        ...
+
+    def resume(self, partitions: Iterable[Partition]) -> None:
+        """Give records of some partitions again."""
+        ...
+
+    def position(self, partition: Partition, *, timeout_seconds: float) -> int | None:
+        """Give up to where a partition has been read, also where nothing was there to be given (a transaction's marks); None: not known."""
+        ...
+
+    def log_ends(self) -> Mapping[Partition, int]:
+        """Give where the assigned partitions end, as far as brokers have said it with what was fetched; asks nobody."""
+        ...
+
+    def first_offsets(self, partitions: Sequence[Partition], *, timeout_seconds: float) -> dict[Partition, int]:
+        """Ask for the oldest offsets that are there."""
+        ...
+
+    def end_offsets(self, partitions: Sequence[Partition], *, timeout_seconds: float) -> dict[Partition, int]:
+        """Ask where the next records will be."""
+        ...
+
+    def offsets_at(self, partitions: Sequence[Partition], time_ms: int, *, timeout_seconds: float) -> dict[Partition, int]:
+        """Ask for the oldest offsets that are not stamped before a time; partitions without one are left out."""
+        ...
+
+    def committed(self, partitions: Sequence[Partition], *, timeout_seconds: float) -> dict[Partition, Committed]:
+        """Ask what the group has committed; partitions without a commit are left out."""
+        ...
+
+    def commit(self, offsets: Mapping[Partition, Committed], *, timeout_seconds: float) -> None:
+        """Commit, and wait for the answer.
+
+        Raises
+        ------
+        FencedError, MetadataTooLargeError
+            If the group says so.
+        """
+        ...
+
+    def close(self, *, timeout_seconds: float) -> None:
+        """Leave the group, without a commit; a static member stays in it until its session times out. The client is of no use then."""
+        ...
+
+
+class KafkaProducer(Protocol):
+    """Sends records, and says later what became of each."""
+
+    def send(self, topic: str, value: bytes, *, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()) -> int:
+        """Hand over a record to be sent; give the number under which `outcomes` tells of it.
+
+        Raises
+        ------
+        ClientError
+            If it cannot be taken: the topic is not there, no broker answers, or too much is waiting. There is no outcome then.
+        """
+        ...
+
+    def outcomes(self) -> list[tuple[int, ClientError | None]]:
+        """Give what became of records since the last call: None where the brokers have it."""
+        ...
+
+    def close(self, *, timeout_seconds: float) -> None:
+        """Send what is waiting, for so long at most, and let go of the brokers; what is left then has failed."""
+        ...
+
+
+class KafkaLibrary(Protocol):
+    """What each library's module offers."""
+
+    def check(self, config: KafkaConfig) -> None:
+        """See that everything is there that the settings need on this machine.
+
+        Raises
+        ------
+        SourceError
+            If a package is missing, or a file that they name cannot be read.
+        """
+        ...
+
+    def open_client(self, config: KafkaConfig) -> KafkaClient:
+        """Open a member of the group, subscribed to the topics; takes five seconds at most where no broker answers.
+
+        Raises
+        ------
+        SourceError
+            If the library refuses the settings.
+        ClientError
+            If it cannot be opened now.
+        """
+        ...
+
+    def open_producer(self, config: KafkaConfig, *, give_up_seconds: float) -> KafkaProducer:
+        """Open a producer to the same brokers; a record that they do not take for so long has failed.
+
+        Raises
+        ------
+        SourceError, ClientError
+            As `open_client`.
+        """
+        ...
+
+
+def headers_of(headers: Sequence[tuple[str, bytes | None]] | None) -> tuple[tuple[str, bytes], ...]:
+    """Give a record's headers; one without a value, which Kafka allows, counts as empty."""
+    return tuple((name, value or b"") for name, value in headers) if headers else ()
+
+
+def check_readable(file: str, key: str) -> None:
+    """See that a file which a setting names can be read.
+
+    Raises
+    ------
+    SourceError
+        If not.
+    """
+    try:
+        Path(file).open("rb").close()
+    except OSError as error:
+        raise SourceError(f"source.kafka.{key}: cannot read {file}: {error.strerror}") from error

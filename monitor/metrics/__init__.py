@@ -1,0 +1,1 @@
+"""Every exported metric, and the text of a scrape."""

@@ -1,0 +1,37 @@
+"""Files by configuration: for the replay source, and for training."""
+
+from __future__ import annotations
+
+import logging
+
+from monitor.config.schema import Config
+from monitor.config.times import parse_time
+from monitor.decode.topic_decoders import TopicDecoders
+from monitor.sample import SeriesTable
+from monitor.sources.metric_files import FileLayout, Recorded, find_files, read_files
+
+__all__ = ["recorded_files"]
+
+log = logging.getLogger(__name__)
+
+
+def recorded_files(config: Config, table: SeriesTable, *, first_share: float = 1.0) -> Recorded:
+    """Read the files that `[source.replay]` names, as it says."""
+    replay, decode = config.source.replay, config.decode
+    decoders = TopicDecoders(decode.settings, decode.topics, decode.format)
+    layout = FileLayout(
+        time_column=replay.time_column,
+        time_unit=replay.time_unit,
+        exclude=tuple(replay.exclude),
+        where=replay.where,
+        start_ms=parse_time(replay.start, "source.replay.start"),
+        end_ms=parse_time(replay.end, "source.replay.end"),
+        first_share=first_share,
+        sample_fields=decode.settings.native_sample,
+        decoder_of=decoders.of,
+    )
+    found = find_files(replay.paths)
+    recorded = read_files(found.files, layout, table, in_folder=found.in_folder)
+    for topic, name in decoders.in_use().items():
+        log.info("topic read topic=%s format=%s", topic, name or "unknown")
+    return recorded

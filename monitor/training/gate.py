@@ -1,0 +1,106 @@
+"""Whether a challenger may serve: the numbers of both models on the same held-out steps, and the rules."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from models.detector import WARMING_STEPS
+from monitor.config.watch import WatchConfig
+
+__all__ = ["Gate", "Outcome", "Result", "needed_steps", "out_of_memory", "refusals"]
+
+Result = Literal["promoted", "candidate", "refused", "failed", "timed_out", "skipped"]
+_MAX_ERROR_RATIO = 1.05  # of the challenger's calibrated error over the champion's
+_MAX_CAUGHT_LOSS = 0.02  # of the injected faults
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What decides: the challenger's numbers beside its opponent's, on the same held-out steps.
+
+    Errors are None where the opponent is the companions, which reconstruct nothing. Shares
+    are 0 to 1; `allowed_over_limit` is what the budget allows of the held-out blocks, and
+    what chance adds to that in 99.9 % of the cases.
+    """
+
+    opponent: str  # its version, or "companions"
+    n_judged: int  # steps of entities that both judged
+    error: float | None
+    opponent_error: float | None
+    over_limit: float
+    opponent_over_limit: float
+    allowed_over_limit: float
+    n_faults: int
+    caught: float
+    opponent_caught: float
+    caught_by_kind: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What one training came to, and why; `version` and `gate` are None where it did not come so far."""
+
+    watch: str
+    result: Result
+    reason: str
+    version: str | None = None
+    gate: Gate | None = None
+    seconds: float = 0.0
+    segments_skipped: Mapping[str, int] = field(default_factory=dict)  # of the history, by reason
+
+    def to_json(self) -> str:
+        """Write it down for the process that asked for the training."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Outcome:
+        """Read it back.
+
+        Raises
+        ------
+        ValueError
+            If it is none.
+        """
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            gate = fields.get("gate")
+            return cls(**{**fields, "gate": Gate(**gate) if gate else None})
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"no outcome of a training: {error}") from error
+
+
+def needed_steps(window_length: int) -> int:
+    """Give the shortest history that can be learned from: three times a window and 100 steps.
+
+    One third is held out; the others are the least that a model is trained and calibrated on.
+    """
+    return 3 * (window_length + WARMING_STEPS)
+
+
+def refusals(gate: Gate) -> list[str]:
+    """Say everything that speaks against serving a challenger; nothing where it may."""
+    reasons = []
+    if gate.error is not None and gate.opponent_error is not None and not gate.error <= _MAX_ERROR_RATIO * gate.opponent_error:
+        reasons.append(
+            f"its calibrated error is {gate.error:.3f}, more than {_MAX_ERROR_RATIO:g} times "
+            f"{gate.opponent_error:.3f}, that of {gate.opponent}"
+        )
+    bound = max(gate.allowed_over_limit, gate.opponent_over_limit)
+    if not gate.over_limit <= bound:
+        reasons.append(f"{gate.over_limit:.2%} of its blocks are over the limit, {bound:.2%} are allowed")
+    if not gate.caught >= gate.opponent_caught - _MAX_CAUGHT_LOSS - 1e-9:
+        reasons.append(
+            f"it catches {gate.caught:.1%} of {gate.n_faults} injected faults, more than {100 * _MAX_CAUGHT_LOSS:g} points below "
+            f"{gate.opponent_caught:.1%}, those of {gate.opponent}"
+        )
+    return reasons
+
+
+def out_of_memory(watch: WatchConfig, error: Exception) -> Outcome:
+    """Give the outcome of a training whose arrays did not fit."""
+    what = " ".join(str(error).split()) or "an array did not fit"
+    reason = f"out of memory: {what}. Raise max_memory_bytes, or lower max_steps."
+    return Outcome(watch=watch.name, result="failed", reason=reason)

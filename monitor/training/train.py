@@ -1,0 +1,213 @@
+"""Training: closed steps in, from metric files or from the daemon's own history; a model for a watch out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bundle import Bundle
+from models.errors import TrainingError
+from models.fit_detector import Fit, Fold, cross_validate, fit_detector
+from models.limits import Budget, Limit, limit_for_budget
+from models.registry import Registry
+from models.training import Epoch, TrainingResult
+from monitor.config.watch import WatchConfig
+from monitor.detection.build import build_grid, build_map
+from monitor.detection.entities import resolution_of
+from monitor.detection.steps import Placed
+from monitor.sample import Columns, SeriesTable, in_range, is_stale
+from monitor.storage.lock import Lock, hold
+from monitor.storage.step_history import History
+from monitor.training.plot import training_plot
+
+__all__ = [
+    "History",
+    "Trained",
+    "aligned",
+    "collect_history",
+    "fit_watch",
+    "judge_folds",
+    "made_of",
+    "plot_of",
+    "train_watch",
+    "training_lock",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What one training gave: a version in the registry, and how it came to be."""
+
+    watch: str
+    version: str
+    history: History
+    fit: Fit
+    limit: Limit
+
+
+def collect_history(watch: WatchConfig, columns: Columns, table: SeriesTable) -> History | None:
+    """Put recorded samples on a watch's grid; None where no series belongs to the watch."""
+    entities, grid = build_map(watch), build_grid(watch)
+    entities.update(table)
+    usable = in_range(columns.value)
+    of_watch = entities.select(columns.series)
+    chosen = np.flatnonzero(of_watch & (usable | is_stale(columns.value)))
+    if not (of_watch & usable).any():
+        return None
+    series = columns.series[chosen]
+    samples = Placed(
+        entities.row_of[series], entities.channel_of[series], columns.time_ms[chosen], columns.value[chosen], entities.kind[series]
+    )
+    grid.add(samples)
+    size = {"n_rows": len(entities.entities), "n_channels": len(entities.channels)}
+    first_ms, last_ms = int(samples.time_ms.min()), int(samples.time_ms.max())
+    values = np.concatenate([block.values for block in grid.close(last_ms, finished=True, **size)])
+    return History(tuple(entities.entities), tuple(entities.channels), aligned(values), first_ms, last_ms)
+
+
+def judge_folds(
+    watch: WatchConfig, history: History, n_folds: int, *, on_epoch: Callable[[Epoch], None] = lambda epoch: None
+) -> list[Fold]:
+    """Judge a watch's settings by forward-chaining folds of its history; nothing is saved.
+
+    Raises
+    ------
+    TrainingError
+        If a fold has too little data.
+    """
+
+    def in_all(fold: int, epoch: Epoch) -> None:
+        on_epoch(replace(epoch, number=(fold - 1) * watch.model.epochs + epoch.number))
+
+    try:
+        return cross_validate(
+            history.values, watch.model_settings, resolution=_resolution(watch, history), n_folds=n_folds, on_epoch=in_all
+        )
+    except TrainingError as error:
+        raise TrainingError(f"watch {watch.name}: {error}") from error
+
+
+def fit_watch(
+    watch: WatchConfig,
+    history: History,
+    *,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    resume: bytes | None = None,
+    keep: Callable[[bytes], None] | None = None,
+) -> Fit:
+    """Train and calibrate one watch's detector; nothing is saved.
+
+    Raises
+    ------
+    TrainingError
+        If the history is too short, or training fails.
+    """
+    try:
+        return fit_detector(
+            history.values,
+            watch.model_settings,
+            resolution=_resolution(watch, history),
+            step_seconds=watch.step_seconds,
+            block_steps=watch.block_steps,
+            on_epoch=on_epoch,
+            resume=resume,
+            keep=keep,
+        )
+    except TrainingError as error:
+        raise TrainingError(f"watch {watch.name}: {error}") from error
+
+
+def train_watch(
+    watch: WatchConfig,
+    history: History,
+    registry: Registry,
+    *,
+    now: float,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    resumes: bool = False,
+) -> Trained:
+    """Train one watch, save the bundle and let it serve.
+
+    Parameters
+    ----------
+    resumes : bool
+        Go on behind the last whole epoch of a training that was interrupted.
+
+    Raises
+    ------
+    TrainingError
+        If the history is too short, or training fails; nothing is changed then.
+    LockedError
+        If another process trains this watch.
+    """
+    lock = training_lock(watch, registry, now)
+    try:
+        resume = registry.interrupted() if resumes else None
+        fit = fit_watch(watch, history, on_epoch=on_epoch, resume=resume, keep=registry.keep_training)
+        limit = limit_for_budget(fit.detector.peaks, Budget.parse(watch.budget), n_entities=len(history.entities))
+        bundle = Bundle(fit.detector, history.channels, history.entities, made_of(history, fit, now))
+        version = registry.save(bundle, now=now, beside=plot_of(watch.name, fit.training))
+        registry.promote(version)
+        registry.training_done()
+    finally:
+        lock.release()
+    return Trained(watch.name, version, history, fit, limit)
+
+
+def training_lock(watch: WatchConfig, registry: Registry, now: float) -> Lock:
+    """See to it that nobody else trains this watch.
+
+    Raises
+    ------
+    LockedError
+        If somebody does.
+    """
+    what = f"watch {watch.name} is being trained: {registry.folder}"
+    return hold(registry.folder / ".training.lock", what=what, way_out="Wait until that training is over, or end it.", now=now)
+
+
+def made_of(history: History, fit: Fit, now: float) -> dict[str, object]:
+    """Write down how a model was made, for people."""
+    training = fit.training
+    return {
+        "at": now,
+        "from_ms": history.first_ms,
+        "to_ms": history.last_ms,
+        "n_steps": len(history.values),
+        "n_windows": training.n_windows,
+        "n_epochs": len(training.epochs),
+        "best_epoch": training.best_epoch,
+        "loss": training.epochs[training.best_epoch].loss,
+        "validation_loss": training.validation_loss,
+        "explained_ratio": fit.explained_ratio,
+        "train_seconds": training.seconds,
+    }
+
+
+def plot_of(watch: str, training: TrainingResult) -> Mapping[str, bytes]:
+    """Draw a training, as a file to keep beside its bundle."""
+    return {"training.png": training_plot(watch, training)}
+
+
+def _resolution(watch: WatchConfig, history: History) -> NDArray[np.float64]:
+    if not watch.entity_labels:  # each series is its own entity: its name tells the unit
+        return np.array([[resolution_of(series, watch.step_seconds)] for series in history.entities])
+    return np.array([resolution_of(channel, watch.step_seconds) for channel in history.channels])
+
+
+def aligned(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shift each entity of (T, n, C) in time so that its last sample lies at the last step.
+
+    Entities of files from different years would otherwise share no step, and the newest
+    part, which is held out, would hold only the latest file.
+    """
+    known = np.asarray(~np.isnan(values).all(axis=2))
+    first, last = np.argmax(known, axis=0), len(values) - np.argmax(known[::-1], axis=0)
+    spans = last - first
+    aligned = np.full((int(spans.max()), *values.shape[1:]), np.nan)
+    for row, span in enumerate(spans.tolist()):
+        aligned[len(aligned) - span :, row] = values[first[row] : last[row], row]
+    return aligned

@@ -1,0 +1,190 @@
+"""What becomes of an entity's episodes when its steps are judged again, case by case."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from monitor.alerting.alert import Alert, ChannelShare, alert_of
+from monitor.alerting.corrections import correct
+from monitor.detection.snapshots import Moment, Moments
+
+
+def episode(opened_ms, resolved_ms=None, *, since_ms=None, score=2.0, reason="recovered", channel="load", **more):
+    return Alert(
+        watch="w",
+        entity="web1",
+        since_ms=opened_ms if since_ms is None else since_ms,
+        opened_ms=opened_ms,
+        score=score,
+        limit=3.0,
+        provisional=False,
+        channels=(ChannelShare(channel, 1.0, 5.0, 1.0, opened_ms),),
+        resolved_ms=resolved_ms,
+        reason=None if resolved_ms is None else reason,
+        **more,
+    )
+
+
+def corrected(was, found, *, now_ms=900, is_pending=False):
+    return correct(was, found, now_ms=now_ms, is_pending=is_pending)
+
+
+def test_an_open_episode_that_is_found_no_more_ends_as_retracted():
+    outcome = corrected([episode(100)], [])
+
+    assert outcome.told == [("retracted", episode(100, 900, reason="retracted", revision=1))]
+    assert outcome.is_open is None
+    assert not outcome.stands
+
+
+def test_one_that_is_over_is_retracted_without_ending_again():
+    outcome = corrected([episode(100, 300)], [])
+
+    assert outcome.told == [("retracted", episode(100, 300, reason="retracted", revision=1, amends=True))]
+
+
+def test_one_that_is_found_as_it_was_is_nothing_new():
+    outcome = corrected([episode(100, score=2.0)], [episode(100, score=2.019)])
+
+    assert outcome.told == []
+    assert outcome.is_open == episode(100, score=2.0)  # small changes do not add up unseen: the next is held against this
+
+
+def test_a_higher_peak_another_channel_or_another_beginning_amend():
+    for found in (episode(100, score=2.03), episode(100, channel="queue_depth"), episode(200, since_ms=50)):
+        outcome = corrected([episode(100, revision=4)], [found])
+
+        ((kind, alert),) = outcome.told
+        assert (kind, alert.identity, alert.revision, alert.amends) == ("amended", "w/web1/100", 5, True)
+        assert (alert.score, alert.channels, alert.since_ms) == (found.score, found.channels, found.since_ms)
+        assert outcome.is_open == replace(alert, amends=False)
+        assert outcome.owners[found.identity] == alert
+
+
+def test_an_open_episode_that_is_found_over_ends_by_that():
+    outcome = corrected([episode(100)], [episode(100, 400)])
+
+    assert outcome.told == [("amended", episode(100, 400, revision=1))]
+    assert outcome.is_open is None
+    assert outcome.over == [episode(100, 400, revision=1)]
+
+
+def test_an_end_that_moved_amends():
+    outcome = corrected([episode(100, 300)], [episode(100, 400)])
+
+    assert outcome.told == [("amended", episode(100, 400, revision=1, amends=True))]
+
+
+def test_one_that_was_told_as_over_stays_over_though_it_is_found_open():
+    outcome = corrected([episode(100, 300)], [episode(100)])
+
+    assert outcome.told == []
+    assert outcome.is_open is None
+    assert outcome.stands
+
+
+def test_one_that_is_found_where_none_was_opens_late():
+    outcome = corrected([episode(100, 200)], [episode(100, 200), episode(500)])
+
+    assert outcome.told == [("opened", episode(500))]
+    assert outcome.is_open == episode(500)
+
+
+def test_one_that_opens_late_and_is_over_is_told_with_its_end():
+    outcome = corrected([], [episode(100, 200)])
+
+    assert outcome.told == [("opened", episode(100)), (None, episode(100, 200))]
+    assert outcome.over == [episode(100, 200)]
+
+
+def test_two_that_are_found_in_the_place_of_one_are_told_as_that_one():
+    outcome = corrected([episode(100)], [episode(100, 200, score=5.0), episode(300, score=4.0)])
+
+    ((kind, alert),) = outcome.told
+    assert (kind, alert.identity, alert.score, alert.resolved_ms) == ("amended", "w/web1/100", 5.0, None)
+    assert outcome.is_open is not None
+    assert not outcome.stands
+    assert {owner.identity for owner in outcome.owners.values()} == {"w/web1/100"}
+
+
+def test_one_that_is_found_in_the_place_of_two_takes_neither_back():
+    outcome = corrected([episode(100, 200), episode(400)], [episode(100)])
+
+    assert outcome.told == []
+    assert outcome.over == [episode(100, 200)]
+    assert outcome.is_open == episode(400)
+    assert not outcome.stands
+
+
+def test_nothing_is_retracted_while_an_episode_is_about_to_open():
+    outcome = corrected([episode(100)], [], is_pending=True)
+
+    assert outcome.told == []
+    assert outcome.is_open == episode(100)
+    assert outcome.stands
+
+
+def test_one_that_was_retracted_and_is_found_again_goes_on_counting_its_revisions():
+    outcome = corrected([episode(100, 200, reason="retracted", revision=1)], [episode(100)])
+
+    assert outcome.told == [("opened", episode(100, revision=2))]
+    assert outcome.over == []
+
+
+def test_what_was_retracted_is_remembered_and_told_once():
+    first = corrected([episode(100)], [])
+    second = corrected(first.over, [])
+
+    assert second.told == []
+    assert [alert.reason for alert in second.over] == ["retracted"]
+
+
+def moment(time_ms, n_rows, open_alerts=None):
+    return Moment(time_ms, {"limits": np.arange(n_rows) + time_ms}, {"phase": np.zeros(n_rows, np.int8)}, open_alerts or {})
+
+
+def test_moments_come_back_as_they_were_kept():
+    kept = Moments(3)
+    for number in range(5):
+        kept.append(moment(number * 1000, 1 + number % 2, {0: episode(100)}))
+    kept.ended(episode(2000, 3000))
+
+    other = Moments(3)
+    other.load(kept.state(), kept.about())
+
+    assert len(other) == 3
+    for was, now in zip(kept.newest(3), other.newest(3), strict=True):
+        assert (now.time_ms, now.open_alerts) == (was.time_ms, was.open_alerts)
+        np.testing.assert_array_equal(now.scorer["limits"][: len(was.scorer["limits"])], was.scorer["limits"])
+    assert other.over == [episode(2000, 3000)]
+
+
+def test_an_alert_that_has_ended_is_forgotten_when_no_step_of_it_can_be_judged_again():
+    kept = Moments(2)
+    kept.append(moment(1000, 1, {0: episode(500)}))
+    kept.ended(episode(500, 1000))
+    kept.append(moment(2000, 1))
+    kept.append(moment(3000, 1))
+
+    kept.ended(episode(2500, 3000))
+
+    assert kept.over == [episode(2500, 3000)]
+
+
+def test_kept_entities_are_numbered_anew():
+    kept = Moments(2)
+    kept.append(moment(1000, 2, {1: episode(100)}))
+    kept.append(moment(2000, 4, {1: episode(100), 3: episode(200)}))
+
+    kept.keep_rows(np.array([1, 3]))
+
+    first, second = kept.newest(2)
+    assert (first.scorer["limits"].tolist(), second.scorer["limits"].tolist()) == ([1001], [2001, 2003])
+    assert (first.open_alerts, second.open_alerts) == ({0: episode(100)}, {0: episode(100), 1: episode(200)})
+
+
+def test_an_alert_written_by_an_older_version_reads_as_never_revised():
+    alert = episode(100)
+    fields = {name: getattr(alert, name) for name in ("watch", "entity", "since_ms", "opened_ms", "score", "limit", "provisional")}
+
+    assert alert_of({**fields, "channels": [], "resolved_ms": None, "reason": None}) == replace(alert, channels=())

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from monitor.commands.row_writer import open_writer
+from monitor.commands.score_files import choose_watch, score_recorded
+from monitor.config.explain import parse_config
+from monitor.errors import ConfigError, MonitorError
+from monitor.sample import SeriesTable
+from monitor.sources.recorded import recorded_files
+
+START_S = 1_700_000_000
+
+
+@pytest.fixture
+def settings(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, n_rows in (("web1", 200), ("web2", 50)):
+        frame = pd.DataFrame(rng.normal(100, 1, (n_rows, 2)), columns=["a", "b"])
+        frame.insert(0, "timestamp", START_S + np.arange(n_rows))
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+    watch = {"name": "w", "by": ["entity"], "step_seconds": 1.0, "window_length": 8, "lateness_seconds": 0.0}
+
+    def make(*watches):
+        return parse_config(
+            {
+                "source": {"kind": "replay", "replay": {"paths": [str(tmp_path)], "time_unit": "s"}},
+                "watch": [{**watch, **more} for more in watches or [{}]],
+            },
+            place="test",
+        )
+
+    return make
+
+
+def test_every_row_of_every_entity_gets_a_score_or_a_reason(settings):
+    config, table, text = settings(), SeriesTable(), io.StringIO()
+    recorded = recorded_files(config, table)
+
+    with open_writer(None, text) as writer:
+        n_rows = score_recorded(config.watch[0], None, recorded, table, writer)
+
+    rows = list(csv.DictReader(io.StringIO(text.getvalue())))
+    assert len(rows) == n_rows == 2 * 200
+    assert list(rows[0]) == ["entity", "time_ms", "score", "verdict", "reason", "a.actual", "a.expected", "b.actual", "b.expected"]
+    for row in rows:
+        assert (row["verdict"] == "not_judged") == (row["score"] == "") == (row["reason"] != "")
+    of_web1 = [row for row in rows if row["entity"] == "web1"]
+    assert [int(row["time_ms"]) for row in of_web1] == [(START_S + i) * 1000 for i in range(200)]
+    assert [row["reason"] for row in of_web1[:108]] == ["warming"] * 108
+    assert all(row["score"] for row in of_web1[108:])
+    assert float(of_web1[150]["a.actual"]) == pytest.approx(100, abs=6)
+    assert float(of_web1[150]["a.expected"]) == pytest.approx(100, abs=2)
+
+
+def test_parquet_holds_the_same_rows_as_csv(settings, tmp_path_factory):
+    config, out = settings(), tmp_path_factory.mktemp("out")
+    for file in (out / "s.csv", out / "s.parquet"):
+        table = SeriesTable()
+        with open_writer(file, io.StringIO()) as writer:
+            score_recorded(config.watch[0], None, recorded_files(config, table), table, writer)
+
+    from_csv = pd.read_csv(out / "s.csv", keep_default_na=False, na_values={"score": [""], "a.expected": [""]})
+    from_parquet = pd.read_parquet(out / "s.parquet")
+    pd.testing.assert_series_equal(from_csv["score"], from_parquet["score"])
+    assert from_csv["reason"].tolist() == from_parquet["reason"].tolist()
+
+
+def test_the_watch_must_be_named_where_several_take_the_files(settings):
+    config, table = settings({}, {"name": "other"}), SeriesTable()
+    recorded_files(config, table)
+
+    with pytest.raises(MonitorError, match=r"name one with --watch \(w, other\)"):
+        choose_watch(config, table, "")
+    assert choose_watch(config, table, "other").name == "other"
+    with pytest.raises(ConfigError, match="no watch is named otter; there are w, other"):
+        choose_watch(config, table, "otter")
+
+
+def test_files_of_no_watch_are_refused(settings):
+    config, table = settings({"metrics": ["x*"]}), SeriesTable()
+    recorded_files(config, table)
+
+    with pytest.raises(MonitorError, match="no series of these files belongs to any watch"):
+        choose_watch(config, table, "")
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "scores.parquet"])
+def test_scores_that_cannot_be_finished_leave_what_was_there_and_no_litter(settings, tmp_path_factory, name):
+    config, table, out = settings(), SeriesTable(), tmp_path_factory.mktemp("out")
+    (out / name).write_text("the scores of yesterday")
+
+    def score_until_ctrl_c():
+        with open_writer(out / name, io.StringIO()) as writer:
+            score_recorded(config.watch[0], None, recorded_files(config, table), table, writer)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score_until_ctrl_c()
+
+    assert [(file.name, file.read_text()) for file in out.iterdir()] == [(name, "the scores of yesterday")]
+
+
+def test_a_place_for_scores_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+
+    with (
+        pytest.raises(MonitorError, match=r"cannot write scores to .*file/scores\.csv: Not a directory"),
+        open_writer(tmp_path / "file" / "scores.csv", io.StringIO()),
+    ):
+        pytest.fail("there is nothing to write to")

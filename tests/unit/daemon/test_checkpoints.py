@@ -1,0 +1,69 @@
+"""Which checkpoint a source goes on from."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from monitor.alerting.alert import Alert, ChannelShare
+from monitor.config.explain import parse_config
+from monitor.daemon.checkpoints import capture, goes_on, position_of, undelivered_of
+from monitor.sources.position import Place, Position
+from monitor.storage.checkpoint import Checkpoint
+
+
+def source(**settings):
+    kafka = {
+        "topics": ["metrics"],
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "PLAIN",
+        "sasl_username": "u",
+        "sasl_password": "hush",
+    }
+    document = {"source": {"kind": "kafka", "kafka": {**kafka, **settings}}, "watch": [{"name": "w"}]}
+    return parse_config(document, place="test").source
+
+
+POSITION = Position(5000, {"metrics/0": Place(50, 20, 5000), "metrics/1": Place(7, 7)})
+
+
+def test_a_position_comes_back_as_it_was():
+    kept = capture([], source=source(), position=POSITION)
+
+    assert position_of(Checkpoint({}, json.loads(json.dumps(kept.about)))) == POSITION
+
+
+def test_what_was_not_delivered_comes_back_as_it_was():
+    share = ChannelShare("load", 0.9, 5.0, float("nan"), 0)
+    alert = Alert("w", "web1", 1000, 2000, 3.5, 1.7, True, (share,), resolved_ms=9000, reason="recovered")
+
+    kept = capture([], source=source(), position=POSITION, undelivered=[alert])
+
+    (back,) = undelivered_of(Checkpoint({}, json.loads(json.dumps(kept.about))))
+    assert repr(back) == repr(alert)  # NaN is not equal to itself
+
+
+def test_no_secret_is_kept():
+    assert "hush" not in json.dumps(capture([], source=source(), position=POSITION).about)
+
+
+@pytest.mark.parametrize(
+    ("settings", "same"),
+    [
+        ({"sasl_password": "new", "topics": ["metrics", "more"], "start": "earliest", "idle_seconds": 1.0}, True),
+        ({"group_id": "another"}, False),
+        ({"bootstrap_servers": ["other:9092"]}, False),
+    ],
+)
+def test_another_group_or_cluster_means_other_offsets(settings, same):
+    kept = capture([], source=source(), position=POSITION)
+
+    assert goes_on(kept, source(**settings)) == same
+
+
+def test_a_checkpoint_from_before_there_were_partitions_is_read():
+    older = Checkpoint({}, {"watches": {}, "source": "{}", "position_ms": 5000})
+
+    assert position_of(older) == Position(5000)
+    assert undelivered_of(older) == []

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from monitor.daemon.loop import run
+from monitor.detection.build import build_watch
+from monitor.detection.pipeline import Pipeline
+from monitor.metrics.exposition import Exposition
+from monitor.metrics.instruments import Metrics
+from monitor.sample import concatenate
+from monitor.sources.source import Batch
+from monitor.testing import FakeClock, ListSource
+from monitor.web.server import Health
+
+
+class Outlet:
+    def __init__(self, fails=False):
+        self.alerts = []
+        self._fails = fails
+
+    def deliver(self, alerts):
+        if self._fails and alerts:
+            raise ConnectionError
+        self.alerts += alerts
+
+
+class TickingSource(ListSource):
+    """Some time passes before each batch."""
+
+    def __init__(self, batches, clock, tick_seconds):
+        super().__init__(batches)
+        self._clock, self._tick_seconds = clock, tick_seconds
+
+    def poll(self, timeout_seconds):
+        self._clock.advance(self._tick_seconds)
+        return super().poll(timeout_seconds)
+
+
+@pytest.fixture
+def loop(quiet_watch, table):
+    def start(batches, outlet, *, stop=None, exit_at_end=True, tick_seconds=1.0, source=None, clock=None, **options):
+        pipeline = Pipeline([build_watch(quiet_watch(), None)], table, max_future_ms=60_000)
+        metrics = Metrics(CollectorRegistry(), ["w"])
+        exposition = Exposition(metrics, 1000)
+        health = Health(ticked_at=-1.0)
+        clock = clock or FakeClock(1000.0)
+        source = source or TickingSource(batches, clock, tick_seconds)
+        run(
+            source, pipeline, [outlet], metrics=metrics, exposition=exposition, health=health,
+            clock=clock, stop=stop or threading.Event(), exit_at_end=exit_at_end, **options,
+        )  # fmt: skip
+        return source, exposition, health
+
+    return start
+
+
+def batches_with_a_fault(noise):
+    parts = [noise(200), noise(20, start_step=200, shift=50.0, seed=1), noise(40, start_step=220, seed=2)]
+    return [Batch(columns, int(columns.time_ms.max())) for columns in parts]
+
+
+def test_alerts_reach_the_outlet_as_they_open_and_resolve(loop, noise):
+    outlet = Outlet()
+
+    loop(batches_with_a_fault(noise), outlet)
+
+    assert [(alert.entity, alert.reason) for alert in outlet.alerts] == [("web1", None), ("web1", "recovered")]
+    assert outlet.alerts[0].identity == outlet.alerts[1].identity
+
+
+def test_an_outlet_that_fails_is_not_passed_over_in_silence(loop, noise):
+    with pytest.raises(ConnectionError):
+        loop(batches_with_a_fault(noise), Outlet(fails=True))
+
+
+def test_the_loop_ends_where_the_source_does_and_leaves_the_last_state_to_scrape(loop, noise):
+    _, exposition, health = loop(batches_with_a_fault(noise), Outlet())
+
+    assert b'barograph_episodes_opened_total{watch="w"} 1.0' in exposition.text
+    assert health.ready
+    assert health.ticked_at >= 0
+
+
+def test_a_stop_that_is_set_ends_the_loop_before_the_next_poll(loop, noise):
+    stop = threading.Event()
+    stop.set()
+
+    source, _, health = loop(batches_with_a_fault(noise), Outlet(), stop=stop, exit_at_end=False)
+
+    assert len(source.poll(0.0).columns) == 400  # the first batch is still there
+    assert not health.ready
+
+
+def test_state_is_kept_behind_the_outlets_as_soon_as_episodes_open_and_resolve(loop, noise):
+    outlet, kept = Outlet(), []
+    quiet = [Batch(noise(1, start_step=260 + step, seed=3 + step), (260 + step) * 1000) for step in range(10)]
+
+    loop([*batches_with_a_fault(noise), *quiet], outlet, save=lambda *_: kept.append(len(outlet.alerts)), save_seconds=1000.0)
+
+    assert kept == [1, 2, 2]  # opened, resolved, and the end of the loop
+
+
+class SlowSource(ListSource):
+    """Takes three seconds for each poll, and tells a diary what it is asked."""
+
+    def __init__(self, batches, clock, diary):
+        super().__init__(batches)
+        self._clock = clock
+        self._diary = diary
+
+    def poll(self, timeout_seconds):
+        self._clock.advance(3.0)
+        self._diary.append("poll")
+        return super().poll(timeout_seconds)
+
+    def commit(self, position):
+        self._diary.append(f"commit {position.partitions['list/0'].offset}")
+        super().commit(position)
+
+
+class DiaryOutlet(Outlet):
+    def __init__(self, diary):
+        super().__init__()
+        self._diary = diary
+
+    def deliver(self, alerts):
+        self._diary.append("deliver")
+        super().deliver(alerts)
+
+
+def test_outlets_come_before_the_state_is_kept_and_that_before_the_source_is_told(loop, noise):
+    clock, diary = FakeClock(1000.0), []
+    source = SlowSource(batches_with_a_fault(noise), clock, diary)
+
+    loop(
+        [], DiaryOutlet(diary), source=source, clock=clock,
+        save=lambda position, _: diary.append(f"save {position.partitions['list/0'].offset}"), save_seconds=3.0,
+    )  # fmt: skip
+
+    # one episode opens in the second batch and resolves in the third
+    first, second, third = (
+        ["poll", "save 1", "commit 1"],
+        ["poll", "deliver", "save 2", "commit 2"],
+        ["poll", "deliver", "save 3", "commit 3"],
+    )
+    assert diary == [*first, *second, *third, "poll", "save 3", "save 3", "commit 3"]  # once more as the loop ends
+
+
+def test_an_end_is_told_only_when_its_opening_has_been_kept_as_told(loop, noise):
+    whole = concatenate([noise(200), noise(20, start_step=200, shift=50.0, seed=1), noise(40, start_step=220, seed=2)])
+    batches = [Batch(whole, int(whole.time_ms.max()))]  # as when a daemon catches up
+    outlet, kept = Outlet(), []
+
+    def save(position, undelivered):
+        kept.append(([alert.reason for alert in outlet.alerts], [alert.reason for alert in undelivered]))
+
+    loop(batches, outlet, save=save)
+
+    assert kept == [([None], ["recovered"]), ([None, "recovered"], []), ([None, "recovered"], [])]
+
+
+def test_what_an_earlier_run_did_not_tell_any_more_is_told_first_and_kept_as_told(loop, noise):
+    before, outlet, kept = Outlet(), Outlet(), []
+    loop(batches_with_a_fault(noise), before)
+
+    loop([], outlet, undelivered=before.alerts[1:], save=lambda _, undelivered: kept.append((len(outlet.alerts), list(undelivered))))
+
+    assert outlet.alerts == before.alerts[1:]
+    assert kept == [(1, []), (1, [])]
+
+
+def test_what_outlets_are_told_is_written_down_before(loop, noise):
+    outlet, written = Outlet(), []
+
+    loop(batches_with_a_fault(noise), outlet, record=lambda alerts, told: written.append((len(outlet.alerts), list(alerts), told)))
+
+    assert written == [(0, outlet.alerts[:1], True), (1, outlet.alerts[1:], True)]
+
+
+def test_what_is_kept_is_committed_every_five_seconds_and_nothing_newer(loop, noise):
+    clock, diary = FakeClock(1000.0), []
+    quiet = [Batch(noise(1, start_step=step), step * 1000) for step in range(3)]
+    source = SlowSource(quiet, clock, diary)
+
+    loop([], Outlet(), source=source, clock=clock, save_seconds=1e9)
+
+    # polls end at 3, 6, 9, 12 s; nothing has been kept but where the loop began, and in the end all
+    assert diary == ["poll", "poll", "commit 0", "poll", "poll", "commit 3"]
+
+
+def test_what_was_alerted_is_kept_at_once(loop, noise):
+    clock, diary = FakeClock(1000.0), []
+    source = SlowSource(batches_with_a_fault(noise), clock, diary)
+
+    loop([], Outlet(), source=source, clock=clock, save=lambda *_: diary.append("save"), save_seconds=1e9)
+
+    # one episode opens in the second batch and resolves in the third
+    assert diary == ["poll", "poll", "save", "commit 2", "poll", "save", "commit 3", "poll", "save", "commit 3"]
+
+
+def test_an_outlet_that_fails_leaves_the_batch_uncommitted(loop, noise):
+    clock, diary = FakeClock(1000.0), []
+    source = SlowSource(batches_with_a_fault(noise), clock, diary)
+
+    with pytest.raises(ConnectionError):
+        loop([], Outlet(fails=True), source=source, clock=clock, save_seconds=0.0)
+
+    assert diary == ["poll", "commit 1", "poll"]  # the fault is in the second batch
+
+
+def test_the_daemon_is_ready_while_its_source_is(loop, noise):
+    batches = [Batch(noise(3), 2000, ready=True), Batch(noise(3, start_step=3), 5000, ready=False)]
+
+    _, exposition, health = loop(batches, Outlet(), stop=StopAfter(2), exit_at_end=False, tick_seconds=0.4)
+
+    assert not health.ready
+    assert b"barograph_source_ready 1.0" in exposition.text  # as rendered with the first batch, a moment before
+
+
+def test_a_series_that_is_refused_is_told_by_name_once_in_ten_minutes(loop, noise, table, caplog):
+    columns = noise(5)
+    table.max_series = 2
+    for number in range(3):
+        columns = concatenate([columns, noise(1, start_step=5, host=f"new{number}\n")])
+
+    loop([Batch(columns, 5000)] * 700, Outlet())
+
+    told = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]
+    assert len(told) == 2
+    assert told[0].startswith('series refused series=b{host="new2\\n"}: 2 are known, and source.max_series allows no more; those go on.')
+    assert told[1].endswith("(and 599 times before)")
+
+
+@pytest.mark.parametrize("jump_seconds", [3600.0, -3600.0])
+def test_a_wall_clock_that_jumps_fires_no_timer_and_puts_none_off(loop, noise, jump_seconds):
+    """A poll takes a second: state is kept every 10 of them, and the source told every 5, whatever the wall clock says."""
+
+    def kept(jumps_at):
+        clock, diary = FakeClock(1e6), []
+
+        class Source(ListSource):
+            def poll(self, timeout_seconds):
+                clock.advance(1.0)
+                if self._n_done == jumps_at:
+                    clock.jump(jump_seconds)
+                return super().poll(timeout_seconds)
+
+            def commit(self, position):
+                diary.append(("commit", round(clock.monotonic())))
+
+        source = Source([Batch(noise(1, start_step=at), at * 1000) for at in range(40)])
+        loop([], Outlet(), source=source, clock=clock, save=lambda *_: diary.append(("save", round(clock.monotonic()))), save_seconds=10.0)
+        return diary
+
+    undisturbed = kept(jumps_at=None)
+    assert [second for what, second in undisturbed if what == "save"] == [10, 20, 30, 40, 41]
+    assert kept(jumps_at=15) == undisturbed
+
+
+class StopAfter(threading.Event):
+    """A stop signal that comes after some turns of the loop."""
+
+    def __init__(self, n_turns):
+        super().__init__()
+        self._n_left = n_turns
+
+    def is_set(self):
+        self._n_left -= 1
+        return self._n_left < 0

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monitor.detection.metric_rules import ChannelPolicy, MetricRule
+from monitor.detection.scored_step import Reason, ScoredStep
+
+CHANNELS = ['cpu{mode="user"}', "memory"]
+
+
+def step(actual, expected, error=(2.0, 2.0)):
+    return ScoredStep(
+        time_ms=0,
+        reason=np.array([Reason.JUDGED], np.int8),
+        surprise=np.array([5.0]),
+        score=np.array([2.0]),
+        channel_error=np.array([error]),
+        elevated_since_ms=np.zeros((1, 2), np.int64),
+        actual=np.array([actual], float),
+        expected=np.array([expected], float),
+    )
+
+
+def vetoed(rules, scored):
+    return bool(ChannelPolicy(rules).veto(scored, CHANNELS)[0])
+
+
+def test_without_rules_nothing_is_vetoed():
+    assert not vetoed([], step([1, 1], [1, 1]))
+
+
+@pytest.mark.parametrize(
+    ("direction", "actual", "expect_veto"), [("above", 0.5, True), ("above", 1.5, False), ("below", 0.5, False), ("both", 0.5, False)]
+)
+def test_only_the_stated_side_counts(direction, actual, expect_veto):
+    rules = [MetricRule(name="cpu", direction=direction)]
+
+    assert vetoed(rules, step([actual, 1], [1.0, 1.0], error=(2.0, 0.0))) == expect_veto
+
+
+@pytest.mark.parametrize(("actual", "expect_veto"), [(1.4, True), (1.6, False)])
+def test_a_deviation_must_be_as_large_as_the_absolute_minimum(actual, expect_veto):
+    assert vetoed([MetricRule(name="cpu", min_deviation=0.5)], step([actual, 1], [1.0, 1.0], error=(2.0, 0.0))) == expect_veto
+
+
+@pytest.mark.parametrize(("actual", "expect_veto"), [(10.5, True), (11.5, False)])
+def test_a_deviation_must_be_as_large_as_the_share_of_the_expected_value(actual, expect_veto):
+    assert vetoed([MetricRule(name="cpu", min_deviation_ratio=0.1)], step([actual, 1], [10.0, 1.0], error=(2.0, 0.0))) == expect_veto
+
+
+def test_one_channel_that_matters_is_enough():
+    assert not vetoed([MetricRule(name="cpu", min_deviation=100.0)], step([2, 2], [1.0, 1.0]))
+
+
+def test_a_missing_value_vetoes_nothing():
+    assert not vetoed([MetricRule(name="*", min_deviation=100.0)], step([np.nan, 1], [1.0, 1.0], error=(2.0, 0.0)))
+
+
+def test_the_first_rule_that_fits_counts():
+    rules = [MetricRule(name="c*", min_deviation=100.0), MetricRule(name="cpu")]
+
+    assert vetoed(rules, step([2, 1], [1.0, 1.0], error=(2.0, 0.0)))
+
+
+@pytest.mark.parametrize(("value", "expect_broken"), [(-0.1, True), (0.0, False), (1.0, False), (1.1, True), (np.nan, False)])
+def test_a_value_outside_its_valid_range_is_broken(value, expect_broken):
+    policy = ChannelPolicy([MetricRule(name="memory", valid_min=0.0, valid_max=1.0)])
+
+    assert bool(policy.broken(step([5, value], [1.0, 1.0]), CHANNELS)[0]) == expect_broken

@@ -1,0 +1,459 @@
+"""Another model takes over a running watch between two steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from models.bundle import Bundle
+from models.errors import BundleError
+from models.registry import Registry
+from monitor.config.schema import SourceConfig
+from monitor.daemon.champion_watcher import Handover
+from monitor.daemon.checkpoints import capture, resume_watch
+from monitor.daemon.retraining import Learning
+from monitor.detection.build import build_watch, history_shape, known_map
+from monitor.detection.pipeline import Decision
+from monitor.detection.report import WatchReport
+from monitor.detection.steps import ClosedSteps
+from monitor.detection.swap import seat, swap_champion
+from monitor.errors import ConfigError, SwapError
+from monitor.metrics.instruments import Metrics
+from monitor.sources.position import Position
+from monitor.storage.step_history import History, HistoryWriter, Keeping, list_segments
+from monitor.testing import FakeClock
+from monitor.training.train import fit_watch
+
+NAN = np.nan
+
+
+@pytest.fixture
+def watch(quiet_watch):
+    return quiet_watch(model={"hidden": 4, "latent": 2, "epochs": 2})
+
+
+def noise(n_steps, n=1, *, seed=0, level=100.0):
+    return level + np.random.default_rng(seed).normal(0, 1, (n_steps, n, 2))
+
+
+def bundle_of(watch, *, entities=("web1",), channels=("a", "b"), level=100.0, seed=0, n_steps=400):
+    """Train a small model on quiet noise."""
+    shape = (n_steps, len(entities), len(channels))
+    values = level + np.random.default_rng(seed).normal(0, 1, shape)
+    fit = fit_watch(watch, History(entities, channels, values, 0, 1000 * n_steps))
+    return Bundle(fit.detector, channels, entities, {"to_ms": 1000 * n_steps})
+
+
+def running(watch, champion, *, entities=None):
+    return build_watch(watch, champion, entities=entities)
+
+
+def live(pipeline, values, *, first_step):
+    """Judge steps one after the other; give scores (T, n) and alerts."""
+    scores, alerts = [], []
+    pipeline.on_scored = lambda scored: scores.append((scored.time_ms, scored.score.copy()))
+    for at in range(len(values)):
+        alerts += pipeline.judge(ClosedSteps(first_step + at, 1000, values[at : at + 1]), WatchReport())
+    return scores, alerts
+
+
+# One unit
+
+
+def test_weights_scaling_tails_and_limit_are_all_the_new_models(watch):
+    old, new = bundle_of(watch, seed=1), bundle_of(watch, seed=2, level=101.0)
+    pipeline = running(watch, old)
+    live(pipeline, noise(200), first_step=400)
+    kept = {name: array.copy() for name, array in pipeline.scorer.detector.state().items()}
+
+    swap_champion(pipeline, watch, new)
+
+    detector = pipeline.scorer.detector
+    assert detector.trained is new.detector.trained
+    for name in (
+        "scaling.centre",
+        "scaling.scale",
+        "tails.counts",
+        "tails.median",
+        "tails.threshold",
+        "tails.scale",
+        "peaks",
+        "gaussian.mean",
+    ):
+        np.testing.assert_array_equal(detector.state()[name], new.detector.state()[name], err_msg=name)
+        assert not np.array_equal(detector.state()[name], kept[name]), f"{name} does not tell the models apart: the test could not fail"
+
+
+def test_the_next_step_is_judged_as_by_a_daemon_that_had_the_new_model_from_the_start(watch):
+    old, new = bundle_of(watch, seed=1), bundle_of(watch, seed=2)
+    values = noise(40)
+    swapped, undisturbed = running(watch, old), running(watch, seat(new, new.entities))
+    live(swapped, values[:20], first_step=400)
+    swap_champion(swapped, watch, new)
+    # It has the same newest window behind it, and has learned nothing from it yet.
+    undisturbed.judge(ClosedSteps(413, 1000, values[13:20]), WatchReport())
+    undisturbed.swap(build_watch(watch, seat(new, new.entities), entities=undisturbed.entities).scorer)
+
+    after, _ = live(swapped, values[20:], first_step=420)
+    as_expected, _ = live(undisturbed, values[20:], first_step=420)
+
+    np.testing.assert_array_equal([score for _, score in after], [score for _, score in as_expected])
+    assert not np.isnan(after[0][1]).any()  # nothing warms up
+
+
+def test_the_promoted_bundle_itself_learns_nothing(watch):
+    new = bundle_of(watch, seed=2)
+    before = new.detector.tails.counts.copy()
+    pipeline = running(watch, bundle_of(watch))
+    swap_champion(pipeline, watch, new)
+
+    live(pipeline, noise(100), first_step=400)
+
+    np.testing.assert_array_equal(new.detector.tails.counts, before)
+
+
+# Episodes
+
+
+def test_an_open_episode_stays_open_and_is_frozen_anew(watch):
+    pipeline = running(watch, bundle_of(watch, seed=1))
+    fault = noise(30) + np.array([30.0, 0.0])
+    _, opened = live(pipeline, fault[:15], first_step=400)
+    limit_before = pipeline.scorer.limits()[0]
+
+    swap_champion(pipeline, watch, bundle_of(watch, seed=2))
+    scores, during = live(pipeline, fault[15:], first_step=415)
+
+    assert [alert.resolved_ms for alert in opened] == [None]
+    assert during == []
+    assert pipeline.scorer.detector.tails.frozen.tolist() == [True]
+    assert pipeline.scorer.limits()[0] == pipeline.scorer.limit.value != limit_before
+    assert min(score[0] for _, score in scores) >= 1.0
+    _, resolved = live(pipeline, noise(30, seed=5), first_step=430)
+    assert [(alert.identity, alert.reason) for alert in resolved] == [(opened[0].identity, "recovered")]
+    assert pipeline.scorer.detector.tails.frozen.tolist() == [False]
+
+
+# Entities and channels
+
+
+def test_rows_keep_their_numbers_whatever_the_models_order(watch):
+    old = bundle_of(watch, entities=("web1", "web2"), seed=1)
+    new = bundle_of(watch, entities=("web3", "web2"), seed=2)
+    pipeline = running(watch, old)
+    live(pipeline, noise(120, 2), first_step=400)
+
+    swap_champion(pipeline, watch, new)
+
+    detector = pipeline.scorer.detector
+    assert pipeline.entities.entities == ["web1", "web2", "web3"]
+    np.testing.assert_array_equal(detector.scaling.centre[[1, 2]], new.detector.scaling.centre[[1, 0]])
+    np.testing.assert_array_equal(detector.tails.counts[[1, 2]], new.detector.tails.counts[[1, 0]])
+
+
+def test_an_entity_that_the_model_does_not_know_is_calibrated_at_once_from_the_newest_steps(watch):
+    pipeline = running(watch, bundle_of(watch, entities=("web1", "web2"), seed=1))
+    live(pipeline, noise(200, 2), first_step=400)
+
+    swap_champion(pipeline, watch, bundle_of(watch, seed=2))
+    scores, _ = live(pipeline, noise(5, 2, seed=3), first_step=600)
+
+    assert pipeline.scorer.detector.calibrated.tolist() == [True, True]
+    assert not np.isnan([score for _, score in scores]).any()
+
+
+def test_an_entity_of_which_too_little_was_seen_goes_on_warming_up(watch):
+    pipeline = running(watch, bundle_of(watch, seed=1))
+    values = noise(60, 2)
+    pipeline.entities.adopt(["web2"], [])
+    live(pipeline, values, first_step=400)
+
+    swap_champion(pipeline, watch, bundle_of(watch, seed=2))
+
+    assert pipeline.scorer.missing_steps().tolist() == [0, 48]
+
+
+def test_a_channel_that_only_the_model_knows_comes_behind_and_its_series_are_taken_from_now_on(watch, table, noise):
+    columns = noise(20)  # two metrics, a and b
+    pipeline = running(watch, bundle_of(watch, channels=("a",)))
+    pipeline.step(columns, table, 19_000, latest_ms=19_000, finished=False)
+    assert pipeline.entities.n_ignored == 1
+
+    swap_champion(pipeline, watch, bundle_of(watch, channels=("a", "b")))
+    _, report = pipeline.step(noise(20, start_step=20), table, 39_000, latest_ms=39_000, finished=False)
+
+    assert pipeline.entities.n_ignored == 0
+    assert report.n_samples == 40
+    assert not np.isnan(pipeline.last_scored.actual).any()
+
+
+@pytest.mark.parametrize("channels", [("b", "a"), ("a",), ("a", "c", "b")])
+def test_channels_in_another_order_are_refused_and_nothing_changes(watch, channels):
+    pipeline = running(watch, bundle_of(watch, seed=1))
+    live(pipeline, noise(20), first_step=400)
+    scorer = pipeline.scorer
+
+    with pytest.raises(SwapError, match=r"does not take the running channels in their order .*Restart the daemon"):
+        swap_champion(pipeline, watch, bundle_of(watch, channels=channels))
+
+    assert pipeline.scorer is scorer
+    assert (pipeline.entities.entities, pipeline.entities.channels) == (["web1"], ["a", "b"])
+
+
+def test_a_model_of_another_window_is_refused(watch, quiet_watch):
+    pipeline = running(watch, bundle_of(watch, seed=1))
+    other = quiet_watch(window_length=10, model={"hidden": 4, "latent": 2, "epochs": 1})
+
+    with pytest.raises(ConfigError, match="window_length is 8, but its model was trained with 10"):
+        swap_champion(pipeline, watch, bundle_of(other))
+
+
+def test_companions_give_way_to_the_first_model(watch):
+    entities = known_map(watch, ["web1"], ["a", "b"], fixed=False)
+    pipeline = running(watch, None, entities=entities)
+    live(pipeline, noise(150), first_step=0)
+
+    swap_champion(pipeline, watch, bundle_of(watch))
+    scores, _ = live(pipeline, noise(5), first_step=150)
+
+    assert pipeline.scorer.detector.trained is not None
+    assert not np.isnan([score for _, score in scores]).any()
+
+
+# A restart in between
+
+
+def test_a_restart_with_another_model_goes_on_with_the_episode_and_judges_at_once(watch):
+    pipeline = running(watch, bundle_of(watch, seed=1))
+    _, opened = live(pipeline, noise(120) + np.array([30.0, 0.0]), first_step=400)
+    checkpoint = capture([(watch, "v1", pipeline)], source=SourceConfig(), position=Position())
+    new, refreshed = bundle_of(watch, seed=2), []
+
+    resumed, what = resume_watch(watch, "v2", new, checkpoint, refresh=lambda bundle: refreshed.append(bundle) or bundle)
+
+    assert (what, refreshed) == ("resumed with another model", [new])
+    assert [alert.identity for alert in resumed.open_alerts.values()] == [opened[0].identity]
+    assert resumed.scorer.detector.trained is new.detector.trained
+    scores, resolved = live(resumed, noise(30, seed=5), first_step=520)
+    assert not np.isnan(scores[0][1]).any()
+    assert [(alert.identity, alert.reason) for alert in resolved] == [(opened[0].identity, "recovered")]
+
+
+def test_a_restart_with_the_first_model_goes_on_from_the_companions(watch):
+    pipeline = running(watch, None, entities=known_map(watch, ["web1"], ["a", "b"], fixed=False))
+    live(pipeline, noise(150), first_step=0)
+    checkpoint = capture([(watch, None, pipeline)], source=SourceConfig(), position=Position())
+
+    resumed, what = resume_watch(watch, "v1", bundle_of(watch), checkpoint)
+
+    assert what == "resumed with another model"
+    scores, _ = live(resumed, noise(3), first_step=150)
+    assert not np.isnan([score for _, score in scores]).any()
+
+
+@pytest.mark.parametrize("champion", [None, "other channels"])
+def test_a_restart_with_a_model_that_does_not_fit_starts_anew(watch, champion, caplog):
+    pipeline = running(watch, bundle_of(watch, seed=1))
+    live(pipeline, noise(20), first_step=400)
+    checkpoint = capture([(watch, "v1", pipeline)], source=SourceConfig(), position=Position())
+    other = bundle_of(watch, channels=("b", "a")) if champion else None
+
+    anew, what = resume_watch(watch, "v2" if champion else None, other, checkpoint)
+
+    assert what == "model changed"
+    assert anew.entities.channels == (["b", "a"] if champion else [])
+    assert ("episodes and newest steps are lost" in caplog.text) == bool(champion)
+
+
+# What notices it
+
+
+class House:
+    """A watch with its registry, its history and a fake clock; models are prepared at once."""
+
+    def __init__(self, watch, tmp_path):
+        self.watch = watch
+        self.clock = FakeClock(0.0)
+        self.registry = Registry(tmp_path / "bundles" / "w")
+        self.folder = tmp_path / "history" / "w"
+        self.serving = {"w": self.registry.champion()}
+        self.metrics = Metrics(CollectorRegistry(), ["w"])
+        self.recalled = None
+
+    def begin(self, champion):
+        self.serving["w"] = self.registry.champion()
+        self.pipeline = running(self.watch, champion)
+        shape = history_shape(self.watch)
+        self.writer = HistoryWriter(self.folder, Keeping(segment_seconds=5.0), shape=shape, step_ms=1000, window_length=8)
+        self.learning = Learning(
+            [(self.watch, self.pipeline)],
+            self.serving,
+            writers={"w": self.writer},
+            handover=Handover(
+                [self.watch],
+                registry=lambda watch: self.registry,
+                recall=lambda watch, bundle: self.recalled,
+                serving=self.serving,
+                start=lambda work: work(),
+            ),
+            scheduler=None,
+            metrics=self.metrics,
+            clock=self.clock,
+        )
+        return self
+
+    def live(self, values, first_step=400):
+        for at in range(len(values)):
+            alerts = self.pipeline.judge(ClosedSteps(first_step + at, 1000, values[at : at + 1]), WatchReport())
+            self.clock.advance(1.0)
+            yield self.learning.between(Decision(tuple(alerts), {}, {"gap": 0, "not_finite": 0, "future": 0}))
+
+    def count(self, name, **labels):
+        return self.metrics.registry.get_sample_value(name, {"watch": "w", **labels})
+
+
+@pytest.fixture
+def house(watch, tmp_path):
+    return House(watch, tmp_path)
+
+
+def promoted(house, seed):
+    version = house.registry.save(bundle_of(house.watch, seed=seed), now=float(seed))
+    house.registry.promote(version)
+    return version
+
+
+def test_a_version_that_is_promoted_takes_over_within_two_steps_and_is_counted(house):
+    first = promoted(house, 1)
+    house.begin(house.registry.load(first))
+    assert list(house.live(noise(5))) == [False] * 5
+
+    second = promoted(house, 2)
+
+    assert any(house.live(noise(2), first_step=405))
+    assert house.serving == {"w": second}
+    assert house.count("barograph_model_swaps_total") == 1
+    assert house.count("barograph_model_info", version=second) == 1
+    assert house.count("barograph_model_info", version=first) is None
+
+
+def test_a_rollback_takes_over_in_the_same_way(house):
+    first, second = promoted(house, 1), promoted(house, 2)
+    house.begin(house.registry.load(second))
+    house.registry.rollback()
+
+    assert list(house.live(noise(5))).count(True) == 1
+    assert house.serving == {"w": first}
+
+
+def test_the_first_model_of_a_watch_takes_over_from_the_companions(house, watch):
+    house.begin(None)
+    house.pipeline.entities.adopt(["web1"], ["a", "b"])
+    list(house.live(noise(120)))
+
+    version = promoted(house, 1)
+
+    assert any(house.live(noise(2), first_step=520))
+    assert house.serving == {"w": version}
+
+
+def test_half_a_bundle_is_refused_once_and_the_old_model_serves_on(house, caplog):
+    first = promoted(house, 1)
+    house.begin(house.registry.load(first))
+    scorer = house.pipeline.scorer
+    second = promoted(house, 2)
+    (house.registry.folder / second / "state.safetensors").write_bytes(b"half")
+
+    assert not any(house.live(noise(10)))
+
+    assert house.pipeline.scorer is scorer
+    assert house.serving == {"w": first}
+    assert house.count("barograph_model_load_failures_total") == 1
+    assert caplog.text.count(f"model refused watch=w version={second}") == 1
+    assert f"{first} serves on" in caplog.text
+
+
+def test_a_model_that_does_not_fit_is_refused_once_and_the_old_one_serves_on(house, caplog):
+    first = promoted(house, 1)
+    house.begin(house.registry.load(first))
+    house.registry.promote(house.registry.save(bundle_of(house.watch, channels=("b", "a")), now=9.0))
+
+    assert not any(house.live(noise(10)))
+
+    assert house.serving == {"w": first}
+    assert house.count("barograph_model_load_failures_total") == 1
+    assert "does not take the running channels" in caplog.text
+
+
+def test_a_version_that_was_taken_back_meanwhile_does_not_take_over(house):
+    first = promoted(house, 1)
+    house.begin(house.registry.load(first))
+    waiting = []
+    house.learning._handover._start = waiting.append
+    promoted(house, 2)
+    list(house.live(noise(2)))
+    house.registry.rollback()
+    waiting.pop()()
+
+    assert not any(house.live(noise(5), first_step=402))
+    assert house.serving == {"w": first}
+
+
+def test_a_model_lives_through_the_kept_steps_before_it_takes_over(house, watch):
+    first = promoted(house, 1)
+    house.begin(house.registry.load(first))
+    second = promoted(house, 2)
+    house.recalled = History(("web1",), ("a", "b"), noise(200, seed=7), 400_000, 600_000)
+
+    assert any(house.live(noise(3)))
+
+    learned = house.pipeline.scorer.detector.tails.n_learned[0]
+    assert learned >= house.registry.load(second).detector.tails.n_learned[0] + 200 - 8
+
+
+# The history
+
+
+def test_the_loop_keeps_its_steps_and_leaves_out_an_episode(house):
+    house.begin(house.registry.load(promoted(house, 1)))
+    values = noise(60)
+    values[20:30, 0, 0] += 30.0
+    list(house.live(values))
+    house.learning.finish()
+
+    segments = list_segments(house.folder)
+    assert (segments[0].first_ms, segments[-1].last_ms) == (400_000, 459_000)
+    spans = (house.folder / "spans.json").read_text()
+    assert '"web1"' in spans
+    assert house.count("barograph_history_bytes") > 0
+
+
+def test_a_history_that_cannot_be_written_is_counted_each_time_and_said_once_and_scoring_goes_on(house, caplog):
+    caplog.set_level("INFO")
+    house.begin(house.registry.load(promoted(house, 1)))
+    house.folder.parent.mkdir(parents=True)
+    house.folder.write_text("a file in its place")
+
+    list(house.live(noise(20)))
+
+    assert house.count("barograph_history_failures_total") == 4  # segments of five steps
+    assert caplog.text.count("history not kept watch=w") == 1
+    assert house.pipeline.last_scored.judged.all()
+
+    house.folder.unlink()
+    list(house.live(noise(5), first_step=420))
+    assert "history kept again watch=w" in caplog.text
+
+
+def test_an_unreadable_pointer_changes_nothing(house, caplog):
+    first = promoted(house, 1)
+    house.begin(house.registry.load(first))
+    (house.registry.folder / "champion").unlink()
+    (house.registry.folder / "champion").mkdir()
+    with pytest.raises(BundleError):
+        house.registry.champion()
+
+    assert not any(house.live(noise(3)))
+    assert "champion unknown watch=w" in caplog.text
+    assert house.serving == {"w": first}

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from monitor.decode import Decoded, Record
+from monitor.decode.topic_decoders import build_decoder
+from monitor.detection.entities import EntityMap
+from monitor.discovery.survey import Survey, group_of, how_to_key
+from monitor.sample import STALE_NAN, Columns, SeriesTable
+
+
+def line(second, host, **fields):
+    text = ",".join(f"{name}={value}" for name, value in fields.items())
+    return Record(f"load,host={host} {text} {second}000000000".encode(), second * 1000)
+
+
+def surveyed(by_partition, *, format_name="auto"):
+    table = SeriesTable()
+    survey = Survey("metrics", format_name, build_decoder(format_name), table)
+    for partition, records in by_partition.items():
+        survey.take(partition, records, n_keyed=0, n_empty=0)
+    return survey, table
+
+
+def names(table, numbers):
+    return sorted(str(table[number]) for number in numbers)
+
+
+def test_format_series_and_interval_are_found_out():
+    survey, table = surveyed({0: [line(second, host, a=1) for second in (0, 10, 20) for host in ("h1", "h2")]})
+
+    assert survey.format == "influx"
+    assert names(table, survey.series) == ['load_a{host="h1"}', 'load_a{host="h2"}']
+    assert survey.interval_seconds() == 10.0
+    assert (survey.oldest_ms, survey.newest_ms) == (0, 20_000)
+
+
+def test_without_two_samples_of_a_series_there_is_no_interval():
+    survey, _ = surveyed({0: [line(5, "h1", a=1), line(7, "h2", a=1)]})
+
+    assert survey.interval_seconds() is None
+
+
+def test_one_late_sample_does_not_change_the_interval_and_is_measured():
+    survey, _ = surveyed({0: [line(second, "h1", a=1) for second in (0, 10, 20, 30, 60, 40, 70)]})
+
+    assert survey.interval_seconds() == 10.0
+    assert survey.behind_seconds() == 20.0
+
+
+def test_how_far_a_sample_is_behind_is_measured_in_its_own_partition():
+    survey, _ = surveyed({0: [line(100, "h1", a=1)], 1: [line(10, "h2", a=1), line(20, "h2", a=1)]})
+
+    assert survey.behind_seconds() == 0.0
+
+
+def test_series_on_several_partitions_are_found():
+    survey, table = surveyed({0: [line(0, "h1", a=1), line(0, "h2", a=1)], 2: [line(10, "h1", a=1)]})
+
+    assert names(table, survey.spread_series) == ['load_a{host="h1"}']
+
+
+def test_entities_on_several_partitions_are_found_though_none_of_their_series_is():
+    survey, table = surveyed({0: [line(0, "h1", a=1), line(0, "h2", a=1)], 1: [line(0, "h1", b=1)]})
+    group = group_of(EntityMap(metrics=["load_*"], match={}, by=("host",)), table, [survey])
+
+    assert survey.spread_series == []
+    assert (group.n_series, group.n_channels) == (3, 2)
+    assert set(group.entities) == {"h1", "h2"}
+    assert group.spread == ("h1",)
+
+
+def test_a_watch_takes_what_its_rules_take():
+    survey, table = surveyed({0: [line(0, "h1", a=1, b=2), line(0, "h2", a=1)]})
+    group = group_of(EntityMap(metrics=["*"], match={"host": "h1"}, by=("host",), ignore=["load_b"]), table, [survey])
+
+    assert group.n_series == 1
+    assert group.entities == ("h1",)
+
+
+@pytest.mark.parametrize(
+    ("values", "grows"),
+    [([1, 2, 3, 4], True), ([1, 1, 2, 3], True), ([4, 4, 4, 4], False), ([1, 2, 1, 3], False), ([1, 2, 3], False), ([1, 1, 1, 2], False)],
+)
+def test_a_level_that_only_grows_is_told(values, grows):
+    survey, _ = surveyed({0: [line(10 * k, "h1", up=value) for k, value in enumerate(values)]})
+
+    assert survey.growing() == (["load_up"] if grows else [])
+
+
+def test_a_name_that_says_a_level_does_not_only_grow():
+    survey, _ = surveyed({0: [line(10 * k, "h1", used=k, used_percent=k, reused=k) for k in range(5)]})
+
+    assert survey.growing() == ["load_reused"]
+
+
+def test_a_metric_that_falls_in_one_series_does_not_only_grow():
+    records = [line(10 * k, host, up=value) for k in range(4) for host, value in (("h1", k), ("h2", -k))]
+
+    assert surveyed({0: records})[0].growing() == []
+
+
+def test_a_counter_is_not_among_what_only_grows():
+    record = [Record(json.dumps({"name": "hits_total", "labels": {}, "time": k, "value": k}).encode()) for k in range(1, 6)]
+
+    assert surveyed({0: record}, format_name="native_sample")[0].growing() == []
+
+
+def test_the_mark_of_a_series_end_is_no_sample_of_it():
+    table = SeriesTable()
+    number = table.intern("a", ())
+    columns = Columns(np.array([number], np.int32), np.array([1], np.int64), np.array([STALE_NAN]))
+    survey = Survey("metrics", "remote_write", lambda records, table: Decoded(columns), table)
+    survey.take(0, [Record(b"x")], n_keyed=1, n_empty=0)
+
+    assert survey.series == []
+
+
+def test_what_could_not_be_read_is_counted():
+    survey, _ = surveyed({0: [line(0, "h1", a=1), Record(b"\x00\xff nonsense"), line(1, "h1", a=1)]})
+
+    assert sum(survey.rejected.values()) == 1
+    assert survey.first_rejection is not None
+    assert survey.n_samples == 2
+
+
+def test_a_topic_of_nonsense_has_no_format_and_no_series():
+    survey, _ = surveyed({0: [Record(b"hello \xff")]})
+
+    assert survey.format is None
+    assert (survey.series, survey.spread_series, survey.interval_seconds(), survey.growing()) == ([], [], None, [])
+
+
+@pytest.mark.parametrize(
+    ("format_name", "setting"),
+    [
+        ("influx", 'routing_tag = "host"'),
+        ("telegraf_json", 'routing_tag = "host"'),
+        ("collectd_json", "Key "),
+        ("otlp_proto", "partition_metrics_by_resource_attributes: true"),
+        ("otlp_json", "partition_metrics_by_resource_attributes: true"),
+        ("native_sample", "the value of host as its key"),
+        (None, "the value of host as its key"),
+    ],
+)
+def test_the_producer_s_setting_for_keys_is_named(format_name, setting):
+    assert setting in how_to_key(format_name, "host")
+
+
+def test_series_beyond_the_table_s_bound_are_passed_over():
+    table = SeriesTable(1)
+    survey = Survey("metrics", "influx", build_decoder("influx"), table)
+
+    survey.take(0, [line(0, "h1", a=1), line(0, "h2", a=1)], n_keyed=0, n_empty=0)
+
+    assert survey.series == [0]
+    assert group_of(EntityMap(metrics=["*"], match={}, by=("host",)), table, [survey]).entities == ("h1",)
