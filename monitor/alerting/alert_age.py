@@ -17,7 +17,7 @@ from typing import Any
 
 from monitor.alerting.alert import Alert
 
-__all__ = ["Quiet", "Sifted", "Standing", "Summary"]
+__all__ = ["AlertAgeFilter", "FilteredAlerts", "Summary", "WatchProgress"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +34,16 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class Sifted:
-    """What becomes of a batch's alerts: `told` go to outlets, `held` to the alert history alone."""
+class FilteredAlerts:
+    """What becomes of a batch's alerts: `told` go to outlets, `withheld` to the alert history alone."""
 
     told: tuple[Alert, ...]
-    held: tuple[Alert, ...]
+    withheld: tuple[Alert, ...]
     summary: Summary | None
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class WatchProgress:
     """Where a watch stands: the event time up to which its steps are closed, and its open episodes."""
 
     reached_ms: int | None
@@ -74,7 +74,7 @@ class _Tally:
         return Summary(self.n_episodes, tuple(self.entities), self.first_opened_ms, self.last_resolved_ms)
 
 
-class Quiet:
+class AlertAgeFilter:
     """Sifts alerts by their age.
 
     Parameters
@@ -89,15 +89,15 @@ class Quiet:
     def __init__(self, max_age_ms: Mapping[str, int], *, told: Iterable[str] = ()) -> None:
         self._max_age_ms = max_age_ms
         self._told = set(told)
-        self._held: set[str] = set()
+        self._withheld: set[str] = set()
         self._tally = _Tally()
 
     @property
-    def held(self) -> AbstractSet[str]:
+    def withheld(self) -> AbstractSet[str]:
         """The open episodes that nobody was told of, by identity; changes with each step."""
-        return self._held
+        return self._withheld
 
-    def step(self, alerts: Sequence[Alert], now_ms: int, standing: Mapping[str, Standing]) -> Sifted:
+    def filter(self, alerts: Sequence[Alert], now_ms: int, progress: Mapping[str, WatchProgress]) -> FilteredAlerts:
         """Sift what one batch brought, in the order of event time.
 
         Parameters
@@ -108,71 +108,71 @@ class Quiet:
             Where each watch stands behind this batch.
         """
         told: list[Alert] = []
-        held: list[Alert] = []
+        withheld: list[Alert] = []
         for alert in alerts:
             if alert.amends:
-                self._amend(alert, now_ms, told, held)
+                self._amend(alert, now_ms, told, withheld)
             elif alert.resolved_ms is None:
-                self._open(alert, now_ms, told, held)
+                self._open(alert, now_ms, told, withheld)
             else:
-                self._resolve(alert, alert.resolved_ms, now_ms, told, held)
-        told += self._release(now_ms, standing)
+                self._resolve(alert, alert.resolved_ms, now_ms, told, withheld)
+        told += self._release(now_ms, progress)
         told.sort(key=lambda alert: alert.resolved_ms or alert.opened_ms)
-        return Sifted(tuple(told), tuple(held), self._sum_up(now_ms, standing))
+        return FilteredAlerts(tuple(told), tuple(withheld), self._summary_due(now_ms, progress))
 
-    def _open(self, alert: Alert, now_ms: int, told: list[Alert], held: list[Alert]) -> None:
+    def _open(self, alert: Alert, now_ms: int, told: list[Alert], withheld: list[Alert]) -> None:
         if alert.identity in self._told or not self._is_old(alert.watch, alert.opened_ms, now_ms):
             told.append(alert)
         else:
-            self._held.add(alert.identity)
-            held.append(alert)
+            self._withheld.add(alert.identity)
+            withheld.append(alert)
 
-    def _amend(self, alert: Alert, now_ms: int, told: list[Alert], held: list[Alert]) -> None:
+    def _amend(self, alert: Alert, now_ms: int, told: list[Alert], withheld: list[Alert]) -> None:
         """What nobody was told of, or is over for long, is amended in the alert history alone."""
         is_over_long = alert.resolved_ms is not None and self._is_old(alert.watch, alert.resolved_ms, now_ms)
-        (held if alert.identity in self._held or is_over_long else told).append(alert)
+        (withheld if alert.identity in self._withheld or is_over_long else told).append(alert)
 
-    def _resolve(self, alert: Alert, resolved_ms: int, now_ms: int, told: list[Alert], held: list[Alert]) -> None:
+    def _resolve(self, alert: Alert, resolved_ms: int, now_ms: int, told: list[Alert], withheld: list[Alert]) -> None:
         self._told.discard(alert.identity)
-        if alert.identity not in self._held:
+        if alert.identity not in self._withheld:
             told.append(alert)
             return
-        self._held.remove(alert.identity)
+        self._withheld.remove(alert.identity)
         if alert.reason == "retracted":  # late data says that it never was: nobody need be told what nobody was told of
-            held.append(alert)
+            withheld.append(alert)
         elif self._is_old(alert.watch, resolved_ms, now_ms):
             self._tally.add(alert, resolved_ms, now_ms)
-            held.append(alert)
+            withheld.append(alert)
         else:  # it was still open when it became young enough
             told += [replace(alert, resolved_ms=None, reason=None), alert]
 
-    def _release(self, now_ms: int, standing: Mapping[str, Standing]) -> list[Alert]:
+    def _release(self, now_ms: int, progress: Mapping[str, WatchProgress]) -> list[Alert]:
         """Give what was held back and is open still, in the watches that have caught up."""
-        if not self._held:
+        if not self._withheld:
             return []
         ripe = [
             alert
-            for name, one in standing.items()
+            for name, one in progress.items()
             if self._is_abreast(name, one, now_ms)
             for alert in one.open_alerts
-            if alert.identity in self._held
+            if alert.identity in self._withheld
         ]
-        self._held.difference_update(alert.identity for alert in ripe)
+        self._withheld.difference_update(alert.identity for alert in ripe)
         return ripe
 
-    def _sum_up(self, now_ms: int, standing: Mapping[str, Standing]) -> Summary | None:
+    def _summary_due(self, now_ms: int, progress: Mapping[str, WatchProgress]) -> Summary | None:
         """Give the summary once the watches that it is about have caught up; one that never does is told of now and then."""
         if not self._tally.n_episodes:
             return None
-        watches = [name for name in self._tally.watches if name in standing]
-        is_over = all(self._is_abreast(name, standing[name], now_ms) for name in watches)
+        watches = [name for name in self._tally.watches if name in progress]
+        is_over = all(self._is_abreast(name, progress[name], now_ms) for name in watches)
         if not is_over and now_ms - self._tally.since_ms < max(self._max_age_ms.get(name, 0) for name in watches):
             return None
         tally, self._tally = self._tally, _Tally()
         return tally.summary()
 
-    def _is_abreast(self, watch: str, standing: Standing, now_ms: int) -> bool:
-        return standing.reached_ms is not None and not self._is_old(watch, standing.reached_ms, now_ms)
+    def _is_abreast(self, watch: str, progress: WatchProgress, now_ms: int) -> bool:
+        return progress.reached_ms is not None and not self._is_old(watch, progress.reached_ms, now_ms)
 
     def _is_old(self, watch: str, time_ms: int, now_ms: int) -> bool:
         max_age_ms = self._max_age_ms.get(watch)
@@ -182,7 +182,7 @@ class Quiet:
         """Give what the past has left, as JSON takes it."""
         tally = self._tally
         return {
-            "held": sorted(self._held),
+            "held": sorted(self._withheld),
             "since_ms": tally.since_ms,
             "n_episodes": tally.n_episodes,
             "entities": list(tally.entities),
@@ -193,8 +193,8 @@ class Quiet:
 
     def load_state(self, state: Mapping[str, Any], still_open: Iterable[str]) -> None:
         """Take over what `state` gave, as far as those episodes are open still."""
-        self._held.clear()  # it is shared by who shows what is held back
-        self._held |= (set(state["held"]) & set(still_open)) - self._told
+        self._withheld.clear()  # it is shared by who shows what is held back
+        self._withheld |= (set(state["held"]) & set(still_open)) - self._told
         self._tally = _Tally(
             since_ms=state["since_ms"],
             n_episodes=state["n_episodes"],

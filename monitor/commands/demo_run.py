@@ -162,7 +162,7 @@ class _Collector:
             self.alerts[alert.identity] = alert
             self._show(alert)
 
-    def sum_up(self, summary: Summary) -> None:
+    def send_summary(self, summary: Summary) -> None:
         """Pass it over: in a replay nothing is too old to be told."""
 
 

@@ -34,7 +34,7 @@ def capture(
     source: SourceConfig,
     position: Position,
     undelivered: Sequence[Alert] = (),
-    quiet: Mapping[str, Any] | None = None,
+    age_filter: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
     """Put the state of all watches into one checkpoint.
 
@@ -70,7 +70,7 @@ def capture(
         "position_ms": position.time_ms,
         "partitions": partitions,
         "undelivered": [asdict(alert) for alert in undelivered],
-        "quiet": quiet,
+        "quiet": age_filter,
     }
     return Checkpoint(arrays, whole)
 

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 from models.bundle import Bundle
 from models.errors import BundleError
 from monitor.alerting.alert import Alert
-from monitor.alerting.alert_age import Quiet
+from monitor.alerting.alert_age import AlertAgeFilter
 from monitor.clock import Clock
 from monitor.config.schema import Config
 from monitor.config.watch import WatchConfig
@@ -112,8 +112,8 @@ class Daemon:
             forgets_series=config.source.kind != "replay",  # it keeps the numbers of all that it will bring
         )
         self._alert_history = self._build_alert_history() if keeps_state else None
-        self._quiet = self._build_quiet(watches, checkpoint)
-        self.metrics.held = self._quiet.held
+        self._age_filter = self._build_age_filter(watches, checkpoint)
+        self.metrics.withheld = self._age_filter.withheld
         self.metrics.started(version("barograph"), watches, clock.now())
         self._learning = self._build_learning(config_file) if keeps_state else None
         self._exposition = Exposition(self.metrics, config.web.max_exported_series)
@@ -158,7 +158,7 @@ class Daemon:
             between=self._between_steps,
             undelivered=self._undelivered,
             record=self._record,
-            quiet=self._quiet,
+            age_filter=self._age_filter,
         )
         if self._learning is not None:
             self._learning.finish()
@@ -242,19 +242,21 @@ class Daemon:
             on_failure=self.metrics.alert_history_failed,
         )
 
-    def _build_quiet(self, watches: Sequence[WatchPipeline], checkpoint: Checkpoint | None) -> Quiet:
+    def _build_age_filter(self, watches: Sequence[WatchPipeline], checkpoint: Checkpoint | None) -> AlertAgeFilter:
         max_age_ms = round(self._config.alerts.max_alert_age_seconds * 1000)
         # A replay's own time lies at the end of a batch, however long that is.
         is_live = max_age_ms > 0 and self._config.source.kind != "replay"
         history, still_open = self._alert_history, {alert.identity for watch in watches for alert in watch.open_alerts.values()}
         told = history.open_and_told() if history is not None else []
-        quiet = Quiet({watch.name: max_age_ms + watch.grid.longest_delay_ms for watch in watches} if is_live else {}, told=told)
+        age_filter = AlertAgeFilter(
+            {watch.name: max_age_ms + watch.grid.longest_delay_ms for watch in watches} if is_live else {}, told=told
+        )
         state = checkpoint.about.get("quiet") if checkpoint else None
         if state is not None:
-            quiet.load_state(state, still_open)
+            age_filter.load_state(state, still_open)
         if history is not None:
             history.settle(still_open)
-        return quiet
+        return age_filter
 
     def _build_scheduler(self, config_file: Path) -> TrainingScheduler | None:
         scheduled = [watch for watch in self._config.watch if watch.retrain.is_scheduled]
@@ -292,7 +294,9 @@ class Daemon:
             (config, self._versions[config.name], watch) for config, watch in zip(self._config.watch, self.pipeline.watches, strict=True)
         ]
         try:
-            whole = capture(watches, source=self._config.source, position=position, undelivered=undelivered, quiet=self._quiet.state())
+            whole = capture(
+                watches, source=self._config.source, position=position, undelivered=undelivered, age_filter=self._age_filter.state()
+            )
             save_checkpoint(whole, self._checkpoint_file)
         except CheckpointError as error:
             self.metrics.checkpoint_failed()

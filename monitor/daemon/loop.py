@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from monitor.alerting.alert import Alert
-from monitor.alerting.alert_age import Quiet
+from monitor.alerting.alert_age import AlertAgeFilter
 from monitor.clock import Clock
 from monitor.daemon.limit_log import log_refusals
 from monitor.daemon.notifier import Notifier
@@ -47,7 +47,7 @@ def run(
     between: Callable[[Decision], None] = lambda decision: None,
     undelivered: Sequence[Alert] = (),
     record: Callable[[Sequence[Alert], bool], None] = lambda alerts, told: None,
-    quiet: Quiet | None = None,
+    age_filter: AlertAgeFilter | None = None,
 ) -> None:
     """Move samples through the pipeline until `stop` is set, or the source ends where that is asked for.
 
@@ -70,7 +70,7 @@ def run(
     is told again, and never passed over. An episode's end is told only when its opening has been
     kept as told: else a daemon that dies behind both would raise again what is over.
     """
-    teller = Notifier(outlets, record, save, quiet or Quiet({}))
+    teller = Notifier(outlets, record, save, age_filter or AlertAgeFilter({}))
     refusals = RateLimit(clock.monotonic, every_seconds=_REFUSED_SECONDS)
     position = source.position()
     saved_at = committed_at = clock.monotonic()
@@ -83,15 +83,15 @@ def run(
         decision = pipeline.step(
             batch.columns, batch.now_ms, finished=batch.finished, complete_ms=batch.complete_ms, delivered_ms=batch.delivered_ms
         )
-        sifted = teller.sift(decision, pipeline, batch.now_ms)
-        is_told = bool(sifted.told or sifted.summary)
+        filtered = teller.filter(decision, pipeline, batch.now_ms)
+        is_told = bool(filtered.told or filtered.summary)
         if is_told:
             position = source.position()
-            teller.tell(sifted.told, position, sifted.summary)
+            teller.tell(filtered.told, position, filtered.summary)
         between(decision)
         finished_at = clock.monotonic()
         metrics.batch_done(decision, pipeline.watches, batch.n_bad, duration_seconds=finished_at - started, now=clock.now())
-        metrics.kept_quiet(sifted.held)
+        metrics.count_withheld(filtered.withheld)
         metrics.source_turned(batch.report, ready=batch.ready)
         log_refusals(decision, pipeline, metrics, refusals)
         for name, n_steps in ((name, report.n_steps_back) for name, report in decision.reports.items() if report.n_steps_back):

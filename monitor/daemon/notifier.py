@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from monitor.alerting.alert import Alert
-from monitor.alerting.alert_age import Quiet, Sifted, Standing, Summary
+from monitor.alerting.alert_age import AlertAgeFilter, FilteredAlerts, Summary, WatchProgress
 from monitor.detection.pipeline import Decision, Pipeline
 from monitor.outlets.outlet import Outlet
 from monitor.sources.position import Position
@@ -19,26 +19,26 @@ class Notifier:
         outlets: Sequence[Outlet],
         record: Callable[[Sequence[Alert], bool], None],
         save: Callable[[Position, Sequence[Alert]], None],
-        quiet: Quiet,
+        age_filter: AlertAgeFilter,
     ) -> None:
         self._outlets = outlets
         self._record = record
         self._save = save
-        self._quiet = quiet
+        self._age_filter = age_filter
 
-    def sift(self, decision: Decision, pipeline: Pipeline, now_ms: int) -> Sifted:
+    def filter(self, decision: Decision, pipeline: Pipeline, now_ms: int) -> FilteredAlerts:
         """Find what is to be told; what is not goes to the alert history."""
-        standing = {watch.name: Standing(watch.grid.closed_until_ms, watch.open_alerts.values()) for watch in pipeline.watches}
-        sifted = self._quiet.step(decision.alerts, now_ms, standing)
-        if sifted.held:
-            self._record(sifted.held, False)
-        return sifted
+        progress = {watch.name: WatchProgress(watch.grid.closed_until_ms, watch.open_alerts.values()) for watch in pipeline.watches}
+        filtered = self._age_filter.filter(decision.alerts, now_ms, progress)
+        if filtered.withheld:
+            self._record(filtered.withheld, False)
+        return filtered
 
     def tell(self, alerts: Sequence[Alert], position: Position, summary: Summary | None = None) -> None:
         """Tell outlets, and keep each time what they are told."""
         if summary is not None:
             for outlet in self._outlets:
-                outlet.sum_up(summary)
+                outlet.send_summary(summary)
             if not alerts:
                 self._save(position, ())
         for told, rest in _stretches(alerts):

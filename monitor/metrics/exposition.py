@@ -12,7 +12,7 @@ from prometheus_client.exposition import generate_latest
 
 from monitor.detection.scored_step import Reason
 from monitor.detection.watch import WatchPipeline
-from monitor.metrics.instruments import Metrics, held_rows
+from monitor.metrics.instruments import Metrics, withheld_rows
 
 __all__ = ["ENTITY_METRICS", "Exposition"]
 
@@ -80,9 +80,9 @@ class Exposition:
 
     def _write_episodes(self, watch: WatchPipeline, shown: set[int], lines: dict[str, list[str]]) -> None:
         """Write what belongs to open episodes: of stale entities too, beyond the cap, and before a resumed daemon's first step."""
-        held = held_rows(watch, self.metrics.held)
+        withheld = withheld_rows(watch, self.metrics.withheld)
         for row, alert in sorted(watch.open_alerts.items()):
-            if row in held:
+            if row in withheld:
                 continue
             labels = f'watch="{watch.name}",entity="{_escaped(alert.entity)}"'
             if row not in shown:
@@ -100,7 +100,7 @@ class Exposition:
         scored = watch.last_scored
         assert scored is not None
         is_anomalous = watch.book.is_open.astype(float)
-        is_anomalous[held_rows(watch, self.metrics.held)] = 0.0
+        is_anomalous[withheld_rows(watch, self.metrics.withheld)] = 0.0
         by_entity = {
             "barograph_score": np.where(scored.judged, scored.score, np.nan),
             "barograph_limit": watch.scorer.limits(),

@@ -18,7 +18,7 @@ from monitor.kafka.dead_letter import LETTER_RESULTS
 from monitor.sample import SeriesTable
 from monitor.sources.source import SourceReport
 
-__all__ = ["SKIPPED_REASONS", "TRAINING_RESULTS", "Metrics", "held_rows"]
+__all__ = ["SKIPPED_REASONS", "TRAINING_RESULTS", "Metrics", "withheld_rows"]
 
 
 TRAINING_RESULTS = ("promoted", "refused", "failed", "timed_out", "skipped")
@@ -180,8 +180,8 @@ class Metrics:
             self._start_at_zero(watch)
 
     def _declare_alert_history(self, registry: CollectorRegistry) -> None:
-        self.held: AbstractSet[str] = frozenset()  # open episodes that nobody is told of yet, by identity: shown as if they were not
-        self._quiet = Counter(
+        self.withheld: AbstractSet[str] = frozenset()  # open episodes that nobody is told of yet, by identity: shown as if they were not
+        self._withheld = Counter(
             "barograph_episodes_quiet_total",
             "Episodes that were over too long ago to be told, by alerts.max_alert_age_seconds; the alert history has them.",
             ["watch"],
@@ -304,7 +304,7 @@ class Metrics:
             self._history_skipped.labels(watch, skipped)
         failures = (self._load_failures, self._history_failures)
         steps = (self._steps, self._repeated, self._forgotten, self._conflicting, self._scored, self._judged_again, self._over_limit)
-        episodes = (self._opened, self._open, self._quiet)
+        episodes = (self._opened, self._open, self._withheld)
         for metric in (*steps, *episodes, self._swaps, *failures):
             metric.labels(watch)
 
@@ -431,7 +431,7 @@ class Metrics:
 
     def _show(self, watch: WatchPipeline) -> None:
         name = watch.name
-        self._open.labels(name).set(len(watch.open_alerts) - len(held_rows(watch, self.held)))
+        self._open.labels(name).set(len(watch.open_alerts) - len(withheld_rows(watch, self.withheld)))
         self._entities.labels(name).set(len(watch.entities.entities))
         self._channels.labels(name).set(len(watch.entities.channels))
         self._ignored.labels(name).set(watch.entities.n_ignored)
@@ -445,11 +445,11 @@ class Metrics:
         if watch.grid.watermark_ms is not None:
             self._watermark.labels(name).set(watch.grid.watermark_ms / 1000)
 
-    def kept_quiet(self, held: Iterable[Alert]) -> None:
+    def count_withheld(self, withheld: Iterable[Alert]) -> None:
         """Count the episodes that ended without having been told."""
-        for alert in held:
+        for alert in withheld:
             if alert.resolved_ms is not None and not alert.amends:
-                self._quiet.labels(alert.watch).inc()
+                self._withheld.labels(alert.watch).inc()
 
     def source_turned(self, report: SourceReport | None, *, ready: bool) -> None:
         """Say whether the source is open, and count what it did, where it is one with topics."""
@@ -494,6 +494,6 @@ class Metrics:
         self._hidden.set(n_series)
 
 
-def held_rows(watch: WatchPipeline, held: AbstractSet[str]) -> list[int]:
+def withheld_rows(watch: WatchPipeline, withheld: AbstractSet[str]) -> list[int]:
     """Give the rows whose open episode is held back."""
-    return [row for row, alert in watch.open_alerts.items() if alert.identity in held] if held else []
+    return [row for row, alert in watch.open_alerts.items() if alert.identity in withheld] if withheld else []

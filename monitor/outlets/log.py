@@ -37,7 +37,7 @@ class LogOutlet:
                 what = "retracted" if alert.reason == "retracted" else "amended" if alert.amends else "resolved"
                 log.info("episode %s %s %s channels=[%s]", what, facts, end, channels)
 
-    def sum_up(self, summary: Summary) -> None:
+    def send_summary(self, summary: Summary) -> None:
         """Log what was kept quiet, in one line."""
         named = ", ".join(summary.entities[:_N_ENTITIES])
         n_more = len(summary.entities) - _N_ENTITIES

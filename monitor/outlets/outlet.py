@@ -18,6 +18,6 @@ class Outlet(Protocol):
         """Hand over alerts, in the order of event time."""
         ...
 
-    def sum_up(self, summary: Summary) -> None:
+    def send_summary(self, summary: Summary) -> None:
         """Say what was kept quiet because it was over too long ago; comes twice where the daemon is killed at that moment."""
         ...

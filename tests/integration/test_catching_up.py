@@ -42,7 +42,7 @@ class Kept:
     def deliver(self, alerts):
         self.alerts += alerts
 
-    def sum_up(self, summary):
+    def send_summary(self, summary):
         self.summaries.append(summary)
 
 
@@ -153,7 +153,7 @@ def test_a_log_line_sums_it_up(live, caplog):
     outlet, _, _ = live("whole")
 
     with caplog.at_level(logging.INFO):
-        LogOutlet().sum_up(outlet.summaries[0])
+        LogOutlet().send_summary(outlet.summaries[0])
 
     assert "caught up episodes=2 entities=1 opened_from=2023-11-14T22:21:41Z resolved_until=2023-11-14T22:2" in caplog.text
     assert "first=[w/web1]: they were over before they were found" in caplog.text
@@ -224,4 +224,4 @@ def test_a_held_back_episode_shows_no_anomaly_until_it_is_told(live, monkeypatch
     assert {(anomaly, is_open) for anomaly, _, is_open, _ in shown[301]} == {("1.0", "1.0")}
     assert set(shown[501]) == {("0.0", None, "0.0", "0.0")}
     assert set(shown[651]) == {("0.0", None, "0.0", "1.0")}
-    assert {(anomaly, is_open, quiet) for anomaly, _, is_open, quiet in shown[831]} == {("1.0", "1.0", "2.0")}
+    assert {(anomaly, is_open, age_filter) for anomaly, _, is_open, age_filter in shown[831]} == {("1.0", "1.0", "2.0")}

@@ -87,7 +87,7 @@ class FileOutlet:
         if alerts:
             self._write(alerts)
 
-    def sum_up(self, summary):
+    def send_summary(self, summary):
         with self._summaries.open("a") as file:
             file.write(f"{summary.n_episodes}\n")
 

@@ -96,9 +96,9 @@ def test_a_stop_that_is_set_ends_the_loop_before_the_next_poll(loop, noise):
 
 def test_state_is_kept_behind_the_outlets_as_soon_as_episodes_open_and_resolve(loop, noise):
     outlet, kept = Outlet(), []
-    quiet = [Batch(noise(1, start_step=260 + step, seed=3 + step), (260 + step) * 1000) for step in range(10)]
+    age_filter = [Batch(noise(1, start_step=260 + step, seed=3 + step), (260 + step) * 1000) for step in range(10)]
 
-    loop([*batches_with_a_fault(noise), *quiet], outlet, save=lambda *_: kept.append(len(outlet.alerts)), save_seconds=1000.0)
+    loop([*batches_with_a_fault(noise), *age_filter], outlet, save=lambda *_: kept.append(len(outlet.alerts)), save_seconds=1000.0)
 
     assert kept == [1, 2, 2]  # opened, resolved, and the end of the loop
 
@@ -182,8 +182,8 @@ def test_what_outlets_are_told_is_written_down_before(loop, noise):
 
 def test_what_is_kept_is_committed_every_five_seconds_and_nothing_newer(loop, noise):
     clock, diary = FakeClock(1000.0), []
-    quiet = [Batch(noise(1, start_step=step), step * 1000) for step in range(3)]
-    source = SlowSource(quiet, clock, diary)
+    age_filter = [Batch(noise(1, start_step=step), step * 1000) for step in range(3)]
+    source = SlowSource(age_filter, clock, diary)
 
     loop([], Outlet(), source=source, clock=clock, save_seconds=1e9)
 
