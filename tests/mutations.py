@@ -291,8 +291,8 @@ MUTATIONS = [
             "test_a_fault_that_comes_late_opens_late_and_once",
         ),
         (
-            "is_told = closed.end_ms(len(closed.values) - 1) > self.told_until_ms",
-            "is_told = True",
+            "notifies = closed.end_ms(len(closed.values) - 1) > self.notified_until_ms",
+            "notifies = True",
             "test_what_an_earlier_run_has_told_is_corrected_in_silence",
         ),
     ),
@@ -578,7 +578,7 @@ MUTATIONS = [
         "monitor/alerting/alert_age.py",
         "unit/alerting/test_alert_age.py",
         (
-            "if alert.identity in self._told or not self._is_old",
+            "if alert.identity in self._notified or not self._is_old",
             "if not self._is_old",
             "test_what_was_told_and_not_kept_as_told_is_told_again_and_ends_aloud",
         ),
@@ -588,8 +588,8 @@ MUTATIONS = [
             "test_what_is_held_back_and_still_open_is_told_once_as_it_is_then",
         ),
         (
-            "told += [replace(alert, resolved_ms=None, reason=None), alert]",
-            "told.append(alert)",
+            "notified += [replace(alert, resolved_ms=None, reason=None), alert]",
+            "notified.append(alert)",
             "test_what_opened_long_ago_and_has_just_ended_is_told_as_both",
         ),
         (
@@ -607,8 +607,8 @@ MUTATIONS = [
             "test_what_is_delivered_twice_changes_nothing",
         ),
         (
-            '"UPDATE episodes SET told = 1 WHERE identity = ?", told',
-            '"UPDATE episodes SET told = 1 WHERE identity = ?", []',
+            '"UPDATE episodes SET notified = 1 WHERE identity = ?", notified',
+            '"UPDATE episodes SET notified = 1 WHERE identity = ?", []',
             "test_what_was_held_back_is_told_later_and_stays_told",
         ),
         (
@@ -635,8 +635,8 @@ MUTATIONS = [
         "monitor/daemon/loop.py",
         "unit/daemon/test_loop.py",
         (
-            "            self._record(told, True)\n            for outlet in self._outlets:\n                outlet.deliver(told)\n",
-            "            for outlet in self._outlets:\n                outlet.deliver(told)\n            self._record(told, True)\n",
+            "            self._record(notified, True)\n            for outlet in self._outlets:\n                outlet.deliver(notified)\n",
+            "            for outlet in self._outlets:\n                outlet.deliver(notified)\n            self._record(notified, True)\n",
             "test_what_outlets_are_told_is_written_down_before",
         ),
     ),
@@ -666,7 +666,7 @@ def main(argv: list[str]) -> int:
 
 
 def tried(tree: Path, one: Mutation) -> bool:
-    """Put one mutation in, run its tests, take it out; tell whether a test noticed."""
+    """Put one mutation in, run its tests, take it out; notify whether a test noticed."""
     file = tree / one.file
     text = file.read_text()
     file.write_text(text.replace(one.old, one.new))

@@ -35,9 +35,9 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class FilteredAlerts:
-    """What becomes of a batch's alerts: `told` go to outlets, `withheld` to the alert history alone."""
+    """What becomes of a batch's alerts: `notified` go to outlets, `withheld` to the alert history alone."""
 
-    told: tuple[Alert, ...]
+    notified: tuple[Alert, ...]
     withheld: tuple[Alert, ...]
     summary: Summary | None
 
@@ -86,9 +86,9 @@ class AlertAgeFilter:
         Episodes whose opening an earlier run has told, by identity; perhaps more lately than it kept its state.
     """
 
-    def __init__(self, max_age_ms: Mapping[str, int], *, told: Iterable[str] = ()) -> None:
+    def __init__(self, max_age_ms: Mapping[str, int], *, notified: Iterable[str] = ()) -> None:
         self._max_age_ms = max_age_ms
-        self._told = set(told)
+        self._notified = set(notified)
         self._withheld: set[str] = set()
         self._tally = _Tally()
 
@@ -107,35 +107,35 @@ class AlertAgeFilter:
         standing : mapping
             Where each watch stands behind this batch.
         """
-        told: list[Alert] = []
+        notified: list[Alert] = []
         withheld: list[Alert] = []
         for alert in alerts:
             if alert.amends:
-                self._amend(alert, now_ms, told, withheld)
+                self._amend(alert, now_ms, notified, withheld)
             elif alert.resolved_ms is None:
-                self._open(alert, now_ms, told, withheld)
+                self._open(alert, now_ms, notified, withheld)
             else:
-                self._resolve(alert, alert.resolved_ms, now_ms, told, withheld)
-        told += self._release(now_ms, progress)
-        told.sort(key=lambda alert: alert.resolved_ms or alert.opened_ms)
-        return FilteredAlerts(tuple(told), tuple(withheld), self._summary_due(now_ms, progress))
+                self._resolve(alert, alert.resolved_ms, now_ms, notified, withheld)
+        notified += self._release(now_ms, progress)
+        notified.sort(key=lambda alert: alert.resolved_ms or alert.opened_ms)
+        return FilteredAlerts(tuple(notified), tuple(withheld), self._summary_due(now_ms, progress))
 
-    def _open(self, alert: Alert, now_ms: int, told: list[Alert], withheld: list[Alert]) -> None:
-        if alert.identity in self._told or not self._is_old(alert.watch, alert.opened_ms, now_ms):
-            told.append(alert)
+    def _open(self, alert: Alert, now_ms: int, notified: list[Alert], withheld: list[Alert]) -> None:
+        if alert.identity in self._notified or not self._is_old(alert.watch, alert.opened_ms, now_ms):
+            notified.append(alert)
         else:
             self._withheld.add(alert.identity)
             withheld.append(alert)
 
-    def _amend(self, alert: Alert, now_ms: int, told: list[Alert], withheld: list[Alert]) -> None:
+    def _amend(self, alert: Alert, now_ms: int, notified: list[Alert], withheld: list[Alert]) -> None:
         """What nobody was told of, or is over for long, is amended in the alert history alone."""
         is_over_long = alert.resolved_ms is not None and self._is_old(alert.watch, alert.resolved_ms, now_ms)
-        (withheld if alert.identity in self._withheld or is_over_long else told).append(alert)
+        (withheld if alert.identity in self._withheld or is_over_long else notified).append(alert)
 
-    def _resolve(self, alert: Alert, resolved_ms: int, now_ms: int, told: list[Alert], withheld: list[Alert]) -> None:
-        self._told.discard(alert.identity)
+    def _resolve(self, alert: Alert, resolved_ms: int, now_ms: int, notified: list[Alert], withheld: list[Alert]) -> None:
+        self._notified.discard(alert.identity)
         if alert.identity not in self._withheld:
-            told.append(alert)
+            notified.append(alert)
             return
         self._withheld.remove(alert.identity)
         if alert.reason == "retracted":  # late data says that it never was: nobody need be told what nobody was told of
@@ -144,7 +144,7 @@ class AlertAgeFilter:
             self._tally.add(alert, resolved_ms, now_ms)
             withheld.append(alert)
         else:  # it was still open when it became young enough
-            told += [replace(alert, resolved_ms=None, reason=None), alert]
+            notified += [replace(alert, resolved_ms=None, reason=None), alert]
 
     def _release(self, now_ms: int, progress: Mapping[str, WatchProgress]) -> list[Alert]:
         """Give what was held back and is open still, in the watches that have caught up."""
@@ -194,7 +194,7 @@ class AlertAgeFilter:
     def load_state(self, state: Mapping[str, Any], still_open: Iterable[str]) -> None:
         """Take over what `state` gave, as far as those episodes are open still."""
         self._withheld.clear()  # it is shared by who shows what is held back
-        self._withheld |= (set(state["held"]) & set(still_open)) - self._told
+        self._withheld |= (set(state["held"]) & set(still_open)) - self._notified
         self._tally = _Tally(
             since_ms=state["since_ms"],
             n_episodes=state["n_episodes"],

@@ -23,12 +23,12 @@ _MATERIAL_RATIO = 0.01  # of the highest score: a smaller change is none that a 
 class Correction:
     """What becomes of one entity's episodes once steps of it have been judged again.
 
-    `told` goes to the outlets, each with its kind, None for an end that follows an opening told with it. `is_open` is the alert
+    `notified` goes to the outlets, each with its kind, None for an end that follows an opening told with it. `is_open` is the alert
     that is open from now on, `over` those that are not. `stands`: the entity's phase stays what it was. `owners` names, for each
     episode that was found, the alert that it is told as.
     """
 
-    told: list[tuple[RevisionKind | None, Alert]] = field(default_factory=list)
+    notified: list[tuple[RevisionKind | None, Alert]] = field(default_factory=list)
     is_open: Alert | None = None
     over: list[Alert] = field(default_factory=list)
     stands: bool = False
@@ -53,11 +53,11 @@ def correct(was: Sequence[Alert], found: Sequence[Alert], *, now_ms: int, is_pen
         The entity is over its limit now, and has to stay there before an episode opens.
     """
     outcome = Correction()
-    told = [alert for alert in was if alert.reason != "retracted"]
+    notified = [alert for alert in was if alert.reason != "retracted"]
     gone = {alert.identity: alert for alert in was if alert.reason == "retracted"}
-    for alert in told:
+    for alert in notified:
         here = [one for one in found if _overlap(alert, one)]
-        mine = [one for one in here if next(other for other in told if _overlap(other, one)) is alert]
+        mine = [one for one in here if next(other for other in notified if _overlap(other, one)) is alert]
         kind: RevisionKind | None
         if not here and is_pending and alert.resolved_ms is None:
             kind, new = None, alert
@@ -68,19 +68,19 @@ def correct(was: Sequence[Alert], found: Sequence[Alert], *, now_ms: int, is_pen
         else:
             kind, new = _amended(alert, mine, here[-1])
         if kind is not None:
-            outcome.told.append((kind, new))
+            outcome.notified.append((kind, new))
         outcome.owners |= {one.identity: new for one in mine}
         _sort_in(new, outcome)
     for one in found:
-        if any(_overlap(alert, one) for alert in told):
+        if any(_overlap(alert, one) for alert in notified):
             if one.resolved_ms is None and outcome.is_open is None:
                 outcome.stands = True  # the episode was told as over
             continue
         opened = replace(one, revision=gone[one.identity].revision + 1) if one.identity in gone else one
         gone.pop(one.identity, None)
-        outcome.told.append(("opened", replace(opened, resolved_ms=None, reason=None)))
+        outcome.notified.append(("opened", replace(opened, resolved_ms=None, reason=None)))
         if opened.resolved_ms is not None:
-            outcome.told.append((None, opened))
+            outcome.notified.append((None, opened))
         outcome.owners[one.identity] = opened
         _sort_in(opened, outcome)
     outcome.over += gone.values()
@@ -99,7 +99,7 @@ def _amended(alert: Alert, mine: Sequence[Alert], last: Alert) -> tuple[Revision
     if last.resolved_ms is not None:
         new = replace(new, resolved_ms=max(last.resolved_ms, alert.opened_ms), reason=last.reason)
     same = (new.since_ms, new.resolved_ms, new.reason) == (alert.since_ms, alert.resolved_ms, alert.reason)
-    if same and abs(new.score - alert.score) <= _MATERIAL_RATIO * alert.score and _told_first(new) == _told_first(alert):
+    if same and abs(new.score - alert.score) <= _MATERIAL_RATIO * alert.score and _first_channel(new) == _first_channel(alert):
         return None, alert
     ends = alert.resolved_ms is None and new.resolved_ms is not None
     return "amended", replace(new, revision=alert.revision + 1, amends=not ends)
@@ -119,7 +119,7 @@ def _sort_in(alert: Alert, outcome: Correction) -> None:
         outcome.over.append(alert)
 
 
-def _told_first(alert: Alert) -> str | None:
+def _first_channel(alert: Alert) -> str | None:
     return alert.channels[0].channel if alert.channels else None
 
 

@@ -210,7 +210,7 @@ def episodes_table(episodes: Sequence[KeptEpisode]) -> Table:
             escape(printable(one.entity)),
             f"{one.score:.1f}",
             escape(printable(channel)),
-            "yes" if one.told else "no",
+            "yes" if one.notified else "no",
         )
     return table
 

@@ -163,9 +163,9 @@ class Daemon:
         if self._learning is not None:
             self._learning.finish()
 
-    def _record(self, alerts: Sequence[Alert], told: bool) -> None:
+    def _record(self, alerts: Sequence[Alert], notified: bool) -> None:
         if self._alert_history is not None:
-            self._alert_history.record(alerts, told)
+            self._alert_history.record(alerts, notified)
 
     def _between_steps(self, decision: Decision) -> None:
         if self._alert_history is not None:
@@ -247,9 +247,9 @@ class Daemon:
         # A replay's own time lies at the end of a batch, however long that is.
         is_live = max_age_ms > 0 and self._config.source.kind != "replay"
         history, still_open = self._alert_history, {alert.identity for watch in watches for alert in watch.open_alerts.values()}
-        told = history.open_and_told() if history is not None else []
+        notified = history.open_and_notified() if history is not None else []
         age_filter = AlertAgeFilter(
-            {watch.name: max_age_ms + watch.grid.longest_delay_ms for watch in watches} if is_live else {}, told=told
+            {watch.name: max_age_ms + watch.grid.longest_delay_ms for watch in watches} if is_live else {}, notified=notified
         )
         state = checkpoint.about.get("quiet") if checkpoint else None
         if state is not None:

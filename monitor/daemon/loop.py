@@ -46,7 +46,7 @@ def run(
     save_seconds: float = math.inf,
     between: Callable[[Decision], None] = lambda decision: None,
     undelivered: Sequence[Alert] = (),
-    record: Callable[[Sequence[Alert], bool], None] = lambda alerts, told: None,
+    record: Callable[[Sequence[Alert], bool], None] = lambda alerts, notified: None,
     age_filter: AlertAgeFilter | None = None,
 ) -> None:
     """Move samples through the pipeline until `stop` is set, or the source ends where that is asked for.
@@ -76,7 +76,7 @@ def run(
     saved_at = committed_at = clock.monotonic()
     rendered_at = -_RENDER_SECONDS
     ended = said_idle = False
-    teller.tell(undelivered, position)
+    teller.notify(undelivered, position)
     while not stop.is_set():
         batch = source.poll(_POLL_SECONDS)
         started = clock.monotonic()
@@ -84,10 +84,10 @@ def run(
             batch.columns, batch.now_ms, finished=batch.finished, complete_ms=batch.complete_ms, delivered_ms=batch.delivered_ms
         )
         filtered = teller.filter(decision, pipeline, batch.now_ms)
-        is_told = bool(filtered.told or filtered.summary)
-        if is_told:
+        notifies = bool(filtered.notified or filtered.summary)
+        if notifies:
             position = source.position()
-            teller.tell(filtered.told, position, filtered.summary)
+            teller.notify(filtered.notified, position, filtered.summary)
         between(decision)
         finished_at = clock.monotonic()
         metrics.batch_done(decision, pipeline.watches, batch.n_bad, duration_seconds=finished_at - started, now=clock.now())
@@ -101,10 +101,10 @@ def run(
             for name in (name for name, report in decision.reports.items() if not report.n_samples):
                 log.info("watch idle watch=%s: no series of it yet", name)
         due = finished_at - saved_at >= save_seconds
-        if due and not is_told:  # before it is shown: what a scrape has seen outlives the daemon
+        if due and not notifies:  # before it is shown: what a scrape has seen outlives the daemon
             position = source.position()
             save(position, ())
-        if due or is_told:
+        if due or notifies:
             saved_at = finished_at
         ended_now = batch.finished and not ended
         if finished_at - rendered_at >= _RENDER_SECONDS or ended_now:
@@ -116,7 +116,7 @@ def run(
             log.info("source ended")
             if exit_at_end:
                 break
-        if due or is_told or finished_at - committed_at >= _COMMIT_SECONDS:
+        if due or notifies or finished_at - committed_at >= _COMMIT_SECONDS:
             source.commit(position)
             committed_at = finished_at
     position = source.position()

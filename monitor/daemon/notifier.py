@@ -34,17 +34,17 @@ class Notifier:
             self._record(filtered.withheld, False)
         return filtered
 
-    def tell(self, alerts: Sequence[Alert], position: Position, summary: Summary | None = None) -> None:
+    def notify(self, alerts: Sequence[Alert], position: Position, summary: Summary | None = None) -> None:
         """Tell outlets, and keep each time what they are told."""
         if summary is not None:
             for outlet in self._outlets:
                 outlet.send_summary(summary)
             if not alerts:
                 self._save(position, ())
-        for told, rest in _stretches(alerts):
-            self._record(told, True)
+        for notified, rest in _stretches(alerts):
+            self._record(notified, True)
             for outlet in self._outlets:
-                outlet.deliver(told)
+                outlet.deliver(notified)
             self._save(position, rest)
 
 

@@ -83,7 +83,7 @@ class Pipeline:
         reports = {}
         for watch in self.watches:
             if delivered_ms is not None:
-                watch.told_until_ms = watch.grid.closed_ms(delivered_ms)
+                watch.notified_until_ms = watch.grid.closed_ms(delivered_ms)
             of_watch, reports[watch.name] = watch.step(
                 accepted, self.table, now_ms, latest_ms=latest_ms, finished=finished, complete_ms=complete_ms
             )

@@ -55,7 +55,7 @@ class WatchPipeline:
         scorer.keeps_moment = revision_steps > 0
         self.open_alerts: dict[int, Alert] = {}  # by entity row
         self.last_scored: ScoredStep | None = None
-        self.told_until_ms = 0  # event time up to which an earlier run has told everything
+        self.notified_until_ms = 0  # event time up to which an earlier run has told everything
         self.on_scored: Callable[[ScoredStep], None] = lambda scored: None  # told each step, for offline scoring
         # Told, for rows (m,), each step (m entities) that was judged again.
         self.on_revised: Callable[[NDArray[np.int64], ScoredStep], None] = lambda rows, scored: None
@@ -130,7 +130,7 @@ class WatchPipeline:
         self._count_coverage(gone, now_ms, report, finished=finished)
         if self.forgets:
             self._forget(gone, report)
-        return [*revised, *(alert for alert in alerts if (alert.resolved_ms or alert.opened_ms) > self.told_until_ms)], report
+        return [*revised, *(alert for alert in alerts if (alert.resolved_ms or alert.opened_ms) > self.notified_until_ms)], report
 
     def judge(self, closed: ClosedSteps, report: WatchReport) -> list[Alert]:
         """Judge closed steps, and turn their scores into alerts."""
@@ -175,9 +175,9 @@ class WatchPipeline:
 
     def _judge_again(self, rows: NDArray[np.int64], closed: ClosedSteps, moments: Sequence[Moment], report: WatchReport) -> list[Alert]:
         """Let some entities live through the newest steps a second time, and go on from there."""
-        is_told = closed.end_ms(len(closed.values) - 1) > self.told_until_ms
+        notifies = closed.end_ms(len(closed.values) - 1) > self.notified_until_ms
         second = self._second(rows, moments)
-        if is_told:
+        if notifies:
             second.on_scored = lambda scored: self.on_revised(rows, scored)
         judged = WatchReport()
         events = second.judge(closed, judged)
@@ -188,11 +188,11 @@ class WatchPipeline:
             self.out_of_range[rows] = second.out_of_range
             self._coverage.take(self.last_scored.time_ms, self.last_scored.judged)
         corrections = self._correct(rows, second, events, moments[0], now_ms=closed.end_ms(len(closed.values) - 1))
-        told = [one for correction in corrections for one in correction.told] if is_told else []
-        report.n_judged_again += judged.n_scored if is_told else 0
-        for kind in (kind for kind, _ in told if kind is not None):
+        notified = [one for correction in corrections for one in correction.notified] if notifies else []
+        report.n_judged_again += judged.n_scored if notifies else 0
+        for kind in (kind for kind, _ in notified if kind is not None):
             report.revised[kind] = report.revised.get(kind, 0) + 1
-        return [alert for _, alert in told]
+        return [alert for _, alert in notified]
 
     def _second(self, rows: NDArray[np.int64], moments: Sequence[Moment]) -> WatchPipeline:
         """Give a watch over some entities alone that stands where the first of these moments was."""
@@ -232,7 +232,7 @@ class WatchPipeline:
         self._follow(rows[~stands], second.book.second({name: array[~stands] for name, array in second.book.state().items()}), over)
         owners = {identity: alert for correction in corrections for identity, alert in correction.owners.items()}
         for n_back, moment in enumerate(reversed(second.moments.newest(len(second.moments))), start=1):
-            open_alerts = {at: _told_as(alert, owners) for at, alert in moment.open_alerts.items()}
+            open_alerts = {at: _notified_as(alert, owners) for at, alert in moment.open_alerts.items()}
             self.moments.put(n_back, rows, replace(moment, open_alerts=open_alerts), with_episodes=~stands)
         return corrections
 
@@ -312,7 +312,7 @@ class WatchPipeline:
         changes = self.book.step(scored.time_ms, np.where(scored.judged | broken, scored.score, np.nan), vetoed=vetoed)
         self._freeze_and_thaw(changes)
         self.scorer.learn(scored, self.book.frozen)
-        if scored.time_ms <= self.told_until_ms:
+        if scored.time_ms <= self.notified_until_ms:
             report.n_repeated += 1
         else:
             count_step(scored, changes, report)
@@ -382,7 +382,7 @@ def _of_entity(alerts: Iterable[Alert], entity: str) -> list[Alert]:
     return sorted((alert for alert in alerts if alert.entity == entity), key=lambda alert: alert.opened_ms)
 
 
-def _told_as(alert: Alert, owners: Mapping[str, Alert]) -> Alert:
+def _notified_as(alert: Alert, owners: Mapping[str, Alert]) -> Alert:
     """Give an alert of a second judging under the name, and with the revision, that it is told by."""
     owner = owners.get(alert.identity, alert)
     return replace(alert, opened_ms=owner.opened_ms, revision=owner.revision)

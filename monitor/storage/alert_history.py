@@ -69,7 +69,7 @@ ORDER BY opened_ms DESC, identity DESC LIMIT :newest
 class KeptEpisode:
     """One row: times are event time in ms; `reason` is None while it is open, `lost` where a daemon forgot it.
 
-    `told`: it went to the outlets; else it was over too long ago when it was found, or is not told yet.
+    `notified`: it went to the outlets; else it was over too long ago when it was found, or is not told yet.
     """
 
     identity: str
@@ -84,7 +84,7 @@ class KeptEpisode:
     provisional: bool
     revision: int
     channels: tuple[ChannelShare, ...]
-    told: bool
+    notified: bool
 
     def to_json(self) -> str:
         """Write it as one line of JSON; what is unknown is null."""
@@ -120,9 +120,9 @@ class AlertHistory:
         self._swept_at = self._retry_at = -float("inf")
         self._is_failing = False
 
-    def record(self, alerts: Sequence[Alert], told: bool) -> None:
+    def record(self, alerts: Sequence[Alert], notified: bool) -> None:
         """Keep what opens and what ends; what cannot be written waits."""
-        self._waiting += [(alert, told) for alert in alerts]
+        self._waiting += [(alert, notified) for alert in alerts]
         del self._waiting[:-_MAX_WAITING]
         self.catch_up()
 
@@ -131,7 +131,7 @@ class AlertHistory:
         if self._waiting and self._clock.monotonic() >= self._retry_at and self._attempt(self._write):
             self._waiting.clear()
 
-    def open_and_told(self) -> list[str]:
+    def open_and_notified(self) -> list[str]:
         """Give the episodes, by identity, whose opening was told and whose end was not."""
         found: list[str] = []
 
@@ -191,9 +191,9 @@ class AlertHistory:
 
     def _write(self, db: sqlite3.Connection) -> None:
         now = self._clock.now()
-        db.executemany(_UPSERT, [_row(alert, told, now) for alert, told in self._waiting])
-        told = [(_text(alert.identity),) for alert, was_told in self._waiting if was_told]
-        db.executemany("UPDATE episodes SET told = 1 WHERE identity = ?", told)
+        db.executemany(_UPSERT, [_row(alert, notified, now) for alert, notified in self._waiting])
+        notified = [(_text(alert.identity),) for alert, was_notified in self._waiting if was_notified]
+        db.executemany("UPDATE episodes SET told = 1 WHERE identity = ?", notified)
         if self._clock.monotonic() - self._swept_at >= _SWEEP_SECONDS:
             self._sweep(db, now)
 
@@ -283,7 +283,7 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
     return isinstance(error, _FormatError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
 
 
-def _row(alert: Alert, told: bool, now: float) -> dict[str, object]:
+def _row(alert: Alert, notified: bool, now: float) -> dict[str, object]:
     return {
         "identity": _text(alert.identity),
         "watch": _text(alert.watch),
@@ -297,7 +297,7 @@ def _row(alert: Alert, told: bool, now: float) -> dict[str, object]:
         "provisional": alert.provisional,
         "revision": alert.revision,
         "channels": json.dumps([asdict(channel) for channel in alert.channels]),
-        "told": told,
+        "told": notified,
         "kept_at": now,
     }
 
@@ -316,7 +316,7 @@ def _kept(row: Mapping[str, Any]) -> KeptEpisode:
         provisional=bool(row["provisional"]),
         revision=row["revision"],
         channels=tuple(ChannelShare(**channel) for channel in json.loads(row["channels"])),
-        told=bool(row["told"]),
+        notified=bool(row["told"]),
     )
 
 

@@ -398,9 +398,9 @@ def test_every_good_sample_of_a_messy_file_is_scored_and_the_others_are_gaps_and
     np.random.default_rng(1).shuffle(lines)
     (place / "messy.csv").write_text("\n".join(["timestamp,cpu", *lines]) + "\n")
 
-    rows, told = scored(place, "messy.csv")
+    rows, notified = scored(place, "messy.csv")
 
-    assert "could not be read: bad_time 2, bad_value 1" in told
+    assert "could not be read: bad_time 2, bad_value 1" in notified
     of_step = rows["messy"]
     assert {step: float(row["cpu.actual"]) for step, row in of_step.items() if 0 <= step < N_STEPS and row["cpu.actual"]} == {
         step: value for step, value in values.items() if step not in bad

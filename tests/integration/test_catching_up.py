@@ -122,7 +122,7 @@ def live(tmp_path, monkeypatch):
     return make
 
 
-def told(outlet):
+def notified(outlet):
     """Give what was told, in seconds since the start: opened, and resolved or None."""
     return [
         (one.opened_ms // 1000 - START_MS // 1000, one.resolved_ms and one.resolved_ms // 1000 - START_MS // 1000) for one in outlet.alerts
@@ -131,20 +131,20 @@ def told(outlet):
 
 def facts(config):
     found = read_episodes(episodes_file(config.data_dir))
-    return [(one.opened_ms // 1000 - START_MS // 1000, one.resolved_ms, one.reason, one.told) for one in found]
+    return [(one.opened_ms // 1000 - START_MS // 1000, one.resolved_ms, one.reason, one.notified) for one in found]
 
 
 def test_what_is_over_goes_to_the_history_and_one_summary_and_what_is_not_is_told(live):
     outlet, _, config = live("whole")
 
-    opened = [at for at, resolved in told(outlet) if resolved is None]
+    opened = [at for at, resolved in notified(outlet) if resolved is None]
     assert [at - fault for at, fault in zip(opened, (300, 830), strict=True)] == [1, 1]  # a step's end is its time
-    assert sorted(Counter(at for at, _ in told(outlet)).values()) == [2, 2]
+    assert sorted(Counter(at for at, _ in notified(outlet)).values()) == [2, 2]
     (summary,) = outlet.summaries
     assert (summary.n_episodes, summary.entities) == (2, ("w/web1",))
     assert (summary.first_opened_ms - START_MS) // 1000 == 501
     assert 670 < (summary.last_resolved_ms - START_MS) // 1000 < 690
-    assert [(at, is_told) for at, _, _, is_told in facts(config)] == [(301, True), (501, False), (651, False), (831, True)]
+    assert [(at, notifies) for at, _, _, notifies in facts(config)] == [(301, True), (501, False), (651, False), (831, True)]
 
 
 def test_a_log_line_sums_it_up(live, caplog):
@@ -162,9 +162,9 @@ def test_a_log_line_sums_it_up(live, caplog):
 def test_without_a_greatest_age_all_is_told(live):
     outlet, _, config = live("all", max_alert_age_seconds=0)
 
-    assert sorted(Counter(at for at, _ in told(outlet))) == [301, 501, 651, 831]
+    assert sorted(Counter(at for at, _ in notified(outlet))) == [301, 501, 651, 831]
     assert outlet.summaries == []
-    assert all(is_told for *_, is_told in facts(config))
+    assert all(notifies for *_, notifies in facts(config))
 
 
 POINTS = [f"{name}.{side}" for name in ("history", "outlets", "summary", "checkpoint", "commit") for side in ("before", "after")]
@@ -189,14 +189,14 @@ def test_killed_anywhere_it_loses_no_alert_and_ends_none_that_it_has_not_begun(l
         before, _, _ = live(name, point=point, nth=nth)
         after, _, config = live(name, down_seconds=down_seconds)
 
-        everything = told(before) + told(after)
+        everything = notified(before) + notified(after)
         openings = {at for at, resolved in everything if resolved is None}
         ends = {at for at, resolved in everything if resolved is not None}
         kept = facts(config)
         assert openings == ends, name  # none is begun that does not end, none ends that was not begun
         assert openings in ({301, 831}, {301}, {831}, set()) if down_seconds else openings == {301, 831}, name
         assert {at for at, *_ in kept} == {301, 501, 651, 831}, name
-        assert {at for at, *_, is_told in kept if is_told} == openings, name
+        assert {at for at, *_, notifies in kept if notifies} == openings, name
         assert all(reason == "recovered" for _, _, reason, _ in kept), name
         if not down_seconds:
             whole = undisturbed["outlet"].summaries

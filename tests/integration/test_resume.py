@@ -166,7 +166,7 @@ def test_a_killed_daemon_shows_its_open_episode_before_it_has_read_anything(conf
 
 def episodes(config):
     found = read_episodes(episodes_file(config.data_dir))
-    return [(one.identity, one.resolved_ms, one.reason, one.score, one.channels, one.told) for one in found]
+    return [(one.identity, one.resolved_ms, one.reason, one.score, one.channels, one.notified) for one in found]
 
 
 @pytest.mark.parametrize("batches_until_kill", [17, 18, 24])
@@ -175,9 +175,9 @@ def test_a_killed_daemon_has_the_alert_history_of_an_undisturbed_one(config, mon
     run(config("cut"), monkeypatch, batches_until_kill=batches_until_kill)
     run(config("cut"), monkeypatch)
 
-    told = [(one.identity, one.resolved_ms, one.reason, one.score, one.channels, True) for one in alerts if one.resolved_ms]
-    assert episodes(config("whole")) == episodes(config("cut")) == told
-    assert len(told) == 2
+    notified = [(one.identity, one.resolved_ms, one.reason, one.score, one.channels, True) for one in alerts if one.resolved_ms]
+    assert episodes(config("whole")) == episodes(config("cut")) == notified
+    assert len(notified) == 2
 
 
 def test_an_alert_history_that_is_damaged_costs_no_alert(config, monkeypatch, caplog, tmp_path):

@@ -100,7 +100,7 @@ class Stream:
         assert what == "resumed"
         self.build(watch)
 
-    def told(self):
+    def notified(self):
         """Give what was told, short."""
         return [(alert.entity, kind_of(alert), alert.revision) for alert in self.alerts]
 
@@ -119,12 +119,12 @@ def test_a_gap_that_raised_an_alert_is_retracted_when_its_samples_come():
     stream = Stream(gap_mode="zero", max_gap_seconds=30.0)
     stream.send(stream.values(WARM))
     late = stream.send(stream.values(6), missing=of_first_host(3, 2))  # the gap reads as 0: far from 100
-    assert stream.told() == [("web1", "opened", 0)]
+    assert stream.notified() == [("web1", "opened", 0)]
     assert stream.watch.book.is_open.tolist() == [True, False]
 
     decision = stream.take(late)
 
-    assert stream.told()[1:] == [("web1", "retracted", 1)]
+    assert stream.notified()[1:] == [("web1", "retracted", 1)]
     assert stream.alerts[0].identity == stream.alerts[1].identity
     assert stream.watch.open_alerts == {}
     assert not stream.watch.book.frozen.any()
@@ -145,14 +145,14 @@ def test_what_comes_late_within_a_fault_amends_its_alert_and_does_not_raise_it_a
 
     stream.take(late)
 
-    assert stream.told() == [("web1", "opened", 0), ("web1", "amended", 1)]
+    assert stream.notified() == [("web1", "opened", 0), ("web1", "amended", 1)]
     amended = stream.alerts[1]
     assert amended.identity == opened.identity
     assert amended.score > opened.score
     assert amended.channels[0].channel == "load"
     assert stream.watch.open_alerts[0].score == amended.score
     stream.send(stream.values(30))
-    assert stream.told()[2:] == [("web1", "recovered", 1)]
+    assert stream.notified()[2:] == [("web1", "recovered", 1)]
 
 
 def test_samples_that_repeat_what_is_known_change_nothing():
@@ -160,11 +160,11 @@ def test_samples_that_repeat_what_is_known_change_nothing():
     stream.send(stream.values(WARM))
     fault = stream.values(5, load=12.0)
     stream.send(fault)
-    told, scores = stream.told(), {time_ms: score.copy() for time_ms, score in stream.scores.items()}
+    notified, scores = stream.notified(), {time_ms: score.copy() for time_ms, score in stream.scores.items()}
 
     decision = stream.take([(stream.numbers[0, 0], (stream.now - 3) * 1000, fault[2, 0, 0])])
 
-    assert stream.told() == told
+    assert stream.notified() == notified
     assert (decision.reports["w"].n_revised, decision.reports["w"].n_judged_again) == (1, 0)
     for time_ms, score in scores.items():
         np.testing.assert_array_equal(stream.scores[time_ms], score)
@@ -178,12 +178,12 @@ def test_a_fault_that_comes_late_opens_late_and_once():
 
     stream.take(late[:-2])
 
-    assert stream.told() == [("web1", "opened", 0)]
+    assert stream.notified() == [("web1", "opened", 0)]
     assert stream.alerts[0].opened_ms <= (stream.now - 1) * 1000
     assert stream.watch.book.is_open[0]
     assert stream.watch.scorer.detector.tails.is_frozen(0)
     stream.send(stream.values(30))
-    assert stream.told()[1:] == [("web1", "recovered", 0)]
+    assert stream.notified()[1:] == [("web1", "recovered", 0)]
 
 
 def test_a_fault_that_comes_late_and_is_over_is_told_with_its_end():
@@ -195,7 +195,7 @@ def test_a_fault_that_comes_late_and_is_over_is_told_with_its_end():
 
     stream.take(late[:-2])
 
-    assert stream.told() == [("web1", "opened", 0), ("web1", "recovered", 0)]
+    assert stream.notified() == [("web1", "opened", 0), ("web1", "recovered", 0)]
     assert stream.alerts[0].identity == stream.alerts[1].identity
     assert stream.watch.open_alerts == {}
     assert not stream.watch.book.frozen.any()
@@ -206,11 +206,11 @@ def test_an_alert_that_is_over_is_retracted_and_not_raised_again():
     stream.send(stream.values(WARM))
     late = stream.send(stream.values(2), missing=of_first_host(1))
     stream.send(stream.values(14))
-    assert stream.told() == [("web1", "opened", 0), ("web1", "recovered", 0)]
+    assert stream.notified() == [("web1", "opened", 0), ("web1", "recovered", 0)]
 
     decision = stream.take(late)
 
-    assert stream.told()[2:] == [("web1", "retracted", 1)]
+    assert stream.notified()[2:] == [("web1", "retracted", 1)]
     assert stream.alerts[2].amends  # it neither opens nor ends anything
     assert stream.alerts[2].resolved_ms == stream.alerts[1].resolved_ms
     assert decision.reports["w"].revised == {"retracted": 1}
@@ -222,14 +222,14 @@ def test_what_was_told_as_over_stays_over():
     fault = stream.values(18, load=14.0)
     short = np.concatenate([fault[:2], stream.values(15)])
     stream.send(short)
-    assert stream.told() == [("web1", "opened", 0), ("web1", "recovered", 0)]
+    assert stream.notified() == [("web1", "opened", 0), ("web1", "recovered", 0)]
     stream.now -= 15
     late = [(stream.numbers[0, 0], (stream.now + at) * 1000 + 500, fault[2 + at, 0, 0]) for at in range(14)]
     stream.now += 15
 
     stream.take(late)  # the fault had been there all the time
 
-    assert [kind for _, kind, _ in stream.told()[2:]] == ["amended"]
+    assert [kind for _, kind, _ in stream.notified()[2:]] == ["amended"]
     assert stream.watch.open_alerts == {}
     assert not stream.watch.book.frozen[0]
 
@@ -258,7 +258,7 @@ def test_entities_that_were_numbered_anew_are_corrected_as_they_are_now_numbered
     stream = Stream(gap_mode="zero", max_gap_seconds=30.0)
     stream.send(stream.values(WARM))
     late = stream.send(stream.values(6), missing={(step, 1, metric) for step in (2, 3) for metric in range(2)})  # of the second host
-    assert stream.told() == [("web2", "opened", 0)]
+    assert stream.notified() == [("web2", "opened", 0)]
     rows = np.array([1])
     watch = stream.watch
     for part in (watch.entities, watch.grid, watch.scorer, watch.book, watch.moments, watch._coverage):
@@ -270,7 +270,7 @@ def test_entities_that_were_numbered_anew_are_corrected_as_they_are_now_numbered
 
     stream.take(late)
 
-    assert stream.told()[1:] == [("web2", "retracted", 1)]
+    assert stream.notified()[1:] == [("web2", "retracted", 1)]
     assert stream.watch.open_alerts == {}
 
 
@@ -300,7 +300,7 @@ def test_what_an_earlier_run_has_told_is_corrected_in_silence():
     assert stream.alerts == []
     assert stream.watch.open_alerts == {}
     assert (report.n_judged_again, report.revised) == (0, {})
-    assert [kind for _, kind, _ in run()[0].told()] == ["retracted"]
+    assert [kind for _, kind, _ in run()[0].notified()] == ["retracted"]
 
 
 def test_metrics_and_the_log_tell_of_revisions(caplog):
@@ -428,7 +428,7 @@ def test_a_restart_from_a_checkpoint_in_between_corrects_the_same(restart_behind
     undisturbed, restarted = run(None), run(restart_behind)
 
     assert restarted.alerts == undisturbed.alerts
-    assert {"opened", "amended", "recovered"} <= {kind for _, kind, _ in undisturbed.told()}
+    assert {"opened", "amended", "recovered"} <= {kind for _, kind, _ in undisturbed.notified()}
     assert list(restarted.scores) == list(undisturbed.scores)
     for time_ms, score in undisturbed.scores.items():
         np.testing.assert_array_equal(restarted.scores[time_ms], score)

@@ -36,7 +36,7 @@ def test_what_is_young_is_told_as_it_comes(age_filter):
 
     filtered = age_filter.filter(alerts, NOW_MS, reached(990))
 
-    assert (filtered.told, filtered.withheld, filtered.summary) == (tuple(alerts), (), None)
+    assert (filtered.notified, filtered.withheld, filtered.summary) == (tuple(alerts), (), None)
 
 
 def test_what_opened_and_ended_too_long_ago_is_not_told(age_filter):
@@ -44,7 +44,7 @@ def test_what_opened_and_ended_too_long_ago_is_not_told(age_filter):
 
     filtered = age_filter.filter(alerts, NOW_MS, reached(899))
 
-    assert (filtered.told, filtered.withheld) == ((), tuple(alerts))
+    assert (filtered.notified, filtered.withheld) == ((), tuple(alerts))
     assert age_filter.withheld == set()
 
 
@@ -53,7 +53,7 @@ def test_what_was_told_while_it_was_young_ends_aloud_however_old_the_end_is(age_
 
     filtered = age_filter.filter([end(400, 500)], NOW_MS, reached(600))
 
-    assert filtered.told == (end(400, 500),)
+    assert filtered.notified == (end(400, 500),)
 
 
 def test_what_is_held_back_and_still_open_is_told_once_as_it_is_then(age_filter):
@@ -62,13 +62,13 @@ def test_what_is_held_back_and_still_open_is_told_once_as_it_is_then(age_filter)
     second = age_filter.filter([], NOW_MS, reached(900, still_open))
     third = age_filter.filter([], NOW_MS, reached(1000, still_open))
 
-    assert (first.told, first.withheld, second.told, third.told) == ((), (opening(500),), (still_open,), ())
+    assert (first.notified, first.withheld, second.notified, third.notified) == ((), (opening(500),), (still_open,), ())
 
 
 def test_what_opened_long_ago_and_has_just_ended_is_told_as_both(age_filter):
     filtered = age_filter.filter([opening(500), end(500, 950)], NOW_MS, reached(990))
 
-    assert filtered.told == (replace(end(500, 950), resolved_ms=None, reason=None), end(500, 950))
+    assert filtered.notified == (replace(end(500, 950), resolved_ms=None, reason=None), end(500, 950))
 
 
 def test_the_cut_into_batches_changes_nothing_of_what_is_told():
@@ -76,7 +76,7 @@ def test_the_cut_into_batches_changes_nothing_of_what_is_told():
     moments = [alert.resolved_ms or alert.opened_ms for alert in alerts]
     expected = None
     for cuts in itertools.product([True, False], repeat=len(alerts) - 1):
-        age_filter, told, withheld = AlertAgeFilter({"w": 100_000}), [], []
+        age_filter, notified, withheld = AlertAgeFilter({"w": 100_000}), [], []
         batches = [[alerts[0]]]
         for alert, cut in zip(alerts[1:], cuts, strict=True):
             batches.append([alert]) if cut else batches[-1].append(alert)
@@ -86,10 +86,10 @@ def test_the_cut_into_batches_changes_nothing_of_what_is_told():
                 still_open.update({alert.identity: alert}) if alert.resolved_ms is None else still_open.pop(alert.identity)
             newest_s = max(moments[: sum(map(len, batches[: batches.index(batch) + 1]))]) // 1000
             filtered = age_filter.filter(batch, NOW_MS, reached(newest_s, *still_open.values()))
-            told += [(alert.identity, alert.resolved_ms) for alert in filtered.told]
+            notified += [(alert.identity, alert.resolved_ms) for alert in filtered.notified]
             withheld += [(alert.identity, alert.resolved_ms) for alert in filtered.withheld if alert.resolved_ms]
-        assert expected in (None, (sorted(told, key=str), withheld))
-        expected = sorted(told, key=str), withheld
+        assert expected in (None, (sorted(notified, key=str), withheld))
+        expected = sorted(notified, key=str), withheld
     assert withheld == [("w/web2/600000", 650_000)]
 
 
@@ -118,7 +118,7 @@ def test_a_watch_that_never_catches_up_is_summed_up_now_and_then(age_filter):
     for now_s in range(1000, 1400, 10):  # always 200 s behind, and an episode of 5 s every 10 s
         at_s = now_s - 200
         filtered = age_filter.filter([opening(at_s), end(at_s, at_s + 5)], now_s * 1000, reached(at_s + 5))
-        assert filtered.told == ()
+        assert filtered.notified == ()
         summaries += [filtered.summary.n_episodes] if filtered.summary else []
 
     assert summaries == [11, 11, 11]  # those of 100 s, and the one that ends them; seven are still to come
@@ -127,14 +127,14 @@ def test_a_watch_that_never_catches_up_is_summed_up_now_and_then(age_filter):
 def test_a_watch_without_a_greatest_age_is_told_of_everything(age_filter):
     alerts = [opening(1, watch="v"), end(1, 2, watch="v")]
 
-    assert age_filter.filter(alerts, NOW_MS, reached(3, watch="v")).told == tuple(alerts)
+    assert age_filter.filter(alerts, NOW_MS, reached(3, watch="v")).notified == tuple(alerts)
 
 
 # Over a restart
 
 
-def again(age_filter, *, still_open, told=()):
-    other = AlertAgeFilter({"w": 100_000}, told=told)
+def again(age_filter, *, still_open, notified=()):
+    other = AlertAgeFilter({"w": 100_000}, notified=notified)
     other.load_state(json.loads(json.dumps(age_filter.state())), still_open)
     return other
 
@@ -144,26 +144,26 @@ def test_what_is_held_back_and_what_is_to_be_summed_up_outlive_the_daemon(age_fi
 
     filtered = again(age_filter, still_open=["w/web2/500000"]).filter([end(500, 700, entity="web2")], NOW_MS, reached(950))
 
-    assert (filtered.told, filtered.withheld) == ((), (end(500, 700, entity="web2"),))
+    assert (filtered.notified, filtered.withheld) == ((), (end(500, 700, entity="web2"),))
     assert filtered.summary == Summary(2, ("w/web1", "w/web2"), 400_000, 700_000)
 
 
 def test_what_was_told_and_not_kept_as_told_is_told_again_and_ends_aloud(age_filter):
     # Told at its time; killed before the checkpoint; started again when it is old.
-    successor = again(age_filter, still_open=[], told=["w/web1/400000"])
+    successor = again(age_filter, still_open=[], notified=["w/web1/400000"])
 
     filtered = successor.filter([opening(400), end(400, 500)], NOW_MS, reached(600))
 
-    assert filtered.told == (opening(400), end(400, 500))
+    assert filtered.notified == (opening(400), end(400, 500))
 
 
 def test_what_was_told_after_it_had_been_kept_as_held_back_is_held_back_no_more(age_filter):
     age_filter.filter([opening(500)], NOW_MS, reached(600, opening(500)))
 
-    successor = again(age_filter, still_open=["w/web1/500000"], told=["w/web1/500000"])
+    successor = again(age_filter, still_open=["w/web1/500000"], notified=["w/web1/500000"])
 
     assert successor.withheld == set()
-    assert successor.filter([end(500, 700)], 9 * NOW_MS, reached(800)).told == (end(500, 700),)
+    assert successor.filter([end(500, 700)], 9 * NOW_MS, reached(800)).notified == (end(500, 700),)
 
 
 def test_what_is_not_open_any_more_is_not_held_back(age_filter):
@@ -180,7 +180,7 @@ def amended(opened_s, resolved_s=None, **more):
 def test_an_old_episode_that_was_told_and_is_open_is_amended_aloud(age_filter):
     age_filter.filter([opening(400)], 410_000, reached(410))
 
-    assert age_filter.filter([amended(400)], NOW_MS, reached(600)).told == (amended(400),)
+    assert age_filter.filter([amended(400)], NOW_MS, reached(600)).notified == (amended(400),)
 
 
 def test_what_nobody_was_told_of_is_amended_in_silence(age_filter):
@@ -188,17 +188,17 @@ def test_what_nobody_was_told_of_is_amended_in_silence(age_filter):
 
     filtered = age_filter.filter([amended(500)], NOW_MS, reached(540))
 
-    assert (filtered.told, filtered.withheld) == ((), (amended(500),))
+    assert (filtered.notified, filtered.withheld) == ((), (amended(500),))
     assert age_filter.withheld == {"w/web1/500000"}
 
 
 @pytest.mark.parametrize(("resolved_s", "is_told"), [(899, False), (950, True)])
-def test_what_is_over_is_amended_aloud_as_long_as_its_end_is_young(age_filter, resolved_s, is_told):
+def test_what_is_over_is_amended_aloud_as_long_as_its_end_is_young(age_filter, resolved_s, notifies):
     alert = amended(500, resolved_s)
 
     filtered = age_filter.filter([alert], NOW_MS, reached(990))
 
-    assert (filtered.told, filtered.withheld) == (((alert,), ()) if is_told else ((), (alert,)))
+    assert (filtered.notified, filtered.withheld) == (((alert,), ()) if notifies else ((), (alert,)))
 
 
 def test_what_is_retracted_before_anybody_was_told_of_it_is_never_told(age_filter):
@@ -207,5 +207,5 @@ def test_what_is_retracted_before_anybody_was_told_of_it_is_never_told(age_filte
 
     filtered = age_filter.filter([retracted], NOW_MS, reached(990))
 
-    assert (filtered.told, filtered.withheld, filtered.summary) == ((), (retracted,), None)
+    assert (filtered.notified, filtered.withheld, filtered.summary) == ((), (retracted,), None)
     assert age_filter.withheld == set()

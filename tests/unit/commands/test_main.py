@@ -133,12 +133,12 @@ def test_ctrl_c_ends_a_training_and_says_how_to_go_on(tmp_path):
 
     process.send_signal(signal.SIGINT)
     try:
-        printed, told = process.communicate(timeout=30)
+        printed, notified = process.communicate(timeout=30)
     finally:
         process.kill()  # it would train for hours
 
     assert (process.returncode, printed) == (130, "")
-    assert told.splitlines()[-1] == "interrupted: `barograph train --resume` goes on behind the last whole epoch"
+    assert notified.splitlines()[-1] == "interrupted: `barograph train --resume` goes on behind the last whole epoch"
     assert under_way.exists()
 
 

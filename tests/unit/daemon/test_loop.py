@@ -175,7 +175,7 @@ def test_what_an_earlier_run_did_not_tell_any_more_is_told_first_and_kept_as_tol
 def test_what_outlets_are_told_is_written_down_before(loop, noise):
     outlet, written = Outlet(), []
 
-    loop(batches_with_a_fault(noise), outlet, record=lambda alerts, told: written.append((len(outlet.alerts), list(alerts), told)))
+    loop(batches_with_a_fault(noise), outlet, record=lambda alerts, notified: written.append((len(outlet.alerts), list(alerts), notified)))
 
     assert written == [(0, outlet.alerts[:1], True), (1, outlet.alerts[1:], True)]
 
@@ -228,10 +228,12 @@ def test_a_series_that_is_refused_is_told_by_name_once_in_ten_minutes(loop, nois
 
     loop([Batch(columns, 5000)] * 700, Outlet())
 
-    told = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]
-    assert len(told) == 2
-    assert told[0].startswith('series refused series=b{host="new2\\n"}: 2 are known, and source.max_series allows no more; those go on.')
-    assert told[1].endswith("(and 599 times before)")
+    notified = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]
+    assert len(notified) == 2
+    assert notified[0].startswith(
+        'series refused series=b{host="new2\\n"}: 2 are known, and source.max_series allows no more; those go on.'
+    )
+    assert notified[1].endswith("(and 599 times before)")
 
 
 @pytest.mark.parametrize("jump_seconds", [3600.0, -3600.0])

@@ -137,10 +137,10 @@ def test_an_episode_is_resolved_before_its_entity_is_forgotten_and_an_open_one_s
         if run.forgot and run.forgot[-1][0] == step:
             open_at.append({alert.entity for alert in run.watch.open_alerts.values()})
 
-    told = [(alert.entity, alert.reason) for alert in run.alerts]
-    assert told.index(("pod10", "gone")) > told.index(("pod10", None))
+    notified = [(alert.entity, alert.reason) for alert in run.alerts]
+    assert notified.index(("pod10", "gone")) > notified.index(("pod10", None))
     assert any("host1" in names for names in open_at)
-    assert ("host1", "recovered") in told or ("host1", "accepted") in told
+    assert ("host1", "recovered") in notified or ("host1", "accepted") in notified
     assert "pod10" not in run.watch.entities.entities
 
 

@@ -560,7 +560,7 @@ def test_what_an_earlier_run_has_told_fills_windows_and_is_not_told_again():
     scored = []
     stream.watch.on_scored = lambda step: scored.append(step.time_ms)
     stream.run(150, load=0)
-    told = 120_000
+    notified = 120_000
 
     again = Stream(seed=3)
     repeated = []
@@ -569,14 +569,14 @@ def test_what_an_earlier_run_has_told_fills_windows_and_is_not_told_again():
     reports = []
 
     def step_behind_a_restart(columns, now_ms, **options):
-        decision = step(columns, now_ms, complete_ms=now_ms, delivered_ms=told, **options)
+        decision = step(columns, now_ms, complete_ms=now_ms, delivered_ms=notified, **options)
         reports.append(decision.reports["web"])
         return decision
 
     again.pipeline.step = step_behind_a_restart
     again.run(150, load=0)
 
-    assert repeated == [time_ms for time_ms in scored if time_ms > told]
+    assert repeated == [time_ms for time_ms in scored if time_ms > notified]
     assert sum(report.n_repeated for report in reports) == 120
     assert sum(report.n_steps for report in reports) == len(repeated)
     np.testing.assert_array_equal(again.watch.last_scored.score, stream.watch.last_scored.score)
@@ -585,11 +585,11 @@ def test_what_an_earlier_run_has_told_fills_windows_and_is_not_told_again():
 def test_an_episode_that_an_earlier_run_has_told_is_resolved_under_the_same_name():
     whole = Stream(seed=5).run(200).run(30, load=40).run(40)
     opened, resolved = whole.alerts
-    told = opened.opened_ms
+    notified = opened.opened_ms
 
     again = Stream(seed=5)
     step = again.pipeline.step
-    again.pipeline.step = lambda columns, now_ms, **options: step(columns, now_ms, complete_ms=now_ms, delivered_ms=told, **options)
+    again.pipeline.step = lambda columns, now_ms, **options: step(columns, now_ms, complete_ms=now_ms, delivered_ms=notified, **options)
     again.run(200).run(30, load=40).run(40)
 
     assert [(alert.identity, alert.reason) for alert in again.alerts] == [(resolved.identity, resolved.reason)]

@@ -43,7 +43,7 @@ class Kept:
         return read_episodes(self.file, **options)
 
     def facts(self):
-        return [(one.entity, one.opened_ms, one.resolved_ms, one.reason, one.score, one.told) for one in self.all()]
+        return [(one.entity, one.opened_ms, one.resolved_ms, one.reason, one.score, one.notified) for one in self.all()]
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_an_episode_comes_back_as_it_was_told(kept):
 
     (back,) = one.all()
     assert (back.identity, back.watch, back.entity, back.since_ms, back.opened_ms) == ("w/web1/2000", "w", "web1", 1000, 2000)
-    assert (back.score, back.limit, back.provisional, back.resolved_ms, back.reason, back.told) == (1.5, 3.0, True, None, None, True)
+    assert (back.score, back.limit, back.provisional, back.resolved_ms, back.reason, back.notified) == (1.5, 3.0, True, None, None, True)
     assert repr(back.channels) == repr(OPENED.channels)  # NaN is not equal to itself
 
 

@@ -310,7 +310,7 @@ class Kept:
 
 def run(clock, *, duration_seconds, stop=None, read=None, step_seconds=1.0):
     kept = Kept(clock)
-    told = []
+    notified = []
     record(
         kept,
         read or kept.read,
@@ -318,17 +318,17 @@ def run(clock, *, duration_seconds, stop=None, read=None, step_seconds=1.0):
         duration_seconds=duration_seconds,
         clock=clock,
         stop=stop or threading.Event(),
-        progress=told.append,
+        progress=notified.append,
     )
-    return kept, told
+    return kept, notified
 
 
 def test_readings_lie_at_whole_multiples_of_the_step():
-    kept, told = run(FakeClock(100.25), duration_seconds=5)
+    kept, notified = run(FakeClock(100.25), duration_seconds=5)
 
     assert kept.times == [101_000, 102_000, 103_000, 104_000, 105_000]
     assert kept.begun == [101.0, 102.0, 103.0, 104.0, 105.0]
-    assert told == [0.75, 1.75, 2.75, 3.75, 4.75]
+    assert notified == [0.75, 1.75, 2.75, 3.75, 4.75]
 
 
 def test_a_step_may_be_longer_than_a_second():
