@@ -16,15 +16,15 @@ from monitor.errors import MonitorError
 from monitor.storage.step_history import History
 from monitor.training.warm_up import brought_up_to_date
 
-__all__ = ["Handover", "Prepared"]
+__all__ = ["ChampionWatcher", "PreparedModel"]
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 1.0  # real time between two looks at the champions' pointers: each reads a small file
+_POLL_SECONDS = 1.0  # real time between two looks at the champions' pointers: each reads a small file
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedModel:
     """A version that is to serve, with tails that are current; or why it cannot: `bundle` is None then."""
 
     watch: WatchConfig
@@ -37,8 +37,8 @@ def _in_a_thread(work: Callable[[], None]) -> None:
     threading.Thread(target=work, name="prepare-model", daemon=True).start()
 
 
-class Handover:
-    """The way of a promoted version into the loop; `look` and `take` belong to the loop's thread.
+class ChampionWatcher:
+    """The way of a promoted version into the loop; `poll` and `pop_ready` belong to the loop's thread.
 
     Parameters
     ----------
@@ -67,14 +67,14 @@ class Handover:
         self._start = start
         # What was promoted before was loaded at the start, or refused.
         self._tried: dict[str, str | None] = {name: self._champion(name) for name in self._watches}
-        self._ready: queue.SimpleQueue[Prepared] = queue.SimpleQueue()
-        self._looked_at = -_LOOK_SECONDS
+        self._ready: queue.SimpleQueue[PreparedModel] = queue.SimpleQueue()
+        self._polled_at = -_POLL_SECONDS
 
-    def look(self, monotonic: float) -> None:
+    def poll(self, monotonic: float) -> None:
         """See, at most once a second, whether another version was promoted, and begin to prepare it."""
-        if monotonic - self._looked_at < _LOOK_SECONDS:
+        if monotonic - self._polled_at < _POLL_SECONDS:
             return
-        self._looked_at = monotonic
+        self._polled_at = monotonic
         for name, watch in self._watches.items():
             version = self._champion(name)
             if version is None or version in (self._serving[name], self._tried[name]):
@@ -83,7 +83,7 @@ class Handover:
             log.info("model promoted watch=%s version=%s: preparing it", name, version)
             self._start(lambda watch=watch, version=version: self._ready.put(self._prepared(watch, version)))  # type: ignore[misc]
 
-    def take(self) -> list[Prepared]:
+    def pop_ready(self) -> list[PreparedModel]:
         """Give what has become ready, but for versions that are no longer to serve."""
         ready = []
         while not self._ready.empty():
@@ -101,9 +101,9 @@ class Handover:
             log.error("champion unknown watch=%s error=%s", name, error)
             return None
 
-    def _prepared(self, watch: WatchConfig, version: str) -> Prepared:
+    def _prepared(self, watch: WatchConfig, version: str) -> PreparedModel:
         try:
             bundle = self._registries[watch.name].load(version)
-            return Prepared(watch, version, brought_up_to_date(watch, bundle, self._recall(watch, bundle)))
+            return PreparedModel(watch, version, brought_up_to_date(watch, bundle, self._recall(watch, bundle)))
         except (ModelError, MonitorError) as error:
-            return Prepared(watch, version, None, str(error))
+            return PreparedModel(watch, version, None, str(error))

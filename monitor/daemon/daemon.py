@@ -18,7 +18,7 @@ from monitor.clock import Clock
 from monitor.config.schema import Config
 from monitor.config.watch import WatchConfig
 from monitor.daemon.build import build_source, training_command
-from monitor.daemon.champion_watcher import Handover
+from monitor.daemon.champion_watcher import ChampionWatcher
 from monitor.daemon.checkpoints import capture, goes_on, position_of, resume_watch, undelivered_of
 from monitor.daemon.loop import run
 from monitor.daemon.process import tune_process
@@ -216,7 +216,7 @@ class Daemon:
             )
             for watch in config.watch
         }
-        handover = Handover(
+        champion_watcher = ChampionWatcher(
             config.watch,
             registry=lambda watch: model_registry(config, watch),
             recall=lambda watch, bundle: remember_since(data_dir, watch, bundle),
@@ -226,7 +226,7 @@ class Daemon:
             list(zip(config.watch, self.pipeline.watches, strict=True)),
             self._versions,
             writers=writers,
-            handover=handover,
+            champion_watcher=champion_watcher,
             scheduler=None if config_file is None else self._build_scheduler(config_file),
             metrics=self.metrics,
             clock=self._clock,

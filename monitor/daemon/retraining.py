@@ -10,7 +10,7 @@ from models.registry import Registry
 from monitor.alerting.alert import Alert
 from monitor.clock import Clock
 from monitor.config.watch import WatchConfig
-from monitor.daemon.champion_watcher import Handover, Prepared
+from monitor.daemon.champion_watcher import ChampionWatcher, PreparedModel
 from monitor.detection.pipeline import Decision
 from monitor.detection.swap import swap_champion
 from monitor.detection.watch import WatchPipeline
@@ -75,7 +75,7 @@ class Learning:
         versions: dict[str, str | None],
         *,
         writers: Mapping[str, HistoryWriter],
-        handover: Handover,
+        champion_watcher: ChampionWatcher,
         scheduler: TrainingScheduler | None,
         metrics: Metrics,
         clock: Clock,
@@ -83,7 +83,7 @@ class Learning:
         self._watches = {config.name: pipeline for config, pipeline in watches}
         self._versions = versions
         self._writers = writers
-        self._handover = handover
+        self._champion_watcher = champion_watcher
         self._scheduler = scheduler
         self._metrics = metrics
         self._clock = clock
@@ -105,8 +105,8 @@ class Learning:
         if self._scheduler is not None and now - self._checked_at >= _CHECK_SECONDS:
             self._checked_at = now
             self._scheduler.check()
-        self._handover.look(now)
-        swapped = [self._swap(prepared) for prepared in self._handover.take()]
+        self._champion_watcher.poll(now)
+        swapped = [self._swap(prepared) for prepared in self._champion_watcher.pop_ready()]
         return any(swapped)
 
     def finish(self) -> None:
@@ -137,7 +137,7 @@ class Learning:
                     self._broken.add(name)
                     log.error("history not kept watch=%s error=%s; scoring goes on", name, error)
 
-    def _swap(self, prepared: Prepared) -> bool:
+    def _swap(self, prepared: PreparedModel) -> bool:
         name, version = prepared.watch.name, prepared.version
         try:
             if prepared.bundle is None:

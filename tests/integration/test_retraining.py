@@ -24,7 +24,7 @@ from models.registry import Registry
 from monitor.clock import SystemClock
 from monitor.config.load import load_config
 from monitor.config.watch import WatchConfig
-from monitor.daemon.champion_watcher import Handover
+from monitor.daemon.champion_watcher import ChampionWatcher
 from monitor.daemon.daemon import Daemon
 from monitor.daemon.retraining import Learning, count_training
 from monitor.detection.build import build_watch, history_shape
@@ -134,7 +134,7 @@ class Life:
                     window_length=WATCH.window_length,
                 )
             },
-            handover=Handover(
+            champion_watcher=ChampionWatcher(
                 [WATCH],
                 registry=lambda watch: self.registry,
                 recall=lambda watch, bundle: remember_since(folder, watch, bundle),
