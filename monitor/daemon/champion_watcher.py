@@ -56,13 +56,13 @@ class ChampionWatcher:
         watches: Sequence[WatchConfig],
         *,
         registry: Callable[[WatchConfig], Registry],
-        recall: Callable[[WatchConfig, Bundle], History | None],
+        history_since: Callable[[WatchConfig, Bundle], History | None],
         serving: Mapping[str, str | None],
         start: Callable[[Callable[[], None]], None] = _in_a_thread,
     ) -> None:
         self._watches = {watch.name: watch for watch in watches}
         self._registries = {name: registry(watch) for name, watch in self._watches.items()}
-        self._recall = recall
+        self._history_since = history_since
         self._serving = serving
         self._start = start
         # What was promoted before was loaded at the start, or refused.
@@ -104,6 +104,6 @@ class ChampionWatcher:
     def _prepared(self, watch: WatchConfig, version: str) -> PreparedModel:
         try:
             bundle = self._registries[watch.name].load(version)
-            return PreparedModel(watch, version, brought_up_to_date(watch, bundle, self._recall(watch, bundle)))
+            return PreparedModel(watch, version, brought_up_to_date(watch, bundle, self._history_since(watch, bundle)))
         except (ModelError, MonitorError) as error:
             return PreparedModel(watch, version, None, str(error))

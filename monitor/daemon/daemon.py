@@ -22,7 +22,7 @@ from monitor.daemon.champion_watcher import ChampionWatcher
 from monitor.daemon.checkpoints import capture, goes_on, position_of, resume_watch, undelivered_of
 from monitor.daemon.loop import run
 from monitor.daemon.process import tune_process
-from monitor.daemon.retraining import Learning, count_training
+from monitor.daemon.retraining import Retraining, report_training
 from monitor.daemon.watchdog import Watchdog
 from monitor.detection.build import history_shape
 from monitor.detection.pipeline import Decision, Pipeline
@@ -38,7 +38,7 @@ from monitor.storage.data_dir import episodes_file, history_folder, model_regist
 from monitor.storage.lock import hold
 from monitor.storage.step_history import HistoryWriter, Keeping
 from monitor.training.child import train_in_child
-from monitor.training.from_history import remember_since
+from monitor.training.from_history import history_since
 from monitor.training.gate import Outcome
 from monitor.training.schedule import TrainingScheduler
 from monitor.training.warm_up import brought_up_to_date
@@ -115,7 +115,7 @@ class Daemon:
         self._age_filter = self._build_age_filter(watches, checkpoint)
         self.metrics.withheld = self._age_filter.withheld
         self.metrics.started(version("barograph"), watches, clock.now())
-        self._learning = self._build_learning(config_file) if keeps_state else None
+        self._retraining = self._build_retraining(config_file) if keeps_state else None
         self._exposition = Exposition(self.metrics, config.web.max_exported_series)
         self._exposition.render(watches)
         self._health = Health(ticked_at=clock.monotonic())
@@ -134,8 +134,8 @@ class Daemon:
 
     def run(self, stop: threading.Event, *, exit_at_end: bool = False) -> None:
         """Work until `stop` is set, or until the source ends where that is asked for."""
-        if self._learning is not None:
-            self._learning.start()
+        if self._retraining is not None:
+            self._retraining.start()
         if self._on_stalled is not None:
             self._watchdog = Watchdog(
                 lambda: self._health.ticked_at,
@@ -155,28 +155,28 @@ class Daemon:
             exit_at_end=exit_at_end,
             save=self._save_checkpoint,
             save_seconds=self._config.checkpoint_seconds,
-            between=self._between_steps,
+            after_step=self._after_step,
             undelivered=self._undelivered,
             record=self._record,
             age_filter=self._age_filter,
         )
-        if self._learning is not None:
-            self._learning.finish()
+        if self._retraining is not None:
+            self._retraining.finish()
 
     def _record(self, alerts: Sequence[Alert], notified: bool) -> None:
         if self._alert_history is not None:
             self._alert_history.record(alerts, notified)
 
-    def _between_steps(self, decision: Decision) -> None:
+    def _after_step(self, decision: Decision) -> None:
         if self._alert_history is not None:
             self._alert_history.catch_up()
-        if self._learning is not None and self._learning.between(decision):
+        if self._retraining is not None and self._retraining.after_step(decision):
             self._save_checkpoint(self._source.position(), ())  # it names the model that judges: a restart goes on with that
 
     def close(self) -> None:
         """Stop what was started, last first."""
-        if self._learning is not None:
-            self._learning.close()
+        if self._retraining is not None:
+            self._retraining.close()
         self._web.close()
         self._source.close()
         if self._alert_history is not None:
@@ -190,7 +190,7 @@ class Daemon:
         data_dir = Path(self._config.data_dir)
 
         def refresh(bundle: Bundle) -> Bundle:
-            return brought_up_to_date(watch, bundle, remember_since(data_dir, watch, bundle))
+            return brought_up_to_date(watch, bundle, history_since(data_dir, watch, bundle))
 
         try:
             built, what = resume_watch(watch, self._versions[watch.name], champion, checkpoint, refresh=refresh)
@@ -203,7 +203,7 @@ class Daemon:
         log.info("state watch=%s: %s", watch.name, what)
         return built
 
-    def _build_learning(self, config_file: Path | None) -> Learning:
+    def _build_retraining(self, config_file: Path | None) -> Retraining:
         config, data_dir = self._config, Path(self._config.data_dir)
         keeping = Keeping(**config.history.model_dump())
         writers = {
@@ -219,10 +219,10 @@ class Daemon:
         champion_watcher = ChampionWatcher(
             config.watch,
             registry=lambda watch: model_registry(config, watch),
-            recall=lambda watch, bundle: remember_since(data_dir, watch, bundle),
+            history_since=lambda watch, bundle: history_since(data_dir, watch, bundle),
             serving=self._versions,
         )
-        return Learning(
+        return Retraining(
             list(zip(config.watch, self.pipeline.watches, strict=True)),
             self._versions,
             writers=writers,
@@ -271,7 +271,7 @@ class Daemon:
             registry = model_registry(self._config, watch)
             result_file = Path(self._config.data_dir) / "training" / f"{watch.name}.json"
             outcome = train_in_child(watch, training_command(config_file, watch, result_file), result_file, registry, stop)
-            count_training(outcome, registry, watch, self.metrics, self._clock.now())
+            report_training(outcome, registry, watch, self.metrics, self._clock.now())
             return outcome
 
         return TrainingScheduler(scheduled, train, last_made=made, clock=self._clock, on_left_out=self.metrics.training_left_out)

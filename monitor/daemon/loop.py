@@ -44,7 +44,7 @@ def run(
     exit_at_end: bool = False,
     save: Callable[[Position, Sequence[Alert]], None] = lambda position, undelivered: None,
     save_seconds: float = math.inf,
-    between: Callable[[Decision], None] = lambda decision: None,
+    after_step: Callable[[Decision], None] = lambda decision: None,
     undelivered: Sequence[Alert] = (),
     record: Callable[[Sequence[Alert], bool], None] = lambda alerts, notified: None,
     age_filter: AlertAgeFilter | None = None,
@@ -88,7 +88,7 @@ def run(
         if notifies:
             position = source.position()
             teller.notify(filtered.notified, position, filtered.summary)
-        between(decision)
+        after_step(decision)
         finished_at = clock.monotonic()
         metrics.batch_done(decision, pipeline.watches, batch.n_bad, duration_seconds=finished_at - started, now=clock.now())
         metrics.count_withheld(filtered.withheld)

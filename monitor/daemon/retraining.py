@@ -20,14 +20,14 @@ from monitor.storage.step_history import HistoryWriter
 from monitor.training.gate import Outcome
 from monitor.training.schedule import TrainingScheduler
 
-__all__ = ["Learning", "count_training"]
+__all__ = ["Retraining", "report_training"]
 
 log = logging.getLogger(__name__)
 
 _CHECK_SECONDS = 10.0  # real time between two looks at whether the clock was put back
 
 
-def count_training(outcome: Outcome, registry: Registry, watch: WatchConfig, metrics: Metrics, now: float) -> None:
+def report_training(outcome: Outcome, registry: Registry, watch: WatchConfig, metrics: Metrics, now: float) -> None:
     """Show what came of a training in log and metrics, and delete versions that nobody needs any more."""
     level = logging.INFO if outcome.result in ("promoted", "refused") else logging.WARNING
     log.log(
@@ -56,7 +56,7 @@ def count_training(outcome: Outcome, registry: Registry, watch: WatchConfig, met
         log.error("model not deleted watch=%s error=%s", watch.name, error)
 
 
-class Learning:
+class Retraining:
     """The loop's side of it; everything here but the scheduler's own work runs in the loop's thread.
 
     Parameters
@@ -98,7 +98,7 @@ class Learning:
         if self._scheduler is not None:
             self._scheduler.start()
 
-    def between(self, decision: Decision) -> bool:
+    def after_step(self, decision: Decision) -> bool:
         """Do between two steps what is due; tell whether another model has taken over."""
         self._keep(decision.alerts)
         now = self._clock.monotonic()

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from monitor.storage.step_history import METADATA_KEY, History, Segment, Span
 
-__all__ = ["Recalled", "recall"]
+__all__ = ["StepsRead", "read_steps"]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Recalled:
+class StepsRead:
     """What was read back; `skipped` counts segments by reason: gone, unreadable, settings.
 
     `history` is None where nothing was left.
@@ -41,7 +41,7 @@ class _Rows:
     values: NDArray[np.float64]  # (k, C)
 
 
-def recall(
+def read_steps(
     segments: Iterable[Segment],
     spans: Sequence[Span],
     *,
@@ -52,7 +52,7 @@ def recall(
     from_ms: int | None = None,
     until_ms: int | None = None,
     max_steps: int | None = None,
-) -> Recalled:
+) -> StepsRead:
     """Read segments back as one history, the oldest step first.
 
     A silence longer than a window is cut to a window: no window reaches across either, and
@@ -72,18 +72,18 @@ def recall(
     max_steps : int, optional
         Only so many of the newest.
     """
-    recalled = Recalled()
+    steps_read = StepsRead()
     parts = []
     for segment in sorted(segments):
-        rows = _read(segment, shape, recalled)
+        rows = _read(segment, shape, steps_read)
         if rows is not None:
             free = _not_masked(rows, spans)
-            recalled.n_masked += int((~free).sum())
+            steps_read.n_masked += int((~free).sum())
             free &= rows.time_ms >= from_ms if from_ms is not None else True
             free &= rows.time_ms < until_ms if until_ms is not None else True
             parts.append((rows, np.flatnonzero(free)))
     if not any(len(wanted) for _, wanted in parts):
-        return recalled
+        return steps_read
     newest = parts[-1][0]
     all_channels = [*channels, *(name for name in newest.channels if name not in channels)]
     column_of = {name: column for column, name in enumerate(all_channels)}
@@ -105,16 +105,16 @@ def recall(
         to_row = np.array([row_of.get(name, -1) for name in rows.entities], np.int64)[rows.row[chosen]]
         values[at[:, None], to_row[:, None], target[None, :]] = rows.values[chosen[:, None], np.array(mine, np.int64)]
     shown = np.flatnonzero(place >= first)
-    recalled.history = History(tuple(entities), tuple(all_channels), values, int(times[shown[0]]), int(times[-1]) + step_ms)
-    return recalled
+    steps_read.history = History(tuple(entities), tuple(all_channels), values, int(times[shown[0]]), int(times[-1]) + step_ms)
+    return steps_read
 
 
-def _read(segment: Segment, shape: str, recalled: Recalled) -> _Rows | None:
+def _read(segment: Segment, shape: str, steps_read: StepsRead) -> _Rows | None:
     try:
         table = pq.ParquetFile(pa.BufferReader(segment.file.read_bytes())).read()
         about = json.loads(table.schema.metadata[METADATA_KEY])
         if about["shape"] != shape:
-            recalled.skipped["settings"] += 1
+            steps_read.skipped["settings"] += 1
             return None
         entity = table.column(1).combine_chunks()
         number_of = {name: number for number, name in enumerate(about["entities"])}
@@ -123,13 +123,13 @@ def _read(segment: Segment, shape: str, recalled: Recalled) -> _Rows | None:
         values = np.stack([table.column(2 + number).to_numpy() for number in range(len(about["channels"]))], axis=1)
         rows = _Rows(about["entities"], about["channels"], table.column(0).to_numpy(), numbers[entity.indices.to_numpy()], values)
     except FileNotFoundError:
-        recalled.skipped["gone"] += 1
+        steps_read.skipped["gone"] += 1
         return None
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError, IndexError) as error:
-        recalled.skipped["unreadable"] += 1
+        steps_read.skipped["unreadable"] += 1
         log.warning("history segment passed over file=%s error=%s", segment.file, " ".join(str(error).split()))
         return None
-    recalled.n_segments += 1
+    steps_read.n_segments += 1
     return rows
 
 

@@ -19,17 +19,17 @@ from monitor.detection.build import history_shape
 from monitor.errors import HistoryError
 from monitor.storage.data_dir import history_folder
 from monitor.storage.step_history import History, list_segments, read_spans
-from monitor.storage.step_history_reader import Recalled, recall
+from monitor.storage.step_history_reader import StepsRead, read_steps
 from monitor.training.challenge import retrain
 from monitor.training.gate import Outcome, out_of_memory
 from monitor.training.train import fit_watch
 
-__all__ = ["remember", "remember_since", "retrain_from_history"]
+__all__ = ["history_since", "read_history", "retrain_from_history"]
 
 log = logging.getLogger(__name__)
 
 
-def remember(
+def read_history(
     folder: Path,
     watch: WatchConfig,
     *,
@@ -37,7 +37,7 @@ def remember(
     from_ms: int | None = None,
     until_ms: int | None = None,
     max_steps: int | None = None,
-) -> Recalled:
+) -> StepsRead:
     """Read back what is there now of a watch's history, without what must not be learned.
 
     Raises
@@ -46,7 +46,7 @@ def remember(
         If it is not known what must not be learned.
     """
     segments = [segment for segment in list_segments(folder) if from_ms is None or segment.last_ms >= from_ms]
-    return recall(
+    return read_steps(
         segments,
         read_spans(folder),
         shape=history_shape(watch),
@@ -59,11 +59,11 @@ def remember(
     )
 
 
-def remember_since(data_dir: Path, watch: WatchConfig, bundle: Bundle) -> History | None:
+def history_since(data_dir: Path, watch: WatchConfig, bundle: Bundle) -> History | None:
     """Give the steps that a model has not seen; None where none are known."""
     seen_until = bundle.made.get("to_ms")
     try:
-        recalled = remember(
+        steps_read = read_history(
             history_folder(data_dir, watch),
             watch,
             channels=bundle.channels,
@@ -73,7 +73,7 @@ def remember_since(data_dir: Path, watch: WatchConfig, bundle: Bundle) -> Histor
     except HistoryError as error:
         log.error("history unusable watch=%s error=%s; the model serves with the tails that it has", watch.name, error)
         return None
-    return recalled.history
+    return steps_read.history
 
 
 def retrain_from_history(
@@ -94,7 +94,7 @@ def retrain_from_history(
         Learn nothing from this event time on.
     """
     try:
-        recalled = remember(folder, watch, channels=_known_channels(registry), until_ms=until_ms, max_steps=watch.retrain.max_steps)
+        steps_read = read_history(folder, watch, channels=_known_channels(registry), until_ms=until_ms, max_steps=watch.retrain.max_steps)
     except HistoryError as error:
         return Outcome(watch=watch.name, result="skipped", reason=str(error))
     except MemoryError as error:
@@ -103,8 +103,8 @@ def retrain_from_history(
     def trainer(watch: WatchConfig, history: History) -> Fit:
         return fit_watch(watch, history, on_epoch=on_epoch)
 
-    outcome = retrain(watch, clock=clock, trainer=trainer, registry=registry, history=recalled.history, promotes=promotes)
-    return replace(outcome, segments_skipped=recalled.skipped)
+    outcome = retrain(watch, clock=clock, trainer=trainer, registry=registry, history=steps_read.history, promotes=promotes)
+    return replace(outcome, segments_skipped=steps_read.skipped)
 
 
 def _known_channels(registry: Registry) -> Sequence[str]:

@@ -26,7 +26,7 @@ from monitor.config.load import load_config
 from monitor.config.watch import WatchConfig
 from monitor.daemon.champion_watcher import ChampionWatcher
 from monitor.daemon.daemon import Daemon
-from monitor.daemon.retraining import Learning, count_training
+from monitor.daemon.retraining import Retraining, report_training
 from monitor.detection.build import build_watch, history_shape
 from monitor.detection.pipeline import Pipeline
 from monitor.detection.steps import ClosedSteps
@@ -36,7 +36,7 @@ from monitor.sample import Columns, SeriesTable, concatenate, labels_of
 from monitor.storage.step_history import HistoryWriter, Keeping
 from monitor.testing import FakeClock
 from monitor.training.challenge import retrain
-from monitor.training.from_history import remember, remember_since, retrain_from_history
+from monitor.training.from_history import history_since, read_history, retrain_from_history
 from monitor.training.train import fit_watch, train_watch
 
 ROOT = Path(__file__).parents[2]
@@ -122,7 +122,7 @@ class Life:
         self.pipeline = Pipeline([self.watch], self.table, max_future_ms=60_000)
         self.scored, self.alerts, self.outcomes = [], [], []
         self.watch.on_scored = lambda scored: self.scored.append(scored.time_ms)
-        self.learning = Learning(
+        self.retraining = Retraining(
             [(WATCH, self.watch)],
             self.versions,
             writers={
@@ -137,7 +137,7 @@ class Life:
             champion_watcher=ChampionWatcher(
                 [WATCH],
                 registry=lambda watch: self.registry,
-                recall=lambda watch, bundle: remember_since(folder, watch, bundle),
+                read_steps=lambda watch, bundle: history_since(folder, watch, bundle),
                 serving=self.versions,
                 start=lambda work: work(),
             ),
@@ -163,12 +163,12 @@ class Life:
             self.clock.advance(BATCH * WATCH.step_seconds)
             decision = self.pipeline.step(concatenate(parts), round(self.clock.now() * 1000))
             self.alerts += decision.alerts
-            self.learning.between(decision)
+            self.retraining.after_step(decision)
 
     def retrain(self, trainer):
-        recalled = remember(self.folder / "history" / "w", WATCH, channels=self.watch.entities.channels)
-        outcome = retrain(WATCH, clock=self.clock, trainer=trainer, registry=self.registry, history=recalled.history)
-        count_training(outcome, self.registry, WATCH, self.metrics, self.clock.now())
+        steps_read = read_history(self.folder / "history" / "w", WATCH, channels=self.watch.entities.channels)
+        outcome = retrain(WATCH, clock=self.clock, trainer=trainer, registry=self.registry, history=steps_read.history)
+        report_training(outcome, self.registry, WATCH, self.metrics, self.clock.now())
         self.outcomes.append(outcome)
         return outcome
 
@@ -181,7 +181,7 @@ def test_better_challengers_take_over_worse_ones_do_not_and_every_step_is_scored
     life = Life(tmp_path, seed=3)
     life.live(900)
     # The first model is one that was trained by hand, and badly.
-    history = remember(tmp_path / "history" / "w", WATCH, channels=()).history
+    history = read_history(tmp_path / "history" / "w", WATCH, channels=()).history
     first = train_watch(
         WATCH.model_copy(update={"model": WATCH.model.model_copy(update={"epochs": 1})}), history, life.registry, now=life.clock.now()
     ).version
@@ -219,7 +219,7 @@ def test_an_episode_that_is_open_while_a_model_takes_over_stays_one_and_is_not_l
     torch.set_num_threads(1)
     life = Life(tmp_path, seed=4)
     life.live(600)
-    history = remember(tmp_path / "history" / "w", WATCH, channels=()).history
+    history = read_history(tmp_path / "history" / "w", WATCH, channels=()).history
     first = train_watch(WATCH, history, life.registry, now=life.clock.now()).version
     life.live(100)
     life.live(50, shift=20.0)
@@ -231,11 +231,11 @@ def test_an_episode_that_is_open_while_a_model_takes_over_stays_one_and_is_not_l
     assert life.versions == {"w": again}
     assert life.alerts == [opened]
     life.live(100)
-    life.learning.finish()
+    life.retraining.finish()
 
     assert [alert.reason for alert in life.alerts] == [None, "recovered"]
     assert life.alerts[1].identity == opened.identity
-    learned = remember(tmp_path / "history" / "w", WATCH, channels=("a",)).history
+    learned = read_history(tmp_path / "history" / "w", WATCH, channels=("a",)).history
     shifted = learned.values[:, learned.entities.index("web1"), 0]
     assert np.nanmax(shifted) < LEVEL + 10 * SIZE  # the shift was of twenty
     assert (np.nan_to_num(shifted) > 0).sum() >= 700

@@ -32,7 +32,7 @@ from monitor.sources import replay
 from monitor.storage.alert_history import read_episodes
 from monitor.storage.data_dir import episodes_file, history_folder
 from monitor.testing import FakeClock
-from monitor.training.from_history import remember
+from monitor.training.from_history import read_history
 
 ROOT = Path(__file__).parents[2]
 ARTEFACTS = ROOT / "tests" / "data" / "artefacts"
@@ -103,7 +103,7 @@ def run(data_dir, *, until_open=False):
 def histories(data_dir):
     """Give the kept steps of every watch, as a training reads them."""
     config = parse_config(settings(data_dir), place="artefacts")
-    found = {watch.name: remember(history_folder(data_dir, watch), watch, channels=()).history for watch in config.watch}
+    found = {watch.name: read_history(history_folder(data_dir, watch), watch, channels=()).history for watch in config.watch}
     return {f"{name}.history": history.values for name, history in found.items()}
 
 

@@ -13,7 +13,7 @@ from monitor.alerting.alert import Alert
 from monitor.detection.steps import ClosedSteps
 from monitor.errors import HistoryError
 from monitor.storage.step_history import HistoryWriter, Keeping, Segment, Span, list_segments, read_spans
-from monitor.storage.step_history_reader import recall
+from monitor.storage.step_history_reader import read_steps
 
 STEP_MS = 1000
 WINDOW = 4
@@ -50,11 +50,11 @@ def alert(entity="web1", *, since_ms, resolved_ms=None):
 def back(folder, **options):
     spans = options.pop("spans", None)
     defaults = {"shape": "s", "step_ms": STEP_MS, "window_length": WINDOW}
-    return recall(list_segments(folder), read_spans(folder) if spans is None else spans, **{**defaults, **options})
+    return read_steps(list_segments(folder), read_spans(folder) if spans is None else spans, **{**defaults, **options})
 
 
-def column(recalled, row=0, channel=0):
-    return recalled.history.values[:, row, channel].tolist()
+def column(steps_read, row=0, channel=0):
+    return steps_read.history.values[:, row, channel].tolist()
 
 
 # There and back
@@ -180,10 +180,10 @@ def test_an_episode_is_left_out_with_a_window_on_both_sides(tmp_path):
 def test_only_the_episodes_own_entity_is_left_out(tmp_path):
     kept(tmp_path, steps(0, ["1 2"] * 10), entities=["web1", "web2"]).note([alert(since_ms=1000, resolved_ms=90_000)], [])
 
-    recalled = back(tmp_path)
+    steps_read = back(tmp_path)
 
-    assert recalled.history.entities == ("web2",)
-    assert recalled.n_masked == 10
+    assert steps_read.history.entities == ("web2",)
+    assert steps_read.n_masked == 10
 
 
 def test_an_open_episode_counts_up_to_now(tmp_path):
@@ -242,11 +242,11 @@ def test_a_segment_that_has_gone_since_is_counted_and_passed_over(tmp_path):
     segments = list_segments(tmp_path)
     segments[0].file.unlink()
 
-    recalled = recall(segments, [], shape="s", step_ms=STEP_MS, window_length=WINDOW)
+    steps_read = read_steps(segments, [], shape="s", step_ms=STEP_MS, window_length=WINDOW)
 
-    assert recalled.skipped == {"gone": 1, "unreadable": 0, "settings": 0}
-    assert recalled.n_segments == 1
-    assert column(recalled) == list(range(10, 20))
+    assert steps_read.skipped == {"gone": 1, "unreadable": 0, "settings": 0}
+    assert steps_read.n_segments == 1
+    assert column(steps_read) == list(range(10, 20))
 
 
 @pytest.mark.parametrize("length", [0, 4, 100, -8])
@@ -255,10 +255,10 @@ def test_half_a_segment_is_counted_and_passed_over(tmp_path, length):
     file = list_segments(tmp_path)[1].file
     file.write_bytes(file.read_bytes()[:length])
 
-    recalled = back(tmp_path)
+    steps_read = back(tmp_path)
 
-    assert recalled.skipped["unreadable"] == 1
-    assert column(recalled) == list(range(10))
+    assert steps_read.skipped["unreadable"] == 1
+    assert column(steps_read) == list(range(10))
 
 
 def test_a_parquet_file_of_somebody_elses_is_passed_over(tmp_path):
@@ -267,24 +267,24 @@ def test_a_parquet_file_of_somebody_elses_is_passed_over(tmp_path):
     pq.write_table(table, tmp_path / "50-60.parquet")
     (tmp_path / "notes.parquet").write_text("mine")
 
-    recalled = back(tmp_path)
+    steps_read = back(tmp_path)
 
-    assert (recalled.n_segments, recalled.skipped["unreadable"]) == (1, 1)
+    assert (steps_read.n_segments, steps_read.skipped["unreadable"]) == (1, 1)
 
 
 def test_segments_of_other_settings_are_counted_and_passed_over(tmp_path):
     kept(tmp_path, numbered(0, 10), shape="other")
     kept(tmp_path, numbered(10, 5))
 
-    recalled = back(tmp_path)
+    steps_read = back(tmp_path)
 
-    assert recalled.skipped["settings"] == 1
-    assert column(recalled) == list(range(10, 15))
+    assert steps_read.skipped["settings"] == 1
+    assert column(steps_read) == list(range(10, 15))
 
 
 def test_where_nothing_is_left_there_is_no_history(tmp_path):
     assert back(tmp_path).history is None
-    assert recall([Segment(0, 1, tmp_path / "0-1.parquet")], [], shape="s", step_ms=1, window_length=4).history is None
+    assert read_steps([Segment(0, 1, tmp_path / "0-1.parquet")], [], shape="s", step_ms=1, window_length=4).history is None
 
 
 def test_an_unfinished_file_of_a_crash_is_never_read_and_is_cleared_away(tmp_path):

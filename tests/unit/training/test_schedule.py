@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from models.bundle import Bundle
 from models.registry import Registry
 from monitor.config.watch import RetrainConfig
-from monitor.daemon.retraining import count_training
+from monitor.daemon.retraining import report_training
 from monitor.metrics.instruments import Metrics
 from monitor.storage.step_history import History
 from monitor.testing import FakeClock
@@ -368,7 +368,7 @@ class Trained:
         """Run a child, which finds the result file's name in its arguments, and count what came of it."""
         command = [*python(code), str(self.result_file)]
         ended = train_in_child(watch or self.watch, command, self.result_file, self.registry, stop or threading.Event())
-        count_training(ended, self.registry, self.watch, self.metrics, now=1000.0)
+        report_training(ended, self.registry, self.watch, self.metrics, now=1000.0)
         return ended
 
     def train_to(self, *, before="", **changes):
@@ -484,7 +484,7 @@ def test_half_a_result_is_a_failure(trained, caplog):
 
 def test_a_command_that_is_not_there_is_a_failure(trained, caplog):
     ended = train_in_child(trained.watch, ["/nowhere/python"], trained.result_file, trained.registry, threading.Event())
-    count_training(ended, trained.registry, trained.watch, trained.metrics, now=0.0)
+    report_training(ended, trained.registry, trained.watch, trained.metrics, now=0.0)
 
     assert_untouched(trained, ended, "failed", "the training could not be started", caplog)
 
@@ -511,7 +511,7 @@ def test_versions_beyond_those_to_keep_are_deleted_but_none_that_may_serve(train
     keeping_two = trained.watch.model_copy(update={"retrain": RetrainConfig(interval_seconds=HOUR, keep_versions=2)})
     more = [trained.registry.save(trained.registry.load(trained.champion), now=100.0 + number) for number in range(4)]
 
-    count_training(outcome("refused"), trained.registry, keeping_two, trained.metrics, now=0.0)
+    report_training(outcome("refused"), trained.registry, keeping_two, trained.metrics, now=0.0)
 
     assert trained.registry.versions() == [trained.champion, *more[-2:]]
     assert sorted(os.listdir(trained.registry.folder)) == sorted([trained.champion, *more[-2:], "champion"])
