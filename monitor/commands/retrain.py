@@ -20,10 +20,10 @@ def train_from_history(config: Path, named: list[str], *, promotes: bool, until:
     chosen = chosen_watches(settings, named, config)
     if len(chosen) > 1 and (result_file is not None or background):
         raise ConfigError(f"--result and --background are for one watch: name it with --watch ({', '.join(one.name for one in chosen)})")
-    from monitor.daemon.process import stand_back
+    from monitor.daemon.process import lower_priority
 
     if background:  # before anything large is loaded
-        stand_back(chosen[0].retrain.max_memory_bytes)
+        lower_priority(chosen[0].retrain.max_memory_bytes)
     from monitor.clock import SystemClock
     from monitor.commands.console import out, outcome_text, training_progress
     from monitor.config.times import parse_time

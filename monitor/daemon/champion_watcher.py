@@ -14,7 +14,7 @@ from models.registry import Registry
 from monitor.config.watch import WatchConfig
 from monitor.errors import MonitorError
 from monitor.storage.step_history import History
-from monitor.training.warm_up import brought_up_to_date
+from monitor.training.warm_up import warm_up
 
 __all__ = ["ChampionWatcher", "PreparedModel"]
 
@@ -104,6 +104,6 @@ class ChampionWatcher:
     def _prepared(self, watch: WatchConfig, version: str) -> PreparedModel:
         try:
             bundle = self._registries[watch.name].load(version)
-            return PreparedModel(watch, version, brought_up_to_date(watch, bundle, self._history_since(watch, bundle)))
+            return PreparedModel(watch, version, warm_up(watch, bundle, self._history_since(watch, bundle)))
         except (ModelError, MonitorError) as error:
             return PreparedModel(watch, version, None, str(error))

@@ -41,7 +41,7 @@ from monitor.training.child import train_in_child
 from monitor.training.from_history import history_since
 from monitor.training.gate import Outcome
 from monitor.training.schedule import TrainingScheduler
-from monitor.training.warm_up import brought_up_to_date
+from monitor.training.warm_up import warm_up
 from monitor.web.server import Health, WebServer
 
 __all__ = ["Daemon"]
@@ -190,7 +190,7 @@ class Daemon:
         data_dir = Path(self._config.data_dir)
 
         def refresh(bundle: Bundle) -> Bundle:
-            return brought_up_to_date(watch, bundle, history_since(data_dir, watch, bundle))
+            return warm_up(watch, bundle, history_since(data_dir, watch, bundle))
 
         try:
             built, what = resume_watch(watch, self._versions[watch.name], champion, checkpoint, refresh=refresh)

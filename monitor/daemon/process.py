@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-__all__ = ["stand_back", "tune_process"]
+__all__ = ["lower_priority", "tune_process"]
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h of glibc
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -37,7 +37,7 @@ def tune_process() -> None:
         mallopt(_M_TOP_PAD, 64 << 20)
 
 
-def stand_back(max_memory_bytes: int = 0) -> None:
+def lower_priority(max_memory_bytes: int = 0) -> None:
     """Make this process give way to the daemon that started it: lowest priority, first to go when memory is short.
 
     Each is best effort: what the system refuses is left as it is.

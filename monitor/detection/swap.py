@@ -14,7 +14,7 @@ from monitor.detection.build import build_scorer, check_fits
 from monitor.detection.watch import WatchPipeline
 from monitor.errors import SwapError
 
-__all__ = ["seat", "swap_champion"]
+__all__ = ["align_rows", "swap_champion"]
 
 
 def swap_champion(pipeline: WatchPipeline, watch: WatchConfig, challenger: Bundle) -> None:
@@ -39,10 +39,10 @@ def swap_champion(pipeline: WatchPipeline, watch: WatchConfig, challenger: Bundl
             "Restart the daemon to let it serve, or train with `barograph train --history`."
         )
     live.adopt(challenger.entities, challenger.channels)
-    pipeline.swap(build_scorer(watch, seat(challenger, live.entities), live, Budget.parse(watch.budget)))
+    pipeline.swap(build_scorer(watch, align_rows(challenger, live.entities), live, Budget.parse(watch.budget)))
 
 
-def seat(bundle: Bundle, entities: Sequence[str]) -> Bundle:
+def align_rows(bundle: Bundle, entities: Sequence[str]) -> Bundle:
     """Give a copy of a bundle with a row for each of these entities, in their order; those it does not know are uncalibrated."""
     row_of = {name: row for row, name in enumerate(bundle.entities)}
     rows = np.array([row_of.get(name, -1) for name in entities], np.int64)

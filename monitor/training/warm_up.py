@@ -13,17 +13,17 @@ from monitor.config.watch import WatchConfig
 from monitor.detection.build import build_watch, known_map
 from monitor.detection.report import WatchReport
 from monitor.detection.steps import ClosedSteps
-from monitor.detection.swap import seat
+from monitor.detection.swap import align_rows
 from monitor.detection.watch import WatchPipeline
 from monitor.storage.step_history import History
 
-__all__ = ["MAX_LIVED_STEPS", "aligned_pipeline", "blocks_of", "brought_up_to_date", "replay_steps", "settled"]
+__all__ = ["MAX_LIVED_STEPS", "aligned_pipeline", "blocks_of", "replay_steps", "settled", "warm_up"]
 
 MAX_LIVED_STEPS = 4000  # the memory of a tail: what is older has little weight in it
 _MAX_BLOCK_STEPS, _MAX_BLOCK_CELLS = 512, 1 << 18  # judged at once, as the grid gives them out
 
 
-def brought_up_to_date(watch: WatchConfig, bundle: Bundle, history: History | None) -> Bundle:
+def warm_up(watch: WatchConfig, bundle: Bundle, history: History | None) -> Bundle:
     """Let a model live through steps that it has not seen, so that its tails are current before it serves.
 
     Weights and scaling stay. Of longer histories only the newest 4000 steps count.
@@ -43,7 +43,7 @@ def brought_up_to_date(watch: WatchConfig, bundle: Bundle, history: History | No
 def aligned_pipeline(watch: WatchConfig, bundle: Bundle | None, entities: Sequence[str], channels: Sequence[str]) -> WatchPipeline:
     """Build a watch around a bundle, with rows for these entities."""
     places = known_map(watch, entities, channels, fixed=True)
-    return build_watch(watch, seat(bundle, entities) if bundle else None, entities=places)
+    return build_watch(watch, align_rows(bundle, entities) if bundle else None, entities=places)
 
 
 def replay_steps(pipeline: WatchPipeline, values: NDArray[np.float64], step_ms: int, *, first_step: int) -> None:

@@ -17,7 +17,7 @@ from monitor.detection.build import build_watch, history_shape, known_map
 from monitor.detection.pipeline import Decision
 from monitor.detection.report import WatchReport
 from monitor.detection.steps import ClosedSteps
-from monitor.detection.swap import seat, swap_champion
+from monitor.detection.swap import align_rows, swap_champion
 from monitor.errors import ConfigError, SwapError
 from monitor.metrics.instruments import Metrics
 from monitor.sources.position import Position
@@ -88,12 +88,12 @@ def test_weights_scaling_tails_and_limit_are_all_the_new_models(watch):
 def test_the_next_step_is_judged_as_by_a_daemon_that_had_the_new_model_from_the_start(watch):
     old, new = bundle_of(watch, seed=1), bundle_of(watch, seed=2)
     values = noise(40)
-    swapped, undisturbed = running(watch, old), running(watch, seat(new, new.entities))
+    swapped, undisturbed = running(watch, old), running(watch, align_rows(new, new.entities))
     live(swapped, values[:20], first_step=400)
     swap_champion(swapped, watch, new)
     # It has the same newest window behind it, and has learned nothing from it yet.
     undisturbed.judge(ClosedSteps(413, 1000, values[13:20]), WatchReport())
-    undisturbed.swap(build_watch(watch, seat(new, new.entities), entities=undisturbed.entities).scorer)
+    undisturbed.swap(build_watch(watch, align_rows(new, new.entities), entities=undisturbed.entities).scorer)
 
     after, _ = live(swapped, values[20:], first_step=420)
     as_expected, _ = live(undisturbed, values[20:], first_step=420)

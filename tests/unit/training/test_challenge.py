@@ -17,7 +17,7 @@ from monitor.testing import FakeClock
 from monitor.training.challenge import retrain
 from monitor.training.gate import Gate, Outcome, needed_steps, refusals
 from monitor.training.train import fit_watch, train_watch, training_lock
-from monitor.training.warm_up import brought_up_to_date
+from monitor.training.warm_up import warm_up
 
 NAN = np.nan
 NEEDED = 3 * (8 + 100)
@@ -384,7 +384,7 @@ def test_a_model_lives_through_what_it_has_not_seen(watch, registry, champion):
     values = waves(300, start=500)
     shifted = values * np.array([1.0, 1.0, 1.02])
 
-    current = brought_up_to_date(watch, bundle, dataclasses.replace(history_of(shifted), first_ms=500_000, last_ms=800_000))
+    current = warm_up(watch, bundle, dataclasses.replace(history_of(shifted), first_ms=500_000, last_ms=800_000))
 
     assert current.detector.tails.n_learned[0] > bundle.detector.tails.n_learned[0]
     assert not np.array_equal(current.detector.tails.threshold, bundle.detector.tails.threshold)
@@ -395,7 +395,7 @@ def test_an_entity_that_is_new_to_it_is_calibrated_from_its_steps(watch, registr
     bundle = registry.load(champion)
     assert bundle.entities == ("web0",)
 
-    current = brought_up_to_date(watch, bundle, history_of(waves(300, n=2)))
+    current = warm_up(watch, bundle, history_of(waves(300, n=2)))
 
     assert current.entities == ("web0", "web1")
     assert current.detector.calibrated.tolist() == [True, True]
@@ -404,8 +404,8 @@ def test_an_entity_that_is_new_to_it_is_calibrated_from_its_steps(watch, registr
 def test_without_a_history_a_model_stays_as_it_is(watch, registry, champion):
     bundle = registry.load(champion)
 
-    assert brought_up_to_date(watch, bundle, None) is bundle
-    assert brought_up_to_date(watch, bundle, dataclasses.replace(history_of(waves(300)), channels=("c", "b", "a"))) is bundle
+    assert warm_up(watch, bundle, None) is bundle
+    assert warm_up(watch, bundle, dataclasses.replace(history_of(waves(300)), channels=("c", "b", "a"))) is bundle
 
 
 def test_what_is_written_down_is_json_that_anybody_reads(watch, registry, champion):
