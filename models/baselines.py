@@ -71,7 +71,7 @@ class NeighbourCompanion:
     def __init__(self, n_rows: int, n_windows: int, window_length: int, n_channels: int) -> None:
         self.kept = np.full((n_rows, n_windows, window_length * n_channels), _NOWHERE, np.float32)
         self.n_kept = np.zeros(n_rows, np.int64)
-        self._later: NDArray[np.float32] | None = None  # what `go_back` has put aside, among the rest
+        self._later: NDArray[np.float32] | None = None  # what `restore` has put aside, among the rest
         self.stride = np.full(n_rows, max(1, window_length // 4), np.int64)
         self.n_seen = np.zeros(n_rows, np.int64)
 
@@ -85,7 +85,7 @@ class NeighbourCompanion:
             nearest[block] = np.einsum("bmd,bmd->bm", difference, difference).min(axis=1)
         return np.where(self.n_kept[rows] > 0, np.sqrt(nearest / flat.shape[1]), np.nan)
 
-    def go_back(self, n_kept: NDArray[np.int64], stride: NDArray[np.int64]) -> None:
+    def restore(self, n_kept: NDArray[np.int64], stride: NDArray[np.int64]) -> None:
         """Know only what was kept when so many were, at that stride; of it what was let go since stays away.
 
         To be called for one moment after the other, oldest first; such a memory learns nothing any more.

@@ -159,7 +159,7 @@ class Detector:
         other.peaks.counts[:], other.peaks.total[:] = self.peaks.counts, self.peaks.total
         return other
 
-    def moment(self) -> dict[str, NDArray[np.generic]]:
+    def snapshot(self) -> dict[str, NDArray[np.generic]]:
         """Copy what steps are judged by and learning changes, by name, a row first; the neighbours' memory by how full it is."""
         arrays: dict[str, NDArray[np.generic]] = {"calibrated": self.calibrated}
         arrays |= {f"tails.{name}": getattr(self.tails, name) for name in self.tails.FIT}
@@ -168,15 +168,15 @@ class Detector:
             arrays |= {f"neighbour.{name}": getattr(self.neighbour, name) for name in ("n_kept", "stride")}
         return {name: array.copy() for name, array in arrays.items()}
 
-    def go_back(self, moment: Mapping[str, NDArray[Any]], *, begins: bool) -> None:
+    def restore(self, snapshot: Mapping[str, NDArray[Any]], *, begins: bool) -> None:
         """Judge by what an earlier moment was judged by; the smoothed deviation goes on from where the first one `begins`."""
-        self.calibrated = moment["calibrated"].copy()
+        self.calibrated = snapshot["calibrated"].copy()
         for name in self.tails.FIT:
-            setattr(self.tails, name, moment[f"tails.{name}"].copy())
+            setattr(self.tails, name, snapshot[f"tails.{name}"].copy())
         if self._uses_neighbour:
             for name in ("mean", "variance", "deviation") if begins else ("mean", "variance"):
-                setattr(self.gaussian, name, moment[f"gaussian.{name}"].copy())
-            self.neighbour.go_back(moment["neighbour.n_kept"], moment["neighbour.stride"])
+                setattr(self.gaussian, name, snapshot[f"gaussian.{name}"].copy())
+            self.neighbour.restore(snapshot["neighbour.n_kept"], snapshot["neighbour.stride"])
 
     def read_block(self, scaled: NDArray[np.float32]) -> BlockReads:
         """Read every window of scaled steps (T + W - 1, n, C) that can be judged, all in one batch."""

@@ -230,8 +230,8 @@ MUTATIONS = [
             "test_a_clock_set_back_by_less_than_a_sample_may_be_ahead_makes_samples_late_and_no_step_anew",
         ),
         (
-            "self.book.go_back(report.n_steps_back * self.grid.step_ms)",
-            "self.book.go_back(0)",
+            "self.book.shift_time(report.n_steps_back * self.grid.step_ms)",
+            "self.book.shift_time(0)",
             "test_a_rest_that_is_under_way_when_the_clock_is_set_back_ends_in_its_time",
         ),
     ),

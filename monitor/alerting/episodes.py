@@ -139,7 +139,7 @@ class EpisodeBook:
             suppressed=suppressed,
         )
 
-    def go_back(self, n_ms: int) -> None:
+    def shift_time(self, n_ms: int) -> None:
         """Move every time that is remembered back by so much: the clock that they came from was ahead."""
         for name in ("over_since_ms", "opened_ms", "_rest_until_ms"):
             setattr(self, name, getattr(self, name) - n_ms)
@@ -178,18 +178,18 @@ class EpisodeBook:
         for name in _ARRAYS:
             setattr(self, name, getattr(self, name)[rows])
 
-    def moment(self, n_rows: int) -> dict[str, NDArray[np.generic]]:
+    def snapshot(self, n_rows: int) -> dict[str, NDArray[np.generic]]:
         """Copy every array, by name, with room for so many entities."""
         self._make_room(n_rows)
         return {name: getattr(self, name).copy() for name in _ARRAYS}
 
-    def second(self, arrays: Mapping[str, NDArray[Any]]) -> EpisodeBook:
+    def for_rows(self, arrays: Mapping[str, NDArray[Any]]) -> EpisodeBook:
         """Give a book under the same policy that stands where these arrays, by name, say."""
         other = EpisodeBook(self._policy)
         other.load_state(arrays)
         return other
 
-    def put(self, rows: NDArray[np.int64], other: EpisodeBook) -> None:
+    def replace_rows(self, rows: NDArray[np.int64], other: EpisodeBook) -> None:
         """Let some entities stand where all those of another book stand, in their order."""
         for name in _ARRAYS:
             getattr(self, name)[rows] = getattr(other, name)

@@ -60,7 +60,7 @@ def capture(
             "entities": watch.entities.entities,
             "channels": watch.entities.channels,
             "fixed": watch.entities.fixed,
-            "moments": watch.moments.about(),
+            "moments": watch.snapshots.about(),
             "open_alerts": {str(row): asdict(alert) for row, alert in watch.open_alerts.items()},
         }
     partitions = {name: asdict(place) for name, place in position.partitions.items()}

@@ -153,7 +153,7 @@ class Grid:
             self._n_empty = self.next_step - 1 - int(newest_ms) // self.step_ms
         return Reclosed(blocks[0].first, rows, values, int((~np.isnan(late.value)).sum()))
 
-    def start_over(self, first_ms: int) -> int:
+    def restart_at(self, first_ms: int) -> int:
         """Forget what is open, and what counters and gaps go on from, and begin anew; give how many steps that is back.
 
         For a source whose clock was set back: all that lies in a time that is still to come.

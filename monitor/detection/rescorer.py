@@ -14,28 +14,28 @@ from monitor.detection.scorer import Scorer
 from monitor.detection.steps import ClosedSteps
 
 
-class SecondScorer(Scorer):
-    """Judges the newest steps of some entities of another scorer again: as `moments` say that they were judged; learns nothing.
+class Rescorer(Scorer):
+    """Judges the newest steps of some entities of another scorer again: as `snapshots` say that they were judged; learns nothing.
 
     Parameters
     ----------
     rows : ndarray, shape (m,)
         Entities that were calibrated at the first of the moments.
     moments : sequence of mapping
-        What the other scorer gave as its `moment` for each of its newest steps, oldest first.
+        What the other scorer gave as its `snapshot` for each of its newest steps, oldest first.
     """
 
-    def __init__(self, first: Scorer, rows: NDArray[np.int64], moments: Sequence[Mapping[str, NDArray[Any]]]) -> None:
+    def __init__(self, first: Scorer, rows: NDArray[np.int64], snapshots: Sequence[Mapping[str, NDArray[Any]]]) -> None:
         assert first.detector is not None
         vars(self).update(vars(first))
         self.detector = first.detector.taken(rows)
-        before = first._recent[: len(first._recent) - len(moments)]
+        before = first._recent[: len(first._recent) - len(snapshots)]
         self._recent = before[len(before) - min(len(before), self._window - 1) :, rows]
         self._known_since = first._known_since[rows]
         self._limit = first.limit
-        self._moments = [{name: array[rows] for name, array in moment.items()} for moment in moments]
+        self._snapshots = [{name: array[rows] for name, array in snapshot.items()} for snapshot in snapshots]
         for name in ("n_seen", "last_seen", "elevated_since"):
-            setattr(self, f"_{name}", self._moments[0][name])
+            setattr(self, f"_{name}", self._snapshots[0][name])
         self._at = 0
 
     @property
@@ -58,10 +58,11 @@ class SecondScorer(Scorer):
 
     def _begin_step(self) -> None:
         assert self.detector is not None
-        moment = self._moments[self._at]
-        self._frozen_limit = moment["limits"]
-        self.detector.go_back(
-            {name.removeprefix("detector."): array for name, array in moment.items() if name.startswith("detector.")}, begins=self._at == 0
+        snapshot = self._snapshots[self._at]
+        self._frozen_limit = snapshot["limits"]
+        self.detector.restore(
+            {name.removeprefix("detector."): array for name, array in snapshot.items() if name.startswith("detector.")},
+            begins=self._at == 0,
         )
         self._at += 1
         super()._begin_step()

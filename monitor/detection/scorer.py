@@ -65,8 +65,8 @@ class Scorer:
         self._known_since = np.empty(0, np.int64)  # step number before the first in which the entity had a place
         self._elevated_since = np.empty((0, 0), np.int64)
         self._frozen_limit = np.empty(0)  # NaN where the current limit counts
-        self.keeps_moment = False
-        self.moment: dict[str, NDArray[np.generic]] = {}  # what the step just judged was judged by; empty where that is not kept
+        self.keeps_snapshot = False
+        self.snapshot: dict[str, NDArray[np.generic]] = {}  # what the step just judged was judged by; empty where that is not kept
 
     @property
     def limit(self) -> Limit | None:
@@ -136,7 +136,7 @@ class Scorer:
         if self.detector is not None and self.detector.tails.is_frozen(row):
             self.detector.tails.thaw(row, keep=keep)
 
-    def go_back(self, n_steps: int) -> None:
+    def shift_time(self, n_steps: int) -> None:
         """Move every time that is remembered back by so many steps: the clock that they came from was ahead."""
         self._last_seen = np.where(self._last_seen >= 0, np.maximum(self._last_seen - n_steps, 0), self._last_seen)
         self._known_since = self._known_since - n_steps
@@ -197,7 +197,7 @@ class Scorer:
                 self.detector.grow(n_rows)
             self.detector.load_state(of_detector)
 
-    def put(self, rows: NDArray[np.int64], second: Scorer) -> None:
+    def replace_rows(self, rows: NDArray[np.int64], second: Scorer) -> None:
         """Go on with some entities where a second judging of their newest steps has come to."""
         self._elevated_since = self._elevated_since.copy()  # scored steps hold the array that was
         self._elevated_since[rows] = second._elevated_since
@@ -252,11 +252,11 @@ class Scorer:
 
     def _begin_step(self) -> None:
         self._limits_here = self.limits()
-        if self.keeps_moment and self.detector is not None:
-            self.moment = {
+        if self.keeps_snapshot and self.detector is not None:
+            self.snapshot = {
                 "limits": self._limits_here,
                 **{name: getattr(self, f"_{name}") for name in ("n_seen", "last_seen", "elevated_since")},
-                **{f"detector.{name}": array for name, array in self.detector.moment().items()},
+                **{f"detector.{name}": array for name, array in self.detector.snapshot().items()},
             }
 
     def _score_step(self, block: ClosedSteps, t: int, scaled: NDArray[np.float32] | None, reads: BlockReads | None) -> ScoredStep:

@@ -17,10 +17,10 @@ from monitor.detection.entities import EntityMap
 from monitor.detection.grid import Grid
 from monitor.detection.metric_rules import ChannelPolicy
 from monitor.detection.report import WatchReport, count_step, count_suppressed
-from monitor.detection.rescorer import SecondScorer
+from monitor.detection.rescorer import Rescorer
 from monitor.detection.scored_step import ScoredStep
 from monitor.detection.scorer import Scorer
-from monitor.detection.snapshots import Moment, Moments
+from monitor.detection.snapshots import Snapshot, Snapshots
 from monitor.detection.steps import ClosedSteps, Placed
 from monitor.sample import Columns, SeriesTable
 
@@ -51,8 +51,8 @@ class WatchPipeline:
         self.scorer = scorer
         self.book = book
         self.policy = policy or ChannelPolicy(())
-        self.moments = Moments(revision_steps)
-        scorer.keeps_moment = revision_steps > 0
+        self.snapshots = Snapshots(revision_steps)
+        scorer.keeps_snapshot = revision_steps > 0
         self.open_alerts: dict[int, Alert] = {}  # by entity row
         self.last_scored: ScoredStep | None = None
         self.notified_until_ms = 0  # event time up to which an earlier run has told everything
@@ -69,12 +69,12 @@ class WatchPipeline:
         """Give every array that the past has shaped, by stage and name."""
         return {
             f"{stage}/{name}": array
-            for stage, part in (("grid", self.grid), ("scorer", self.scorer), ("book", self.book), ("moments", self.moments))
+            for stage, part in (("grid", self.grid), ("scorer", self.scorer), ("book", self.book), ("moments", self.snapshots))
             for name, array in part.state().items()
         }
 
     def load_state(
-        self, arrays: Mapping[str, NDArray[Any]], open_alerts: Mapping[int, Alert], moments: Mapping[str, Any] | None = None
+        self, arrays: Mapping[str, NDArray[Any]], open_alerts: Mapping[int, Alert], snapshots: Mapping[str, Any] | None = None
     ) -> None:
         """Take over what `state` gave, the alerts that were open, and what the moments said of themselves."""
 
@@ -84,8 +84,8 @@ class WatchPipeline:
         self.grid.load_state(of_stage("grid"))
         self.scorer.load_state(of_stage("scorer"))
         self.book.load_state(of_stage("book"))
-        if moments is not None:
-            self.moments.load(of_stage("moments"), moments)
+        if snapshots is not None:
+            self.snapshots.load(of_stage("moments"), snapshots)
         self.open_alerts = dict(open_alerts)
 
     def step(
@@ -111,10 +111,10 @@ class WatchPipeline:
         ahead = complete_ms is None and self.grid.watermark_ms is not None and self.grid.watermark_ms > latest_ms
         if len(chosen) and ahead:
             # Steps are closed that no sample could be in yet: the clock was ahead, and all would be late until it is there again.
-            report.n_steps_back = self.grid.start_over(int(placed.time_ms.min()))
-            self.scorer.go_back(report.n_steps_back)
-            self.book.go_back(report.n_steps_back * self.grid.step_ms)
-            self.moments.clear()
+            report.n_steps_back = self.grid.restart_at(int(placed.time_ms.min()))
+            self.scorer.shift_time(report.n_steps_back)
+            self.book.shift_time(report.n_steps_back * self.grid.step_ms)
+            self.snapshots.clear()
             self._coverage = Coverage()
         n_before = self.grid.n_conflicting
         report.n_late = self.grid.add(placed, opens=complete_ms is None)
@@ -144,9 +144,9 @@ class WatchPipeline:
     def swap(self, scorer: Scorer) -> None:
         """Let another scorer judge from the next step on; it takes over the newest steps, and open episodes stay open."""
         scorer.take_over(self.scorer, self.book.frozen)
-        scorer.keeps_moment = self.scorer.keeps_moment
+        scorer.keeps_snapshot = self.scorer.keeps_snapshot
         self.scorer = scorer
-        self.moments.clear()  # what one model has judged, another does not judge again
+        self.snapshots.clear()  # what one model has judged, another does not judge again
 
     def _revise(self, n_rows: int, n_channels: int, report: WatchReport) -> list[Alert]:
         """Take what came late for closed steps; judge the windows that it lies in again, and correct the episodes.
@@ -159,60 +159,60 @@ class WatchPipeline:
         report.n_revised = reclosed.n_samples
         changed = self.scorer.patch(reclosed, n_rows=n_rows, n_channels=n_channels)
         until_step = reclosed.first_step + len(reclosed.values)
-        moments = self.moments.newest(until_step - changed[0]) if changed else []
-        if changed is None or not moments:
+        snapshots = self.snapshots.newest(until_step - changed[0]) if changed else []
+        if changed is None or not snapshots:
             return []
-        calibrated = moments[0].scorer["detector.calibrated"]
+        calibrated = snapshots[0].scorer["detector.calibrated"]
         rows = changed[1][changed[1] < len(calibrated)]
         rows = rows[calibrated[rows]]  # the others were not judged yet
         alerts: list[Alert] = []
-        n_together = max(1, _MAX_SECOND_CELLS // (len(moments) * n_channels))
+        n_together = max(1, _MAX_SECOND_CELLS // (len(snapshots) * n_channels))
         for start in range(0, len(rows), n_together):
             together = rows[start : start + n_together]
-            values = reclosed.values[len(reclosed.values) - len(moments) :, np.searchsorted(reclosed.rows, together)]
-            alerts += self._judge_again(together, ClosedSteps(until_step - len(moments), self.grid.step_ms, values), moments, report)
+            values = reclosed.values[len(reclosed.values) - len(snapshots) :, np.searchsorted(reclosed.rows, together)]
+            alerts += self._judge_again(together, ClosedSteps(until_step - len(snapshots), self.grid.step_ms, values), snapshots, report)
         return alerts
 
-    def _judge_again(self, rows: NDArray[np.int64], closed: ClosedSteps, moments: Sequence[Moment], report: WatchReport) -> list[Alert]:
+    def _judge_again(self, rows: NDArray[np.int64], closed: ClosedSteps, snapshots: Sequence[Snapshot], report: WatchReport) -> list[Alert]:
         """Let some entities live through the newest steps a second time, and go on from there."""
         notifies = closed.end_ms(len(closed.values) - 1) > self.notified_until_ms
-        second = self._second(rows, moments)
+        second = self._second(rows, snapshots)
         if notifies:
             second.on_scored = lambda scored: self.on_revised(rows, scored)
         judged = WatchReport()
         events = second.judge(closed, judged)
-        self.scorer.put(rows, second.scorer)
+        self.scorer.replace_rows(rows, second.scorer)
         if self.last_scored is not None and second.last_scored is not None and self.last_scored.time_ms == second.last_scored.time_ms:
             self.last_scored = self.last_scored.with_rows(rows, second.last_scored)
             self.out_of_range = self.out_of_range.copy()
             self.out_of_range[rows] = second.out_of_range
             self._coverage.take(self.last_scored.time_ms, self.last_scored.judged)
-        corrections = self._correct(rows, second, events, moments[0], now_ms=closed.end_ms(len(closed.values) - 1))
+        corrections = self._correct(rows, second, events, snapshots[0], now_ms=closed.end_ms(len(closed.values) - 1))
         notified = [one for correction in corrections for one in correction.notified] if notifies else []
         report.n_judged_again += judged.n_scored if notifies else 0
         for kind in (kind for kind, _ in notified if kind is not None):
             report.revised[kind] = report.revised.get(kind, 0) + 1
         return [alert for _, alert in notified]
 
-    def _second(self, rows: NDArray[np.int64], moments: Sequence[Moment]) -> WatchPipeline:
+    def _second(self, rows: NDArray[np.int64], snapshots: Sequence[Snapshot]) -> WatchPipeline:
         """Give a watch over some entities alone that stands where the first of these moments was."""
         names = [self.entities.entities[row] for row in rows.tolist()]
         places = EntityMap(metrics=(), match={}, by=(), entities=names, channels=self.entities.channels)
-        scorer = SecondScorer(self.scorer, rows, [moment.scorer for moment in moments])
-        book = self.book.second({name: array[rows] for name, array in moments[0].book.items()})
-        second = WatchPipeline(self.name, places, self.grid, scorer, book, self.policy, revision_steps=len(moments))
-        second.open_alerts = {at: moments[0].open_alerts[row] for at, row in enumerate(rows.tolist()) if row in moments[0].open_alerts}
+        scorer = Rescorer(self.scorer, rows, [snapshot.scorer for snapshot in snapshots])
+        book = self.book.for_rows({name: array[rows] for name, array in snapshots[0].book.items()})
+        second = WatchPipeline(self.name, places, self.grid, scorer, book, self.policy, revision_steps=len(snapshots))
+        second.open_alerts = {at: snapshots[0].open_alerts[row] for at, row in enumerate(rows.tolist()) if row in snapshots[0].open_alerts}
         return second
 
     def _correct(
-        self, rows: NDArray[np.int64], second: WatchPipeline, events: Sequence[Alert], since: Moment, *, now_ms: int
+        self, rows: NDArray[np.int64], second: WatchPipeline, events: Sequence[Alert], since: Snapshot, *, now_ms: int
     ) -> list[Correction]:
         """Hold what a second judging has found against what was told, and let the entities go on from it."""
         found = {alert.identity: alert for alert in (*since.open_alerts.values(), *events, *second.open_alerts.values())}
         known = {alert.identity for alert in since.open_alerts.values()}
         was = [
             alert
-            for alert in (*self.moments.over, *self.open_alerts.values())
+            for alert in (*self.snapshots.over, *self.open_alerts.values())
             if alert.identity in known or alert.opened_ms >= since.time_ms
         ]
         row_of = {self.entities.entities[row]: (at, row) for at, row in enumerate(rows.tolist())}
@@ -228,18 +228,18 @@ class WatchPipeline:
             corrections.append(correction)
         gone_by = {alert.identity for alert in was if alert.entity in row_of}
         over = [alert for correction in corrections for alert in correction.over]
-        self.moments.over = [alert for alert in self.moments.over if alert.identity not in gone_by] + over
-        self._follow(rows[~stands], second.book.second({name: array[~stands] for name, array in second.book.state().items()}), over)
+        self.snapshots.over = [alert for alert in self.snapshots.over if alert.identity not in gone_by] + over
+        self._follow(rows[~stands], second.book.for_rows({name: array[~stands] for name, array in second.book.state().items()}), over)
         owners = {identity: alert for correction in corrections for identity, alert in correction.owners.items()}
-        for n_back, moment in enumerate(reversed(second.moments.newest(len(second.moments))), start=1):
-            open_alerts = {at: _notified_as(alert, owners) for at, alert in moment.open_alerts.items()}
-            self.moments.put(n_back, rows, replace(moment, open_alerts=open_alerts), with_episodes=~stands)
+        for n_back, snapshot in enumerate(reversed(second.snapshots.newest(len(second.snapshots))), start=1):
+            open_alerts = {at: _notified_as(alert, owners) for at, alert in snapshot.open_alerts.items()}
+            self.snapshots.replace_rows(n_back, rows, replace(snapshot, open_alerts=open_alerts), with_episodes=~stands)
         return corrections
 
     def _follow(self, rows: NDArray[np.int64], book: EpisodeBook, over: Sequence[Alert]) -> None:
         """Let some entities be where another book says; freeze and thaw them accordingly."""
         old, was_frozen = self.book.phase[rows], self.book.frozen[rows]
-        self.book.put(rows, book)
+        self.book.replace_rows(rows, book)
         is_frozen = self.book.frozen[rows]
         for row in rows[is_frozen & ~was_frozen].tolist():
             self.scorer.freeze(row)
@@ -283,7 +283,7 @@ class WatchPipeline:
         if np.count_nonzero(forgotten) < max(1, n_worth):
             return
         rows = np.flatnonzero(~np.pad(forgotten, (0, n_rows - len(forgotten))))
-        for part in (self.entities, self.grid, self.scorer, self.book, self.moments, self._coverage):
+        for part in (self.entities, self.grid, self.scorer, self.book, self.snapshots, self._coverage):
             part.keep_rows(rows)
         to = {row: at for at, row in enumerate(rows.tolist())}
         self.open_alerts = {to[row]: alert for row, alert in self.open_alerts.items()}
@@ -306,9 +306,9 @@ class WatchPipeline:
         broken = self.policy.broken(scored, self.entities.channels)
         vetoed = self.policy.veto(scored, self.entities.channels) & ~broken
         scored = replace(scored, score=np.where(broken, np.fmax(scored.score, 1.0), scored.score))
-        if self.scorer.moment:
-            book = self.book.moment(len(scored.score))
-            self.moments.append(Moment(scored.time_ms, self.scorer.moment, book, dict(self.open_alerts)))
+        if self.scorer.snapshot:
+            book = self.book.snapshot(len(scored.score))
+            self.snapshots.append(Snapshot(scored.time_ms, self.scorer.snapshot, book, dict(self.open_alerts)))
         changes = self.book.step(scored.time_ms, np.where(scored.judged | broken, scored.score, np.nan), vetoed=vetoed)
         self._freeze_and_thaw(changes)
         self.scorer.learn(scored, self.book.frozen)
@@ -359,8 +359,8 @@ class WatchPipeline:
     def _resolved(self, row: int, time_ms: int, reason: ResolveReason) -> Alert:
         alert = self.open_alerts.pop(row)
         resolved = replace(alert, resolved_ms=max(time_ms, alert.opened_ms), reason=reason)  # the clock may have been set back
-        if self.moments.n_steps:
-            self.moments.ended(resolved)
+        if self.snapshots.n_steps:
+            self.snapshots.ended(resolved)
         return resolved
 
     def _top_channels(self, row: int, scored: ScoredStep) -> tuple[ChannelShare, ...]:

@@ -227,7 +227,7 @@ class KafkaSource:
                     self._leave_gap(client, error.offsets)
             except TruncatedError as error:
                 if not self._backlog:
-                    self._go_back(client, error.ends)
+                    self._resume_truncated(client, error.ends)
             else:
                 if fetched:
                     self._recovered()
@@ -319,7 +319,7 @@ class KafkaSource:
                 log.error("log ends before at=%s, at %d: read again from %d", partition.at(offset), last[partition], to)
             self._begin(client, partition, to, self._clock.monotonic())
 
-    def _go_back(self, client: KafkaClient, ends: Mapping[Partition, int | None]) -> None:
+    def _resume_truncated(self, client: KafkaClient, ends: Mapping[Partition, int | None]) -> None:
         """Go on where a log was cut: its new leader had not seen all that we have read."""
         first = client.first_offsets(list(ends), timeout_seconds=_ASK_SECONDS)
         for partition, end in ends.items():

@@ -261,7 +261,7 @@ def test_entities_that_were_numbered_anew_are_corrected_as_they_are_now_numbered
     assert stream.notified() == [("web2", "opened", 0)]
     rows = np.array([1])
     watch = stream.watch
-    for part in (watch.entities, watch.grid, watch.scorer, watch.book, watch.moments, watch._coverage):
+    for part in (watch.entities, watch.grid, watch.scorer, watch.book, watch.snapshots, watch._coverage):
         part.keep_rows(rows)  # what the watch does with entities that are gone
     watch.open_alerts = {0: watch.open_alerts[1]}
     watch.last_scored = watch.last_scored.taken(rows)
@@ -354,7 +354,7 @@ def warmed():
     stream = NoLearning(seed=4)
     state = {name: array.copy() for name, array in WARMED.watch.state().items()}
     stream.watch.entities.update(stream.table)
-    stream.watch.load_state(state, {}, WARMED.watch.moments.about())
+    stream.watch.load_state(state, {}, WARMED.watch.snapshots.about())
     stream.now = WARM
     return stream
 

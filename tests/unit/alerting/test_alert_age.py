@@ -73,7 +73,7 @@ def test_what_opened_long_ago_and_has_just_ended_is_told_as_both(age_filter):
 
 def test_the_cut_into_batches_changes_nothing_of_what_is_told():
     alerts = [opening(500), opening(600, entity="web2"), end(600, 650, entity="web2"), opening(920, entity="web3"), end(500, 950)]
-    moments = [alert.resolved_ms or alert.opened_ms for alert in alerts]
+    snapshots = [alert.resolved_ms or alert.opened_ms for alert in alerts]
     expected = None
     for cuts in itertools.product([True, False], repeat=len(alerts) - 1):
         age_filter, notified, withheld = AlertAgeFilter({"w": 100_000}), [], []
@@ -84,7 +84,7 @@ def test_the_cut_into_batches_changes_nothing_of_what_is_told():
         for batch in batches:
             for alert in batch:
                 still_open.update({alert.identity: alert}) if alert.resolved_ms is None else still_open.pop(alert.identity)
-            newest_s = max(moments[: sum(map(len, batches[: batches.index(batch) + 1]))]) // 1000
+            newest_s = max(snapshots[: sum(map(len, batches[: batches.index(batch) + 1]))]) // 1000
             filtered = age_filter.filter(batch, NOW_MS, reached(newest_s, *still_open.values()))
             notified += [(alert.identity, alert.resolved_ms) for alert in filtered.notified]
             withheld += [(alert.identity, alert.resolved_ms) for alert in filtered.withheld if alert.resolved_ms]

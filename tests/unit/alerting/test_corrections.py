@@ -6,7 +6,7 @@ import numpy as np
 
 from monitor.alerting.alert import Alert, ChannelShare, alert_of
 from monitor.alerting.corrections import correct
-from monitor.detection.snapshots import Moment, Moments
+from monitor.detection.snapshots import Snapshot, Snapshots
 
 
 def episode(opened_ms, resolved_ms=None, *, since_ms=None, score=2.0, reason="recovered", channel="load", **more):
@@ -139,17 +139,17 @@ def test_what_was_retracted_is_remembered_and_told_once():
     assert [alert.reason for alert in second.over] == ["retracted"]
 
 
-def moment(time_ms, n_rows, open_alerts=None):
-    return Moment(time_ms, {"limits": np.arange(n_rows) + time_ms}, {"phase": np.zeros(n_rows, np.int8)}, open_alerts or {})
+def snapshot(time_ms, n_rows, open_alerts=None):
+    return Snapshot(time_ms, {"limits": np.arange(n_rows) + time_ms}, {"phase": np.zeros(n_rows, np.int8)}, open_alerts or {})
 
 
 def test_moments_come_back_as_they_were_kept():
-    kept = Moments(3)
+    kept = Snapshots(3)
     for number in range(5):
-        kept.append(moment(number * 1000, 1 + number % 2, {0: episode(100)}))
+        kept.append(snapshot(number * 1000, 1 + number % 2, {0: episode(100)}))
     kept.ended(episode(2000, 3000))
 
-    other = Moments(3)
+    other = Snapshots(3)
     other.load(kept.state(), kept.about())
 
     assert len(other) == 3
@@ -160,11 +160,11 @@ def test_moments_come_back_as_they_were_kept():
 
 
 def test_an_alert_that_has_ended_is_forgotten_when_no_step_of_it_can_be_judged_again():
-    kept = Moments(2)
-    kept.append(moment(1000, 1, {0: episode(500)}))
+    kept = Snapshots(2)
+    kept.append(snapshot(1000, 1, {0: episode(500)}))
     kept.ended(episode(500, 1000))
-    kept.append(moment(2000, 1))
-    kept.append(moment(3000, 1))
+    kept.append(snapshot(2000, 1))
+    kept.append(snapshot(3000, 1))
 
     kept.ended(episode(2500, 3000))
 
@@ -172,9 +172,9 @@ def test_an_alert_that_has_ended_is_forgotten_when_no_step_of_it_can_be_judged_a
 
 
 def test_kept_entities_are_numbered_anew():
-    kept = Moments(2)
-    kept.append(moment(1000, 2, {1: episode(100)}))
-    kept.append(moment(2000, 4, {1: episode(100), 3: episode(200)}))
+    kept = Snapshots(2)
+    kept.append(snapshot(1000, 2, {1: episode(100)}))
+    kept.append(snapshot(2000, 4, {1: episode(100), 3: episode(200)}))
 
     kept.keep_rows(np.array([1, 3]))
 

@@ -169,7 +169,7 @@ def test_an_open_episode_closes_in_its_time_after_the_clock_was_set_back():
     for time_ms, score in ((1_010_000, 1.0), (1_020_000, 0.5)):
         book.step(time_ms, np.array([score]))
 
-    book.go_back(1_000_000)
+    book.shift_time(1_000_000)
     ended = [len(book.step(time_ms, np.array([0.5])).recovered) for time_ms in (30_000, 40_000)]
     at_rest = [len(book.step(time_ms, np.array([1.0])).opened) for time_ms in (50_000, 60_000, 70_000)]
 
@@ -182,7 +182,7 @@ def test_a_rest_ends_in_its_time_after_the_clock_was_set_back():
     for time_ms, score in ((1_010_000, 1.0), (1_020_000, 0.5), (1_030_000, 0.5)):
         book.step(time_ms, np.array([score]))
 
-    book.go_back(1_000_000)
+    book.shift_time(1_000_000)
 
     assert [len(book.step(time_ms, np.array([1.0])).opened) for time_ms in (40_000, 50_000, 60_000)] == [0, 0, 1]
 
@@ -191,7 +191,7 @@ def test_an_entity_without_an_episode_does_not_mind_the_clock_being_set_back():
     book = EpisodeBook(policy(close_seconds=20))
     book.step(1_010_000, np.array([0.5, 1.0]))
 
-    book.go_back(1_000_000)
+    book.shift_time(1_000_000)
     changes = book.step(20_000, np.array([1.0, 0.9]))
 
     assert changes.opened.tolist() == [0]

@@ -173,7 +173,7 @@ def test_nothing_is_revised_across_a_skipped_silence_or_a_clock_that_was_set_bac
 
     back = Closed(grid(revision_steps=50))
     back.take(series("1 2 3"))
-    back.grid.start_over(10_000)
+    back.grid.restart_at(10_000)
     back.take(at((15, 4), (25, 5)))
     assert back.take(at((5, 9))) == (1, None)
 

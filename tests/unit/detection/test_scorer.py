@@ -11,7 +11,7 @@ import pytest
 from models.limits import Budget
 from models.settings import ModelSettings
 from monitor.detection.entities import EntityMap
-from monitor.detection.rescorer import SecondScorer
+from monitor.detection.rescorer import Rescorer
 from monitor.detection.scored_step import Reason
 from monitor.detection.scorer import Scorer
 from monitor.detection.steps import ClosedSteps, Reclosed
@@ -333,22 +333,22 @@ def test_an_entity_that_appears_during_an_episode_of_another_leaves_it_frozen():
 
 def with_moments(judge, values, *, first_step=0):
     """Score steps one by one; give them, and the moment of each."""
-    judge.keeps_moment = True
-    scored, moments = [], []
+    judge.keeps_snapshot = True
+    scored, snapshots = [], []
     for step in range(len(values)):
         scored += run(judge, values[step : step + 1], first_step=first_step + step)
-        moments.append(judge.moment)
-    return scored, moments
+        snapshots.append(judge.snapshot)
+    return scored, snapshots
 
 
 def of_entities(rows, step):
     return replace(step, **{one.name: getattr(step, one.name)[rows] for one in fields(step) if one.name != "time_ms"})
 
 
-def second_time(judge, rows, moments, values):
+def second_time(judge, rows, snapshots, values):
     """Judge the newest steps again."""
-    first_step = len(values) - len(moments)
-    judge_again = SecondScorer(judge, np.array(rows), moments)
+    first_step = len(values) - len(snapshots)
+    judge_again = Rescorer(judge, np.array(rows), snapshots)
     return list(judge_again.score(ClosedSteps(first_step, STEP_MS, values[first_step:][:, rows])))
 
 
@@ -356,9 +356,9 @@ def test_what_is_judged_again_unchanged_has_the_very_same_scores_whatever_was_le
     judge, values = scorer(3), noise(190, 3, seed=5)
     values[170:175, 1] += 6.0
     values[150:153, 2] = np.nan
-    scored, moments = with_moments(judge, values)
+    scored, snapshots = with_moments(judge, values)
 
-    again = second_time(judge, [1, 2], moments[-45:], values)  # the neighbours' memory was thinned out at step 128 and will be at 256
+    again = second_time(judge, [1, 2], snapshots[-45:], values)  # the neighbours' memory was thinned out at step 128 and will be at 256
 
     assert_bit_equal(again, [of_entities([1, 2], step) for step in scored[-45:]])
 
@@ -366,20 +366,20 @@ def test_what_is_judged_again_unchanged_has_the_very_same_scores_whatever_was_le
 def test_what_came_late_is_judged_as_if_it_had_come_in_time_given_the_same_tails_and_memories():
     def judged(values, learns_until):
         judge = scorer()
-        first, moments = with_moments(judge, values[:learns_until])
+        first, snapshots = with_moments(judge, values[:learns_until])
         judge.learn = lambda step, frozen: None
         then, more = with_moments(judge, values[learns_until:], first_step=learns_until)
-        return judge, first + then, moments + more
+        return judge, first + then, snapshots + more
 
     in_time = noise(150, seed=7)
     in_time[142] = 60.0
     in_time[145, 0, 1] = np.nan
     late = in_time.copy()
     late[142], late[144] = 50.0, np.nan
-    judge, _, moments = judged(late, 140)
+    judge, _, snapshots = judged(late, 140)
 
     first_changed, rows = judge.patch(Reclosed(140, np.array([0]), in_time[140:], 2), n_rows=1, n_channels=2)
-    again = second_time(judge, [0], moments[-8:], in_time)
+    again = second_time(judge, [0], snapshots[-8:], in_time)
 
     other, expected, _ = judged(in_time, 140)
     assert (first_changed, rows.tolist()) == (142, [0])
@@ -390,10 +390,10 @@ def test_what_came_late_is_judged_as_if_it_had_come_in_time_given_the_same_tails
 
 def test_nothing_is_learned_by_judging_again():
     judge, values = scorer(2), noise(150, 2, seed=6)
-    _, moments = with_moments(judge, values)
+    _, snapshots = with_moments(judge, values)
     before = {name: array.copy() for name, array in judge.state().items()}
 
-    second_time(judge, [0, 1], moments[-10:], values + 5.0)
+    second_time(judge, [0, 1], snapshots[-10:], values + 5.0)
 
     for name, array in judge.state().items():
         np.testing.assert_array_equal(array, before[name], err_msg=name)
