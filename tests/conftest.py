@@ -21,7 +21,7 @@ from prometheus_client import disable_created_metrics
 from monitor.clock import SystemClock
 from monitor.config.kafka import KafkaConfig
 from monitor.decode import Decoded, Rejection
-from monitor.kafka.dead_letter_producer import LetterBox
+from monitor.kafka.dead_letter_producer import DeadLetterProducer
 from monitor.kafka.libraries import library_of
 from monitor.kafka.source import KafkaSource
 from monitor.sample import Columns, SeriesTable, labels_of
@@ -145,9 +145,9 @@ def open_kafka(cluster, request, client):
         )
         table = SeriesTable() if table is None else table
         clock = clock or SystemClock()
-        letters = LetterBox(config, library_of(config), clock, version="0.test") if config.dead_letter_topic else None
+        dead_letters = DeadLetterProducer(config, library_of(config), clock, version="0.test") if config.dead_letter_topic else None
         limits = {"rewind_ms": rewind_ms, "max_future_ms": max_future_ms}
-        source = KafkaSource(config, lambda _: decoder, table, clock, **limits, resumed=resumed, letters=letters)
+        source = KafkaSource(config, lambda _: decoder, table, clock, **limits, resumed=resumed, dead_letters=dead_letters)
         opened.append(source)
         return source
 

@@ -1,4 +1,4 @@
-"""`barograph dead-letters`: the records that could not be read."""
+"""`barograph dead-dead_letters`: the records that could not be read."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from monitor.config.schema import Config
 from monitor.config.watch import WatchConfig
 from monitor.decode.topic_decoders import TopicDecoders
 from monitor.detection.build import rewind_ms
-from monitor.kafka.dead_letter_producer import LetterBox
+from monitor.kafka.dead_letter_producer import DeadLetterProducer
 from monitor.kafka.libraries import library_of
 from monitor.kafka.source import KafkaSource
 from monitor.sample import SeriesTable
@@ -54,6 +54,6 @@ def _build_kafka_source(config: Config, table: SeriesTable, clock: Clock, *, res
         rewind_ms=max(rewind_ms(watch) for watch in config.watch),
         max_future_ms=round(config.source.max_future_seconds * 1000),
         resumed=resumed,
-        letters=LetterBox(kafka, library_of(kafka), clock, version=version("barograph")) if kafka.dead_letter_topic else None,
+        dead_letters=DeadLetterProducer(kafka, library_of(kafka), clock, version=version("barograph")) if kafka.dead_letter_topic else None,
         explain=decoders.explain,
     )

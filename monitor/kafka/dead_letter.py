@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-__all__ = ["LETTER_RESULTS", "DeadLetter", "excerpt", "headers_of", "read_letter", "report"]
+__all__ = ["DEAD_LETTER_RESULTS", "DeadLetter", "excerpt", "headers_of", "read_dead_letter", "report"]
 
-LETTER_RESULTS = ("sent", "failed", "dropped", "withheld")  # withheld: their partition is in a wrong format, and held
+DEAD_LETTER_RESULTS = ("sent", "failed", "dropped", "withheld")  # withheld: their partition is in a wrong format, and held
 _PREFIX = "barograph."
 _DETAIL_CHARACTERS = 200
 _EXCERPT_BYTES = 160  # two lines of a terminal
@@ -44,21 +44,21 @@ class DeadLetter:
         return len(self.value) + len(self.key or b"") + sum(len(name) + len(value) for name, value in self.headers)
 
 
-def headers_of(letter: DeadLetter, version: str) -> list[tuple[str, bytes]]:
+def headers_of(dead_letter: DeadLetter, version: str) -> list[tuple[str, bytes]]:
     """Give the headers to keep it with: its own, and ours behind them."""
     ours = {
-        "topic": letter.topic,
-        "partition": letter.partition,
-        "offset": letter.offset,
-        "timestamp": letter.time_ms,
-        "reason": letter.reason,
-        "detail": letter.detail[:_DETAIL_CHARACTERS],
+        "topic": dead_letter.topic,
+        "partition": dead_letter.partition,
+        "offset": dead_letter.offset,
+        "timestamp": dead_letter.time_ms,
+        "reason": dead_letter.reason,
+        "detail": dead_letter.detail[:_DETAIL_CHARACTERS],
         "version": version,
     }
-    return [*letter.headers, *((_PREFIX + name, str(value).encode("utf-8", "replace")) for name, value in ours.items())]
+    return [*dead_letter.headers, *((_PREFIX + name, str(value).encode("utf-8", "replace")) for name, value in ours.items())]
 
 
-def read_letter(value: bytes, headers: Headers, *, topic: str, partition: int, time_ms: int) -> DeadLetter:
+def read_dead_letter(value: bytes, headers: Headers, *, topic: str, partition: int, time_ms: int) -> DeadLetter:
     """Read what `headers_of` wrote; of a record that is not ours topic, partition and time are its own, and the reason `unknown`."""
     ours = {name.removeprefix(_PREFIX): (text or b"").decode("utf-8", "replace") for name, text in headers if name.startswith(_PREFIX)}
     own = tuple((name, value) for name, value in headers if not name.startswith(_PREFIX))
@@ -69,7 +69,7 @@ def read_letter(value: bytes, headers: Headers, *, topic: str, partition: int, t
         return DeadLetter(topic, partition, _UNKNOWN_OFFSET, time_ms, _UNKNOWN, "not written by Barograph", value, headers=own)
 
 
-def report(letters: Iterable[DeadLetter], *, n_shown: int, reason: str = "") -> Iterator[str]:
+def report(dead_letters: Iterable[DeadLetter], *, n_shown: int, reason: str = "") -> Iterator[str]:
     """Write how many there are, by reason and topic, and the newest of them: where, when, why, and how each begins.
 
     Parameters
@@ -79,10 +79,10 @@ def report(letters: Iterable[DeadLetter], *, n_shown: int, reason: str = "") -> 
     """
     counts: Counter[tuple[str, str]] = Counter()
     newest: list[tuple[int, int, int, DeadLetter]] = []  # a heap, by time, offset, and then as they came
-    for number, letter in enumerate(letters):
-        if not reason or letter.reason == reason:
-            counts[letter.reason, letter.topic] += 1
-            heapq.heappush(newest, (letter.time_ms, letter.offset, number, letter))
+    for number, dead_letter in enumerate(dead_letters):
+        if not reason or dead_letter.reason == reason:
+            counts[dead_letter.reason, dead_letter.topic] += 1
+            heapq.heappush(newest, (dead_letter.time_ms, dead_letter.offset, number, dead_letter))
             if len(newest) > n_shown:
                 heapq.heappop(newest)
     yield f"{counts.total()} dead letters" + (f" with reason {safe(reason)}" if reason else "")
@@ -90,9 +90,9 @@ def report(letters: Iterable[DeadLetter], *, n_shown: int, reason: str = "") -> 
         yield f"{count:>9}  {safe(why)}  {safe(topic)}"
     if newest:
         yield f"the newest {len(newest)}:"
-    for *_, letter in sorted(newest):
-        yield f"{safe(letter.place)}  {_time(letter.time_ms)}  {safe(letter.reason)}  {safe(letter.detail)}".rstrip()
-        yield f"    {excerpt(letter.value)}"
+    for *_, dead_letter in sorted(newest):
+        yield f"{safe(dead_letter.place)}  {_time(dead_letter.time_ms)}  {safe(dead_letter.reason)}  {safe(dead_letter.detail)}".rstrip()
+        yield f"    {excerpt(dead_letter.value)}"
 
 
 def excerpt(value: bytes) -> str:

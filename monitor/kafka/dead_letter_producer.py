@@ -17,7 +17,7 @@ from monitor.kafka.client import ClientError, KafkaLibrary, KafkaProducer
 from monitor.kafka.dead_letter import DeadLetter, headers_of
 from monitor.log_limit import RateLimit
 
-__all__ = ["LetterBox"]
+__all__ = ["DeadLetterProducer"]
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ _CLOSE_SECONDS = 3.0
 _LET_GO_SECONDS = 0.5  # for the producer, when what could be sent has been
 
 
-class LetterBox:
+class DeadLetterProducer:
     """Takes dead letters and sends them to a topic.
 
     Parameters
@@ -62,15 +62,15 @@ class LetterBox:
         self._gone = threading.Event()  # cuts pauses short when it closes
         self._thread: threading.Thread | None = None  # started by the first letter
 
-    def put(self, letter: DeadLetter) -> None:
+    def put(self, dead_letter: DeadLetter) -> None:
         """Take a letter; where there is no room for it, count and log that. Never waits."""
         with self._changed:
-            if self._n_pending and (self._n_pending >= _MOST_LETTERS or self._n_bytes + letter.n_bytes > _MOST_BYTES):
-                self._lost(letter, "dropped", "too many are waiting")
+            if self._n_pending and (self._n_pending >= _MOST_LETTERS or self._n_bytes + dead_letter.n_bytes > _MOST_BYTES):
+                self._lost(dead_letter, "dropped", "too many are waiting")
                 return
-            self._waiting.append(letter)
+            self._waiting.append(dead_letter)
             self._n_pending += 1
-            self._n_bytes += letter.n_bytes
+            self._n_bytes += dead_letter.n_bytes
             self._changed.notify_all()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="dead-letters", daemon=True)
@@ -83,7 +83,7 @@ class LetterBox:
             self._answers = self._answers and done
             return not self._n_pending
 
-    def taken_counts(self) -> Counter[str]:
+    def drain_counts(self) -> Counter[str]:
         """Give how many were sent, failed and dropped since the last call."""
         with self._changed:
             counts, self._counts = self._counts, Counter()
@@ -112,12 +112,12 @@ class LetterBox:
                 self._changed.wait_for(lambda: self._waiting or self._closing, _LOOK_SECONDS if under_way else None)
                 if self._closing:
                     break
-                letters = list(self._waiting)
+                dead_letters = list(self._waiting)
                 self._waiting.clear()
-            for letter in letters:
+            for dead_letter in dead_letters:
                 if self._gone.is_set():
                     break
-                producer = self._hand_over(producer, letter, under_way)
+                producer = self._hand_over(producer, dead_letter, under_way)
                 self._look(producer, under_way)
             self._look(producer, under_way)
         if producer is not None:
@@ -126,17 +126,19 @@ class LetterBox:
             except ClientError as error:
                 log.warning("dead letters closed with an error error=%s: %s", error.name, error.text)
 
-    def _hand_over(self, producer: KafkaProducer | None, letter: DeadLetter, under_way: dict[int, DeadLetter]) -> KafkaProducer | None:
+    def _hand_over(self, producer: KafkaProducer | None, dead_letter: DeadLetter, under_way: dict[int, DeadLetter]) -> KafkaProducer | None:
         """Give a letter to the library, trying again some times; give the producer, which may be a new one."""
         for n_left in reversed(range(_TRIES if self._answers else 1)):
             try:
                 producer = producer or self._library.open_producer(self._config, give_up_seconds=_GIVE_UP_SECONDS)
-                headers = headers_of(letter, self._version)
-                under_way[producer.send(self._config.dead_letter_topic, letter.value, key=letter.key, headers=headers)] = letter
+                headers = headers_of(dead_letter, self._version)
+                under_way[producer.send(self._config.dead_letter_topic, dead_letter.value, key=dead_letter.key, headers=headers)] = (
+                    dead_letter
+                )
                 break
             except (ClientError, SourceError) as error:
                 if not n_left or self._gone.is_set():
-                    self._done(letter, error)
+                    self._done(dead_letter, error)
                     break
                 self._gone.wait(_PAUSE_SECONDS)
         return producer
@@ -146,22 +148,22 @@ class LetterBox:
         for number, error in producer.outcomes() if producer is not None else ():
             self._done(under_way.pop(number), error)
 
-    def _done(self, letter: DeadLetter, error: Exception | None) -> None:
+    def _done(self, dead_letter: DeadLetter, error: Exception | None) -> None:
         with self._changed:
             self._n_pending -= 1
-            self._n_bytes -= letter.n_bytes
+            self._n_bytes -= dead_letter.n_bytes
             self._answers = error is None
             if error is None:
                 self._counts["sent"] += 1
             else:
-                self._lost(letter, "failed", " ".join(str(part) for part in error.args))
+                self._lost(dead_letter, "failed", " ".join(str(part) for part in error.args))
             self._changed.notify_all()
 
-    def _lost(self, letter: DeadLetter, result: str, why: str) -> None:
+    def _lost(self, dead_letter: DeadLetter, result: str, why: str) -> None:
         self._counts[result] += 1
         n_held = self._limit.passes(result)
         if n_held is not None:
             log.error(
                 "dead letter %s at=%s reason=%s topic=%s: %s; its bytes are still at that place (and %d before)",
-                result, letter.place, letter.reason, self._config.dead_letter_topic, why, n_held,
+                result, dead_letter.place, dead_letter.reason, self._config.dead_letter_topic, why, n_held,
             )  # fmt: skip

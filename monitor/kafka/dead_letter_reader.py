@@ -1,11 +1,11 @@
-"""`barograph dead-letters`: the newest records that could not be read, from where they are kept."""
+"""`barograph dead-dead_letters`: the newest records that could not be read, from where they are kept."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from monitor.errors import SourceError
-from monitor.kafka.dead_letter import DeadLetter, read_letter
+from monitor.kafka.dead_letter import DeadLetter, read_dead_letter
 from monitor.kafka.topic_reader import Reader
 
 __all__ = ["read_dead_letters"]
@@ -26,4 +26,4 @@ def read_dead_letters(reader: Reader, topic: str, *, n_newest: int) -> Iterator[
     starts = {number: max(one.first, one.end - n_newest) for number, one in bounds.items()}
     for peek in reader.read(topic, starts, bounds):
         for record in peek.records:
-            yield read_letter(record.value, record.headers, topic=topic, partition=peek.partition, time_ms=record.time_ms)
+            yield read_dead_letter(record.value, record.headers, topic=topic, partition=peek.partition, time_ms=record.time_ms)

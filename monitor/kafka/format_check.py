@@ -34,7 +34,7 @@ class Turn(NamedTuple):
 class Checked:
     """What is made of some records: the places of the bad ones that are dead letters, and what turned."""
 
-    letters: tuple[int, ...] = ()
+    dead_letters: tuple[int, ...] = ()
     turns: tuple[Turn, ...] = ()
 
 
@@ -119,7 +119,7 @@ class FormatCheck:
             Places of those that nothing could be read of, ascending.
         """
         one = self._partitions.setdefault(name, _Partition())
-        letters: list[int] = []
+        dead_letters: list[int] = []
         turns: list[Turn] = []
         for begin, end, is_bad in _stretches(len(offsets), bad):
             if not is_bad:
@@ -128,7 +128,7 @@ class FormatCheck:
             at = begin
             while at < end and one.held_offset is None:  # one by one: which one tells does not depend on how they come
                 one.add(offsets[at], 1, is_bad=True)
-                letters.append(at)
+                dead_letters.append(at)
                 first_offset = self._wrong_from(one)
                 if first_offset is not None:
                     one.held_offset, one.n_bad_since = first_offset, one.n_bad
@@ -139,7 +139,7 @@ class FormatCheck:
         if one.held_offset is not None and self._is_good_again(one):
             turns.append(Turn(False, one.held_offset, offsets[-1], one.n_bad_since))
             self._partitions[name] = _Partition()
-        return Checked(tuple(letters), tuple(turns))
+        return Checked(tuple(dead_letters), tuple(turns))
 
     def _wrong_from(self, one: _Partition) -> int | None:
         """Give the offset from which the format is wrong, where it is."""

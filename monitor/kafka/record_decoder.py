@@ -76,10 +76,10 @@ class Reading:
             return decoded.columns, 0
         # A record that could be read in part is a dead letter too: not while its partition will be read again anyway.
         in_part = () if self._check.held_offset(partition.name) is not None else first.keys() - set(bad)
-        letters = sorted({*checked.letters, *in_part})
-        for index in letters:
-            self._handling.keep(_letter(partition, fetched, first[index]))
-        return decoded.columns, len(first) - len(letters)
+        dead_letters = sorted({*checked.dead_letters, *in_part})
+        for index in dead_letters:
+            self._handling.keep(_dead_letter(partition, fetched, first[index]))
+        return decoded.columns, len(first) - len(dead_letters)
 
     def _unread(self, decoder: Decoder, records: Sequence[Record], decoded: Decoded, first: dict[int, Rejection]) -> set[int]:
         """Give the places of the records of which nothing could be read: a bad line among good ones is no wrong format."""
@@ -108,7 +108,7 @@ class Reading:
         )  # fmt: skip
 
 
-def _letter(partition: Partition, fetched: Fetched, rejection: Rejection) -> DeadLetter:
+def _dead_letter(partition: Partition, fetched: Fetched, rejection: Rejection) -> DeadLetter:
     index = rejection.index
     value, time_ms, headers = fetched.records[index]
     place = (partition.topic, partition.number, fetched.offsets[index])

@@ -34,7 +34,7 @@ from monitor.kafka.client import (
     Partition,
     TruncatedError,
 )
-from monitor.kafka.dead_letter_producer import LetterBox
+from monitor.kafka.dead_letter_producer import DeadLetterProducer
 from monitor.kafka.libraries import library_of
 from monitor.kafka.progress import Progress
 from monitor.kafka.record_decoder import Handling, Reading
@@ -97,7 +97,7 @@ class KafkaSource:
         rewind_ms: int,
         max_future_ms: int,
         resumed: Position | None = None,
-        letters: LetterBox | None = None,
+        dead_letters: DeadLetterProducer | None = None,
         explain: Callable[[str, Record], str] = lambda topic, record: f"{topic} may be in another format",
     ) -> None:
         self._library = library_of(config)
@@ -107,8 +107,8 @@ class KafkaSource:
         self._max_future_ms = max_future_ms
         self._progress = Progress(rewind_ms=rewind_ms, idle_seconds=config.idle_seconds, resumed=resumed)
         self._limit = RateLimit(clock.monotonic)
-        self._letters = letters
-        self._reading = Reading(config, Handling(decoder_of, explain, letters.put if letters else None), table, self._limit)
+        self._dead_letters = dead_letters
+        self._reading = Reading(config, Handling(decoder_of, explain, dead_letters.put if dead_letters else None), table, self._limit)
         self._backlog = Backlog()
         self._pace = Pace(most_records=config.max_poll_records, most_samples=config.max_batch_samples)
         self._handed_out = (0, 0, 0.0)  # records and samples of the last batch, and when that was
@@ -152,8 +152,8 @@ class KafkaSource:
 
         Waits a second at most for dead letters of what was handed out, and not at all while their topic does not answer.
         """
-        if self._letters is not None:
-            self._letters.flush(_FLUSH_SECONDS)
+        if self._dead_letters is not None:
+            self._dead_letters.flush(_FLUSH_SECONDS)
         return self._progress.position()
 
     def commit(self, position: Position) -> None:
@@ -189,8 +189,8 @@ class KafkaSource:
     def close(self) -> None:
         """Leave the group; a static member stays in it until its session times out."""
         self._drop()
-        if self._letters is not None:
-            self._letters.close()
+        if self._dead_letters is not None:
+            self._dead_letters.close()
 
     def _open(self) -> None:
         try:
@@ -414,7 +414,7 @@ class KafkaSource:
             now=self._clock.monotonic(),
         )
         self._progress.hold(partition.name, self._reading.held_offset(partition))
-        self._tally.letters["withheld"] += n_withheld
+        self._tally.dead_letters["withheld"] += n_withheld
         self._tally.n_records[partition.topic] += len(fetched.records) + fetched.n_empty
         self._tally.n_bytes[partition.topic] += sum(len(one.value) for one in fetched.records)
         return columns
@@ -446,7 +446,7 @@ class KafkaSource:
             lag_seconds=lag_seconds,
             newest_seconds=newest_seconds,
             wrong_format=wrong_format,
-            letters=tally.letters + (self._letters.taken_counts() if self._letters else Counter()),
+            dead_letters=tally.dead_letters + (self._dead_letters.drain_counts() if self._dead_letters else Counter()),
             n_queued=self._backlog.n_records,
             n_queued_bytes=self._backlog.n_bytes,
             paused=bool(self._backlog),
@@ -471,7 +471,7 @@ class _Tally:
         self.n_lost: Counter[str] = Counter()
         self.commits: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
-        self.letters: Counter[str] = Counter()
+        self.dead_letters: Counter[str] = Counter()
         self.n_rebalances = 0
 
 

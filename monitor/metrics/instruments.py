@@ -14,7 +14,7 @@ from monitor.alerting.episodes import SUPPRESSED_REASONS
 from monitor.detection.pipeline import Decision
 from monitor.detection.scored_step import Reason
 from monitor.detection.watch import WatchPipeline
-from monitor.kafka.dead_letter import LETTER_RESULTS
+from monitor.kafka.dead_letter import DEAD_LETTER_RESULTS
 from monitor.sample import SeriesTable
 from monitor.sources.source import SourceReport
 
@@ -255,7 +255,7 @@ class Metrics:
         self._shown: dict[str, set[tuple[str, int]]] = {}  # by metric: the partitions that it shows
         for result in ("done", "failed"):
             self._kafka_commits.labels(result)
-        for letter_result in LETTER_RESULTS:
+        for letter_result in DEAD_LETTER_RESULTS:
             self._dead_letters.labels(letter_result)
         for reaction in ("retried", "rebuilt"):
             self._kafka_errors.labels(reaction)
@@ -462,7 +462,7 @@ class Metrics:
             (self._kafka_lost, report.n_lost),
             (self._kafka_commits, report.commits),
             (self._kafka_errors, report.errors),
-            (self._dead_letters, report.letters),
+            (self._dead_letters, report.dead_letters),
         ):
             for label, count in counts.items():
                 counter.labels(label).inc(count)

@@ -16,7 +16,7 @@ __all__ = ["Batch", "Source", "SourceReport"]
 class SourceReport:
     """What a source with topics and partitions did since its last batch, and where it stands.
 
-    `commits` by result (done, failed), `errors` by what was done about them (retried, rebuilt), `letters` (dead ones)
+    `commits` by result (done, failed), `errors` by what was done about them (retried, rebuilt), `dead_letters` (dead ones)
     by result. By topic and partition, of those that are read: `lag` in records, and `lag_seconds` between the newest event
     time and now, 0 where nothing is left to read; `newest_seconds`, that event time; `wrong_format`. `n_queued` records
     were fetched and not handed out yet; while there are any, the source is `paused` and fetches no more.
@@ -32,7 +32,7 @@ class SourceReport:
     lag_seconds: Mapping[tuple[str, int], float] = field(default_factory=dict)
     newest_seconds: Mapping[tuple[str, int], float] = field(default_factory=dict)
     wrong_format: Mapping[tuple[str, int], bool] = field(default_factory=dict)
-    letters: Mapping[str, int] = field(default_factory=dict)
+    dead_letters: Mapping[str, int] = field(default_factory=dict)
     n_queued: int = 0
     n_queued_bytes: int = 0
     paused: bool = False

@@ -10,7 +10,7 @@ from kafka import KafkaConsumer
 
 from monitor.clock import SystemClock
 from monitor.config.kafka import KafkaConfig
-from monitor.kafka.dead_letter_producer import LetterBox
+from monitor.kafka.dead_letter_producer import DeadLetterProducer
 from monitor.kafka.libraries import library_of
 from monitor.kafka.source import KafkaSource
 from monitor.sample import SeriesTable
@@ -38,8 +38,10 @@ def test_a_topic_that_is_missing_or_takes_no_large_records_stops_nothing(broker,
          "dead_letter_topic": dead}
     )  # fmt: skip
     clock = SystemClock()
-    letters = LetterBox(config, library_of(config), clock, version="0.test")
-    source = KafkaSource(config, lambda _: sample_decoder, SeriesTable(), clock, rewind_ms=10_000, max_future_ms=60_000, letters=letters)
+    dead_letters = DeadLetterProducer(config, library_of(config), clock, version="0.test")
+    source = KafkaSource(
+        config, lambda _: sample_decoder, SeriesTable(), clock, rewind_ms=10_000, max_future_ms=60_000, dead_letters=dead_letters
+    )
     batches = []
 
     def produce(*payloads):
@@ -51,7 +53,7 @@ def test_a_topic_that_is_missing_or_takes_no_large_records_stops_nothing(broker,
     def poll_until(n_samples, **results):
         def reached(newest):
             every = [*batches, *newest]
-            counts = {result: sum(batch.report.letters.get(result, 0) for batch in every) for result in results}
+            counts = {result: sum(batch.report.dead_letters.get(result, 0) for batch in every) for result in results}
             return counts == results and sum(len(batch.columns) for batch in every) == n_samples
 
         batches.extend(until(source, reached, seconds=60))

@@ -40,18 +40,18 @@ def read_topic(cluster):
     return read
 
 
-def letters(batches):
+def dead_letters(batches):
     """Add up what became of dead letters."""
     counts = {}
     for batch in batches:
-        for result, count in batch.report.letters.items():
+        for result, count in batch.report.dead_letters.items():
             counts[result] = counts.get(result, 0) + count
     return counts
 
 
 def told(n_letters, **results):
     """Be content when so many letters had these results."""
-    return lambda batches: all(letters(batches).get(result, 0) >= n for result, n in (results or {"sent": n_letters}).items())
+    return lambda batches: all(dead_letters(batches).get(result, 0) >= n for result, n in (results or {"sent": n_letters}).items())
 
 
 def test_a_record_that_cannot_be_read_is_kept_with_its_bytes_key_headers_place_and_reason(cluster, open_kafka, until, sample, read_topic):
@@ -63,10 +63,10 @@ def test_a_record_that_cannot_be_read_is_kept_with_its_bytes_key_headers_place_a
     batches = until(open_kafka(topic, dead_letter_topic=dead), lambda batches: has(2)(batches) and told(1)(batches))
 
     assert values(batches) == [1, 2]
-    assert letters(batches) == {"sent": 1}  # there are no bytes to keep of a record without a value
-    (letter,) = read_topic(dead, 1)
-    assert (letter.value(), letter.key()) == (b"\x00{torn\xff", b"web\x001")
-    headers = letter.headers()
+    assert dead_letters(batches) == {"sent": 1}  # there are no bytes to keep of a record without a value
+    (dead_letter,) = read_topic(dead, 1)
+    assert (dead_letter.value(), dead_letter.key()) == (b"\x00{torn\xff", b"web\x001")
+    headers = dead_letter.headers()
     assert headers[:2] == [("trace", b"\x07"), ("n", b"")]
     ours = dict(headers[2:])
     assert ours.pop("barograph.detail")
@@ -97,7 +97,7 @@ def test_letters_of_what_was_handed_out_are_there_before_the_position_is_kept(cl
 
     source.position()
 
-    assert letters([*batches, source.poll(1.0)]) == {"sent": 50}
+    assert dead_letters([*batches, source.poll(1.0)]) == {"sent": 50}
     assert [one.value() for one in read_topic(dead, 50)] == [b"bad %d" % k for k in range(50)]
 
 
@@ -107,7 +107,7 @@ def test_a_topic_that_refuses_letters_stops_nothing(cluster, open_kafka, until, 
     cluster.tell("errors", PRODUCE, *[29] * 200)  # TOPIC_AUTHORIZATION_FAILED: no use in trying again
     source = open_kafka(topic, dead_letter_topic=dead)
 
-    batches = until(source, lambda batches: has(30)(batches) and letters(batches).get("failed", 0) >= 30)
+    batches = until(source, lambda batches: has(30)(batches) and dead_letters(batches).get("failed", 0) >= 30)
 
     assert values(batches) == list(range(30))
     assert source.position().partitions[f"{topic}/0"].offset == 60
@@ -130,7 +130,7 @@ def test_a_leader_of_the_dead_letter_topic_that_moves_costs_no_letter(cluster, o
 
     batches = until(open_kafka(topic, dead_letter_topic=dead), told(1))
 
-    assert letters(batches) == {"sent": 1}
+    assert dead_letters(batches) == {"sent": 1}
     assert read_topic(dead, 1)[0].value() == b"bad"
 
 
@@ -149,7 +149,7 @@ def test_without_a_topic_nothing_is_sent_or_counted(cluster, open_kafka, until, 
     topic = cluster.topic()
     cluster.produce(topic, [b"bad", sample(T0, 1)])
 
-    assert letters(until(open_kafka(topic), has(1))) == {}
+    assert dead_letters(until(open_kafka(topic), has(1))) == {}
 
 
 def test_a_position_is_kept_at_once_while_the_topic_does_not_answer(cluster, open_kafka, until, sample):
@@ -173,7 +173,7 @@ def test_a_position_is_kept_at_once_while_the_topic_does_not_answer(cluster, ope
 
 @pytest.fixture
 def listed(cluster, tmp_path):
-    """Run `barograph dead-letters` as a person does; give what it printed."""
+    """Run `barograph dead-dead_letters` as a person does; give what it printed."""
 
     def run(dead, *options, servers=None):
         config = tmp_path / "config.toml"

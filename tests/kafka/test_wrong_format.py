@@ -131,7 +131,7 @@ def test_a_whole_stream_of_garbage_is_a_hundred_dead_letters(cluster, open_kafka
     source = open_kafka(topic, dead_letter_topic=dead)
 
     def counts(batches):
-        return sum((Counter(batch.report.letters) for batch in batches), Counter())
+        return sum((Counter(batch.report.dead_letters) for batch in batches), Counter())
 
     batches = until(source, lambda batches: counts(batches).total() >= 1000)
 

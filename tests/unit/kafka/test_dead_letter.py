@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.kafka.dead_letter import DeadLetter, excerpt, headers_of, read_letter, report, safe
+from monitor.kafka.dead_letter import DeadLetter, excerpt, headers_of, read_dead_letter, report, safe
 
 LETTER = DeadLetter("metrics", 3, 17, 1_700_000_000_123, "invalid_json", "line 1: unexpected end", b"{torn", b"web1", (("trace", b"7"),))
 
 
-def back(letter, headers):
-    return read_letter(letter.value, headers, topic="dead", partition=2, time_ms=99)
+def back(dead_letter, headers):
+    return read_dead_letter(dead_letter.value, headers, topic="dead", partition=2, time_ms=99)
 
 
 def test_a_letter_says_where_it_lay_when_why_and_who_wrote_it():
@@ -41,9 +41,9 @@ def test_headers_of_ours_that_the_record_had_already_do_not_stand_for_it():
 
 
 def test_a_long_detail_is_cut():
-    letter = DeadLetter("t", 0, 1, 5, "r", "y" * 5000, b"x")
+    dead_letter = DeadLetter("t", 0, 1, 5, "r", "y" * 5000, b"x")
 
-    assert dict(headers_of(letter, "1"))["barograph.detail"] == b"y" * 200
+    assert dict(headers_of(dead_letter, "1"))["barograph.detail"] == b"y" * 200
 
 
 @pytest.mark.parametrize(
@@ -91,14 +91,14 @@ def test_text_from_headers_is_escaped_too():
     assert safe("a\x1b]0;title\x07") == r"a\x1b]0;title\x07"
 
 
-def letters():
+def dead_letters():
     yield DeadLetter("n", 1, 9, -1, "wrong_schema", "", b"\x80")
     for number in (4, 2, 0, 1, 3):  # of several partitions, one behind the other
         yield DeadLetter("m", 0, number, 1_700_000_000_000 + number * 1000, "invalid_json", f"at {number}", b"{%d" % number)
 
 
 def test_the_report_counts_by_reason_and_topic_and_shows_the_newest():
-    assert list(report(letters(), n_shown=2)) == [
+    assert list(report(dead_letters(), n_shown=2)) == [
         "6 dead letters",
         "        5  invalid_json  m",
         "        1  wrong_schema  n",
@@ -111,7 +111,7 @@ def test_the_report_counts_by_reason_and_topic_and_shows_the_newest():
 
 
 def test_one_reason_may_be_asked_for():
-    lines = list(report(letters(), n_shown=5, reason="wrong_schema"))
+    lines = list(report(dead_letters(), n_shown=5, reason="wrong_schema"))
 
     assert lines == [
         "1 dead letters with reason wrong_schema",

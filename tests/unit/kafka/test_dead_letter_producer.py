@@ -13,7 +13,7 @@ from monitor.config.kafka import KafkaConfig
 from monitor.errors import SourceError
 from monitor.kafka.client import PassingError
 from monitor.kafka.dead_letter import DeadLetter
-from monitor.kafka.dead_letter_producer import LetterBox
+from monitor.kafka.dead_letter_producer import DeadLetterProducer
 
 AWAY = PassingError("KafkaTimeoutError", "no answer")
 
@@ -64,13 +64,13 @@ def broker():
 def box(broker, monkeypatch):
     monkeypatch.setattr("monitor.kafka.dead_letter_producer._PAUSE_SECONDS", 0.01)
     monkeypatch.setattr("monitor.kafka.dead_letter_producer._CLOSE_SECONDS", 0.5)
-    made = LetterBox(KafkaConfig(topics=["metrics"], dead_letter_topic="dead"), broker, SystemClock(), version="1.2")
+    made = DeadLetterProducer(KafkaConfig(topics=["metrics"], dead_letter_topic="dead"), broker, SystemClock(), version="1.2")
     yield made
     broker.answers.set()
     made.close()
 
 
-def letter(number=0, value=b"{torn"):
+def dead_letter(number=0, value=b"{torn"):
     return DeadLetter("metrics", 0, number, 5, "invalid_json", "", value, b"key")
 
 
@@ -82,18 +82,18 @@ def wait_for(condition, seconds=20):
 
 
 def test_a_letter_is_sent_to_its_topic_with_bytes_key_and_headers(box, broker):
-    box.put(letter(7))
+    box.put(dead_letter(7))
 
     assert box.flush(20)
     ((topic, value, key, headers),) = broker.sent
     assert (topic, value, key, headers["barograph.offset"], headers["barograph.version"]) == ("dead", b"{torn", b"key", b"7", b"1.2")
-    assert box.taken_counts() == {"sent": 1}
-    assert box.taken_counts() == {}
+    assert box.drain_counts() == {"sent": 1}
+    assert box.drain_counts() == {}
 
 
 def test_they_are_sent_in_their_order(box, broker):
     for number in range(500):
-        box.put(letter(number))
+        box.put(dead_letter(number))
 
     assert box.flush(20)
     assert [int(headers["barograph.offset"]) for *_, headers in broker.sent] == list(range(500))
@@ -107,21 +107,21 @@ def test_no_connection_is_made_before_there_is_a_letter(box, broker):
 def test_a_broker_that_is_away_costs_some_tries_and_is_told_with_the_records_place(box, broker, caplog):
     broker.refuses_opening = True
 
-    box.put(letter(7))
+    box.put(dead_letter(7))
     wait_for(lambda: broker.opened >= 3)
     wait_for(lambda: "failed" in box._counts)
 
-    assert box.taken_counts() == {"failed": 1}
+    assert box.drain_counts() == {"failed": 1}
     assert broker.opened == 3
     assert "dead letter failed at=metrics[0]@7 reason=invalid_json topic=dead: KafkaTimeoutError no answer" in caplog.text
 
 
 def test_while_it_is_away_each_is_tried_once_and_a_thousand_are_told_once(box, broker, caplog):
     broker.refuses_sending = True
-    box.put(letter())
+    box.put(dead_letter())
     wait_for(lambda: "failed" in box._counts)
     for number in range(1000):
-        box.put(letter(number))
+        box.put(dead_letter(number))
     wait_for(lambda: box._counts["failed"] == 1001)
 
     assert broker.opened == 1
@@ -130,12 +130,12 @@ def test_while_it_is_away_each_is_tried_once_and_a_thousand_are_told_once(box, b
 
 def test_once_one_was_not_taken_nobody_waits_for_the_others(box, broker):
     broker.answers.clear()
-    box.put(letter())
+    box.put(dead_letter())
     assert not box.flush(0.05)
 
     begun = time.monotonic()
     for number in range(100):
-        box.put(letter(number))
+        box.put(dead_letter(number))
         assert not box.flush(60)
     assert time.monotonic() - begun < 20
 
@@ -147,7 +147,7 @@ def test_once_one_was_not_taken_nobody_waits_for_the_others(box, broker):
 def test_a_record_that_the_broker_refuses_is_counted(box, broker, caplog):
     broker.answer = PassingError("MessageSizeTooLargeError", "too large")
 
-    box.put(letter())
+    box.put(dead_letter())
 
     wait_for(lambda: box._counts["failed"] == 1)
     assert "MessageSizeTooLargeError too large" in caplog.text
@@ -158,27 +158,27 @@ def test_what_has_no_room_is_dropped_counted_and_told(box, broker, monkeypatch, 
     broker.answers.clear()
 
     for number in range(5):
-        box.put(letter(number))
+        box.put(dead_letter(number))
 
-    assert box.taken_counts() == {"dropped": 2}
+    assert box.drain_counts() == {"dropped": 2}
     assert "dead letter dropped at=metrics[0]@3" in caplog.text
     broker.answers.set()
     assert box.flush(20)
-    assert box.taken_counts() == {"sent": 3}
+    assert box.drain_counts() == {"sent": 3}
 
 
 def test_bytes_count_too_but_one_always_has_room(box, broker, monkeypatch):
     monkeypatch.setattr("monitor.kafka.dead_letter_producer._MOST_BYTES", 50)
     broker.answers.clear()
 
-    box.put(letter(0, b"x" * 1000))
-    box.put(letter(1))
+    box.put(dead_letter(0, b"x" * 1000))
+    box.put(dead_letter(1))
 
-    assert box.taken_counts() == {"dropped": 1}
+    assert box.drain_counts() == {"dropped": 1}
 
 
 def test_closing_sends_what_is_waiting(box, broker):
-    box.put(letter())
+    box.put(dead_letter())
 
     box.close()
 
@@ -188,7 +188,7 @@ def test_closing_sends_what_is_waiting(box, broker):
 
 def test_closing_while_nobody_answers_ends_and_says_what_is_left(box, broker, caplog):
     broker.answers.clear()
-    box.put(letter())
+    box.put(dead_letter())
 
     box.close()
     box.close()
@@ -198,4 +198,4 @@ def test_closing_while_nobody_answers_ends_and_says_what_is_left(box, broker, ca
 
 def test_without_a_topic_there_is_no_box(broker):
     with pytest.raises(SourceError, match=r"dead_letter_topic is empty"):
-        LetterBox(KafkaConfig(topics=["metrics"]), broker, SystemClock(), version="1")
+        DeadLetterProducer(KafkaConfig(topics=["metrics"]), broker, SystemClock(), version="1")

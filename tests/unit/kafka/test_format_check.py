@@ -23,7 +23,7 @@ def test_bad_records_among_good_ones_are_dead_letters_and_no_more():
 
     checked = took(one, "..x.xx...x")
 
-    assert checked.letters == (2, 4, 5, 9)
+    assert checked.dead_letters == (2, 4, 5, 9)
     assert checked.turns == ()
     assert one.held_offset("m/0") is None
 
@@ -35,7 +35,7 @@ def test_a_run_of_bad_records_is_a_wrong_format_from_its_first_one_on():
 
     assert checked.turns == (Turn(True, first_offset=50, offset=59, n_bad=10),)
     assert one.held_offset("m/0") == 50
-    assert checked.letters == tuple(range(50, 60))  # and none behind the one that told
+    assert checked.dead_letters == tuple(range(50, 60))  # and none behind the one that told
 
 
 def test_one_bad_record_less_is_none():
@@ -50,7 +50,7 @@ def test_a_larger_share_of_the_newest_is_one_from_the_first_bad_one_on():
     checked = took(one, "..xx.xx.xx.x.x")  # 1 of 3, 2 of 4, ... the tenth makes it 6 of 10
 
     assert checked.turns == (Turn(True, first_offset=2, offset=9, n_bad=6),)
-    assert checked.letters == (2, 3, 5, 6, 8, 9)
+    assert checked.dead_letters == (2, 3, 5, 6, 8, 9)
 
 
 def test_half_of_them_is_none():
@@ -69,17 +69,17 @@ def test_a_share_of_the_newest_thousand_counts_however_many_were_good_before():
 @pytest.mark.parametrize("n_at_once", [1, 3, 7, 1000])
 def test_how_the_records_come_does_not_change_which_one_tells(n_at_once):
     pattern = "." * 23 + "x.xx.x" * 20
-    one, turns, letters = check(), [], []
+    one, turns, dead_letters = check(), [], []
 
     for first in range(0, len(pattern), n_at_once):
         checked = took(one, pattern[first : first + n_at_once], first=first)
         turns += checked.turns
-        letters += [first + place for place in checked.letters]
+        dead_letters += [first + place for place in checked.dead_letters]
 
     bad = list(itertools.accumulate(mark == "x" for mark in pattern))
     expected = next(at for at, n_bad in enumerate(bad) if n_bad > 0.5 * (at + 1))
     assert turns == [Turn(True, first_offset=23, offset=expected, n_bad=bad[expected])]
-    assert letters == [at for at, mark in enumerate(pattern[: expected + 1]) if mark == "x"]
+    assert dead_letters == [at for at, mark in enumerate(pattern[: expected + 1]) if mark == "x"]
 
 
 def test_it_is_over_when_most_of_the_newest_can_be_read_again():
@@ -95,13 +95,13 @@ def test_it_is_over_when_most_of_the_newest_can_be_read_again():
 
 def test_behind_its_end_a_bad_record_is_a_dead_letter_again():
     one = check()
-    assert took(one, "x" * 50).letters == tuple(range(10))
-    assert took(one, "x" * 50, first=50).letters == ()
+    assert took(one, "x" * 50).dead_letters == tuple(range(10))
+    assert took(one, "x" * 50, first=50).dead_letters == ()
     took(one, "." * 20, first=100)
 
     checked = took(one, "x.", first=120)
 
-    assert (checked.letters, checked.turns) == ((0,), ())
+    assert (checked.dead_letters, checked.turns) == ((0,), ())
 
 
 def test_each_partition_is_by_itself():
