@@ -18,9 +18,9 @@ __all__ = [
     "STALE_NAN",
     "UNKNOWN",
     "Columns",
+    "HostReading",
     "Kind",
     "Labels",
-    "Reading",
     "Series",
     "SeriesTable",
     "concatenate",
@@ -39,7 +39,7 @@ STALE_NAN = float(np.array(STALE_BITS, np.int64).view(np.float64))
 UNKNOWN = -1  # stands for the number of a series that was given none
 
 Labels = tuple[tuple[str, str], ...]  # sorted by label name
-Reading = tuple[str, Labels, float]  # metric name, labels, value: one sample, before it is in columns
+HostReading = tuple[str, Labels, float]  # metric name, labels, value: one sample, before it is in columns
 _MAX_VALUE = float(np.finfo(np.float32).max)  # 3.4e38: networks reckon in float32, and the square of more is infinite
 
 

@@ -15,7 +15,7 @@ from monitor.kafka.format_check import FormatCheck, Turn
 from monitor.log_limit import RateLimit
 from monitor.sample import Columns, SeriesTable
 
-__all__ = ["Handling", "Reading"]
+__all__ = ["Handling", "RecordDecoder"]
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Handling:
     keep: Callable[[DeadLetter], None] | None = None
 
 
-class Reading:
+class RecordDecoder:
     """Decodes what is handed out; remembers which partitions are in a wrong format."""
 
     def __init__(self, config: KafkaConfig, handling: Handling, table: SeriesTable, limit: RateLimit) -> None:

@@ -37,7 +37,7 @@ from monitor.kafka.client import (
 from monitor.kafka.dead_letter_producer import DeadLetterProducer
 from monitor.kafka.libraries import library_of
 from monitor.kafka.progress import Progress
-from monitor.kafka.record_decoder import Handling, Reading
+from monitor.kafka.record_decoder import Handling, RecordDecoder
 from monitor.log_limit import RateLimit
 from monitor.sample import Columns, SeriesTable, concatenate
 from monitor.sources.position import NOTHING_YET, Position
@@ -108,7 +108,9 @@ class KafkaSource:
         self._progress = Progress(rewind_ms=rewind_ms, idle_seconds=config.idle_seconds, resumed=resumed)
         self._limit = RateLimit(clock.monotonic)
         self._dead_letters = dead_letters
-        self._reading = Reading(config, Handling(decoder_of, explain, dead_letters.put if dead_letters else None), table, self._limit)
+        self._record_decoder = RecordDecoder(
+            config, Handling(decoder_of, explain, dead_letters.put if dead_letters else None), table, self._limit
+        )
         self._backlog = Backlog()
         self._pace = Pace(most_records=config.max_poll_records, most_samples=config.max_batch_samples)
         self._handed_out = (0, 0, 0.0)  # records and samples of the last batch, and when that was
@@ -331,7 +333,7 @@ class KafkaSource:
         """Read a partition from an offset."""
         client.seek(partition, offset)
         if offset != self._progress.offset(partition.name):
-            self._reading.forget(partition)
+            self._record_decoder.forget(partition)
         self._progress.assign(partition.name, offset, now)
 
     def _ask_whether_empty(self, client: KafkaClient) -> None:
@@ -400,11 +402,11 @@ class KafkaSource:
     def _is_ready(self) -> bool:
         """Tell whether something is read: the brokers answer, and not every partition is in a wrong format."""
         owned = self._progress.owned
-        reads = any(self._reading.held_offset(Partition.of(name)) is None for name in owned)
+        reads = any(self._record_decoder.held_offset(Partition.of(name)) is None for name in owned)
         return reads and not self._waiting and not self._n_failures
 
     def _read(self, partition: Partition, fetched: Fetched, now_ms: int, n_bad: Counter[str]) -> Columns:
-        columns, n_withheld = self._reading.read(partition, fetched, n_bad)
+        columns, n_withheld = self._record_decoder.read(partition, fetched, n_bad)
         believed = columns.time_ms[columns.time_ms <= now_ms + self._max_future_ms]
         self._progress.took(
             partition.name,
@@ -413,7 +415,7 @@ class KafkaSource:
             newest_ms=min(int(believed.max()), now_ms) if len(believed) else None,
             now=self._clock.monotonic(),
         )
-        self._progress.hold(partition.name, self._reading.held_offset(partition))
+        self._progress.hold(partition.name, self._record_decoder.held_offset(partition))
         self._tally.dead_letters["withheld"] += n_withheld
         self._tally.n_records[partition.topic] += len(fetched.records) + fetched.n_empty
         self._tally.n_bytes[partition.topic] += sum(len(one.value) for one in fetched.records)
@@ -426,7 +428,7 @@ class KafkaSource:
         for partition in map(Partition.of, self._progress.owned):
             key = (partition.topic, partition.number)
             offset, newest_ms = self._progress.offset(partition.name), self._progress.newest_ms(partition.name)
-            wrong_format[key] = self._reading.held_offset(partition) is not None
+            wrong_format[key] = self._record_decoder.held_offset(partition) is not None
             if newest_ms != NOTHING_YET:
                 newest_seconds[key] = newest_ms / 1000
             if partition in self._ends and offset is not None:

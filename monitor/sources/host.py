@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 
 from monitor.clock import Clock
-from monitor.sample import Columns, Reading, SeriesTable, labels_of, no_samples
+from monitor.sample import Columns, HostReading, SeriesTable, labels_of, no_samples
 from monitor.sources.position import Position
 from monitor.sources.source import Batch
 
@@ -24,7 +24,7 @@ HOST_LABELS = ("host", "device", "interface", "mode", "mountpoint")
 _IGNORED_DEVICE = re.compile(r"(loop|ram|zram|ifb)\d+")
 
 
-def read_host(host: str | None = None, *, proc: Path = Path("/proc")) -> list[Reading]:
+def read_host(host: str | None = None, *, proc: Path = Path("/proc")) -> list[HostReading]:
     """Read every host metric once.
 
     Counters end in `_total` and grow from boot; all else are gauges in base units. A part
@@ -38,14 +38,14 @@ def read_host(host: str | None = None, *, proc: Path = Path("/proc")) -> list[Re
         Where procfs is mounted.
     """
     name = host or socket.gethostname()
-    readings: list[Reading] = []
+    readings: list[HostReading] = []
     for part in (_cpu, _memory, _disks, _filesystems, _network):
         readings.extend(_read_part(part, name))
     readings.extend(_read_part(lambda: _kernel_tables(proc), name))
     return readings
 
 
-def _read_part(part: Callable[[], Iterator[tuple[str, dict[str, str], float]]], host: str) -> Iterator[Reading]:
+def _read_part(part: Callable[[], Iterator[tuple[str, dict[str, str], float]]], host: str) -> Iterator[HostReading]:
     try:
         for name, labels, value in part():
             yield name, labels_of({"host": host, **labels}), float(value)

@@ -18,7 +18,7 @@ from typing import IO
 
 from monitor.clock import Clock
 from monitor.errors import MonitorError
-from monitor.sample import Reading
+from monitor.sample import HostReading
 
 __all__ = ["Recorder", "record"]
 
@@ -50,7 +50,7 @@ class Recorder:
         except OSError as error:
             raise MonitorError(f"cannot record to {path}: {error.strerror}. Choose a place that can be written.") from error
 
-    def append(self, time_ms: int, readings: Sequence[Reading]) -> None:
+    def append(self, time_ms: int, readings: Sequence[HostReading]) -> None:
         """Write the readings of one moment and hand them to the operating system."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -172,7 +172,7 @@ def _journal_to_parquet(journal: Path, path: Path) -> None:
 
 def record(
     recorder: Recorder,
-    read: Callable[[], Sequence[Reading]],
+    read: Callable[[], Sequence[HostReading]],
     *,
     step_seconds: float,
     duration_seconds: float,
