@@ -33,7 +33,7 @@ from monitor.decode import Record
 from monitor.decode.native import decode_native_columns, decode_native_samples
 from monitor.detection.build import build_watch
 from monitor.detection.pipeline import Pipeline
-from monitor.detection.steps import ClosedSteps, Placed
+from monitor.detection.steps import ClosedSteps, LocatedSamples
 from monitor.metrics.exposition import Exposition
 from monitor.metrics.instruments import Metrics
 from monitor.sample import Columns, SeriesTable
@@ -154,7 +154,7 @@ def _to_grid(pipeline: Pipeline, batches: list[Columns]) -> list[ClosedSteps]:
         chosen = np.flatnonzero(watch.entities.select(columns.series))
         series = columns.series[chosen]
         watch.grid.add(
-            Placed(
+            LocatedSamples(
                 watch.entities.row_of[series],
                 watch.entities.channel_of[series],
                 columns.time_ms[chosen],

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from monitor.sample import Columns, SeriesTable, labels_of, no_samples
-from monitor.sources.position import Place, Position
+from monitor.sources.position import PartitionPosition, Position
 from monitor.sources.source import Batch
 
 __all__ = ["FakeClock", "ListSource", "samples"]
@@ -72,7 +72,7 @@ class ListSource:
 
     def position(self) -> Position:
         """Give the number of batches that were handed out, and the time of the last."""
-        return Position(self._last_ms, {"list/0": Place(self._n_done, self._n_done)})
+        return Position(self._last_ms, {"list/0": PartitionPosition(self._n_done, self._n_done)})
 
     def commit(self, position: Position) -> None:
         """Remember what was committed."""

@@ -545,8 +545,8 @@ MUTATIONS = [
             "test_a_held_partition_that_tells_no_time_holds_nobody_up_whatever_the_broker_says",
         ),
         (
-            "return Place(one.held, min(one.held, rewind))",
-            "return Place(one.offset, min(one.held, rewind))",
+            "return PartitionPosition(one.held, min(one.held, rewind))",
+            "return PartitionPosition(one.offset, min(one.held, rewind))",
             "test_the_position_of_a_held_partition_is_where_it_is_held",
         ),
     ),

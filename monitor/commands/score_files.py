@@ -12,7 +12,7 @@ from monitor.clock import SystemClock
 from monitor.commands.row_writer import RowWriter
 from monitor.config.schema import Config
 from monitor.config.watch import WatchConfig
-from monitor.detection.build import build_map, build_watch
+from monitor.detection.build import build_entities, build_watch
 from monitor.detection.pipeline import Pipeline
 from monitor.detection.scored_step import Reason, ScoredStep
 from monitor.detection.watch import WatchPipeline
@@ -38,7 +38,7 @@ def choose_watch(config: Config, table: SeriesTable, name: str) -> WatchConfig:
         raise ConfigError(f"no watch is named {name}; there are {', '.join(watch.name for watch in config.watch)}")
     taking = []
     for watch in config.watch:
-        entities = build_map(watch)
+        entities = build_entities(watch)
         entities.update(table)
         if entities.entities and name in ("", watch.name):
             taking.append(watch)

@@ -40,7 +40,7 @@ def _explain(error: ValidationError, document: Mapping[str, Any]) -> Iterator[st
     found: dict[str, str] = {}
     for one in error.errors():
         location = tuple(part for part in one["loc"] if not _is_type_name(part))
-        place = _place(location, document)
+        place = _location(location, document)
         match one["type"]:
             case "extra_forbidden":
                 near = difflib.get_close_matches(str(location[-1]), _known_keys(location[:-1]), n=1, cutoff=0.0)
@@ -62,7 +62,7 @@ def _is_type_name(part: str | int) -> bool:
     return isinstance(part, str) and (part in {"float", "constrained-float"} or part.startswith(("list[", "literal[")))
 
 
-def _place(location: Sequence[str | int], document: Mapping[str, Any]) -> str:
+def _location(location: Sequence[str | int], document: Mapping[str, Any]) -> str:
     """Write a place as the user wrote it: a watch by its name, where it has one."""
     if not location:
         return "the file"

@@ -16,11 +16,11 @@ from models.bundle import Bundle
 from monitor.alerting.alert import Alert, alert_of
 from monitor.config.schema import SourceConfig
 from monitor.config.watch import WatchConfig
-from monitor.detection.build import build_watch, known_map
+from monitor.detection.build import build_watch, known_entities
 from monitor.detection.swap import swap_champion
 from monitor.detection.watch import WatchPipeline
 from monitor.errors import SwapError
-from monitor.sources.position import Place, Position
+from monitor.sources.position import PartitionPosition, Position
 from monitor.storage.checkpoint import Checkpoint, CheckpointError
 
 __all__ = ["capture", "goes_on", "position_of", "resume_watch", "undelivered_of"]
@@ -82,7 +82,7 @@ def undelivered_of(checkpoint: Checkpoint) -> list[Alert]:
 
 def position_of(checkpoint: Checkpoint) -> Position:
     """Give how far the source had been taken in when a checkpoint was made."""
-    partitions = {name: Place(**place) for name, place in checkpoint.about.get("partitions", {}).items()}
+    partitions = {name: PartitionPosition(**place) for name, place in checkpoint.about.get("partitions", {}).items()}
     return Position(checkpoint.about["position_ms"], partitions)
 
 
@@ -122,7 +122,7 @@ def resume_watch(
     if about["settings"] != _fingerprint(config):
         return build_watch(config, champion), "settings changed"
     same = about["version"] == version
-    entities = known_map(config, about["entities"], about["channels"], fixed=about["fixed"])
+    entities = known_entities(config, about["entities"], about["channels"], fixed=about["fixed"])
     watch = build_watch(config, champion if same else None, entities=entities)
     prefix, of_model = f"{config.name}/", f"{config.name}/scorer/detector."
     arrays = {

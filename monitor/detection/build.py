@@ -10,18 +10,18 @@ from models.bundle import Bundle
 from models.limits import Budget
 from monitor.alerting.episodes import EpisodeBook
 from monitor.config.watch import WatchConfig
-from monitor.detection.entities import EntityMap
+from monitor.detection.entities import EntityTable
 from monitor.detection.grid import Grid
 from monitor.detection.metric_rules import ChannelPolicy
 from monitor.detection.scorer import Scorer
 from monitor.detection.watch import WatchPipeline
 from monitor.errors import ConfigError
 
-__all__ = ["build_grid", "build_map", "build_scorer", "build_watch", "check_fits", "history_shape", "known_map", "rewind_ms"]
+__all__ = ["build_entities", "build_grid", "build_scorer", "build_watch", "check_fits", "history_shape", "known_entities", "rewind_ms"]
 
 
 def build_watch(
-    watch: WatchConfig, champion: Bundle | None, *, entities: EntityMap | None = None, budget: Budget | None = None
+    watch: WatchConfig, champion: Bundle | None, *, entities: EntityTable | None = None, budget: Budget | None = None
 ) -> WatchPipeline:
     """Build all stages of a watch; without a champion its companions judge alone.
 
@@ -39,7 +39,7 @@ def build_watch(
     """
     if champion is not None:
         check_fits(champion, watch)
-    entities = entities or build_map(watch, champion)
+    entities = entities or build_entities(watch, champion)
     if champion is not None:
         entities.retain(champion.entities)
     scorer = build_scorer(watch, champion, entities, budget or Budget.parse(watch.budget))
@@ -60,7 +60,7 @@ def history_shape(watch: WatchConfig) -> str:
     return hashlib.sha256(watch.model_dump_json(include=keys).encode()).hexdigest()
 
 
-def build_scorer(watch: WatchConfig, champion: Bundle | None, entities: EntityMap, budget: Budget) -> Scorer:
+def build_scorer(watch: WatchConfig, champion: Bundle | None, entities: EntityTable, budget: Budget) -> Scorer:
     """Build a watch's scorer for its champion, or for the baselines alone."""
     return Scorer(
         entities,
@@ -74,16 +74,16 @@ def build_scorer(watch: WatchConfig, champion: Bundle | None, entities: EntityMa
     )
 
 
-def build_map(watch: WatchConfig, champion: Bundle | None = None) -> EntityMap:
+def build_entities(watch: WatchConfig, champion: Bundle | None = None) -> EntityTable:
     """Build a watch's places for series; a model's entities and channels come first, in its order, and stay fixed."""
     if champion is None:
-        return known_map(watch, (), (), fixed=False)
-    return known_map(watch, champion.entities, champion.channels, fixed=True)
+        return known_entities(watch, (), (), fixed=False)
+    return known_entities(watch, champion.entities, champion.channels, fixed=True)
 
 
-def known_map(watch: WatchConfig, entities: Sequence[str], channels: Sequence[str], *, fixed: bool) -> EntityMap:
+def known_entities(watch: WatchConfig, entities: Sequence[str], channels: Sequence[str], *, fixed: bool) -> EntityTable:
     """Build a watch's places for series where some are known already."""
-    places = EntityMap(
+    places = EntityTable(
         metrics=watch.metrics, ignore=watch.ignore, match=watch.match, by=watch.entity_labels, entities=entities, channels=channels
     )
     places.fixed = fixed

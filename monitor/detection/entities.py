@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from monitor.sample import FORGOTTEN, UNKNOWN, Kind, Series, SeriesTable, series_text
 
-__all__ = ["EntityMap", "resolution_of"]
+__all__ = ["EntityTable", "resolution_of"]
 
 # In place of a row: a series that the watch would take, had it room; one to be placed when it comes again; one
 # whose channel the model does not know.
@@ -34,7 +34,7 @@ def resolution_of(channel: str, step_seconds: float) -> float:
     return _RESOLUTION.get(unit, _UNKNOWN_UNIT)
 
 
-class EntityMap:
+class EntityTable:
     """A watch's places for series: entity rows and channels, numbered as they appear.
 
     Parameters
@@ -122,8 +122,8 @@ class EntityMap:
         """Let go of all but these entities, which are numbered anew, in this order; there is room for others then."""
         to = np.full(len(self.entities), VACANT, np.int32)
         to[rows] = np.arange(len(rows))
-        placed = self.row_of >= 0
-        self.row_of[placed] = to[self.row_of[placed]]
+        located = self.row_of >= 0
+        self.row_of[located] = to[self.row_of[located]]
         self.row_of[self.row_of == REFUSED] = VACANT
         self.n_refused = 0
         self.entities = [self.entities[row] for row in rows.tolist()]
@@ -144,9 +144,9 @@ class EntityMap:
 
     def update(self, table: SeriesTable, series: NDArray[np.int32] | None = None) -> None:
         """Place the series that the table has gained, and those of `series` (n,) that have lost their place."""
-        placed = [self._place(table[number]) for number in range(len(self.row_of), len(table))]
-        if placed:
-            rows, channels, kinds = zip(*placed, strict=True)
+        located = [self._place(table[number]) for number in range(len(self.row_of), len(table))]
+        if located:
+            rows, channels, kinds = zip(*located, strict=True)
             self.row_of = np.concatenate([self.row_of, np.array(rows, np.int32)])
             self.channel_of = np.concatenate([self.channel_of, np.array(channels, np.int32)])
             self.kind = np.concatenate([self.kind, np.array(kinds, np.int8)])

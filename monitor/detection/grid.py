@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.detection.rates import Ends, ends_of, last_known, previous_values, spread
-from monitor.detection.steps import PLACED_FIELDS, ClosedSteps, GapMode, Placed, Reclosed, join_placed, no_placed
+from monitor.detection.steps import LOCATED_FIELDS, ClosedSteps, GapMode, LocatedSamples, Reclosed, join_located, no_located
 from monitor.sample import Kind
 
 __all__ = ["Grid"]
@@ -41,7 +41,7 @@ class _Kept:
 
     first: int
     n_steps: int
-    samples: Placed
+    samples: LocatedSamples
     carried: tuple[NDArray[Any], ...]
 
     @property
@@ -91,8 +91,8 @@ class Grid:
         self._empty_limit = empty_steps
         self._revision_steps = revision_steps
         self._kept: deque[_Kept] = deque()
-        self._late = no_placed()  # for kept steps, until `revise` is called
-        self._pending = no_placed()
+        self._late = no_located()  # for kept steps, until `revise` is called
+        self._pending = no_located()
         self.next_step: int | None = None  # the oldest open one
         self.watermark_ms: int | None = None
         self._newest_ms: int | None = None
@@ -104,7 +104,7 @@ class Grid:
         self._held = np.empty((0, 0))
         self._held_age = np.empty((0, 0), np.int64)
 
-    def add(self, samples: Placed, *, opens: bool = True) -> int:
+    def add(self, samples: LocatedSamples, *, opens: bool = True) -> int:
         """Take samples in; give the number of those that were too late to be taken, ends of series not among them.
 
         What is late for steps that are kept waits for `revise`.
@@ -123,12 +123,12 @@ class Grid:
         newest = int(samples.time_ms.max())
         self._newest_ms = newest if self._newest_ms is None else max(self._newest_ms, newest)
         on_time = step >= self.next_step if self.next_step is not None else np.ones(len(step), bool)
-        joined = join_placed(self._pending, samples.take(on_time))
+        joined = join_located(self._pending, samples.take(on_time))
         self._pending = self._that_stand(joined)
         if on_time.all():
             return 0
         kept = ~on_time & (step >= self._kept_from)
-        self._late = join_placed(self._late, samples.take(kept))
+        self._late = join_located(self._late, samples.take(kept))
         return int((~on_time & ~kept & ~np.isnan(samples.value)).sum())
 
     def revise(self, *, n_rows: int, n_channels: int) -> Reclosed | None:
@@ -136,7 +136,7 @@ class Grid:
 
         What is open goes on from them.
         """
-        late, self._late = self._late, no_placed()
+        late, self._late = self._late, no_located()
         if not len(late.row):
             return None
         self._make_room(n_rows, n_channels)
@@ -144,7 +144,7 @@ class Grid:
         blocks = [block for block in self._kept if block.end > step.min()]
         for block in blocks:
             of_block = late.take((step >= block.first) & (step < block.end))
-            block.samples = self._that_stand(join_placed(block.samples, of_block))
+            block.samples = self._that_stand(join_located(block.samples, of_block))
         values = self._close_again(blocks, rows, n_rows, n_channels)
         shown = [block.samples.time_ms[~np.isnan(block.samples.value)] for block in self._kept]
         newest_ms = np.concatenate(shown).max(initial=_NONE)
@@ -165,7 +165,7 @@ class Grid:
         """
         assert self.next_step is not None
         n_back, self.next_step = self.next_step - self._first_step(first_ms), self._first_step(first_ms)
-        self._pending = no_placed()
+        self._pending = no_located()
         self.watermark_ms = self._newest_ms = None
         self._n_empty = 0
         self._kept.clear()
@@ -259,7 +259,7 @@ class Grid:
         """Give everything that is open, by name."""
         scalars = (self.next_step, self.watermark_ms, self._newest_ms)
         return {
-            **{f"pending.{name}": getattr(self._pending, name) for name in PLACED_FIELDS},
+            **{f"pending.{name}": getattr(self._pending, name) for name in LOCATED_FIELDS},
             "scalars": np.array([_NONE if value is None else value for value in scalars] + [self._n_empty], np.int64),
             "count": self._count,
             "count_ms": self._count_ms,
@@ -270,7 +270,7 @@ class Grid:
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over arrays that `state` gave."""
-        self._pending = Placed(*(arrays[f"pending.{name}"].copy() for name in PLACED_FIELDS))
+        self._pending = LocatedSamples(*(arrays[f"pending.{name}"].copy() for name in LOCATED_FIELDS))
         next_step, watermark_ms, newest_ms, n_empty = arrays["scalars"].tolist()
         self.next_step, self.watermark_ms, self._newest_ms = (
             None if value == _NONE else value for value in (next_step, watermark_ms, newest_ms)
@@ -321,24 +321,24 @@ class Grid:
         place = np.full(shape[0], -1, np.int32)
         place[rows] = np.arange(len(rows))
         parts = [part.take(place[part.row] >= 0) for part in (*(block.samples for block in blocks), self._pending)]
-        joined = join_placed(*parts)
-        again._pending = Placed(place[joined.row], joined.channel, joined.time_ms, joined.value, joined.kind)
+        joined = join_located(*parts)
+        again._pending = LocatedSamples(place[joined.row], joined.channel, joined.time_ms, joined.value, joined.kind)
         return again
 
     def _kept_state(self) -> dict[str, NDArray[np.generic]]:
         """Give the kept samples, and what was carried into the first of them: the rest follows from these."""
-        samples = join_placed(*(block.samples for block in self._kept)) if self._kept else no_placed()
+        samples = join_located(*(block.samples for block in self._kept)) if self._kept else no_located()
         carried = self._kept[0].carried if self._kept else (np.empty((0, 0)),) * len(_CARRIED)
         blocks = [(block.first, block.n_steps, len(block.samples.row)) for block in self._kept]
         return {
             "kept.blocks": np.array(blocks, np.int64).reshape(-1, 3),
-            **{f"kept.{name}": getattr(samples, name) for name in PLACED_FIELDS},
+            **{f"kept.{name}": getattr(samples, name) for name in LOCATED_FIELDS},
             **{f"kept{name}": array for name, array in zip(_CARRIED, carried, strict=True)},
         }
 
     def _load_kept(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self._kept.clear()
-        samples = Placed(*(arrays[f"kept.{name}"].copy() for name in PLACED_FIELDS))
+        samples = LocatedSamples(*(arrays[f"kept.{name}"].copy() for name in LOCATED_FIELDS))
         carried, shape, at = tuple(arrays[f"kept{name}"].copy() for name in _CARRIED), self._held.shape, 0
         for first, n_steps, n_samples in arrays["kept.blocks"].tolist() if self._revision_steps else ():
             self._kept.append(_Kept(first, n_steps, samples.take(np.arange(at, at + n_samples)), carried))
@@ -346,7 +346,7 @@ class Grid:
         if self._kept:
             self._close_again(self._kept, np.arange(shape[0]), *shape)
 
-    def _that_stand(self, samples: Placed) -> Placed:
+    def _that_stand(self, samples: LocatedSamples) -> LocatedSamples:
         """Keep one sample of each series and step, the latest, and of two at one time the larger.
 
         Of deltas one for each time is kept; and beside the values the latest end of the series.

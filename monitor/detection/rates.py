@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.detection.steps import Placed
+from monitor.detection.steps import LocatedSamples
 from monitor.sample import Kind
 
 
 def spread(
-    samples: Placed, first_step: int, n_steps: int, n_rows: int, n_channels: int, step_ms: int
+    samples: LocatedSamples, first_step: int, n_steps: int, n_rows: int, n_channels: int, step_ms: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
     """Spread samples over arrays (T, n, C) of value and time, and tell which channels (n, C) are counters.
 
@@ -48,7 +48,7 @@ class Ends(NamedTuple):
     after: NDArray[np.int64]
 
 
-def ends_of(ends: Placed, value: NDArray[np.float64], time_ms: NDArray[np.int64], first_step: int, step_ms: int) -> Ends:
+def ends_of(ends: LocatedSamples, value: NDArray[np.float64], time_ms: NDArray[np.int64], first_step: int, step_ms: int) -> Ends:
     """Tell which values (T, n, C) lie on this side of a series' end, from the ends that came."""
     if not len(ends.row):
         never = np.broadcast_to(np.int64(-1), value.shape)

@@ -18,7 +18,7 @@ from models.dataset import windows_of
 from models.detector import WARMING_STEPS, BlockReads, Detector
 from models.limits import Budget, Limit, limit_for_budget
 from models.settings import ModelSettings
-from monitor.detection.entities import EntityMap, resolution_of
+from monitor.detection.entities import EntityTable, resolution_of
 from monitor.detection.scored_step import Reason, ScoredStep
 from monitor.detection.steps import ClosedSteps, Reclosed
 
@@ -39,7 +39,7 @@ class Scorer:
 
     def __init__(
         self,
-        entities: EntityMap,
+        entities: EntityTable,
         settings: ModelSettings,
         budget: Budget,
         *,

@@ -8,14 +8,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PLACED_FIELDS", "ClosedSteps", "GapMode", "Placed", "Reclosed", "join_placed", "no_placed"]
+__all__ = ["LOCATED_FIELDS", "ClosedSteps", "GapMode", "LocatedSamples", "Reclosed", "join_located", "no_located"]
 
 GapMode = Literal["skip", "hold", "zero", "interpolate"]
-PLACED_FIELDS = ("row", "channel", "time_ms", "value", "kind")
+LOCATED_FIELDS = ("row", "channel", "time_ms", "value", "kind")
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class LocatedSamples:
     """Samples of one watch: parallel arrays of entity row, channel, event time (ms), value, and what the value means (`Kind`).
 
     A value is finite, or NaN where the series ends at that time.
@@ -27,11 +27,11 @@ class Placed:
     value: NDArray[np.float64]
     kind: NDArray[np.int8]
 
-    def take(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> Placed:
+    def take(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> LocatedSamples:
         """Give the chosen samples."""
-        return Placed(self.row[which], self.channel[which], self.time_ms[which], self.value[which], self.kind[which])
+        return LocatedSamples(self.row[which], self.channel[which], self.time_ms[which], self.value[which], self.kind[which])
 
-    def renumbered(self, rows: NDArray[np.int64]) -> Placed:
+    def renumbered(self, rows: NDArray[np.int64]) -> LocatedSamples:
         """Give the samples with their rows numbered by their place in `rows` (m,), which ascend."""
         return replace(self, row=np.searchsorted(rows, self.row).astype(np.int32))
 
@@ -65,11 +65,11 @@ class Reclosed:
     n_samples: int
 
 
-def no_placed() -> Placed:
+def no_located() -> LocatedSamples:
     """Give no samples."""
-    return Placed(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int8))
+    return LocatedSamples(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int8))
 
 
-def join_placed(*parts: Placed) -> Placed:
+def join_located(*parts: LocatedSamples) -> LocatedSamples:
     """Give the samples of all parts, one part behind the other."""
-    return Placed(*(np.concatenate([getattr(part, name) for part in parts]) for name in PLACED_FIELDS))
+    return LocatedSamples(*(np.concatenate([getattr(part, name) for part in parts]) for name in LOCATED_FIELDS))

@@ -13,7 +13,7 @@ from monitor.alerting.alert import Alert, ChannelShare, ResolveReason
 from monitor.alerting.corrections import Correction, correct
 from monitor.alerting.episodes import Changes, EpisodeBook, Phase
 from monitor.detection.coverage import Coverage
-from monitor.detection.entities import EntityMap
+from monitor.detection.entities import EntityTable
 from monitor.detection.grid import Grid
 from monitor.detection.metric_rules import ChannelPolicy
 from monitor.detection.report import WatchReport, count_step, count_suppressed
@@ -21,7 +21,7 @@ from monitor.detection.rescorer import Rescorer
 from monitor.detection.scored_step import ScoredStep
 from monitor.detection.scorer import Scorer
 from monitor.detection.snapshots import Snapshot, Snapshots
-from monitor.detection.steps import ClosedSteps, Placed
+from monitor.detection.steps import ClosedSteps, LocatedSamples
 from monitor.sample import Columns, SeriesTable
 
 __all__ = ["WatchPipeline"]
@@ -37,7 +37,7 @@ class WatchPipeline:
     def __init__(
         self,
         name: str,
-        entities: EntityMap,
+        entities: EntityTable,
         grid: Grid,
         scorer: Scorer,
         book: EpisodeBook,
@@ -101,7 +101,7 @@ class WatchPipeline:
         report.n_refused = self.entities.refused(columns.series)
         series = columns.series[chosen]
         report.n_samples = int((~np.isnan(columns.value[chosen])).sum())  # the ends of series are none
-        placed = Placed(
+        located = LocatedSamples(
             self.entities.row_of[series],
             self.entities.channel_of[series],
             columns.time_ms[chosen],
@@ -111,13 +111,13 @@ class WatchPipeline:
         ahead = complete_ms is None and self.grid.watermark_ms is not None and self.grid.watermark_ms > latest_ms
         if len(chosen) and ahead:
             # Steps are closed that no sample could be in yet: the clock was ahead, and all would be late until it is there again.
-            report.n_steps_back = self.grid.restart_at(int(placed.time_ms.min()))
+            report.n_steps_back = self.grid.restart_at(int(located.time_ms.min()))
             self.scorer.shift_time(report.n_steps_back)
             self.book.shift_time(report.n_steps_back * self.grid.step_ms)
             self.snapshots.clear()
             self._coverage = Coverage()
         n_before = self.grid.n_conflicting
-        report.n_late = self.grid.add(placed, opens=complete_ms is None)
+        report.n_late = self.grid.add(located, opens=complete_ms is None)
         n_rows, n_channels = len(self.entities.entities), len(self.entities.channels)
         revised = self._revise(n_rows, n_channels, report)
         report.n_conflicting = self.grid.n_conflicting - n_before
@@ -197,7 +197,7 @@ class WatchPipeline:
     def _second(self, rows: NDArray[np.int64], snapshots: Sequence[Snapshot]) -> WatchPipeline:
         """Give a watch over some entities alone that stands where the first of these moments was."""
         names = [self.entities.entities[row] for row in rows.tolist()]
-        places = EntityMap(metrics=(), match={}, by=(), entities=names, channels=self.entities.channels)
+        places = EntityTable(metrics=(), match={}, by=(), entities=names, channels=self.entities.channels)
         scorer = Rescorer(self.scorer, rows, [snapshot.scorer for snapshot in snapshots])
         book = self.book.for_rows({name: array[rows] for name, array in snapshots[0].book.items()})
         second = WatchPipeline(self.name, places, self.grid, scorer, book, self.policy, revision_steps=len(snapshots))

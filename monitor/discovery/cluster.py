@@ -12,7 +12,7 @@ from monitor.config.decode import DecodeConfig
 from monitor.config.kafka import KafkaConfig
 from monitor.config.watch import WatchConfig
 from monitor.decode.topic_decoders import TopicDecoders
-from monitor.detection.entities import EntityMap
+from monitor.detection.entities import EntityTable
 from monitor.discovery.suggest import SuggestedWatch, suggest_watches, toml_of
 from monitor.discovery.survey import MAX_SAMPLES, Group, Survey, group_of, how_to_key
 from monitor.errors import SourceError
@@ -110,7 +110,7 @@ def look_at(
         else:
             _look_at_topic(reader, topic, there[name], committed or {}, decoders, look.table, now_ms=round(now * 1000), n_newest=n_newest)
     for watch in watches:
-        rules = EntityMap(metrics=watch.metrics, match=watch.match, by=watch.entity_labels, ignore=watch.ignore)
+        rules = EntityTable(metrics=watch.metrics, match=watch.match, by=watch.entity_labels, ignore=watch.ignore)
         look.watches.append(WatchLook(watch.name, watch.entity_labels, group_of(rules, look.table, look.surveys)))
     look.suggested = suggest_watches(look.surveys, look.table)
     return look

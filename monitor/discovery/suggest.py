@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from monitor.detection.entities import EntityMap
+from monitor.detection.entities import EntityTable
 from monitor.discovery.survey import Group, Survey, group_of
 from monitor.sample import SeriesTable
 
@@ -55,9 +55,9 @@ class SuggestedWatch:
     group: Group
 
     @property
-    def entity_map(self) -> EntityMap:
+    def entity_map(self) -> EntityTable:
         """The watch's rules, as the daemon would apply them."""
-        return EntityMap(metrics=self.metrics, match={}, by=self.by, ignore=self.ignore)
+        return EntityTable(metrics=self.metrics, match={}, by=self.by, ignore=self.ignore)
 
 
 def suggest_watches(surveys: Sequence[Survey], table: SeriesTable) -> list[SuggestedWatch]:
@@ -133,7 +133,7 @@ def _watch(part: _Part, table: SeriesTable, taken: Sequence[str]) -> SuggestedWa
         step_seconds=step,
         lateness_seconds=float(min(max(step, _round_up(2 * behind)), longest)),
         topics=tuple(survey.topic for survey in part.surveys),
-        group=group_of(EntityMap(metrics=metrics, match={}, by=by, ignore=ignore), table, part.surveys),
+        group=group_of(EntityTable(metrics=metrics, match={}, by=by, ignore=ignore), table, part.surveys),
     )
 
 

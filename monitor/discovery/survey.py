@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from monitor.decode import Decoder, Record, Rejection
 from monitor.decode.detect import AutoDecoder
-from monitor.detection.entities import EntityMap
+from monitor.detection.entities import EntityTable
 from monitor.sample import Columns, Kind, SeriesTable, concatenate, is_stale, no_samples
 
 __all__ = ["MAX_SAMPLES", "Group", "Survey", "group_of", "how_to_key"]
@@ -166,7 +166,7 @@ class Survey:
         return [times for number, times in parts if series is None or number in series]
 
 
-def group_of(entity_map: EntityMap, table: SeriesTable, surveys: Iterable[Survey]) -> Group:
+def group_of(entity_map: EntityTable, table: SeriesTable, surveys: Iterable[Survey]) -> Group:
     """Give what a watch would take of what was seen."""
     entity_map.update(table)
     numbers: set[int] = set()

@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from monitor.sources.position import NOTHING_YET, Place, Position
+from monitor.sources.position import NOTHING_YET, PartitionPosition, Position
 
 __all__ = ["Progress"]
 
@@ -146,17 +146,17 @@ class Progress:
 
     def position(self) -> Position:
         """Give where everything stands, for a checkpoint and for a commit."""
-        places = {name: self._place(one) for name, one in sorted(self._partitions.items())}
+        places = {name: self._position_of(one) for name, one in sorted(self._partitions.items())}
         return Position(None if self.complete_ms == NOTHING_YET else self.complete_ms, places)
 
     def _is_idle(self, one: _Partition, now: float) -> bool:
         return now - one.told_at >= self._idle_seconds and (one.held is not None or now - one.empty_at <= _CONFIRMED_SECONDS)
 
-    def _place(self, one: _Partition) -> Place:
+    def _position_of(self, one: _Partition) -> PartitionPosition:
         rewind = self._rewind(one)
         if one.held is None:
-            return Place(one.offset, rewind, one.newest_ms)
-        return Place(one.held, min(one.held, rewind))  # what has told times behind it will tell them again
+            return PartitionPosition(one.offset, rewind, one.newest_ms)
+        return PartitionPosition(one.held, min(one.held, rewind))  # what has told times behind it will tell them again
 
     def _rewind(self, one: _Partition) -> int:
         needed_ms = self.complete_ms - self._rewind_ms

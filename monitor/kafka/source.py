@@ -261,9 +261,9 @@ class KafkaSource:
                 self._waiting.update(partitions)
             log.info("partitions %s: %s", what, ", ".join(sorted(partition.name for partition in partitions)) or "none")
         if self._waiting:
-            self._place(client, sorted(self._waiting))
+            self._start_partitions(client, sorted(self._waiting))
 
-    def _place(self, client: KafkaClient, partitions: Sequence[Partition]) -> None:
+    def _start_partitions(self, client: KafkaClient, partitions: Sequence[Partition]) -> None:
         """Begin where we were, else where the group was, else where the settings say."""
         committed = client.committed(partitions, timeout_seconds=_ASK_SECONDS)
         offsets: dict[Partition, int] = {}

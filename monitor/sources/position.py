@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["NOTHING_YET", "Place", "Position"]
+__all__ = ["NOTHING_YET", "PartitionPosition", "Position"]
 
 NOTHING_YET = -1  # an event time before every sample
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PartitionPosition:
     """How far one partition has been read.
 
     `offset` is that of the next record; `rewind` that of the oldest record which is needed to
@@ -32,4 +32,4 @@ class Position:
     """
 
     time_ms: int | None = None
-    partitions: Mapping[str, Place] = field(default_factory=dict)
+    partitions: Mapping[str, PartitionPosition] = field(default_factory=dict)

@@ -25,7 +25,7 @@ from models.registry import Registry
 from models.scaling import fit_scaling
 from monitor.clock import Clock
 from monitor.config.watch import WatchConfig
-from monitor.detection.build import build_watch, known_map
+from monitor.detection.build import build_watch, known_entities
 from monitor.detection.report import WatchReport
 from monitor.detection.watch import WatchPipeline
 from monitor.errors import HistoryError, LockedError, MonitorError
@@ -218,7 +218,7 @@ def _caught(watch: WatchConfig, tried: _Tried, faults: Faults) -> NDArray[np.boo
     pipeline = build_watch(
         watch,
         Bundle(detector, tuple(channels), tuple(names), {}),
-        entities=known_map(watch, names, channels, fixed=True),
+        entities=known_entities(watch, names, channels, fixed=True),
         budget=budget,
     )
     opened = np.zeros(len(faults), bool)

@@ -15,9 +15,9 @@ from models.limits import Budget, Limit, limit_for_budget
 from models.registry import Registry
 from models.training import Epoch, TrainingResult
 from monitor.config.watch import WatchConfig
-from monitor.detection.build import build_grid, build_map
+from monitor.detection.build import build_entities, build_grid
 from monitor.detection.entities import resolution_of
-from monitor.detection.steps import Placed
+from monitor.detection.steps import LocatedSamples
 from monitor.sample import Columns, SeriesTable, in_range, is_stale
 from monitor.storage.lock import Lock, hold
 from monitor.storage.step_history import History
@@ -50,7 +50,7 @@ class Trained:
 
 def collect_history(watch: WatchConfig, columns: Columns, table: SeriesTable) -> History | None:
     """Put recorded samples on a watch's grid; None where no series belongs to the watch."""
-    entities, grid = build_map(watch), build_grid(watch)
+    entities, grid = build_entities(watch), build_grid(watch)
     entities.update(table)
     usable = in_range(columns.value)
     of_watch = entities.select(columns.series)
@@ -58,7 +58,7 @@ def collect_history(watch: WatchConfig, columns: Columns, table: SeriesTable) ->
     if not (of_watch & usable).any():
         return None
     series = columns.series[chosen]
-    samples = Placed(
+    samples = LocatedSamples(
         entities.row_of[series], entities.channel_of[series], columns.time_ms[chosen], columns.value[chosen], entities.kind[series]
     )
     grid.add(samples)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.bundle import Bundle
 from monitor.config.watch import WatchConfig
-from monitor.detection.build import build_watch, known_map
+from monitor.detection.build import build_watch, known_entities
 from monitor.detection.report import WatchReport
 from monitor.detection.steps import ClosedSteps
 from monitor.detection.swap import align_rows
@@ -42,7 +42,7 @@ def warm_up(watch: WatchConfig, bundle: Bundle, history: History | None) -> Bund
 
 def aligned_pipeline(watch: WatchConfig, bundle: Bundle | None, entities: Sequence[str], channels: Sequence[str]) -> WatchPipeline:
     """Build a watch around a bundle, with rows for these entities."""
-    places = known_map(watch, entities, channels, fixed=True)
+    places = known_entities(watch, entities, channels, fixed=True)
     return build_watch(watch, align_rows(bundle, entities) if bundle else None, entities=places)
 
 

@@ -23,7 +23,7 @@ from monitor.config.kafka import KafkaConfig
 from monitor.errors import SourceError
 from monitor.kafka.source import KafkaSource
 from monitor.sample import SeriesTable
-from monitor.sources.position import NOTHING_YET, Place, Position
+from monitor.sources.position import NOTHING_YET, PartitionPosition, Position
 from tests.kafka.batches import T0, has, values
 from tests.kafka.broker import Kafka, free_port, needed, why_not
 from tests.kafka.harness import WATCH, check, lives_of, run_through_kills
@@ -235,7 +235,7 @@ def test_retention_that_overtakes_a_daemon_is_counted_in_records(kafka, produce,
     produce(topic, [sample(T0 + k, k) for k in range(100)])
     kafka.delete_records(topic, 0, 60)
 
-    batches = until(open_source(topic, resumed=Position(T0, {f"{topic}/0": Place(20, 20, T0)})), has(40))
+    batches = until(open_source(topic, resumed=Position(T0, {f"{topic}/0": PartitionPosition(20, 20, T0)})), has(40))
 
     assert values(batches) == list(range(60, 100))
     assert sum(batch.report.n_lost.get(topic, 0) for batch in batches) == 40

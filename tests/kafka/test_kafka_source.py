@@ -17,7 +17,7 @@ from monitor.errors import SourceError
 from monitor.kafka import confluent_client, kafka_python_client
 from monitor.kafka.client import PassingError
 from monitor.sample import SeriesTable, concatenate
-from monitor.sources.position import NOTHING_YET, Place, Position
+from monitor.sources.position import NOTHING_YET, PartitionPosition, Position
 from tests.kafka.batches import T0, has, values
 
 OFFSET_COMMIT, HEARTBEAT, FETCH, LIST_OFFSETS = 8, 12, 1, 2  # Kafka's numbers of requests
@@ -252,7 +252,7 @@ def test_records_deleted_before_they_were_read_are_counted_and_told(cluster, ope
     topic = cluster.topic()
     cluster.produce(topic, numbered(sample, 100))
     cluster.tell("delete", topic, 0, 60)
-    behind = Position(T0 + 19_000, {f"{topic}/0": Place(20, 20, T0 + 19_000)})
+    behind = Position(T0 + 19_000, {f"{topic}/0": PartitionPosition(20, 20, T0 + 19_000)})
 
     source = open_kafka(topic, resumed=behind, on_gap=on_gap)
     seen = until(source, lambda batches: total(batches, "n_lost") != {})
@@ -268,7 +268,7 @@ def test_records_deleted_before_they_were_read_are_counted_and_told(cluster, ope
 def test_a_log_that_ends_before_our_place_is_read_from_its_beginning(cluster, open_kafka, until, sample, caplog):
     topic = cluster.topic()
     cluster.produce(topic, numbered(sample, 3))
-    ahead = Position(T0, {f"{topic}/0": Place(5000, 5000, T0)})  # of a topic of that name that was deleted
+    ahead = Position(T0, {f"{topic}/0": PartitionPosition(5000, 5000, T0)})  # of a topic of that name that was deleted
 
     batches = until(open_kafka(topic, resumed=ahead), has(3))
 

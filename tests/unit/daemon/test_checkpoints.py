@@ -9,7 +9,7 @@ import pytest
 from monitor.alerting.alert import Alert, ChannelShare
 from monitor.config.explain import parse_config
 from monitor.daemon.checkpoints import capture, goes_on, position_of, undelivered_of
-from monitor.sources.position import Place, Position
+from monitor.sources.position import PartitionPosition, Position
 from monitor.storage.checkpoint import Checkpoint
 
 
@@ -25,7 +25,7 @@ def source(**settings):
     return parse_config(document, place="test").source
 
 
-POSITION = Position(5000, {"metrics/0": Place(50, 20, 5000), "metrics/1": Place(7, 7)})
+POSITION = Position(5000, {"metrics/0": PartitionPosition(50, 20, 5000), "metrics/1": PartitionPosition(7, 7)})
 
 
 def test_a_position_comes_back_as_it_was():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from monitor.detection.entities import REFUSED, EntityMap, resolution_of
+from monitor.detection.entities import REFUSED, EntityTable, resolution_of
 from monitor.sample import Kind, SeriesTable, labels_of
 
 
@@ -15,9 +15,9 @@ def table_of(*series):
     return table
 
 
-def placed(*series, match=None, **options):
+def located(*series, match=None, **options):
     """Give a watch's places for some series."""
-    places = EntityMap(**{"metrics": ["*"], "match": match or {}, "by": ("host",), **options})
+    places = EntityTable(**{"metrics": ["*"], "match": match or {}, "by": ("host",), **options})
     places.update(table_of(*series))
     return places
 
@@ -31,7 +31,7 @@ def test_a_star_stands_for_any_part_of_a_name_and_a_question_mark_for_one_charac
     host = {"host": "web1"}
     names = ("cpu_busy_ratio", "cpu", "load1", "load15", "queue_depth", "CPU_busy_ratio")
 
-    places = placed(*((name, host) for name in names), metrics=("cpu_*", "load?", "queue_depth"))
+    places = located(*((name, host) for name in names), metrics=("cpu_*", "load?", "queue_depth"))
 
     assert taken(places) == [True, False, True, False, True, False]
 
@@ -40,14 +40,14 @@ def test_metrics_that_are_ignored_are_left_out_and_not_counted():
     host = {"host": "web1"}
 
     series = [("cpu_busy_ratio", host), ("cpu_steal_ratio", host), ("load", host)]
-    places = placed(*series, metrics=("cpu_*",), ignore=("*_steal_*",), channels=("x",))
+    places = located(*series, metrics=("cpu_*",), ignore=("*_steal_*",), channels=("x",))
 
     assert taken(places) == [False, False, False]
     assert places.n_ignored == 1  # the model does not know cpu_busy_ratio; the others nobody asked for
 
 
 def test_a_label_must_match_its_pattern():
-    places = placed(
+    places = located(
         ("load", {"host": "web1", "env": "prod-north"}),
         ("load", {"host": "web2", "env": "test"}),
         ("load", {"host": "web3"}),
@@ -58,13 +58,13 @@ def test_a_label_must_match_its_pattern():
 
 
 def test_an_absent_label_matches_the_empty_pattern():
-    places = placed(("load", {"host": "web1", "env": "prod"}), ("load", {"host": "web2"}), match={"env": ""})
+    places = located(("load", {"host": "web1", "env": "prod"}), ("load", {"host": "web2"}), match={"env": ""})
 
     assert taken(places) == [False, True]
 
 
 def test_an_entity_by_one_label_is_called_by_its_value():
-    places = placed(("load", {"host": "web1"}), ("queue_depth", {"host": "web2"}), ("queue_depth", {"host": "web1"}))
+    places = located(("load", {"host": "web1"}), ("queue_depth", {"host": "web2"}), ("queue_depth", {"host": "web1"}))
 
     assert places.entities == ["web1", "web2"]
     assert places.channels == ["load", "queue_depth"]
@@ -73,7 +73,7 @@ def test_an_entity_by_one_label_is_called_by_its_value():
 
 
 def test_an_entity_by_several_labels_is_called_by_all_in_the_order_of_the_setting():
-    places = placed(
+    places = located(
         ("load", {"host": "web1", "pod": "a"}), ("load", {"host": "web1", "pod": "b"}), by=("pod", "host")
     )  # fmt: skip
 
@@ -82,7 +82,7 @@ def test_an_entity_by_several_labels_is_called_by_all_in_the_order_of_the_settin
 
 
 def test_by_series_each_series_is_its_own_entity_with_one_channel():
-    places = placed(("load", {"host": "web1"}), ("queue_depth", {"host": "web1"}), by=())
+    places = located(("load", {"host": "web1"}), ("queue_depth", {"host": "web1"}), by=())
 
     assert places.entities == ['load{host="web1"}', 'queue_depth{host="web1"}']
     assert places.channels == ["value"]
@@ -90,14 +90,14 @@ def test_by_series_each_series_is_its_own_entity_with_one_channel():
 
 
 def test_a_series_without_one_of_the_labels_belongs_to_no_entity():
-    places = placed(("load", {"host": "web1"}), ("load", {"host": "web1", "pod": "a"}), by=("host", "pod"))
+    places = located(("load", {"host": "web1"}), ("load", {"host": "web1", "pod": "a"}), by=("host", "pod"))
 
     assert taken(places) == [False, True]
     assert places.entities == ["host=web1,pod=a"]
 
 
 def test_labels_that_make_no_entity_are_part_of_the_channels_name():
-    places = placed(
+    places = located(
         ("cpu_seconds_total", {"host": "web1", "mode": "idle"}),
         ("cpu_seconds_total", {"host": "web1", "mode": "user", "core": "0"}),
     )
@@ -106,7 +106,7 @@ def test_labels_that_make_no_entity_are_part_of_the_channels_name():
 
 
 def test_fixed_channels_leave_out_other_series_and_count_them():
-    places = placed(
+    places = located(
         ("load", {"host": "web1"}),
         ("fan_speed", {"host": "web1"}),
         ("fan_speed", {"host": "web9"}),
@@ -120,19 +120,19 @@ def test_fixed_channels_leave_out_other_series_and_count_them():
 
 
 def test_a_series_with_an_unknown_channel_makes_no_entity():
-    places = placed(("fan_speed", {"host": "web9"}), channels=("load",))
+    places = located(("fan_speed", {"host": "web9"}), channels=("load",))
 
     assert places.entities == []
 
 
 def test_what_a_watch_never_wanted_is_not_counted_as_ignored():
-    places = placed(("fan_speed", {"host": "web1"}), metrics=("load",), channels=("load",))
+    places = located(("fan_speed", {"host": "web1"}), metrics=("load",), channels=("load",))
 
     assert places.n_ignored == 0
 
 
 def test_entities_and_channels_of_a_model_keep_their_order():
-    places = placed(("load", {"host": "web1"}), ("load", {"host": "web3"}), entities=("web2", "web1"), channels=("queue_depth", "load"))
+    places = located(("load", {"host": "web1"}), ("load", {"host": "web3"}), entities=("web2", "web1"), channels=("queue_depth", "load"))
 
     assert places.entities == ["web2", "web1", "web3"]
     assert places.row_of.tolist() == [1, 2]
@@ -141,7 +141,7 @@ def test_entities_and_channels_of_a_model_keep_their_order():
 
 def test_once_channels_are_fixed_new_entities_come_but_no_new_channels():
     table = table_of(("load", {"host": "web1"}))
-    places = EntityMap(metrics=["*"], match={}, by=("host",))
+    places = EntityTable(metrics=["*"], match={}, by=("host",))
     places.update(table)
     places.fix_channels()
     table.intern("load", labels_of({"host": "web2"}))
@@ -156,7 +156,7 @@ def test_once_channels_are_fixed_new_entities_come_but_no_new_channels():
 
 def test_looking_again_places_only_what_is_new():
     table = table_of(("load", {"host": "web1"}), ("fan_speed", {"host": "web1"}))
-    places = EntityMap(metrics=["*"], match={}, by=("host",), channels=("load",))
+    places = EntityTable(metrics=["*"], match={}, by=("host",), channels=("load",))
     for _ in range(3):
         places.update(table)
 
@@ -167,7 +167,7 @@ def test_looking_again_places_only_what_is_new():
 def test_a_series_that_would_need_more_places_than_there_may_be_is_refused_and_those_placed_stay():
     table = table_of(*(("load", {"host": f"web{number}"}) for number in range(4)))
     table.intern("queue_depth", labels_of({"host": "web0"}))  # a second channel: three entities would need six places
-    places = EntityMap(metrics=["load", "queue_*"], match={}, by=("host",))
+    places = EntityTable(metrics=["load", "queue_*"], match={}, by=("host",))
     places.max_series = 3
     places.update(table)
     table.intern("memory", labels_of({"host": "web9"}))  # of no concern to the watch
@@ -181,7 +181,7 @@ def test_a_series_that_would_need_more_places_than_there_may_be_is_refused_and_t
 
 def test_a_model_may_know_more_than_there_is_room_for():
     table = table_of(("load", {"host": "web2"}), ("load", {"host": "web9"}))
-    places = EntityMap(metrics=["*"], match={}, by=("host",), entities=("web1", "web2"), channels=("load",))
+    places = EntityTable(metrics=["*"], match={}, by=("host",), entities=("web1", "web2"), channels=("load",))
     places.max_series = 1
     places.update(table)
 
@@ -189,13 +189,13 @@ def test_a_model_may_know_more_than_there_is_room_for():
 
 
 def test_samples_are_selected_by_the_number_of_their_series():
-    places = placed(("load", {"host": "web1"}), ("fan_speed", {"host": "web1"}), metrics=("load",))
+    places = located(("load", {"host": "web1"}), ("fan_speed", {"host": "web1"}), metrics=("load",))
 
     assert places.select(np.array([1, 0, 0, 1], np.int32)).tolist() == [False, True, True, False]
 
 
 def test_the_kind_of_a_series_is_kept():
-    places = placed(("requests_total", {"host": "web1"}), ("load", {"host": "web1"}))
+    places = located(("requests_total", {"host": "web1"}), ("load", {"host": "web1"}))
 
     assert places.kind.tolist() == [Kind.COUNTER, Kind.GAUGE]
 
@@ -218,10 +218,10 @@ def test_the_smallest_change_that_counts_follows_from_the_unit(channel, expected
 
 
 def test_where_each_series_is_an_entity_its_own_name_tells_the_smallest_change():
-    places = placed(("memory_used_bytes", {"host": "web1"}), ("latency_seconds", {"host": "web1"}), by=())
+    places = located(("memory_used_bytes", {"host": "web1"}), ("latency_seconds", {"host": "web1"}), by=())
 
     assert places.series_resolution([1, 0], 10.0).tolist() == [[0.01], [65536.0]]
 
 
 def test_where_entities_have_channels_the_series_say_nothing_of_the_smallest_change():
-    assert placed(("latency_seconds", {"host": "web1"})).series_resolution([0], 10.0) is None
+    assert located(("latency_seconds", {"host": "web1"})).series_resolution([0], 10.0) is None

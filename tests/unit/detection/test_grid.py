@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from monitor.detection.grid import Grid
-from monitor.detection.steps import ClosedSteps, Placed
+from monitor.detection.steps import ClosedSteps, LocatedSamples
 from monitor.sample import Kind, SeriesTable
 from monitor.testing import samples
 
@@ -25,7 +25,7 @@ def grid(*, lateness_seconds=0, idle_seconds=1000, gap_mode="skip", max_gap_step
 def at(*points, row=0, channel=0, kind=Kind.GAUGE):
     """Place samples given as `(seconds, value)`."""
     n = len(points)
-    return Placed(
+    return LocatedSamples(
         np.full(n, row, np.int32),
         np.full(n, channel, np.int32),
         np.array([round(seconds * 1000) for seconds, _ in points], np.int64),
@@ -44,7 +44,7 @@ def together(*parts):
     """Join placed samples, ordered by time."""
     columns = [np.concatenate([getattr(part, name) for part in parts]) for name in ("row", "channel", "time_ms", "value", "kind")]
     order = np.argsort(columns[2], kind="stable")
-    return Placed(*(column[order] for column in columns))
+    return LocatedSamples(*(column[order] for column in columns))
 
 
 def close(grid, now_seconds=0, *, n_rows=1, n_channels=1, finished=False):
@@ -423,7 +423,7 @@ def test_interpolation_closes_steps_later_by_its_bound():
 def rates(text, **settings):
     """Give the rates of a counter written as text, without the first step's: that has a test of its own."""
     counts = series(text, kind=Kind.COUNTER)
-    counts = Placed(counts.row, counts.channel, counts.time_ms + 1_700_000_000_000, counts.value, counts.kind)
+    counts = LocatedSamples(counts.row, counts.channel, counts.time_ms + 1_700_000_000_000, counts.value, counts.kind)
     blocks = closed(counts, **settings)
     assert written(blocks) == written(closed_one_by_one(counts, **settings))
     return written(blocks).split(maxsplit=1)[1]

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.detection.grid import Grid
-from monitor.detection.steps import Placed
+from monitor.detection.steps import LocatedSamples
 
 STEP_MS = 1000
 N_ROWS, N_CHANNELS = 2, 3
@@ -19,11 +19,11 @@ SAMPLES = st.lists(st.tuples(st.integers(0, 5), TIMES_MS, VALUES), min_size=1, m
 modest = settings(deadline=None, max_examples=60)
 
 
-def placed(samples):
+def located(samples):
     """Place samples given as `(series, time_ms, value)`."""
     series, times_ms, values = zip(*samples, strict=True) if samples else ((), (), ())
     series = np.array(series, np.int32)
-    return Placed(
+    return LocatedSamples(
         series // N_CHANNELS,
         series % N_CHANNELS,
         np.array(times_ms, np.int64),
@@ -44,7 +44,7 @@ def run(batches, *, lateness_ms, gap_mode="skip", max_gap_steps=3):
                 steps[block.first_step + t] = values
 
     for batch in batches:
-        n_late += grid.add(placed(batch))
+        n_late += grid.add(located(batch))
         now_ms = max([now_ms, *(time_ms for _, time_ms, _ in batch)])
         keep(grid.close(now_ms, n_rows=N_ROWS, n_channels=N_CHANNELS))
     keep(grid.close(now_ms, n_rows=N_ROWS, n_channels=N_CHANNELS, finished=True))
@@ -150,7 +150,7 @@ def test_the_watermark_and_the_step_numbers_never_go_back(batches, times, latene
     grid = Grid(step_ms=STEP_MS, lateness_ms=lateness_ms, idle_ms=3000, gap_mode="skip", max_gap_steps=0, empty_steps=4)
     watermarks, numbers = [], []
     for batch, now_ms in zip(batches, times, strict=False):
-        grid.add(placed(batch))
+        grid.add(located(batch))
         for block in grid.close(now_ms, n_rows=N_ROWS, n_channels=N_CHANNELS):
             numbers += range(block.first_step, block.first_step + len(block.values))
         if grid.watermark_ms is not None:

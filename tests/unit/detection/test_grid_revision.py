@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.detection.grid import Grid
-from monitor.detection.steps import Placed
+from monitor.detection.steps import LocatedSamples
 from monitor.sample import Kind
 from tests.unit.detection.test_grid import at, close, series, together
-from tests.unit.detection.test_grid_properties import GAP_MODES, N_CHANNELS, N_ROWS, SAMPLES, STEP_MS, cut, modest, placed
+from tests.unit.detection.test_grid_properties import GAP_MODES, N_CHANNELS, N_ROWS, SAMPLES, STEP_MS, cut, located, modest
 
 STEP_SECONDS = 10
 
@@ -246,7 +246,7 @@ def lived(batches, *, gap_mode, lateness_ms=0, restart_behind=None):
     anchor = [(series, 1_699_999_970_000, 0) for series in range(6)]  # so that the grid begins before every sample
     n_dropped = 0
     for number, batch in enumerate([anchor, *batches, [(0, 1_700_000_060_000, 1)]]):
-        n_dropped += one.take(placed(batch))[0]
+        n_dropped += one.take(located(batch))[0]
         if number == restart_behind:
             state = {name: array.copy() for name, array in one.grid.state().items()}
             one.grid = make()
@@ -293,7 +293,7 @@ def test_a_late_sample_is_taken_by_a_grid_that_gave_its_arrays_away():
     one = grid()
     one.add(series("1 _ 3"))
     blocks = close(one)
-    one.add(Placed(*(getattr(at((15, 2)), name) for name in ("row", "channel", "time_ms", "value", "kind"))))
+    one.add(LocatedSamples(*(getattr(at((15, 2)), name) for name in ("row", "channel", "time_ms", "value", "kind"))))
 
     one.revise(n_rows=1, n_channels=1)
 

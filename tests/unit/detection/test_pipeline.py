@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from models.limits import Budget
 from models.settings import ModelSettings
 from monitor.alerting.episodes import AlertPolicy, EpisodeBook
-from monitor.detection.entities import EntityMap
+from monitor.detection.entities import EntityTable
 from monitor.detection.grid import Grid
 from monitor.detection.pipeline import Pipeline
 from monitor.detection.scorer import Scorer
@@ -24,7 +24,7 @@ LEVELS = {"load": 50.0, "queue_depth": 200.0}
 
 
 def watch(name="web", *, metrics=("*",), policy=POLICY, lateness_ms=0):
-    entities = EntityMap(metrics=metrics, match={}, by=("host",))
+    entities = EntityTable(metrics=metrics, match={}, by=("host",))
     grid = Grid(step_ms=1000, lateness_ms=lateness_ms, idle_ms=5000, gap_mode="skip", max_gap_steps=0, empty_steps=20)
     options = ModelSettings(window_length=8, memory_windows=32)
     scorer = Scorer(entities, options, Budget.parse("1/day"), step_ms=1000, stale_ms=30_000, block_steps=20)

@@ -10,7 +10,7 @@ import pytest
 
 from models.limits import Budget
 from models.settings import ModelSettings
-from monitor.detection.entities import EntityMap
+from monitor.detection.entities import EntityTable
 from monitor.detection.rescorer import Rescorer
 from monitor.detection.scored_step import Reason
 from monitor.detection.scorer import Scorer
@@ -22,7 +22,7 @@ NEEDED = WINDOW + 100
 
 
 def scorer(n_entities=1, channels=("load", "queue_depth")):
-    entities = EntityMap(
+    entities = EntityTable(
         metrics=["*"], match={}, by=("host",), entities=[f"web{row}" for row in range(n_entities)], channels=channels
     )  # fmt: skip
     return Scorer(
@@ -135,7 +135,9 @@ def test_steps_that_an_entity_missed_do_not_count_as_shown():
 
 
 def test_where_each_series_is_an_entity_a_constant_one_is_scaled_by_its_own_unit():
-    entities = EntityMap(metrics=["*"], match={}, by=(), entities=["memory_used_bytes", 'latency_seconds{host="web1"}'], channels=["value"])
+    entities = EntityTable(
+        metrics=["*"], match={}, by=(), entities=["memory_used_bytes", 'latency_seconds{host="web1"}'], channels=["value"]
+    )
     judge = Scorer(
         entities, ModelSettings(window_length=WINDOW, memory_windows=32), Budget.parse("1/day"),
         step_ms=STEP_MS, stale_ms=5 * STEP_MS, block_steps=20,

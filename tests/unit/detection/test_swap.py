@@ -13,7 +13,7 @@ from monitor.config.schema import SourceConfig
 from monitor.daemon.champion_watcher import Handover
 from monitor.daemon.checkpoints import capture, resume_watch
 from monitor.daemon.retraining import Learning
-from monitor.detection.build import build_watch, history_shape, known_map
+from monitor.detection.build import build_watch, history_shape, known_entities
 from monitor.detection.pipeline import Decision
 from monitor.detection.report import WatchReport
 from monitor.detection.steps import ClosedSteps
@@ -210,7 +210,7 @@ def test_a_model_of_another_window_is_refused(watch, quiet_watch):
 
 
 def test_companions_give_way_to_the_first_model(watch):
-    entities = known_map(watch, ["web1"], ["a", "b"], fixed=False)
+    entities = known_entities(watch, ["web1"], ["a", "b"], fixed=False)
     pipeline = running(watch, None, entities=entities)
     live(pipeline, noise(150), first_step=0)
 
@@ -241,7 +241,7 @@ def test_a_restart_with_another_model_goes_on_with_the_episode_and_judges_at_onc
 
 
 def test_a_restart_with_the_first_model_goes_on_from_the_companions(watch):
-    pipeline = running(watch, None, entities=known_map(watch, ["web1"], ["a", "b"], fixed=False))
+    pipeline = running(watch, None, entities=known_entities(watch, ["web1"], ["a", "b"], fixed=False))
     live(pipeline, noise(150), first_step=0)
     checkpoint = capture([(watch, None, pipeline)], source=SourceConfig(), position=Position())
 

@@ -7,7 +7,7 @@ import pytest
 
 from monitor.decode import Decoded, Record
 from monitor.decode.topic_decoders import build_decoder
-from monitor.detection.entities import EntityMap
+from monitor.detection.entities import EntityTable
 from monitor.discovery.survey import Survey, group_of, how_to_key
 from monitor.sample import STALE_NAN, Columns, SeriesTable
 
@@ -65,7 +65,7 @@ def test_series_on_several_partitions_are_found():
 
 def test_entities_on_several_partitions_are_found_though_none_of_their_series_is():
     survey, table = surveyed({0: [line(0, "h1", a=1), line(0, "h2", a=1)], 1: [line(0, "h1", b=1)]})
-    group = group_of(EntityMap(metrics=["load_*"], match={}, by=("host",)), table, [survey])
+    group = group_of(EntityTable(metrics=["load_*"], match={}, by=("host",)), table, [survey])
 
     assert survey.spread_series == []
     assert (group.n_series, group.n_channels) == (3, 2)
@@ -75,7 +75,7 @@ def test_entities_on_several_partitions_are_found_though_none_of_their_series_is
 
 def test_a_watch_takes_what_its_rules_take():
     survey, table = surveyed({0: [line(0, "h1", a=1, b=2), line(0, "h2", a=1)]})
-    group = group_of(EntityMap(metrics=["*"], match={"host": "h1"}, by=("host",), ignore=["load_b"]), table, [survey])
+    group = group_of(EntityTable(metrics=["*"], match={"host": "h1"}, by=("host",), ignore=["load_b"]), table, [survey])
 
     assert group.n_series == 1
     assert group.entities == ("h1",)
@@ -157,4 +157,4 @@ def test_series_beyond_the_table_s_bound_are_passed_over():
     survey.take(0, [line(0, "h1", a=1), line(0, "h2", a=1)], n_keyed=0, n_empty=0)
 
     assert survey.series == [0]
-    assert group_of(EntityMap(metrics=["*"], match={}, by=("host",)), table, [survey]).entities == ("h1",)
+    assert group_of(EntityTable(metrics=["*"], match={}, by=("host",)), table, [survey]).entities == ("h1",)

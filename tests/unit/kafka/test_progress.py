@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monitor.kafka.progress import Progress
-from monitor.sources.position import NOTHING_YET, Place, Position
+from monitor.sources.position import NOTHING_YET, PartitionPosition, Position
 
 CLOCK_MS = 10**12  # far ahead of every sample
 
@@ -167,7 +167,7 @@ def test_a_jump_forgets_what_was_before_it():
 
     one.assign("m/0", 700, 0.0)
 
-    assert one.position().partitions["m/0"] == Place(700, 700, NOTHING_YET)
+    assert one.position().partitions["m/0"] == PartitionPosition(700, 700, NOTHING_YET)
     assert advance(one) == NOTHING_YET
 
 
@@ -185,7 +185,7 @@ def test_the_rewind_is_the_first_record_that_windows_may_still_need():
     assert advance(one) == 990
 
     # 990 - 320 = 670, the time of record 67
-    assert one.position() == Position(990, {"m/0": Place(100, 67, 990)})
+    assert one.position() == Position(990, {"m/0": PartitionPosition(100, 67, 990)})
 
 
 def test_out_of_order_records_are_never_left_out_of_a_rewind():
@@ -230,7 +230,7 @@ def test_few_marks_are_kept_whatever_the_number_of_records():
 
 
 def test_what_a_checkpoint_kept_is_gone_on_from():
-    resumed = Position(5000, {"m/0": Place(50, 20, 5000), "m/1": Place(7, 7, NOTHING_YET)})
+    resumed = Position(5000, {"m/0": PartitionPosition(50, 20, 5000), "m/1": PartitionPosition(7, 7, NOTHING_YET)})
     one = Progress(rewind_ms=320, idle_seconds=10.0, resumed=resumed)
 
     assert one.position() == resumed
@@ -239,7 +239,7 @@ def test_what_a_checkpoint_kept_is_gone_on_from():
     assert advance(one) == 5000
     took(one, "m/0", 50, 5330)
     assert advance(one) == 5330
-    assert one.position().partitions["m/0"] == Place(51, 50, 5330)  # 5330 - 320 is behind all that was before
+    assert one.position().partitions["m/0"] == PartitionPosition(51, 50, 5330)  # 5330 - 320 is behind all that was before
 
 
 # Records that tell no time
@@ -299,10 +299,10 @@ def test_the_position_of_a_held_partition_is_where_it_is_held():
     one.hold("m/0", 40)
 
     advance(one)
-    assert one.position().partitions == {"m/0": Place(40, 40, NOTHING_YET)}  # windows need 320 ms: from 67 on
+    assert one.position().partitions == {"m/0": PartitionPosition(40, 40, NOTHING_YET)}  # windows need 320 ms: from 67 on
 
     one.hold("m/0", None)
-    assert one.position().partitions == {"m/0": Place(100, 67, 990)}
+    assert one.position().partitions == {"m/0": PartitionPosition(100, 67, 990)}
 
 
 def test_who_goes_on_from_a_held_place_reads_it_again_and_waits_for_it():
