@@ -45,7 +45,7 @@ def fit_detector(
     block_steps: int,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     resume: bytes | None = None,
-    keep: Callable[[bytes], None] | None = None,
+    on_state: Callable[[bytes], None] | None = None,
 ) -> Fit:
     """Train on a watch's history and calibrate every entity in it; row i of the detector is entity i.
 
@@ -72,7 +72,7 @@ def fit_detector(
             f"two windows of {settings.window_length} and 100. Give a longer history, a shorter step or a shorter window."
         )
     scaled = fit_scaling(history, resolution).apply(history)
-    training = train_autoencoder(scaled, settings, on_epoch=on_epoch, resume=resume, keep=keep)
+    training = train_autoencoder(scaled, settings, on_epoch=on_epoch, resume=resume, on_state=on_state)
     held_out_from = first_held_out(scaled, settings.validation_share)
     older, newer = split_by_time(index_windows(scaled, settings.window_length), held_out_from, settings.window_length)
     held_out = gather_windows(scaled, newer, settings.window_length)

@@ -75,7 +75,7 @@ def train_autoencoder(  # noqa: PLR0915 - one straight story
     *,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     resume: bytes | None = None,
-    keep: Callable[[bytes], None] | None = None,
+    on_state: Callable[[bytes], None] | None = None,
 ) -> TrainingResult:
     """Train one network for all entities of a watch.
 
@@ -89,7 +89,7 @@ def train_autoencoder(  # noqa: PLR0915 - one straight story
     on_epoch : callable
         Told each epoch when it ends, for progress.
     resume : bytes, optional
-        What `keep` was last given: go on behind that epoch.
+        What `on_state` was last given: go on behind that epoch.
     keep : callable, optional
         Given the state of the training behind each epoch.
 
@@ -122,7 +122,7 @@ def train_autoencoder(  # noqa: PLR0915 - one straight story
 
     epochs: list[Epoch] = []
     best_epoch, best_weights = 0, _copied(network)
-    of = fingerprint(steps, settings) if resume or keep else ""
+    of = fingerprint(steps, settings) if resume or on_state else ""
     if resume is not None:
         progress = unpack(resume, of, network, optimizer, schedule)
         epochs = [Epoch(int(epoch["number"]), epoch["loss"], epoch["validation_loss"], epoch["grad_norm"]) for epoch in progress.epochs]
@@ -160,8 +160,8 @@ def train_autoencoder(  # noqa: PLR0915 - one straight story
         on_epoch(epoch)
         if epoch.validation_loss < epochs[best_epoch].validation_loss or number == 0:
             best_epoch, best_weights = number, _copied(network)
-        if keep is not None:
-            keep(pack(of, Progress([asdict(one) for one in epochs], best_epoch, best_weights), network, optimizer, schedule))
+        if on_state is not None:
+            on_state(pack(of, Progress([asdict(one) for one in epochs], best_epoch, best_weights), network, optimizer, schedule))
     network.load_state_dict(best_weights)
     network.cpu().eval()
     sample = gather_windows(steps, validation.take(np.arange(min(len(validation), _BLOCK))), settings.window_length)

@@ -23,7 +23,7 @@ from monitor.alerting.text import channel_text, time_text
 from monitor.commands.demo_run import Outcome as DemoOutcome
 from monitor.sample import Columns, SeriesTable, is_stale
 from monitor.sources.decode_captures import N_SHOWN, printable
-from monitor.storage.alert_history import KeptEpisode
+from monitor.storage.alert_history import StoredEpisode
 from monitor.training.gate import Outcome
 from monitor.training.train import Trained
 
@@ -193,7 +193,7 @@ def alert_text(alert: Alert) -> str:
     return "\n".join(lines)
 
 
-def episodes_table(episodes: Sequence[KeptEpisode]) -> Table:
+def episodes_table(episodes: Sequence[StoredEpisode]) -> Table:
     """List episodes: when, how they ended, how high, what was most telling, and whether anybody was told."""
     table = Table()
     for heading in ("opened", "lasted", "", "watch", "entity", "score", "channel", "told"):

@@ -36,7 +36,7 @@ from monitor.storage.alert_history import AlertHistory
 from monitor.storage.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from monitor.storage.data_dir import episodes_file, history_folder, model_registry, prepare_data_dir
 from monitor.storage.lock import hold
-from monitor.storage.step_history import HistoryWriter, Keeping
+from monitor.storage.step_history import HistoryWriter, Retention
 from monitor.training.child import train_in_child
 from monitor.training.from_history import history_since
 from monitor.training.gate import Outcome
@@ -205,11 +205,11 @@ class Daemon:
 
     def _build_retraining(self, config_file: Path | None) -> Retraining:
         config, data_dir = self._config, Path(self._config.data_dir)
-        keeping = Keeping(**config.history.model_dump())
+        retention = Retention(**config.history.model_dump())
         writers = {
             watch.name: HistoryWriter(
                 history_folder(data_dir, watch),
-                keeping,
+                retention,
                 shape=history_shape(watch),
                 step_ms=watch.step_ms,
                 window_length=watch.window_length,

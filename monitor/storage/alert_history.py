@@ -22,7 +22,7 @@ from monitor.alerting.alert import Alert, ChannelShare
 from monitor.clock import Clock
 from monitor.errors import HistoryError
 
-__all__ = ["FORMAT_VERSION", "AlertHistory", "KeptEpisode", "read_episodes"]
+__all__ = ["FORMAT_VERSION", "AlertHistory", "StoredEpisode", "read_episodes"]
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ ORDER BY opened_ms DESC, identity DESC LIMIT :newest
 
 
 @dataclass(frozen=True, slots=True)
-class KeptEpisode:
+class StoredEpisode:
     """One row: times are event time in ms; `reason` is None while it is open, `lost` where a daemon forgot it.
 
     `notified`: it went to the outlets; else it was over too long ago when it was found, or is not told yet.
@@ -220,7 +220,7 @@ class AlertHistory:
             self._connection = None
 
 
-def read_episodes(file: Path, *, watch: str = "", since_ms: int | None = None, newest: int | None = None) -> list[KeptEpisode]:
+def read_episodes(file: Path, *, watch: str = "", since_ms: int | None = None, newest: int | None = None) -> list[StoredEpisode]:
     """Read episodes by the time of their opening, oldest first, also while a daemon writes.
 
     Parameters
@@ -302,8 +302,8 @@ def _row(alert: Alert, notified: bool, now: float) -> dict[str, object]:
     }
 
 
-def _kept(row: Mapping[str, Any]) -> KeptEpisode:
-    return KeptEpisode(
+def _kept(row: Mapping[str, Any]) -> StoredEpisode:
+    return StoredEpisode(
         identity=row["identity"],
         watch=row["watch"],
         entity=row["entity"],

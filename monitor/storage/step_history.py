@@ -26,7 +26,7 @@ from monitor.alerting.alert import Alert
 from monitor.detection.steps import ClosedSteps
 from monitor.errors import HistoryError
 
-__all__ = ["METADATA_KEY", "History", "HistoryWriter", "Keeping", "Segment", "Span", "list_segments", "read_spans"]
+__all__ = ["METADATA_KEY", "History", "HistoryWriter", "Retention", "Segment", "Span", "list_segments", "read_spans"]
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Span:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Keeping:
+class Retention:
     """How much of a history is kept; times are event time."""
 
     segment_seconds: float = 300.0
@@ -114,9 +114,9 @@ class HistoryWriter:
         By a window an episode's span is widened on both sides.
     """
 
-    def __init__(self, folder: Path, keeping: Keeping, *, shape: str, step_ms: int, window_length: int) -> None:
+    def __init__(self, folder: Path, retention: Retention, *, shape: str, step_ms: int, window_length: int) -> None:
         self.folder = folder
-        self._keeping = keeping
+        self._retention = retention
         self._shape = shape
         self._step_ms = step_ms
         self._margin_ms = window_length * step_ms
@@ -124,12 +124,12 @@ class HistoryWriter:
         self._blocks: list[ClosedSteps] = []
         self._collected_ms = 0
         self._spans: list[Span] = []
-        if self._keeping.max_bytes:
+        if self._retention.max_bytes:
             self._take_over()
 
     def add(self, closed: ClosedSteps) -> None:
         """Collect closed steps; the arrays must not change any more."""
-        if self._keeping.max_bytes:
+        if self._retention.max_bytes:
             self._blocks.append(closed)
             self._collected_ms += len(closed.values) * closed.step_ms
             self._newest_ms = max(self._newest_ms, closed.end_ms(len(closed.values) - 1))
@@ -143,7 +143,7 @@ class HistoryWriter:
             If the spans cannot be written; they are with the next segment, or that is not.
         """
         self._spans += [self._span(alert, alert.resolved_ms) for alert in alerts if alert.resolved_ms is not None]
-        if self._keeping.max_bytes and self.folder.is_dir():
+        if self._retention.max_bytes and self.folder.is_dir():
             try:
                 self._write_spans(open_alerts, self._blocks)
             except OSError as error:
@@ -156,7 +156,7 @@ class HistoryWriter:
     @property
     def is_due(self) -> bool:
         """True once a segment's worth of event time is collected."""
-        return self._collected_ms >= self._keeping.segment_seconds * 1000
+        return self._collected_ms >= self._retention.segment_seconds * 1000
 
     def write(self, entities: Sequence[str], channels: Sequence[str], open_alerts: Iterable[Alert]) -> None:
         """Write what is collected as one segment, and let go of what is too old or too much.
@@ -222,7 +222,7 @@ class HistoryWriter:
         newest_ms = max(segment.last_ms for segment in segments)
         n_bytes = self.n_bytes()
         for segment in segments[:-1]:  # the newest stays whatever it weighs
-            if segment.last_ms >= newest_ms - self._keeping.max_age_seconds * 1000 and n_bytes <= self._keeping.max_bytes:
+            if segment.last_ms >= newest_ms - self._retention.max_age_seconds * 1000 and n_bytes <= self._retention.max_bytes:
                 break
             n_bytes -= _size(segment.file)
             segment.file.unlink(missing_ok=True)

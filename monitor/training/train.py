@@ -96,7 +96,7 @@ def fit_watch(
     *,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     resume: bytes | None = None,
-    keep: Callable[[bytes], None] | None = None,
+    on_state: Callable[[bytes], None] | None = None,
 ) -> Fit:
     """Train and calibrate one watch's detector; nothing is saved.
 
@@ -114,7 +114,7 @@ def fit_watch(
             block_steps=watch.block_steps,
             on_epoch=on_epoch,
             resume=resume,
-            keep=keep,
+            on_state=on_state,
         )
     except TrainingError as error:
         raise TrainingError(f"watch {watch.name}: {error}") from error
@@ -146,7 +146,7 @@ def train_watch(
     lock = training_lock(watch, registry, now)
     try:
         resume = registry.interrupted() if resumes else None
-        fit = fit_watch(watch, history, on_epoch=on_epoch, resume=resume, keep=registry.keep_training)
+        fit = fit_watch(watch, history, on_epoch=on_epoch, resume=resume, on_state=registry.keep_training)
         limit = limit_for_budget(fit.detector.peaks, Budget.parse(watch.budget), n_entities=len(history.entities))
         bundle = Bundle(fit.detector, history.channels, history.entities, made_of(history, fit, now))
         version = registry.save(bundle, now=now, beside=plot_of(watch.name, fit.training))

@@ -33,7 +33,7 @@ from monitor.detection.steps import ClosedSteps
 from monitor.errors import LockedError
 from monitor.metrics.instruments import Metrics
 from monitor.sample import Columns, SeriesTable, concatenate, labels_of
-from monitor.storage.step_history import HistoryWriter, Keeping
+from monitor.storage.step_history import HistoryWriter, Retention
 from monitor.testing import FakeClock
 from monitor.training.challenge import retrain
 from monitor.training.from_history import history_since, read_history, retrain_from_history
@@ -128,7 +128,7 @@ class Life:
             writers={
                 "w": HistoryWriter(
                     folder / "history" / "w",
-                    Keeping(segment_seconds=50.0),
+                    Retention(segment_seconds=50.0),
                     shape=history_shape(WATCH),
                     step_ms=STEP_MS,
                     window_length=WATCH.window_length,
@@ -378,7 +378,7 @@ def with_history(tmp_path, config_file):
     config = load_config(config_file)
     (watch,) = config.watch
     folder = Path(config.data_dir) / "history" / "host"
-    writer = HistoryWriter(folder, Keeping(), shape=history_shape(watch), step_ms=watch.step_ms, window_length=watch.window_length)
+    writer = HistoryWriter(folder, Retention(), shape=history_shape(watch), step_ms=watch.step_ms, window_length=watch.window_length)
     pipeline = build_watch(watch, None)
     pipeline.entities.adopt(["here"], ["host_load1", "host_memory_available_bytes"])
     values = np.random.default_rng(0).normal(0, 1, (500, 1, 2)) * np.array([1.0, 1e6]) + np.array([5.0, 4e9])

@@ -21,7 +21,7 @@ from monitor.metrics.exposition import Exposition
 from monitor.metrics.instruments import Metrics
 from monitor.sample import Columns, SeriesTable, concatenate, labels_of
 from monitor.sources.position import Position
-from monitor.storage.step_history import History, HistoryWriter, Keeping, list_segments
+from monitor.storage.step_history import History, HistoryWriter, Retention, list_segments
 from monitor.storage.step_history_reader import recall
 from monitor.testing import samples
 from monitor.training.train import fit_watch
@@ -215,7 +215,7 @@ def test_the_history_that_is_collected_keeps_its_names(quiet_watch, tmp_path):
     for forgets in (True, False):
         run = Run(settings(quiet_watch, by=["host"]), forgets=forgets)
         folder = tmp_path / str(forgets)
-        writer = HistoryWriter(folder, Keeping(), shape="", step_ms=1000, window_length=8)
+        writer = HistoryWriter(folder, Retention(), shape="", step_ms=1000, window_length=8)
         run.watch.on_closed, run.watch.on_forgotten = writer.add, writer.keep_rows
         run.go(0, 400)
         writer.write(run.watch.entities.entities, run.watch.entities.channels, [])
@@ -223,9 +223,9 @@ def test_the_history_that_is_collected_keeps_its_names(quiet_watch, tmp_path):
         histories.append({name: history.values[:, row].tobytes() for row, name in enumerate(history.entities)})
         assert bool(run.forgot) == forgets
 
-    forgetting, keeping = histories
-    assert len(forgetting) < len(keeping)
-    assert {name: keeping[name] for name in forgetting} == forgetting
+    forgetting, retention = histories
+    assert len(forgetting) < len(retention)
+    assert {name: retention[name] for name in forgetting} == forgetting
 
 
 def test_room_that_becomes_free_is_given_to_those_that_were_refused(quiet_watch):

@@ -21,7 +21,7 @@ from monitor.detection.swap import align_rows, swap_champion
 from monitor.errors import ConfigError, SwapError
 from monitor.metrics.instruments import Metrics
 from monitor.sources.position import Position
-from monitor.storage.step_history import History, HistoryWriter, Keeping, list_segments
+from monitor.storage.step_history import History, HistoryWriter, Retention, list_segments
 from monitor.testing import FakeClock
 from monitor.training.train import fit_watch
 
@@ -285,7 +285,7 @@ class House:
         self.serving["w"] = self.registry.champion()
         self.pipeline = running(self.watch, champion)
         shape = history_shape(self.watch)
-        self.writer = HistoryWriter(self.folder, Keeping(segment_seconds=5.0), shape=shape, step_ms=1000, window_length=8)
+        self.writer = HistoryWriter(self.folder, Retention(segment_seconds=5.0), shape=shape, step_ms=1000, window_length=8)
         self.learning = Learning(
             [(self.watch, self.pipeline)],
             self.serving,

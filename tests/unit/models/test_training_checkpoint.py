@@ -25,13 +25,13 @@ def steps(seed=0):
 def interrupted_behind(epoch):
     kept = []
 
-    def keep(state):
+    def on_state(state):
         kept.append(state)
         if len(kept) == epoch:
             raise InterruptedTrainingError
 
     with pytest.raises(InterruptedTrainingError):
-        train_autoencoder(steps(), SETTINGS, keep=keep)
+        train_autoencoder(steps(), SETTINGS, on_state=on_state)
     return kept[-1]
 
 

@@ -12,7 +12,7 @@ import pytest
 from monitor.alerting.alert import Alert
 from monitor.detection.steps import ClosedSteps
 from monitor.errors import HistoryError
-from monitor.storage.step_history import HistoryWriter, Keeping, Segment, Span, list_segments, read_spans
+from monitor.storage.step_history import HistoryWriter, Retention, Segment, Span, list_segments, read_spans
 from monitor.storage.step_history_reader import read_steps
 
 STEP_MS = 1000
@@ -20,8 +20,8 @@ WINDOW = 4
 NAN = np.nan
 
 
-def writer(folder, *, shape="s", **keeping):
-    return HistoryWriter(folder, Keeping(**{"segment_seconds": 10.0, **keeping}), shape=shape, step_ms=STEP_MS, window_length=WINDOW)
+def writer(folder, *, shape="s", **retention):
+    return HistoryWriter(folder, Retention(**{"segment_seconds": 10.0, **retention}), shape=shape, step_ms=STEP_MS, window_length=WINDOW)
 
 
 def steps(first_step, rows):
