@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from monitor.clock import Clock
 
-__all__ = ["EXIT_CODE", "Patience", "Watchdog", "end_process"]
+__all__ = ["EXIT_CODE", "StallTimer", "Watchdog", "end_process"]
 
 log = logging.getLogger(__name__)
 
@@ -24,24 +24,24 @@ _LOOKS = 20  # looks within the time after which the loop counts as hung
 _SAY_SECONDS = 5.0  # the log may be what hangs: it is waited for no longer
 
 
-class Patience:
+class StallTimer:
     """Counts how long the loop has not turned, while this process could run: one that was stopped or starved is not hung.
 
     Parameters
     ----------
-    look_seconds : float
+    check_seconds : float
         Real time between two looks; of a longer pause, only twice as much counts.
     """
 
-    def __init__(self, look_seconds: float, now: float) -> None:
-        self._look_seconds = look_seconds
+    def __init__(self, check_seconds: float, now: float) -> None:
+        self._check_seconds = check_seconds
         self._looked_at = now
         self._ticked_at = -float("inf")
         self._waited = 0.0
 
-    def look(self, ticked_at: float, now: float) -> float:
+    def check(self, ticked_at: float, now: float) -> float:
         """Give the seconds for which the last turn has been the last one."""
-        passed = min(now - self._looked_at, 2 * self._look_seconds)
+        passed = min(now - self._looked_at, 2 * self._check_seconds)
         self._waited = self._waited + passed if ticked_at == self._ticked_at else 0.0
         self._ticked_at, self._looked_at = ticked_at, now
         return self._waited
@@ -78,10 +78,10 @@ class Watchdog:
         self._thread.join()
 
     def _watch(self) -> None:
-        look_seconds = self._stalled_after_seconds / _LOOKS
-        patience = Patience(look_seconds, self._clock.monotonic())
-        while not self._clock.wait(self._stop, look_seconds):
-            waited = patience.look(self._ticked_at(), self._clock.monotonic())
+        check_seconds = self._stalled_after_seconds / _LOOKS
+        stall_timer = StallTimer(check_seconds, self._clock.monotonic())
+        while not self._clock.wait(self._stop, check_seconds):
+            waited = stall_timer.check(self._ticked_at(), self._clock.monotonic())
             if waited >= self._stalled_after_seconds:
                 said = threading.Thread(target=self._say, args=(waited,), daemon=True)
                 said.start()

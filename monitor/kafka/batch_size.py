@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["Pace"]
+__all__ = ["BatchSizer"]
 
 _FIRST_RECORDS = 200  # before anything is known of how long they take: five full batches make it 5000
 _FEWEST_RECORDS = 100  # a step's own cost, whatever comes in it, must not end in one record a step
 
 
-class Pace:
+class BatchSizer:
     """How many records make a batch, so that dealing with one takes about a second.
 
     It begins with few. A batch that took longer makes the next ones smaller, by as much; each full one that took less than half makes
@@ -35,7 +35,7 @@ class Pace:
         n_fitting = self._most_samples / self._samples_each if self._samples_each else self._most_records
         return max(1, min(self._n_timely, int(n_fitting)))
 
-    def took(self, n_records: int, n_samples: int, seconds: float) -> None:
+    def record(self, n_records: int, n_samples: int, seconds: float) -> None:
         """Take note of how long a batch took, from being handed out to the next one being asked for."""
         if not n_records:
             return

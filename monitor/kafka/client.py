@@ -17,20 +17,20 @@ from monitor.decode import Record
 from monitor.errors import SourceError
 
 __all__ = [
-    "BrokenError",
     "ClientError",
     "Committed",
+    "FatalClientError",
     "FencedError",
     "Fetched",
     "KafkaClient",
     "KafkaLibrary",
     "KafkaProducer",
     "MetadataTooLargeError",
-    "Note",
     "OutOfRangeError",
     "Partition",
-    "PassingError",
-    "StumbleError",
+    "RebalanceEvent",
+    "RetriableError",
+    "RetryOnceError",
     "TruncatedError",
     "check_readable",
     "headers_of",
@@ -75,7 +75,7 @@ class Fetched:
     key_of: Callable[[int], bytes | None]
 
 
-class Note(NamedTuple):
+class RebalanceEvent(NamedTuple):
     """What the group did with some partitions."""
 
     what: Literal["assigned", "revoked", "lost"]
@@ -102,7 +102,7 @@ class ClientError(Exception):
         What the library calls the error, and what it says about it.
     """
 
-    n_borne = 0
+    max_consecutive = 0
 
     def __init__(self, name: str, text: str) -> None:
         super().__init__(name, text)
@@ -110,31 +110,31 @@ class ClientError(Exception):
         self.text = " ".join(text.split()) or "no text"
 
 
-class BrokenError(ClientError):
+class FatalClientError(ClientError):
     """Not known to pass: the client is not to be trusted any more."""
 
 
-class PassingError(ClientError):
+class RetriableError(ClientError):
     """Passes by itself: brokers are away, or the group is being put together anew."""
 
-    n_borne = 4
+    max_consecutive = 4
 
 
-class StumbleError(ClientError):
+class RetryOnceError(ClientError):
     """Passes by itself where it comes once: a group's member that was answered too early."""
 
-    n_borne = 1
+    max_consecutive = 1
 
 
 class FencedError(ClientError):
     """Another member has taken this one's `group_instance_id`."""
 
 
-class MetadataTooLargeError(PassingError):
+class MetadataTooLargeError(RetriableError):
     """The broker takes no commit with so long a text."""
 
 
-class OutOfRangeError(PassingError):
+class OutOfRangeError(RetriableError):
     """A log does not hold the offsets that were asked for: they were deleted, or are not written yet.
 
     `offsets` by partition are what was asked for.
@@ -145,7 +145,7 @@ class OutOfRangeError(PassingError):
         self.offsets = offsets
 
 
-class TruncatedError(PassingError):
+class TruncatedError(RetriableError):
     """A log was cut behind what had been read of it: its new leader had not seen all.
 
     `ends` by partition are where what was read and what is there part; None where that is not known.
@@ -157,7 +157,7 @@ class TruncatedError(PassingError):
 
 
 class KafkaClient(Protocol):
-    """A member of a consumer group. Every call but `notes` and `assignment` may raise a `ClientError`."""
+    """A member of a consumer group. Every call but `rebalance_events` and `assignment` may raise a `ClientError`."""
 
     def poll(self, timeout_seconds: float) -> Mapping[Partition, Fetched]:
         """Give what has come, waiting for something; nothing of partitions that were assigned and not sought yet.
@@ -171,7 +171,7 @@ class KafkaClient(Protocol):
         """
         ...
 
-    def notes(self) -> list[Note]:
+    def rebalance_events(self) -> list[RebalanceEvent]:
         """Give what the group did since the last call, oldest first."""
         ...
 

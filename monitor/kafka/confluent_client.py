@@ -45,17 +45,17 @@ from monitor.config.kafka import KafkaConfig
 from monitor.decode import Record
 from monitor.errors import SourceError
 from monitor.kafka.client import (
-    BrokenError,
     ClientError,
     Committed,
+    FatalClientError,
     FencedError,
     Fetched,
     MetadataTooLargeError,
-    Note,
     OutOfRangeError,
     Partition,
-    PassingError,
-    StumbleError,
+    RebalanceEvent,
+    RetriableError,
+    RetryOnceError,
     check_readable,
     headers_of,
 )
@@ -201,7 +201,7 @@ class ConfluentClient:
 
     def __init__(self, options: Mapping[str, Any], topics: Sequence[str], *, max_records: int) -> None:
         self._max_records = max_records
-        self._notes: list[Note] = []
+        self._rebalance_events: list[RebalanceEvent] = []
         self._assigned: set[Partition] = set()
         self._read: set[Partition] = set()  # of them, those that were sought
         self._paused: set[Partition] = set()
@@ -230,10 +230,10 @@ class ConfluentClient:
             self._raise_what_came()
         return {partition: part.fetched() for partition, part in parts.items()}
 
-    def notes(self) -> list[Note]:
+    def rebalance_events(self) -> list[RebalanceEvent]:
         """Give what the group did."""
-        notes, self._notes = self._notes, []
-        return notes
+        rebalance_events, self._rebalance_events = self._rebalance_events, []
+        return rebalance_events
 
     def assignment(self) -> frozenset[Partition]:
         """Give the partitions that this member has."""
@@ -311,7 +311,7 @@ class ConfluentClient:
         closing.start()
         closing.join(timeout_seconds)
         if closing.is_alive():
-            raise PassingError("_TIMED_OUT", "the group's coordinator has not answered yet that we leave")
+            raise RetriableError("_TIMED_OUT", "the group's coordinator has not answered yet that we leave")
 
     def _pieces(self, timeout_seconds: float) -> Iterator[Sequence[Message]]:
         """Give what has come, piece by piece, each of which is done with before the next."""
@@ -339,7 +339,7 @@ class ConfluentClient:
     def _await_answer(self, deadline: float) -> None:
         while self._is_committing:
             if time.monotonic() > deadline:
-                raise PassingError("_TIMED_OUT", "no answer to a commit yet")
+                raise RetriableError("_TIMED_OUT", "no answer to a commit yet")
             self._kept += self._consumer.consume(_N_KEPT, _ANSWER_SECONDS)
         error, self._commit_error = self._commit_error, None
         if error is not None:
@@ -394,15 +394,15 @@ class ConfluentClient:
     def _on_assign(self, _consumer: object, partitions: list[TopicPartition]) -> None:
         self._consumer.incremental_assign([])  # taken, and not read yet
         self._assigned.update(map(_partition, partitions))
-        self._notes.append(Note("assigned", tuple(map(_partition, partitions))))
+        self._rebalance_events.append(RebalanceEvent("assigned", tuple(map(_partition, partitions))))
 
     def _on_revoke(self, _consumer: object, partitions: list[TopicPartition]) -> None:
         self._let_go(partitions)
-        self._notes.append(Note("revoked", tuple(map(_partition, partitions))))
+        self._rebalance_events.append(RebalanceEvent("revoked", tuple(map(_partition, partitions))))
 
     def _on_lost(self, _consumer: object, partitions: list[TopicPartition]) -> None:
         self._let_go(partitions)
-        self._notes.append(Note("lost", tuple(map(_partition, partitions))))
+        self._rebalance_events.append(RebalanceEvent("lost", tuple(map(_partition, partitions))))
 
     def _let_go(self, partitions: list[TopicPartition]) -> None:
         gone = set(map(_partition, partitions))
@@ -440,7 +440,7 @@ class ConfluentProducer:
             with _neutral():
                 self._producer.produce(topic, value, key=key, headers=list(headers), on_delivery=partial(self._on_delivery, number))
         except BufferError as error:
-            raise PassingError("_QUEUE_FULL", str(error)) from error
+            raise RetriableError("_QUEUE_FULL", str(error)) from error
         return number
 
     def outcomes(self) -> list[tuple[int, ClientError | None]]:
@@ -511,7 +511,7 @@ def _neutral() -> Iterator[None]:
     except KafkaException as error:
         raise _neutral_error(error.args[0]) from error
     except Exception as error:
-        raise BrokenError(type(error).__name__, str(error)) from error
+        raise FatalClientError(type(error).__name__, str(error)) from error
 
 
 @contextmanager
@@ -533,8 +533,8 @@ def _neutral_error(error: KafkaError) -> ClientError:
     if code == KafkaError.OFFSET_METADATA_TOO_LARGE:
         return MetadataTooLargeError(name, text)
     if code == KafkaError.INVALID_REQUEST:
-        return StumbleError(name, text)
-    return (PassingError if code in _PASSING or error.retriable() else BrokenError)(name, text)
+        return RetryOnceError(name, text)
+    return (RetriableError if code in _PASSING or error.retriable() else FatalClientError)(name, text)
 
 
 def _metadata(committed: TopicPartition) -> str:

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-__all__ = ["Checked", "FormatCheck", "Turn"]
+__all__ = ["Checked", "FormatChange", "FormatCheck"]
 
 _N_NEWEST = 1000  # records of which the share that is bad is taken: a standard deviation of 0.016 where half are
 
 
-class Turn(NamedTuple):
+class FormatChange(NamedTuple):
     """A partition is found to be in a wrong format, or to be good again.
 
     `first_offset` is that of the first record which could not be read, `offset` that of the record which told, and
@@ -35,7 +35,7 @@ class Checked:
     """What is made of some records: the places of the bad ones that are dead letters, and what turned."""
 
     dead_letters: tuple[int, ...] = ()
-    turns: tuple[Turn, ...] = ()
+    turns: tuple[FormatChange, ...] = ()
 
 
 class _Stretch(NamedTuple):
@@ -108,7 +108,7 @@ class FormatCheck:
         """Begin anew with a partition: it is read from another place."""
         self._partitions.pop(name, None)
 
-    def took(self, name: str, offsets: Sequence[int], bad: Sequence[int]) -> Checked:
+    def record(self, name: str, offsets: Sequence[int], bad: Sequence[int]) -> Checked:
         """Take note of records as they were read.
 
         Parameters
@@ -120,7 +120,7 @@ class FormatCheck:
         """
         one = self._partitions.setdefault(name, _Partition())
         dead_letters: list[int] = []
-        turns: list[Turn] = []
+        turns: list[FormatChange] = []
         for begin, end, is_bad in _stretches(len(offsets), bad):
             if not is_bad:
                 one.add(offsets[begin], end - begin, is_bad=False)
@@ -132,12 +132,12 @@ class FormatCheck:
                 first_offset = self._wrong_from(one)
                 if first_offset is not None:
                     one.held_offset, one.n_bad_since = first_offset, one.n_bad
-                    turns.append(Turn(True, first_offset, offsets[at], one.n_bad))
+                    turns.append(FormatChange(True, first_offset, offsets[at], one.n_bad))
                 at += 1
             if at < end:
                 one.add(offsets[at], end - at, is_bad=True)
         if one.held_offset is not None and self._is_good_again(one):
-            turns.append(Turn(False, one.held_offset, offsets[-1], one.n_bad_since))
+            turns.append(FormatChange(False, one.held_offset, offsets[-1], one.n_bad_since))
             self._partitions[name] = _Partition()
         return Checked(tuple(dead_letters), tuple(turns))
 

@@ -48,17 +48,17 @@ from monitor.config.kafka import KafkaConfig
 from monitor.decode import Record
 from monitor.errors import SourceError
 from monitor.kafka.client import (
-    BrokenError,
     ClientError,
     Committed,
+    FatalClientError,
     FencedError,
     Fetched,
     MetadataTooLargeError,
-    Note,
     OutOfRangeError,
     Partition,
-    PassingError,
-    StumbleError,
+    RebalanceEvent,
+    RetriableError,
+    RetryOnceError,
     TruncatedError,
     check_readable,
     headers_of,
@@ -204,21 +204,21 @@ class KafkaPythonClient:
             try:
                 fetched = self._consumer.poll(timeout_ms=max(round(timeout_seconds * 1000), _SHORTEST_POLL_MS))
             except NoOffsetForPartitionError:
-                if not (self._held or self._listener.notes):
+                if not (self._held or self._listener.rebalance_events):
                     raise  # it is not one that is about to be looked up
                 return {}
             return {_partition(one): _fetched(records) for one, records in fetched.items()}
 
-    def notes(self) -> list[Note]:
+    def rebalance_events(self) -> list[RebalanceEvent]:
         """Give what the group did."""
-        notes = []
-        while self._listener.notes:
-            note = self._listener.notes.popleft()
-            self._held.difference_update(note.partitions)
-            if note.what == "assigned":
-                self._held.update(note.partitions)
-            notes.append(note)
-        return notes
+        rebalance_events = []
+        while self._listener.rebalance_events:
+            rebalance_event = self._listener.rebalance_events.popleft()
+            self._held.difference_update(rebalance_event.partitions)
+            if rebalance_event.what == "assigned":
+                self._held.update(rebalance_event.partitions)
+            rebalance_events.append(rebalance_event)
+        return rebalance_events
 
     def assignment(self) -> frozenset[Partition]:
         """Give the partitions that this member has; after a poll that came too late it still names those that it has lost."""
@@ -335,21 +335,21 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def __init__(self, consumer: KafkaConsumer) -> None:
         self._consumer = consumer
-        self.notes: deque[Note] = deque()
+        self.rebalance_events: deque[RebalanceEvent] = deque()
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Hold back what is new until the owner has looked up where to begin."""
         partitions = tuple(assigned)
         self._consumer.pause(*partitions)
-        self.notes.append(Note("assigned", tuple(map(_partition, partitions))))
+        self.rebalance_events.append(RebalanceEvent("assigned", tuple(map(_partition, partitions))))
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Leave a note: what was kept was committed within the last seconds."""
-        self.notes.append(Note("revoked", tuple(map(_partition, revoked))))
+        self.rebalance_events.append(RebalanceEvent("revoked", tuple(map(_partition, revoked))))
 
     def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
         """Leave a note; there is nothing that could still be committed."""
-        self.notes.append(Note("lost", tuple(map(_partition, lost))))
+        self.rebalance_events.append(RebalanceEvent("lost", tuple(map(_partition, lost))))
 
 
 def _fetched(records: Sequence[Any]) -> Fetched:
@@ -390,8 +390,8 @@ def _neutral_error(error: Exception) -> ClientError:
     if isinstance(error, OffsetMetadataTooLargeError):
         return MetadataTooLargeError(name, text)
     if isinstance(error, InvalidRequestError):
-        return StumbleError(name, text)
-    return (PassingError if isinstance(error, _PASSING) else BrokenError)(name, text)
+        return RetryOnceError(name, text)
+    return (RetriableError if isinstance(error, _PASSING) else FatalClientError)(name, text)
 
 
 def _partition(partition: TopicPartition) -> Partition:

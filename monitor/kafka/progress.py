@@ -96,7 +96,7 @@ class Progress:
         """Give the newest event time that a partition has told."""
         return self._partitions[name].newest_ms
 
-    def took(self, name: str, *, first_offset: int, next_offset: int, newest_ms: int | None, now: float) -> None:
+    def record(self, name: str, *, first_offset: int, next_offset: int, newest_ms: int | None, now: float) -> None:
         """Note records that were handed out.
 
         Parameters

@@ -11,7 +11,7 @@ from monitor.config.kafka import KafkaConfig
 from monitor.decode import Decoded, Decoder, Record, Rejection
 from monitor.kafka.client import Fetched, Partition
 from monitor.kafka.dead_letter import DeadLetter
-from monitor.kafka.format_check import FormatCheck, Turn
+from monitor.kafka.format_check import FormatChange, FormatCheck
 from monitor.log_limit import RateLimit
 from monitor.sample import Columns, SeriesTable
 
@@ -69,7 +69,7 @@ class RecordDecoder:
                 where = partition.at(fetched.offsets[rejection.index])
                 log.warning("record rejected at=%s reason=%s %s (and %d before)", where, rejection.reason, rejection.detail, n_held)
         bad = sorted(self._unread(decoder, records, decoded, first))
-        checked = self._check.took(partition.name, fetched.offsets, bad)
+        checked = self._check.record(partition.name, fetched.offsets, bad)
         for turn in checked.turns:
             self._tell(partition, turn, fetched, bad, first)
         if self._handling.keep is None:
@@ -91,7 +91,7 @@ class RecordDecoder:
             return rejected
         return {index for index in rejected if not len(decoder([records[index]], self._table).columns)}
 
-    def _tell(self, partition: Partition, turn: Turn, fetched: Fetched, bad: Sequence[int], first: dict[int, Rejection]) -> None:
+    def _tell(self, partition: Partition, turn: FormatChange, fetched: Fetched, bad: Sequence[int], first: dict[int, Rejection]) -> None:
         where = partition.at(turn.first_offset)
         if not turn.is_wrong:
             log.warning(

@@ -22,7 +22,7 @@ from monitor.config.kafka import KafkaConfig
 from monitor.decode import Decoder, Record
 from monitor.errors import SourceError
 from monitor.kafka.backlog import Backlog
-from monitor.kafka.batch_size import Pace
+from monitor.kafka.batch_size import BatchSizer
 from monitor.kafka.client import (
     ClientError,
     Committed,
@@ -112,7 +112,7 @@ class KafkaSource:
             config, Handling(decoder_of, explain, dead_letters.put if dead_letters else None), table, self._limit
         )
         self._backlog = Backlog()
-        self._pace = Pace(most_records=config.max_poll_records, most_samples=config.max_batch_samples)
+        self._batch_sizer = BatchSizer(most_records=config.max_poll_records, most_samples=config.max_batch_samples)
         self._handed_out = (0, 0, 0.0)  # records and samples of the last batch, and when that was
         self._keep_seconds = min(_KEEP_SECONDS, config.max_poll_interval_seconds / 10)
         self._paused: AbstractSet[Partition] = frozenset()
@@ -130,7 +130,7 @@ class KafkaSource:
         """Give what has come, no more than can be dealt with in about a second; waits for no more than a second."""
         n_records, n_samples, handed_out_at = self._handed_out
         now = self._clock.monotonic()
-        self._pace.took(n_records, n_samples, now - handed_out_at)
+        self._batch_sizer.record(n_records, n_samples, now - handed_out_at)
         if not self._backlog or now - self._polled_at >= self._keep_seconds:
             self._turn(timeout_seconds)
         return self._batch()
@@ -252,7 +252,7 @@ class KafkaSource:
 
     def _settle(self, client: KafkaClient) -> None:
         """Take notice of what came and went, and look up where to read what came."""
-        for what, partitions in client.notes():
+        for what, partitions in client.rebalance_events():
             self._waiting.difference_update(partitions)
             self._progress.release(partition.name for partition in partitions)
             self._backlog.drop(partitions)  # somebody else reads it, or we shall from where we are
@@ -357,7 +357,7 @@ class KafkaSource:
         self._n_failures += 1
         self._n_same = self._n_same + 1 if error.name == self._last_error else 1
         self._last_error = error.name
-        rebuilds = self._client is not None and self._n_same > error.n_borne
+        rebuilds = self._client is not None and self._n_same > error.max_consecutive
         pause = min(_SHORTEST_PAUSE_SECONDS * 2 ** min(self._n_failures - 1, 10), _LONGEST_PAUSE_SECONDS)
         self._pause_until = self._clock.monotonic() + pause
         self._tally.errors["rebuilt" if rebuilds else "retried"] += 1
@@ -384,7 +384,7 @@ class KafkaSource:
         now, now_ms = self._clock.monotonic(), round(self._clock.now() * 1000)
         n_bad: Counter[str] = Counter()
         owned = self._progress.owned
-        pieces = self._backlog.take(most_records=self._pace.n_records, most_bytes=self._config.max_batch_bytes)
+        pieces = self._backlog.take(most_records=self._batch_sizer.n_records, most_bytes=self._config.max_batch_bytes)
         parts = [self._read(partition, one, now_ms, n_bad) for partition, one in pieces if partition.name in owned]
         columns = concatenate(parts)
         self._handed_out = (sum(len(one.records) for _, one in pieces), len(columns), now)
@@ -408,7 +408,7 @@ class KafkaSource:
     def _read(self, partition: Partition, fetched: Fetched, now_ms: int, n_bad: Counter[str]) -> Columns:
         columns, n_withheld = self._record_decoder.read(partition, fetched, n_bad)
         believed = columns.time_ms[columns.time_ms <= now_ms + self._max_future_ms]
-        self._progress.took(
+        self._progress.record(
             partition.name,
             first_offset=fetched.first_offset,
             next_offset=fetched.next_offset,

@@ -59,7 +59,7 @@ class Producer:
     def __init__(self, servers, topic, workload, *, records_per_second):
         settings = {"bootstrap.servers": ",".join(servers), "linger.ms": 5, "log_level": 0, "reconnect.backoff.max.ms": 500}
         self._producer = confluent_kafka.Producer(settings)
-        self._topic, self._workload, self._pace = topic, workload, records_per_second
+        self._topic, self._workload, self._batch_sizer = topic, workload, records_per_second
         self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -72,7 +72,7 @@ class Producer:
     def _run(self):
         begun = time.monotonic()
         for number, (partition, payload) in enumerate([*self._workload.records(), *self._workload.tail()]):
-            self._hurry.wait(max(0.0, begun + number / self._pace - time.monotonic()))
+            self._hurry.wait(max(0.0, begun + number / self._batch_sizer - time.monotonic()))
             self._producer.produce(self._topic, payload, partition=partition)
             self._producer.poll(0)
 

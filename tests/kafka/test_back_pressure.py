@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from monitor.clock import SystemClock
-from monitor.kafka.client import BrokenError, Note, Partition, PassingError
+from monitor.kafka.client import FatalClientError, Partition, RebalanceEvent, RetriableError
 from tests.kafka.batches import T0, has, values
 
 
@@ -158,7 +158,7 @@ def busy(cluster, open_kafka, until, sample):
 def test_what_waits_of_a_partition_that_is_revoked_is_dropped(busy, monkeypatch):
     source, _, topic = busy
     before = source.position()
-    monkeypatch.setattr(source._client, "notes", lambda: [Note("revoked", (Partition(topic, 0),))])
+    monkeypatch.setattr(source._client, "notes", lambda: [RebalanceEvent("revoked", (Partition(topic, 0),))])
 
     batch = source.poll(1.0)
 
@@ -172,7 +172,7 @@ def test_an_error_while_something_waits_stops_nothing_and_loses_nothing(busy, un
     kept = source._client
 
     def poll(timeout_seconds):
-        raise PassingError("KafkaConnectionError", "away")
+        raise RetriableError("KafkaConnectionError", "away")
 
     with monkeypatch.context() as broken:
         broken.setattr(kept, "poll", poll)
@@ -190,7 +190,7 @@ def test_a_consumer_thrown_away_while_something_waits_reads_it_again(busy, until
     broken = source._client
 
     def poll(timeout_seconds):
-        raise BrokenError("ValueError", "not a batch")
+        raise FatalClientError("ValueError", "not a batch")
 
     monkeypatch.setattr(broken, "poll", poll)
     batches.append(source.poll(1.0))

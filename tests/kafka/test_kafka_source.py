@@ -15,7 +15,7 @@ from kafka.errors import InvalidRequestError, KafkaConnectionError
 from monitor.config.kafka import KafkaConfig
 from monitor.errors import SourceError
 from monitor.kafka import confluent_client, kafka_python_client
-from monitor.kafka.client import PassingError
+from monitor.kafka.client import RetriableError
 from monitor.sample import SeriesTable, concatenate
 from monitor.sources.position import NOTHING_YET, PartitionPosition, Position
 from tests.kafka.batches import T0, has, values
@@ -485,7 +485,7 @@ def test_pauses_between_tries_grow_to_ten_seconds(open_kafka, cluster):
     source = open_kafka(cluster.topic())
     pauses = []
     for _ in range(8):
-        source._failed(PassingError("KafkaConnectionError", "away"))
+        source._failed(RetriableError("KafkaConnectionError", "away"))
         pauses.append(round(source._pause_until - time.monotonic(), 1))
 
     assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0]

@@ -147,7 +147,7 @@ def run_without_state(folder, cluster, topic):
     first_step = Workload.start_ms // 1000
     score, poll = watch.scorer.score, daemon._source.poll
 
-    def note(block):
+    def rebalance_event(block):
         hosts = np.argsort(watch.entities.entities)
         for t in range(len(block.values)):
             closed[block.first_step + t - first_step] = block.values[t, hosts].copy()
@@ -159,7 +159,7 @@ def run_without_state(folder, cluster, topic):
             stop.set()
         return batch
 
-    watch.scorer.score, daemon._source.poll = note, poll_to_the_end
+    watch.scorer.score, daemon._source.poll = rebalance_event, poll_to_the_end
     watch.on_scored = lambda scored: told.append(scored.time_ms // 1000 - 1 - first_step)
     try:
         daemon.run(stop)

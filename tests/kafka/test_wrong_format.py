@@ -12,7 +12,7 @@ from monitor.clock import SystemClock
 from monitor.config.explain import parse_config
 from monitor.daemon.daemon import Daemon
 from monitor.decode.influx import decode_influx
-from monitor.kafka.client import BrokenError
+from monitor.kafka.client import FatalClientError
 from monitor.sample import SeriesTable
 from monitor.sources.position import NOTHING_YET
 from tests.kafka.batches import T0, has, values
@@ -146,7 +146,7 @@ def test_a_consumer_that_is_opened_anew_still_holds(cluster, open_kafka, until, 
     broken = source._client
 
     def poll(timeout_seconds):
-        raise BrokenError("ValueError", "not a batch")
+        raise FatalClientError("ValueError", "not a batch")
 
     monkeypatch.setattr(broken, "poll", poll)
     until(source, lambda _: source._client not in (broken, None))
@@ -203,7 +203,7 @@ def test_a_daemon_with_the_wrong_settings_loses_no_window(cluster, client, tmp_p
         stop = threading.Event()
         (watch,), poll = daemon.pipeline.watches, daemon._source.poll
 
-        def note(scored):
+        def rebalance_event(scored):
             hosts = np.argsort(watch.entities.entities)
             told.setdefault((scored.time_ms - workload.start_ms) // 1000 - 1, []).append(scored.actual[hosts])
 
@@ -213,7 +213,7 @@ def test_a_daemon_with_the_wrong_settings_loses_no_window(cluster, client, tmp_p
                 stop.set()
             return batch
 
-        watch.on_scored, daemon._source.poll = note, poll_until
+        watch.on_scored, daemon._source.poll = rebalance_event, poll_until
         try:
             daemon.run(stop)
         finally:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from monitor.daemon.watchdog import EXIT_CODE, Patience
+from monitor.daemon.watchdog import EXIT_CODE, StallTimer
 
 ROOT = Path(__file__).parents[3]
 CHILD = """
@@ -50,15 +50,15 @@ def test_a_log_that_hangs_too_does_not_keep_the_process():
 
 
 def test_a_loop_that_turns_is_left_alone():
-    patience = Patience(3.0, now=0.0)
+    stall_timer = StallTimer(3.0, now=0.0)
 
-    assert [patience.look(ticked_at=now - 1.0, now=now) for now in (3.0, 6.0, 9.0)] == [0.0, 0.0, 0.0]
+    assert [stall_timer.check(ticked_at=now - 1.0, now=now) for now in (3.0, 6.0, 9.0)] == [0.0, 0.0, 0.0]
 
 
 def test_the_time_without_a_turn_adds_up_and_begins_anew_with_the_next_turn():
-    patience = Patience(3.0, now=0.0)
+    stall_timer = StallTimer(3.0, now=0.0)
 
-    assert [patience.look(ticked_at, now) for ticked_at, now in ((1.0, 3.0), (1.0, 6.0), (1.0, 9.5), (9.6, 12.0), (9.6, 15.0))] == [
+    assert [stall_timer.check(ticked_at, now) for ticked_at, now in ((1.0, 3.0), (1.0, 6.0), (1.0, 9.5), (9.6, 12.0), (9.6, 15.0))] == [
         0.0,
         3.0,
         6.5,
@@ -68,7 +68,7 @@ def test_the_time_without_a_turn_adds_up_and_begins_anew_with_the_next_turn():
 
 
 def test_a_process_that_was_stopped_for_an_hour_is_not_hung():
-    patience = Patience(3.0, now=0.0)
-    patience.look(ticked_at=1.0, now=3.0)
+    stall_timer = StallTimer(3.0, now=0.0)
+    stall_timer.check(ticked_at=1.0, now=3.0)
 
-    assert patience.look(ticked_at=1.0, now=3603.0) == 6.0
+    assert stall_timer.check(ticked_at=1.0, now=3603.0) == 6.0

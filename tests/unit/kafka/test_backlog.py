@@ -6,7 +6,7 @@ import pytest
 
 from monitor.decode import Record
 from monitor.kafka.backlog import Backlog
-from monitor.kafka.batch_size import Pace
+from monitor.kafka.batch_size import BatchSizer
 from monitor.kafka.client import Fetched, Partition
 
 A, B, C = (Partition("m", number) for number in range(3))
@@ -106,78 +106,78 @@ def test_all_may_be_dropped():
 # How many come at once
 
 
-def pace(**limits):
+def batch_sizer(**limits):
     """Give the pace once quick batches have made it as large as it may be."""
-    one = Pace(**{"most_records": 5000, "most_samples": 10**9, **limits})
+    one = BatchSizer(**{"most_records": 5000, "most_samples": 10**9, **limits})
     for _ in range(5):
-        one.took(one.n_records, one.n_records, 0.1)
+        one.record(one.n_records, one.n_records, 0.1)
     return one
 
 
 def test_it_begins_with_few_and_grows_while_they_are_quick():
-    one, sizes = Pace(most_records=5000, most_samples=10**9), []
+    one, sizes = BatchSizer(most_records=5000, most_samples=10**9), []
 
     for _ in range(7):
         sizes.append(one.n_records)
-        one.took(one.n_records, 1, 0.1)
+        one.record(one.n_records, 1, 0.1)
 
     assert sizes == [200, 400, 800, 1600, 3200, 5000, 5000]
 
 
 def test_a_batch_that_took_long_makes_the_next_ones_smaller_by_as_much():
-    one = pace()
+    one = batch_sizer()
 
-    one.took(5000, 5000, 4.0)
+    one.record(5000, 5000, 4.0)
 
     assert one.n_records == 1250
 
 
 def test_full_batches_that_take_little_make_it_grow_again():
-    one = pace()
-    one.took(5000, 5000, 10.0)
+    one = batch_sizer()
+    one.record(5000, 5000, 10.0)
 
-    one.took(500, 500, 0.3)
+    one.record(500, 500, 0.3)
     assert one.n_records == 1000
-    one.took(200, 200, 0.1)  # there was no more: it says nothing of a thousand
+    one.record(200, 200, 0.1)  # there was no more: it says nothing of a thousand
     assert one.n_records == 1000
-    one.took(1000, 1000, 0.7)  # it is about right
+    one.record(1000, 1000, 0.7)  # it is about right
     assert one.n_records == 1000
     for _ in range(5):
-        one.took(one.n_records, 1, 0.1)
+        one.record(one.n_records, 1, 0.1)
     assert one.n_records == 5000
 
 
 def test_what_a_step_costs_by_itself_does_not_end_in_one_record_a_step():
-    one = pace()
+    one = batch_sizer()
 
-    one.took(3, 3, 60.0)
+    one.record(3, 3, 60.0)
 
     assert one.n_records == 100
 
 
 def test_an_empty_batch_says_nothing():
-    one = pace()
+    one = batch_sizer()
 
-    one.took(0, 0, 60.0)
+    one.record(0, 0, 60.0)
 
     assert one.n_records == 5000
 
 
 def test_records_that_hold_much_come_in_smaller_number():
-    one = pace(most_samples=10_000)
+    one = batch_sizer(most_samples=10_000)
 
-    one.took(5000, 50_000, 0.5)
+    one.record(5000, 50_000, 0.5)
     assert one.n_records == 1000
-    one.took(1000, 40_000_000, 0.9)
+    one.record(1000, 40_000_000, 0.9)
     assert one.n_records == 1
-    one.took(1, 4, 0.1)
+    one.record(1, 4, 0.1)
     assert one.n_records == 2500
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0.2, 3.0])
 def test_the_settings_own_limit_always_holds(seconds):
-    one = pace(most_records=20)
+    one = batch_sizer(most_records=20)
 
     for _ in range(10):
-        one.took(20, 20, seconds)
+        one.record(20, 20, seconds)
         assert one.n_records == 20

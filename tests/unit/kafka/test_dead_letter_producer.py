@@ -11,11 +11,11 @@ import pytest
 from monitor.clock import SystemClock
 from monitor.config.kafka import KafkaConfig
 from monitor.errors import SourceError
-from monitor.kafka.client import PassingError
+from monitor.kafka.client import RetriableError
 from monitor.kafka.dead_letter import DeadLetter
 from monitor.kafka.dead_letter_producer import DeadLetterProducer
 
-AWAY = PassingError("KafkaTimeoutError", "no answer")
+AWAY = RetriableError("KafkaTimeoutError", "no answer")
 
 
 class Broker:
@@ -145,7 +145,7 @@ def test_once_one_was_not_taken_nobody_waits_for_the_others(box, broker):
 
 
 def test_a_record_that_the_broker_refuses_is_counted(box, broker, caplog):
-    broker.answer = PassingError("MessageSizeTooLargeError", "too large")
+    broker.answer = RetriableError("MessageSizeTooLargeError", "too large")
 
     box.put(dead_letter())
 

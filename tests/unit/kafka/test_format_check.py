@@ -6,16 +6,16 @@ import itertools
 
 import pytest
 
-from monitor.kafka.format_check import FormatCheck, Turn
+from monitor.kafka.format_check import FormatChange, FormatCheck
 
 
 def check(*, run=10, ratio=0.5):
     return FormatCheck(run=run, ratio=ratio)
 
 
-def took(one, pattern, *, first=0, name="m/0"):
+def record(one, pattern, *, first=0, name="m/0"):
     """Take records written as text: `x` cannot be read, `.` can."""
-    return one.took(name, range(first, first + len(pattern)), [at for at, mark in enumerate(pattern) if mark == "x"])
+    return one.record(name, range(first, first + len(pattern)), [at for at, mark in enumerate(pattern) if mark == "x"])
 
 
 def test_bad_records_among_good_ones_are_dead_letters_and_no_more():
@@ -33,7 +33,7 @@ def test_a_run_of_bad_records_is_a_wrong_format_from_its_first_one_on():
 
     checked = took(one, "." * 50 + "x" * 30)
 
-    assert checked.turns == (Turn(True, first_offset=50, offset=59, n_bad=10),)
+    assert checked.turns == (FormatChange(True, first_offset=50, offset=59, n_bad=10),)
     assert one.held_offset("m/0") == 50
     assert checked.dead_letters == tuple(range(50, 60))  # and none behind the one that told
 
@@ -49,7 +49,7 @@ def test_a_larger_share_of_the_newest_is_one_from_the_first_bad_one_on():
 
     checked = took(one, "..xx.xx.xx.x.x")  # 1 of 3, 2 of 4, ... the tenth makes it 6 of 10
 
-    assert checked.turns == (Turn(True, first_offset=2, offset=9, n_bad=6),)
+    assert checked.turns == (FormatChange(True, first_offset=2, offset=9, n_bad=6),)
     assert checked.dead_letters == (2, 3, 5, 6, 8, 9)
 
 
@@ -63,7 +63,7 @@ def test_a_share_of_the_newest_thousand_counts_however_many_were_good_before():
 
     assert took(one, "x.xx." * 166, first=100_000).turns == ()  # 498 of 830
     (turn,) = took(one, "x.xx.x.", first=100_830).turns  # 499, 499, 500, 501: more than half of a thousand
-    assert turn == Turn(True, first_offset=100_000, offset=100_833, n_bad=501)
+    assert turn == FormatChange(True, first_offset=100_000, offset=100_833, n_bad=501)
 
 
 @pytest.mark.parametrize("n_at_once", [1, 3, 7, 1000])
@@ -78,7 +78,7 @@ def test_how_the_records_come_does_not_change_which_one_tells(n_at_once):
 
     bad = list(itertools.accumulate(mark == "x" for mark in pattern))
     expected = next(at for at, n_bad in enumerate(bad) if n_bad > 0.5 * (at + 1))
-    assert turns == [Turn(True, first_offset=23, offset=expected, n_bad=bad[expected])]
+    assert turns == [FormatChange(True, first_offset=23, offset=expected, n_bad=bad[expected])]
     assert dead_letters == [at for at, mark in enumerate(pattern[: expected + 1]) if mark == "x"]
 
 
@@ -89,7 +89,7 @@ def test_it_is_over_when_most_of_the_newest_can_be_read_again():
     assert took(one, ".x" * 40, first=100).turns == ()  # half of them: neither here nor there
     assert took(one, "." * 4, first=180).turns == ()  # 3 of the newest 10: a quarter of 10 is 2.5
     assert one.held_offset("m/0") == 0
-    assert took(one, "..", first=184).turns == (Turn(False, first_offset=0, offset=185, n_bad=140),)
+    assert took(one, "..", first=184).turns == (FormatChange(False, first_offset=0, offset=185, n_bad=140),)
     assert one.held_offset("m/0") is None
 
 
@@ -125,9 +125,9 @@ def test_a_partition_that_is_read_from_another_place_begins_anew():
 def test_offsets_may_have_gaps():
     one = check(run=3, ratio=1.0)
 
-    checked = one.took("m/0", [5, 9, 20, 21, 40], [1, 2, 3, 4])
+    checked = one.record("m/0", [5, 9, 20, 21, 40], [1, 2, 3, 4])
 
-    assert checked.turns == (Turn(True, first_offset=9, offset=21, n_bad=3),)
+    assert checked.turns == (FormatChange(True, first_offset=9, offset=21, n_bad=3),)
 
 
 def test_a_ratio_of_one_leaves_the_run_alone():

@@ -18,9 +18,9 @@ def progress(*names, resumed=None):
     return one
 
 
-def took(one, name, offset, newest_ms, *, now=0.0):
+def record(one, name, offset, newest_ms, *, now=0.0):
     """Take one record."""
-    one.took(name, first_offset=offset, next_offset=offset + 1, newest_ms=newest_ms, now=now)
+    one.record(name, first_offset=offset, next_offset=offset + 1, newest_ms=newest_ms, now=now)
 
 
 def advance(one, now=0.0, clock_ms=CLOCK_MS):
