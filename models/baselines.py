@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.dataset import fill_gaps, padded
 
-__all__ = ["HIGH_DEVIATION", "GaussianCompanion", "NeighbourCompanion", "WindowPca"]
+__all__ = ["HIGH_DEVIATION", "GaussianBaseline", "NeighbourBaseline", "WindowPca"]
 
 _READ_SMOOTHING = 0.2  # of the windowed Gaussian's read: about ten steps
 HIGH_DEVIATION = 1.3  # the 99 % quantile of that read for normal noise: mean 0.8, standard deviation 0.2
@@ -22,7 +22,7 @@ _NOWHERE = 1e6  # where free places of the neighbours' memory lie: far from ever
 _BLOCK_ROWS = 64  # entities compared at once: their differences stay in the cache
 
 
-class GaussianCompanion:
+class GaussianBaseline:
     """How far each channel lies from its slow mean, in its slow standard deviation, smoothed.
 
     State arrays have shape (n, C). The read is the root mean square over channels.
@@ -59,7 +59,7 @@ class GaussianCompanion:
         self.n_seen[rows] = n_seen
 
 
-class NeighbourCompanion:
+class NeighbourBaseline:
     """Distance of a window to the nearest earlier one of its entity, among a bounded number kept.
 
     Kept windows are spread over the past: every `stride`-th is kept, and the stride doubles

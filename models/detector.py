@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.baselines import GaussianCompanion, NeighbourCompanion, WindowPca
+from models.baselines import GaussianBaseline, NeighbourBaseline, WindowPca
 from models.dataset import WindowIndex, gather_windows, index_windows, windows_of
 from models.limits import PeakHistogram
 from models.network import Autoencoder
@@ -88,9 +88,9 @@ class Detector:
         self.calibrated = np.zeros(n_rows, bool)
         self.scaling = Scaling(np.zeros((n_rows, n_channels)), np.ones((n_rows, n_channels)))
         self.tails = TailBank(n_rows, len(self.weights))
-        self.gaussian = GaussianCompanion(n_rows, n_channels)
+        self.gaussian = GaussianBaseline(n_rows, n_channels)
         n_windows = settings.memory_windows if self._uses_neighbour else 0
-        self.neighbour = NeighbourCompanion(n_rows, n_windows, settings.window_length, n_channels)
+        self.neighbour = NeighbourBaseline(n_rows, n_windows, settings.window_length, n_channels)
         self.block_peak = np.zeros(n_rows)
         self.block_length = np.zeros(n_rows, np.int64)
 

@@ -231,18 +231,18 @@ def outcome_text(outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
-def outcome_tables(outcome: DemoOutcome, baseline: DemoOutcome, *, train_seconds: float, replay_seconds: float) -> list[Table]:
+def outcome_tables(outcome: DemoOutcome, three_sigma: DemoOutcome, *, train_seconds: float, replay_seconds: float) -> list[Table]:
     """Set each fault against what was caught, and the whole beside the three-sigma rule."""
     faults = Table(title="Injected faults, and the delay until each was caught", title_justify="left")
     for heading in ("fault", "from", "lasted", "Barograph", "three-sigma rule"):
         faults.add_column(heading, justify="left" if heading in ("fault", "from") else "right")
-    for fault, ours, theirs in zip(outcome.faults, outcome.opened_ms, baseline.opened_ms, strict=True):
+    for fault, ours, theirs in zip(outcome.faults, outcome.opened_ms, three_sigma.opened_ms, strict=True):
         delays = (_delay_text(opened, fault.start_ms, fault.end_ms) for opened in (ours, theirs))
         faults.add_row(fault.kind, time_text(fault.start_ms)[11:], f"{(fault.end_ms - fault.start_ms) / 1000:.0f} s", *delays)
     whole = Table(title="All together", title_justify="left")
     for heading in ("", "caught", "while active", "median delay", "false episodes"):
         whole.add_column(heading, justify="right" if heading else "left")
-    for name, one in (("Barograph", outcome), ("three-sigma rule on every metric", baseline)):
+    for name, one in (("Barograph", outcome), ("three-sigma rule on every metric", three_sigma)):
         delays_seconds = one.delays_seconds
         whole.add_row(
             name,

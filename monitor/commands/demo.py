@@ -49,7 +49,7 @@ def demo(
         outcome = run_of_demo.outcome()
         summary = run_of_demo.summary(outcome)
         seconds = {"train_seconds": run_of_demo.train_seconds, "replay_seconds": run_of_demo.replay_seconds}
-        for table in outcome_tables(outcome, run_of_demo.baseline(), **seconds):
+        for table in outcome_tables(outcome, run_of_demo.three_sigma(), **seconds):
             out.print(table)
         if json_file is not None:
             write_json(json_file, summary)

@@ -221,7 +221,7 @@ class Demo:
         episodes = [Episode(alert.entity, alert.opened_ms, alert.resolved_ms) for alert in self._alerts.values()]
         return judge_episodes(self._recording.faults, episodes)
 
-    def baseline(self) -> Outcome:
+    def three_sigma(self) -> Outcome:
         """Hold the three-sigma rule, over all watches together, against the same labels."""
         episodes = [episode for watch in self.config.watch for episode in three_sigma(watch, self._recording, self.config)]
         return judge_episodes(self._recording.faults, episodes)

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from models.baselines import GaussianCompanion, NeighbourCompanion, WindowPca
+from models.baselines import GaussianBaseline, NeighbourBaseline, WindowPca
 
 ROW_0 = np.array([0])
 
@@ -32,7 +32,7 @@ def kept_values(neighbour, row=0):
 
 def test_the_gaussians_mean_and_spread_are_numpys_with_one_unit_of_variance_to_start_from():
     values = np.random.default_rng(0).normal([5, -2], [3, 0.5], size=(40, 2)).astype(np.float32)
-    gaussian = GaussianCompanion(1, 2)
+    gaussian = GaussianBaseline(1, 2)
 
     for n, value in enumerate(values, start=1):
         gaussian.learn(ROW_0, value[None])
@@ -43,7 +43,7 @@ def test_the_gaussians_mean_and_spread_are_numpys_with_one_unit_of_variance_to_s
 
 
 def test_a_gap_leaves_the_gaussian_of_its_channel_as_it_was():
-    with_gap, without = GaussianCompanion(1, 2), GaussianCompanion(1, 2)
+    with_gap, without = GaussianBaseline(1, 2), GaussianBaseline(1, 2)
     for values in ([1, 10], [2, 20], [4, 40]):
         with_gap.learn(ROW_0, step(*values))
         without.learn(ROW_0, step(*values))
@@ -56,7 +56,7 @@ def test_a_gap_leaves_the_gaussian_of_its_channel_as_it_was():
 
 
 def test_a_full_memory_follows_a_new_level_slowly():
-    gaussian = GaussianCompanion(1, 1)
+    gaussian = GaussianBaseline(1, 1)
     gaussian.n_seen[:] = 1e6
 
     gaussian.learn(ROW_0, step(6400))
@@ -65,7 +65,7 @@ def test_a_full_memory_follows_a_new_level_slowly():
 
 
 def test_the_gaussians_read_is_the_smoothed_deviation_over_the_channels():
-    gaussian = GaussianCompanion(1, 2)  # mean 0, deviation 1
+    gaussian = GaussianBaseline(1, 2)  # mean 0, deviation 1
 
     first, second = gaussian.read(ROW_0, step(3, -4)), gaussian.read(ROW_0, step(3, -4))
 
@@ -74,23 +74,23 @@ def test_the_gaussians_read_is_the_smoothed_deviation_over_the_channels():
 
 
 def test_one_wild_step_is_capped_in_the_gaussians_read():
-    assert GaussianCompanion(1, 1).read(ROW_0, step(1e9)).item() == pytest.approx(0.2 * 20)
+    assert GaussianBaseline(1, 1).read(ROW_0, step(1e9)).item() == pytest.approx(0.2 * 20)
 
 
 def test_a_channel_at_rest_does_not_make_its_first_move_infinite():
-    gaussian = GaussianCompanion(1, 1)
+    gaussian = GaussianBaseline(1, 1)
     gaussian.variance[:] = 0.0
 
     assert gaussian.read(ROW_0, step(0.5)).item() == pytest.approx(0.2 * 0.5 / 0.1)
 
 
 def test_channels_that_were_not_measured_do_not_count_in_the_gaussians_read():
-    assert GaussianCompanion(1, 2).read(ROW_0, step(3, np.nan)).item() == pytest.approx(0.6)
-    assert np.isnan(GaussianCompanion(1, 2).read(ROW_0, step(np.nan, np.nan)).item())
+    assert GaussianBaseline(1, 2).read(ROW_0, step(3, np.nan)).item() == pytest.approx(0.6)
+    assert np.isnan(GaussianBaseline(1, 2).read(ROW_0, step(np.nan, np.nan)).item())
 
 
 def test_reading_does_not_teach_the_gaussian_and_rows_do_not_mix():
-    gaussian = GaussianCompanion(3, 1)
+    gaussian = GaussianBaseline(3, 1)
 
     gaussian.read(np.array([2, 0]), np.array([[5], [7]], np.float32))
     assert gaussian.mean.ravel().tolist() == [0, 0, 0]
@@ -104,12 +104,12 @@ def test_reading_does_not_teach_the_gaussian_and_rows_do_not_mix():
 
 
 def test_a_memory_with_nothing_in_it_gives_no_distance():
-    assert np.isnan(NeighbourCompanion(1, 4, 4, 1).read(ROW_0, flat_window(1)).item())
+    assert np.isnan(NeighbourBaseline(1, 4, 4, 1).read(ROW_0, flat_window(1)).item())
 
 
 def test_a_repeat_of_a_kept_window_has_no_distance():
     rng = np.random.default_rng(0)
-    neighbour = NeighbourCompanion(1, 8, 4, 3)
+    neighbour = NeighbourBaseline(1, 8, 4, 3)
     windows = rng.normal(size=(8, 1, 4, 3)).astype(np.float32)
     for window in windows:
         neighbour.learn(ROW_0, window)
@@ -119,7 +119,7 @@ def test_a_repeat_of_a_kept_window_has_no_distance():
 
 
 def test_the_distance_is_the_root_mean_square_to_the_nearest_kept_window():
-    neighbour = NeighbourCompanion(1, 4, 4, 1)
+    neighbour = NeighbourBaseline(1, 4, 4, 1)
     offer(neighbour, [0, 10])
     window = np.array([1, -1, 1, 3], np.float32).reshape(1, 4, 1)
 
@@ -127,7 +127,7 @@ def test_the_distance_is_the_root_mean_square_to_the_nearest_kept_window():
 
 
 def test_the_memory_thins_itself_out_when_full_and_the_stride_doubles():
-    neighbour = NeighbourCompanion(1, 4, 4, 1)  # a quarter of the window: every step is kept at first
+    neighbour = NeighbourBaseline(1, 4, 4, 1)  # a quarter of the window: every step is kept at first
 
     offer(neighbour, range(4))
     assert (kept_values(neighbour), neighbour.stride[0]) == ([0, 1, 2, 3], 1)
@@ -140,7 +140,7 @@ def test_the_memory_thins_itself_out_when_full_and_the_stride_doubles():
 
 
 def test_windows_are_kept_a_quarter_of_their_length_apart():
-    neighbour = NeighbourCompanion(1, 4, 8, 1)
+    neighbour = NeighbourBaseline(1, 4, 8, 1)
 
     offer(neighbour, range(7), length=8)
 
@@ -148,7 +148,7 @@ def test_windows_are_kept_a_quarter_of_their_length_apart():
 
 
 def test_what_was_let_go_is_forgotten():
-    neighbour = NeighbourCompanion(1, 4, 4, 1)
+    neighbour = NeighbourBaseline(1, 4, 4, 1)
     offer(neighbour, [0, 100, 200, 300, 400])  # the fifth thins out: 100 and 300 go
 
     assert neighbour.read(ROW_0, flat_window(100)).item() == pytest.approx(100)
@@ -157,7 +157,7 @@ def test_what_was_let_go_is_forgotten():
 
 @pytest.mark.parametrize("capacity", [4, 7])
 def test_the_memory_is_bounded_and_spread_over_the_whole_past(capacity):
-    neighbour = NeighbourCompanion(1, capacity, 4, 1)
+    neighbour = NeighbourBaseline(1, capacity, 4, 1)
     n_bytes = neighbour.kept.nbytes
 
     offer(neighbour, range(1000))
@@ -172,7 +172,7 @@ def test_the_memory_is_bounded_and_spread_over_the_whole_past(capacity):
 
 def test_each_entity_has_its_own_memory_however_many_are_read_at_once():
     n_rows = 150  # more than are compared at once
-    neighbour = NeighbourCompanion(n_rows, 4, 4, 1)
+    neighbour = NeighbourBaseline(n_rows, 4, 4, 1)
     rows = np.arange(n_rows)
     own = np.repeat(rows[:, None, None], 4, axis=1).astype(np.float32)
 
@@ -185,7 +185,7 @@ def test_each_entity_has_its_own_memory_however_many_are_read_at_once():
 
 
 def test_no_entities_give_no_distances():
-    assert NeighbourCompanion(2, 4, 4, 1).read(np.empty(0, np.int64), np.empty((0, 4, 1), np.float32)).shape == (0,)
+    assert NeighbourBaseline(2, 4, 4, 1).read(np.empty(0, np.int64), np.empty((0, 4, 1), np.float32)).shape == (0,)
 
 
 # The windowed PCA: a window of 10 steps and 2 channels is a point in 20 dimensions.
