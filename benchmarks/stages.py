@@ -25,7 +25,7 @@ from prometheus_client import CollectorRegistry
 from models.bundle import Bundle
 from models.detector import Detector, Trained
 from models.network import Autoencoder
-from models.reads import error_windows, fit_error_scale
+from models.raw_scores import error_windows, fit_error_scale
 from models.settings import ModelSettings
 from monitor.config.watch import WatchConfig
 from monitor.daemon.process import tune_process

@@ -12,7 +12,7 @@ from models.dataset import fill_gaps, padded
 
 __all__ = ["HIGH_DEVIATION", "GaussianBaseline", "NeighbourBaseline", "WindowPca"]
 
-_READ_SMOOTHING = 0.2  # of the windowed Gaussian's read: about ten steps
+_SMOOTHING = 0.2  # of the windowed Gaussian's read: about ten steps
 HIGH_DEVIATION = 1.3  # the 99 % quantile of that read for normal noise: mean 0.8, standard deviation 0.2
 _GAUSSIAN_MEMORY_STEPS = 6400.0  # of its mean and spread
 _MIN_SD = 0.1  # in scaled units: a channel at rest must not make its first move infinite
@@ -36,12 +36,12 @@ class GaussianBaseline:
         self.n_seen = np.zeros((n_rows, n_channels))
         self.deviation = np.zeros((n_rows, n_channels))  # smoothed |x - mean| / sd
 
-    def read(self, rows: NDArray[np.int64], step: NDArray[np.float32]) -> NDArray[np.float64]:
+    def raw_score(self, rows: NDArray[np.int64], step: NDArray[np.float32]) -> NDArray[np.float64]:
         """Take one step (n, C) of distinct rows and give their reads (n,); NaN where nothing was measured."""
         known = ~np.isnan(step)
         spread = np.maximum(np.sqrt(self.variance[rows]), _MIN_SD)
         now = np.minimum(np.abs(np.where(known, step, 0.0) - self.mean[rows]) / spread, _DEVIATION_CAP)
-        smoothed = np.where(known, (1 - _READ_SMOOTHING) * self.deviation[rows] + _READ_SMOOTHING * now, self.deviation[rows])
+        smoothed = np.where(known, (1 - _SMOOTHING) * self.deviation[rows] + _SMOOTHING * now, self.deviation[rows])
         self.deviation[rows] = smoothed
         n_known = known.sum(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -75,7 +75,7 @@ class NeighbourBaseline:
         self.stride = np.full(n_rows, max(1, window_length // 4), np.int64)
         self.n_seen = np.zeros(n_rows, np.int64)
 
-    def read(self, rows: NDArray[np.int64], windows: NDArray[np.float32]) -> NDArray[np.float64]:
+    def raw_score(self, rows: NDArray[np.int64], windows: NDArray[np.float32]) -> NDArray[np.float64]:
         """Give the root mean square distance (n,) of windows (n, W, C) of distinct rows; NaN while nothing is kept."""
         flat = fill_gaps(windows).reshape(len(rows), self.kept.shape[2])
         nearest = np.empty(len(rows))
@@ -144,7 +144,7 @@ class WindowPca:
         pca.error_scale = np.maximum(high, max(0.5 * float(np.median(high)), 1e-6))
         return pca
 
-    def read(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
+    def raw_score(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
         """Give the root mean square over channels of the calibrated error, for windows (B, W, C); shape (B,)."""
         ratio = np.minimum(self._channel_error(windows) / self.error_scale, _DEVIATION_CAP)
         measured = (~np.isnan(windows[:, -self.N_STEPS :])).any(axis=1)  # (B, C)

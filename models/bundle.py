@@ -27,7 +27,7 @@ from models.baselines import WindowPca
 from models.detector import Detector, Trained
 from models.errors import BundleError
 from models.network import Autoencoder
-from models.reads import ErrorScale, read_windows
+from models.raw_scores import ErrorScale, raw_score_windows
 from models.settings import ModelSettings
 
 __all__ = ["FORMAT_VERSION", "Bundle", "load_bundle", "save_bundle"]
@@ -131,7 +131,7 @@ def _write_files(bundle: Bundle, trained: Trained, folder: Path) -> None:
     scale = trained.error_scale
     arrays: dict[str, NDArray[np.generic]] = {
         "resolution": detector.resolution,
-        "smoke.reads": read_windows(trained.network, _smoke_windows(detector), scale).reads,
+        "smoke.reads": raw_score_windows(trained.network, _smoke_windows(detector), scale).raw_scores,
         "error_scale.window": scale.window,
         "error_scale.tail": scale.tail,
         "error_scale.mean": scale.mean,
@@ -174,8 +174,8 @@ def _verify(folder: Path) -> None:
 def _smoke(folder: Path, detector: Detector, arrays: Mapping[str, NDArray[np.generic]]) -> None:
     """Score the windows that were scored when the bundle was saved, and see that they score the same."""
     assert detector.trained is not None
-    reads = read_windows(detector.trained.network, _smoke_windows(detector), detector.trained.error_scale).reads
-    if not np.allclose(reads, arrays["smoke.reads"], rtol=1e-3, atol=1e-6):
+    raw_scores = raw_score_windows(detector.trained.network, _smoke_windows(detector), detector.trained.error_scale).raw_scores
+    if not np.allclose(raw_scores, arrays["smoke.reads"], rtol=1e-3, atol=1e-6):
         raise BundleError(f"{folder} scores otherwise than when it was saved: this build of PyTorch computes differently. Train again.")
 
 

@@ -17,12 +17,12 @@ from models.baselines import GaussianBaseline, NeighbourBaseline, WindowPca
 from models.dataset import WindowIndex, gather_windows, index_windows, windows_of
 from models.limits import PeakHistogram
 from models.network import Autoencoder
-from models.reads import ErrorScale, NetworkReads, read_windows
+from models.raw_scores import ErrorScale, NetworkRawScores, raw_score_windows
 from models.scaling import Scaling, fit_scaling
 from models.settings import ModelSettings
 from models.tail import TailBank
 
-__all__ = ["WARMING_STEPS", "BlockReads", "Detector", "Trained"]
+__all__ = ["WARMING_STEPS", "BlockRawScores", "Detector", "Trained"]
 
 WARMING_STEPS = 100  # beyond a window: fewer reads say nothing of a tail
 
@@ -37,16 +37,16 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True)
-class BlockReads:
+class BlockRawScores:
     """Reads of all windows of a block of steps that need no order: the network's and the PCA's.
 
-    `index` names the windows; the arrays run parallel to it. `reads` is (B, R) with the
+    `index` names the windows; the arrays run parallel to it. `raw_scores` is (B, R) with the
     ordered companions' columns still NaN; `channel_error` and `expected` are (B, C), empty
     without a network.
     """
 
     index: WindowIndex
-    reads: NDArray[np.float64]
+    raw_scores: NDArray[np.float64]
     channel_error: NDArray[np.float64]
     expected: NDArray[np.float32]
 
@@ -81,7 +81,7 @@ class Detector:
         self.resolution = resolution
         self.step_seconds = step_seconds
         self.trained = trained
-        self.weights = _read_weights(trained)
+        self.weights = _raw_score_weights(trained)
         self.block_steps = block_steps
         self.peaks = PeakHistogram(block_steps * step_seconds)
         n_channels = len(resolution)
@@ -178,32 +178,34 @@ class Detector:
                 setattr(self.gaussian, name, snapshot[f"gaussian.{name}"].copy())
             self.neighbour.restore(snapshot["neighbour.n_kept"], snapshot["neighbour.stride"])
 
-    def read_block(self, scaled: NDArray[np.float32]) -> BlockReads:
+    def raw_score_block(self, scaled: NDArray[np.float32]) -> BlockRawScores:
         """Read every window of scaled steps (T + W - 1, n, C) that can be judged, all in one batch."""
         index = index_windows(scaled, self.settings.window_length)
-        reads = np.full((len(index), len(self.weights)), np.nan)
+        raw_scores = np.full((len(index), len(self.weights)), np.nan)
         if self.trained is None:
-            return BlockReads(index, reads, np.empty((0, 0)), np.empty((0, 0), np.float32))
+            return BlockRawScores(index, raw_scores, np.empty((0, 0)), np.empty((0, 0), np.float32))
         windows = gather_windows(scaled, index, self.settings.window_length)
-        network: NetworkReads = read_windows(self.trained.network, windows, self.trained.error_scale)
-        reads[:, : network.reads.shape[1]] = network.reads
+        network: NetworkRawScores = raw_score_windows(self.trained.network, windows, self.trained.error_scale)
+        raw_scores[:, : network.raw_scores.shape[1]] = network.raw_scores
         if self.trained.pca is not None:
-            reads[:, -1] = self.trained.pca.read(windows)
-        return BlockReads(index, reads, network.channel_error, network.expected)
+            raw_scores[:, -1] = self.trained.pca.raw_score(windows)
+        return BlockRawScores(index, raw_scores, network.channel_error, network.expected)
 
-    def complete_reads(self, rows: NDArray[np.int64], reads: NDArray[np.float64], windows: NDArray[np.float32]) -> NDArray[np.float64]:
+    def complete_raw_scores(
+        self, rows: NDArray[np.int64], raw_scores: NDArray[np.float64], windows: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
         """Add what the companions with memory read off the windows (n, W, C) of distinct rows, steps in order."""
-        gaussian = self.gaussian.read(rows, windows[:, -1])
+        gaussian = self.gaussian.raw_score(rows, windows[:, -1])
         if not self._uses_neighbour:
-            return reads
-        reads = reads.copy()
-        reads[:, -2] = self.neighbour.read(rows, windows)
-        reads[:, -1] = gaussian
-        return reads
+            return raw_scores
+        raw_scores = raw_scores.copy()
+        raw_scores[:, -2] = self.neighbour.raw_score(rows, windows)
+        raw_scores[:, -1] = gaussian
+        return raw_scores
 
-    def surprise(self, rows: NDArray[np.int64], reads: NDArray[np.float64]) -> NDArray[np.float64]:
+    def surprise(self, rows: NDArray[np.int64], raw_scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give the surprise (n,) of reads (n, R): the weighted mean over the reads that are there."""
-        each = self.tails.surprise(rows, reads)
+        each = self.tails.surprise(rows, raw_scores)
         weights = np.where(np.isnan(each), 0.0, self.weights)
         total = weights.sum(axis=1)
         with np.errstate(invalid="ignore"):
@@ -212,7 +214,7 @@ class Detector:
     def learn(
         self,
         rows: NDArray[np.int64],
-        reads: NDArray[np.float64],
+        raw_scores: NDArray[np.float64],
         windows: NDArray[np.float32],
         surprise: NDArray[np.float64],
         free: NDArray[np.bool_],
@@ -226,7 +228,7 @@ class Detector:
         free : ndarray, shape (n,)
             True where no episode is open or about to open.
         """
-        self.tails.learn(rows, reads)
+        self.tails.learn(rows, raw_scores)
         self.gaussian.learn(rows[free], windows[free, -1])
         if self._uses_neighbour:
             self.neighbour.learn(rows[free], windows[free])
@@ -263,14 +265,14 @@ class Detector:
         fitted = fit_scaling(history, self.resolution if resolution is None else resolution)
         self.scaling.centre[rows], self.scaling.scale[rows] = fitted.centre, fitted.scale
         scaled = fitted.apply(history)
-        block = self.read_block(scaled)
+        block = self.raw_score_block(scaled)
         n_windows = len(history) - window_length + 1
-        reads = np.full((n_windows, len(rows), len(self.weights)), np.nan)
-        reads[block.index.end - window_length + 1, block.index.row] = block.reads
+        raw_scores = np.full((n_windows, len(rows), len(self.weights)), np.nan)
+        raw_scores[block.index.end - window_length + 1, block.index.row] = block.raw_scores
         windows = windows_of(scaled, window_length)
         for t in range(n_windows):
             here = np.flatnonzero(~np.isnan(windows[t, :, -1]).all(axis=-1))
-            reads[t, here] = self.complete_reads(rows[here], reads[t, here], windows[t, here])
+            raw_scores[t, here] = self.complete_raw_scores(rows[here], raw_scores[t, here], windows[t, here])
             self.gaussian.learn(rows[here], windows[t, here, -1])
             if self._uses_neighbour:
                 self.neighbour.learn(rows[here], windows[t, here])
@@ -279,12 +281,12 @@ class Detector:
         peaks = [np.empty(0)]
         for at, row in enumerate(rows.tolist()):
             first = 0 if held_out_from is None else int(held_out_from[at])
-            reads[:first, at, :n_network] = np.nan
+            raw_scores[:first, at, :n_network] = np.nan
             if n_shown[at] < window_length + WARMING_STEPS:
                 continue  # too little was seen of it: it is calibrated when there is more
             self.calibrated[row] = True
-            self.tails.start(row, reads[:, at])
-            held_out = reads[first:, at]
+            self.tails.start(row, raw_scores[:, at])
+            held_out = raw_scores[first:, at]
             peaks.append(self._block_peaks(self.surprise(np.full(len(held_out), row), held_out)))
         self.peaks.start(np.concatenate(peaks))
 
@@ -330,7 +332,7 @@ class Detector:
         self.tails.load_state({name.removeprefix("tails."): array for name, array in arrays.items() if name.startswith("tails.")})
 
 
-def _read_weights(trained: Trained | None) -> NDArray[np.float64]:
+def _raw_score_weights(trained: Trained | None) -> NDArray[np.float64]:
     """Weigh the reads in the order of their columns; the companions with memory come last."""
     if trained is None:
         return np.array([1 / 2, 1 / 2])  # neighbour, Gaussian

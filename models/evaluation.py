@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from models.dataset import index_windows
 from models.detector import Detector
-from models.reads import ERROR_CAP, error_windows
+from models.raw_scores import ERROR_CAP, error_windows
 from models.scaling import CLIP
 
 __all__ = ["FAULT_KINDS", "FaultKind", "Faults", "blocks_over_limit", "calibrated_error", "inject_faults", "poisson_bound"]

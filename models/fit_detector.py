@@ -13,7 +13,7 @@ from models.baselines import WindowPca
 from models.dataset import gather_windows, index_windows
 from models.detector import Detector, Trained
 from models.errors import TrainingError
-from models.reads import error_windows, fit_error_scale
+from models.raw_scores import error_windows, fit_error_scale
 from models.scaling import fit_scaling
 from models.settings import ModelSettings
 from models.training import Epoch, TrainingResult, first_held_out, split_by_time, train_autoencoder

@@ -21,7 +21,7 @@ __all__ = ["MAX_SURPRISE", "TailBank"]
 # from the lowest read: measured best, with alarms included in the history, on labelled series.
 _TAIL_SHARE = 0.02
 _SCALE_FLOOR_SHARE = 0.05
-_SCALE_FLOOR_OF_READ = 0.002  # of a typical read: where a read never changed, a tenth of a per cent is no alarm
+_SCALE_FLOOR_OF_RAW_SCORE = 0.002  # of a typical read: where a read never changed, a tenth of a per cent is no alarm
 _IQR_OF_NORMAL = 1.349  # interquartile range of a normal distribution of standard deviation 1
 _SURPRISE_AT_TAIL = -math.log10(_TAIL_SHARE)
 _FURTHEST_LEARNED = 3.0  # surprise: one decade beyond the tail's start
@@ -41,7 +41,7 @@ _REFRESH_STEPS = 50  # a fit is renewed this often; each step would cost 50 time
 
 
 class TailBank:
-    """The tails of `n_rows` entities by `n_reads` reads.
+    """The tails of `n_rows` entities by `n_raw_scores` reads.
 
     A row learns every read it is given, alarms included: a tail that leaves them out alerts
     for ever after a level shift. While an episode is open its row is *frozen*: it still
@@ -57,63 +57,63 @@ class TailBank:
     FIT = ("median", "threshold", "scale")  # what surprise is judged by
     STATE = ("counts", "weight", "reference", "spread", "n_learned", "median", "threshold", "scale", "frozen")
 
-    def __init__(self, n_rows: int, n_reads: int, *, memory_steps: float = 4000.0) -> None:
+    def __init__(self, n_rows: int, n_raw_scores: int, *, memory_steps: float = 4000.0) -> None:
         self.memory_steps = memory_steps
-        self.counts = np.zeros((n_rows, n_reads, _N_BINS), np.float32)
+        self.counts = np.zeros((n_rows, n_raw_scores, _N_BINS), np.float32)
         self.weight = np.ones(n_rows)  # of the next read; grows instead of letting all counts decay
-        self.reference = np.ones((n_rows, n_reads))  # a typical read: where the bins are centred
-        self.spread = np.full((n_rows, n_reads), _MAX_SPREAD)  # of the reads' logarithm
+        self.reference = np.ones((n_rows, n_raw_scores))  # a typical read: where the bins are centred
+        self.spread = np.full((n_rows, n_raw_scores), _MAX_SPREAD)  # of the reads' logarithm
         self.n_learned = np.zeros(n_rows, np.int64)  # steps, from a number on that differs between rows
-        self.median = np.zeros((n_rows, n_reads))
-        self.threshold = np.full((n_rows, n_reads), np.inf)  # u0: infinite until fitted, so surprise is 0
-        self.scale = np.ones((n_rows, n_reads))  # beta
+        self.median = np.zeros((n_rows, n_raw_scores))
+        self.threshold = np.full((n_rows, n_raw_scores), np.inf)  # u0: infinite until fitted, so surprise is 0
+        self.scale = np.ones((n_rows, n_raw_scores))  # beta
         self.frozen = np.zeros(n_rows, bool)
         self._saved: dict[int, tuple[NDArray[np.float32], float, int]] = {}
 
-    def start(self, row: int, reads: NDArray[np.float64]) -> None:
+    def start(self, row: int, raw_scores: NDArray[np.float64]) -> None:
         """Calibrate one row from its history of reads, oldest first; shape (n_steps, n_reads), NaN where not judged.
 
         Reads may have histories of different lengths: their leading rows are NaN then.
         """
-        known = np.isfinite(reads)
-        for r in range(reads.shape[1]):
-            positive = reads[known[:, r] & (reads[:, r] > 0), r]
+        known = np.isfinite(raw_scores)
+        for r in range(raw_scores.shape[1]):
+            positive = raw_scores[known[:, r] & (raw_scores[:, r] > 0), r]
             if positive.size:
                 low, middle, high = np.quantile(np.log(positive), [0.25, 0.5, 0.75])
                 self.reference[row, r] = math.exp(middle)
                 self.spread[row, r] = np.clip((high - low) / _IQR_OF_NORMAL, _MIN_SPREAD, _MAX_SPREAD)
         self.counts[row], self.weight[row] = 0.0, 1.0
         growth = math.exp(1 / self.memory_steps)
-        bins = self._bins(reads, np.array([row]))
-        for r in range(reads.shape[1]):
+        bins = self._bins(raw_scores, np.array([row]))
+        for r in range(raw_scores.shape[1]):
             steps = np.flatnonzero(known[:, r])
-            weights = growth ** (steps - len(reads)).astype(np.float64)
+            weights = growth ** (steps - len(raw_scores)).astype(np.float64)
             counts = np.bincount(bins[steps, r], weights, _N_BINS)
             self.counts[row, r] = counts * max(1.0, _START_SHARE * self.memory_steps / max(counts.sum(), 1e-12))
         # Fits are spread over the steps by what was read, not by row: an entity's row may change.
-        self.n_learned[row] = len(reads) + zlib.crc32(reads.tobytes()) % _REFRESH_STEPS
+        self.n_learned[row] = len(raw_scores) + zlib.crc32(raw_scores.tobytes()) % _REFRESH_STEPS
         self._fit(np.array([row]))
 
-    def surprise(self, rows: NDArray[np.int64], reads: NDArray[np.float64]) -> NDArray[np.float64]:
+    def surprise(self, rows: NDArray[np.int64], raw_scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Turn reads, shape (n, n_reads), into surprise of the same shape; NaN where a read is, or its tail is not known."""
         median, threshold, scale = self.median[rows], self.threshold[rows], self.scale[rows]
         with np.errstate(invalid="ignore"):
-            below = _SURPRISE_AT_TAIL * (reads - median) / np.maximum(threshold - median, 1e-12)
-            above = _SURPRISE_AT_TAIL + (reads - threshold) / (scale * math.log(10))
-            surprise = np.clip(np.where(reads > threshold, above, below), 0.0, MAX_SURPRISE)
+            below = _SURPRISE_AT_TAIL * (raw_scores - median) / np.maximum(threshold - median, 1e-12)
+            above = _SURPRISE_AT_TAIL + (raw_scores - threshold) / (scale * math.log(10))
+            surprise = np.clip(np.where(raw_scores > threshold, above, below), 0.0, MAX_SURPRISE)
         return np.where(np.isfinite(threshold), surprise, np.nan)
 
-    def learn(self, rows: NDArray[np.int64], reads: NDArray[np.float64]) -> None:
+    def learn(self, rows: NDArray[np.int64], raw_scores: NDArray[np.float64]) -> None:
         """Count one step's reads, shape (n, n_reads), of distinct rows; NaN is passed over.
 
         Unless the row is frozen, a read is counted as no more than the one with a surprise of
         3: the tail follows what it sees, but a few reads far out do not stretch it.
         """
-        known = np.isfinite(reads)
+        known = np.isfinite(raw_scores)
         furthest = self.threshold[rows] + self.scale[rows] * math.log(10) * (_FURTHEST_LEARNED - _SURPRISE_AT_TAIL)
         free = ~self.frozen[rows]
-        reads = np.where(free[:, None], np.minimum(reads, furthest), reads)
-        bins = self._bins(reads, rows)
+        raw_scores = np.where(free[:, None], np.minimum(raw_scores, furthest), raw_scores)
+        bins = self._bins(raw_scores, rows)
         at, which = np.nonzero(known)
         self.counts[rows[at], which, bins[at, which]] += self.weight[rows[at]]
         self.weight[rows] *= math.exp(1 / self.memory_steps)
@@ -168,9 +168,9 @@ class TailBank:
             self.counts[row], self.weight[row], self.n_learned[row] = counts, weight, n_learned
         self._fit(np.array([row]))
 
-    def _bins(self, reads: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _bins(self, raw_scores: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
         with np.errstate(invalid="ignore", divide="ignore"):
-            distance = np.log(reads / self.reference[rows]) / self.spread[rows]
+            distance = np.log(raw_scores / self.reference[rows]) / self.spread[rows]
         position = np.arcsinh(np.nan_to_num(distance, nan=0.0)) * _BINS_PER_UNIT + _MIDDLE
         return np.asarray(np.clip(np.rint(position), 0, _N_BINS - 1), np.int64)
 
@@ -193,7 +193,7 @@ class TailBank:
         excess = (above * (centres - threshold[..., None])).sum(axis=-1) / np.maximum(above.sum(axis=-1), 1e-12)
         self.median[rows] = np.where(known, median, 0.0)
         self.threshold[rows] = np.where(known, threshold, np.inf)
-        floor = np.maximum(_SCALE_FLOOR_SHARE * (threshold - lowest), _SCALE_FLOOR_OF_READ * self.reference[rows])
+        floor = np.maximum(_SCALE_FLOOR_SHARE * (threshold - lowest), _SCALE_FLOOR_OF_RAW_SCORE * self.reference[rows])
         self.scale[rows] = np.maximum(excess, floor)
 
 

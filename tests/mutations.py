@@ -201,8 +201,8 @@ MUTATIONS = [
             "test_nothing_is_judged_before_a_window_and_a_hundred_steps",
         ),
         (
-            "at = np.flatnonzero(reads.index.end == t + self._window - 1)",
-            "at = np.flatnonzero(reads.index.end == t + self._window - 2)",
+            "at = np.flatnonzero(raw_scores.index.end == t + self._window - 1)",
+            "at = np.flatnonzero(raw_scores.index.end == t + self._window - 2)",
             "test_scores_do_not_depend_on_how_steps_are_cut_into_blocks",
         ),
     ),
@@ -370,7 +370,7 @@ MUTATIONS = [
         ),
     ),
     *in_module(
-        "models/reads.py",
+        "models/raw_scores.py",
         "unit/models/test_reads.py",
         (
             "in_window = np.minimum(_rms(errors, axis=1) / scale.window, ERROR_CAP)",
@@ -434,10 +434,14 @@ MUTATIONS = [
         "unit/models/test_tail.py",
         ("free = ~self.frozen[rows]", "free = np.ones(len(rows), bool)", "test_a_frozen_row_learns_but_is_judged_by_the_fit_from_before"),
         ("        if not keep:\n", "        if keep:\n", "test_thawing_without_keeping_restores_what_was_known_before"),
-        ("np.where(free[:, None], np.minimum(reads, furthest), reads)", "reads.copy()", "test_a_few_reads_far_out_do_not_stretch_the_tail"),
         (
-            "np.clip(np.where(reads > threshold, above, below), 0.0, MAX_SURPRISE)",
-            "np.maximum(np.where(reads > threshold, above, below), 0.0)",
+            "np.where(free[:, None], np.minimum(raw_scores, furthest), raw_scores)",
+            "raw_scores.copy()",
+            "test_a_few_reads_far_out_do_not_stretch_the_tail",
+        ),
+        (
+            "np.clip(np.where(raw_scores > threshold, above, below), 0.0, MAX_SURPRISE)",
+            "np.maximum(np.where(raw_scores > threshold, above, below), 0.0)",
             "test_surprise_never_falls_as_the_read_grows_and_ends_at_its_cap",
         ),
         ("max(1.0, _START_SHARE * self.memory_steps / ", "max(1.0, 0.0 / ", "test_a_short_history_starts_with_the_weight_of_half_a_memory"),
@@ -475,13 +479,13 @@ MUTATIONS = [
         "models/detector.py",
         "unit/models/test_detector.py",
         (
-            "self.tails.start(row, reads[:, at])",
-            "self.tails.n_learned[row] = len(reads)",
+            "self.tails.start(row, raw_scores[:, at])",
+            "self.tails.n_learned[row] = len(raw_scores)",
             "test_after_calibration_normal_steps_surprise_little_and_a_level_shift_much",
         ),  # a swap without re-scoring
         (
-            "reads[:first, at, :n_network] = np.nan",
-            "reads[:0, at, :n_network] = np.nan",
+            "raw_scores[:first, at, :n_network] = np.nan",
+            "raw_scores[:0, at, :n_network] = np.nan",
             "test_reads_of_windows_that_the_network_was_trained_on_do_not_calibrate_it",
         ),
         (

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models.baselines import HIGH_DEVIATION
 from models.bundle import Bundle
 from models.dataset import windows_of
-from models.detector import WARMING_STEPS, BlockReads, Detector
+from models.detector import WARMING_STEPS, BlockRawScores, Detector
 from models.limits import Budget, Limit, limit_for_budget
 from models.settings import ModelSettings
 from monitor.detection.entities import EntityTable, resolution_of
@@ -121,7 +121,7 @@ class Scorer:
             return
         here = self._rows_here
         if here.size:
-            self.detector.learn(here, self._reads_here, self._windows_here, step.surprise[here], ~frozen[here])
+            self.detector.learn(here, self._raw_scores_here, self._windows_here, step.surprise[here], ~frozen[here])
 
     def freeze(self, row: int) -> None:
         """Judge an entity by what is known now, until it is thawed: an episode begins."""
@@ -241,14 +241,14 @@ class Scorer:
             blank = np.full((self._window - 1 - n_before, *values.shape[1:]), np.nan)
             values = np.concatenate([blank, values])
         detector = self.detector
-        scaled = reads = None
+        scaled = raw_scores = None
         if detector is not None:
             scaled = detector.scaling.apply(values)
             scaled[:, ~detector.calibrated] = np.nan
-            reads = detector.read_block(scaled)
+            raw_scores = detector.raw_score_block(scaled)
         for t in range(len(block.values)):
             self._begin_step()
-            yield self._score_step(block, t, scaled, reads)
+            yield self._score_step(block, t, scaled, raw_scores)
 
     def _begin_step(self) -> None:
         self._limits_here = self.limits()
@@ -259,7 +259,7 @@ class Scorer:
                 **{f"detector.{name}": array for name, array in self.detector.snapshot().items()},
             }
 
-    def _score_step(self, block: ClosedSteps, t: int, scaled: NDArray[np.float32] | None, reads: BlockReads | None) -> ScoredStep:
+    def _score_step(self, block: ClosedSteps, t: int, scaled: NDArray[np.float32] | None, raw_scores: BlockRawScores | None) -> ScoredStep:
         actual, time_ms = block.values[t], block.end_ms(t)
         n_rows, n_channels = actual.shape
         number = self._newest_step = block.first_step + t
@@ -270,18 +270,18 @@ class Scorer:
         surprise = np.full(n_rows, np.nan)
         channel_error, expected = np.zeros((n_rows, n_channels)), np.full((n_rows, n_channels), np.nan)
         self._rows_here = np.empty(0, np.int64)
-        if self.detector is not None and scaled is not None and reads is not None:
+        if self.detector is not None and scaled is not None and raw_scores is not None:
             detector = self.detector
-            at = np.flatnonzero(reads.index.end == t + self._window - 1)
-            rows = reads.index.row[at]
+            at = np.flatnonzero(raw_scores.index.end == t + self._window - 1)
+            rows = raw_scores.index.row[at]
             self._rows_here = rows
             self._windows_here = windows_of(scaled, self._window)[t, rows]
-            self._reads_here = detector.complete_reads(rows, reads.reads[at], self._windows_here)
-            surprise[rows] = detector.surprise(rows, self._reads_here)
+            self._raw_scores_here = detector.complete_raw_scores(rows, raw_scores.raw_scores[at], self._windows_here)
+            surprise[rows] = detector.surprise(rows, self._raw_scores_here)
             reason[detector.calibrated & (self._n_seen >= self._window)] = Reason.GAP
             reason[rows] = Reason.JUDGED
             if detector.trained is not None:
-                channel_error[rows], expected[rows] = reads.channel_error[at], reads.expected[at]
+                channel_error[rows], expected[rows] = raw_scores.channel_error[at], raw_scores.expected[at]
             else:
                 channel_error[rows], expected[rows] = detector.gaussian.deviation[rows] / HIGH_DEVIATION, detector.gaussian.mean[rows]
             expected = detector.scaling.invert(expected)

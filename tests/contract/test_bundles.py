@@ -88,15 +88,15 @@ def judge(bundle, values):
     """Judge and learn values (T, n, C) as serving does; give every read and surprise."""
     detector = bundle.detector
     scaled = detector.scaling.apply(values)
-    block, windows = detector.read_block(scaled), windows_of(scaled, W)
+    block, windows = detector.raw_score_block(scaled), windows_of(scaled, W)
     seen = [block.channel_error, block.expected]
     for t in range(len(windows)):
         at = np.flatnonzero(block.index.end == t + W - 1)
         rows = block.index.row[at]
-        reads = detector.complete_reads(rows, block.reads[at], windows[t, rows])
-        surprise = detector.surprise(rows, reads)
-        detector.learn(rows, reads, windows[t, rows], surprise, np.ones(len(rows), bool))
-        seen += [reads.copy(), surprise]
+        raw_scores = detector.complete_raw_scores(rows, block.raw_scores[at], windows[t, rows])
+        surprise = detector.surprise(rows, raw_scores)
+        detector.learn(rows, raw_scores, windows[t, rows], surprise, np.ones(len(rows), bool))
+        seen += [raw_scores.copy(), surprise]
     return seen
 
 

@@ -16,7 +16,7 @@ import safetensors.numpy
 
 from models.bundle import _smoke_windows as smoke_windows
 from models.bundle import load_bundle
-from models.reads import read_windows
+from models.raw_scores import raw_score_windows
 
 
 @pytest.fixture
@@ -38,7 +38,9 @@ def tolerance():
     for folder in (artefacts.ARTEFACTS / "data_dir" / "bundles").glob("*/*Z"):
         detector = load_bundle(folder).detector
         saved = safetensors.numpy.load((folder / "state.safetensors").read_bytes())["smoke.reads"]
-        if not np.array_equal(read_windows(detector.trained.network, smoke_windows(detector), detector.trained.error_scale).reads, saved):
+        if not np.array_equal(
+            raw_score_windows(detector.trained.network, smoke_windows(detector), detector.trained.error_scale).raw_scores, saved
+        ):
             return 1e-4
     return 0.0
 

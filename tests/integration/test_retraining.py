@@ -19,7 +19,7 @@ from models.bundle import Bundle
 from models.dataset import gather_windows, index_windows
 from models.detector import Detector, Trained
 from models.network import Autoencoder
-from models.reads import error_windows, fit_error_scale
+from models.raw_scores import error_windows, fit_error_scale
 from models.registry import Registry
 from monitor.clock import SystemClock
 from monitor.config.load import load_config

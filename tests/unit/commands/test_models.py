@@ -12,7 +12,7 @@ import pytest
 from models.bundle import Bundle
 from models.detector import Detector, Trained
 from models.network import Autoencoder
-from models.reads import error_windows, fit_error_scale
+from models.raw_scores import error_windows, fit_error_scale
 from models.registry import Registry
 from models.settings import ModelSettings
 

@@ -67,7 +67,7 @@ def test_a_full_memory_follows_a_new_level_slowly():
 def test_the_gaussians_read_is_the_smoothed_deviation_over_the_channels():
     gaussian = GaussianBaseline(1, 2)  # mean 0, deviation 1
 
-    first, second = gaussian.read(ROW_0, step(3, -4)), gaussian.read(ROW_0, step(3, -4))
+    first, second = gaussian.raw_score(ROW_0, step(3, -4)), gaussian.raw_score(ROW_0, step(3, -4))
 
     assert first.item() == pytest.approx(math.sqrt((0.6**2 + 0.8**2) / 2))  # a fifth of 3 and of 4
     assert second.item() == pytest.approx(math.sqrt((1.08**2 + 1.44**2) / 2))  # 0.8 of that, and a fifth again
@@ -81,7 +81,7 @@ def test_a_channel_at_rest_does_not_make_its_first_move_infinite():
     gaussian = GaussianBaseline(1, 1)
     gaussian.variance[:] = 0.0
 
-    assert gaussian.read(ROW_0, step(0.5)).item() == pytest.approx(0.2 * 0.5 / 0.1)
+    assert gaussian.raw_score(ROW_0, step(0.5)).item() == pytest.approx(0.2 * 0.5 / 0.1)
 
 
 def test_channels_that_were_not_measured_do_not_count_in_the_gaussians_read():
@@ -92,7 +92,7 @@ def test_channels_that_were_not_measured_do_not_count_in_the_gaussians_read():
 def test_reading_does_not_teach_the_gaussian_and_rows_do_not_mix():
     gaussian = GaussianBaseline(3, 1)
 
-    gaussian.read(np.array([2, 0]), np.array([[5], [7]], np.float32))
+    gaussian.raw_score(np.array([2, 0]), np.array([[5], [7]], np.float32))
     assert gaussian.mean.ravel().tolist() == [0, 0, 0]
     assert gaussian.deviation.ravel().tolist() == pytest.approx([1.4, 0, 1.0])
 
@@ -115,7 +115,7 @@ def test_a_repeat_of_a_kept_window_has_no_distance():
         neighbour.learn(ROW_0, window)
 
     for window in windows:
-        assert neighbour.read(ROW_0, window).item() == pytest.approx(0, abs=1e-6)
+        assert neighbour.raw_score(ROW_0, window).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_the_distance_is_the_root_mean_square_to_the_nearest_kept_window():
@@ -123,7 +123,7 @@ def test_the_distance_is_the_root_mean_square_to_the_nearest_kept_window():
     offer(neighbour, [0, 10])
     window = np.array([1, -1, 1, 3], np.float32).reshape(1, 4, 1)
 
-    assert neighbour.read(ROW_0, window).item() == pytest.approx(math.sqrt((1 + 1 + 1 + 9) / 4))
+    assert neighbour.raw_score(ROW_0, window).item() == pytest.approx(math.sqrt((1 + 1 + 1 + 9) / 4))
 
 
 def test_the_memory_thins_itself_out_when_full_and_the_stride_doubles():
@@ -151,8 +151,8 @@ def test_what_was_let_go_is_forgotten():
     neighbour = NeighbourBaseline(1, 4, 4, 1)
     offer(neighbour, [0, 100, 200, 300, 400])  # the fifth thins out: 100 and 300 go
 
-    assert neighbour.read(ROW_0, flat_window(100)).item() == pytest.approx(100)
-    assert neighbour.read(ROW_0, flat_window(400)).item() == 0
+    assert neighbour.raw_score(ROW_0, flat_window(100)).item() == pytest.approx(100)
+    assert neighbour.raw_score(ROW_0, flat_window(400)).item() == 0
 
 
 @pytest.mark.parametrize("capacity", [4, 7])
@@ -178,10 +178,10 @@ def test_each_entity_has_its_own_memory_however_many_are_read_at_once():
 
     neighbour.learn(rows[1:], own[1:])
 
-    assert neighbour.read(rows, own)[1:].tolist() == [0] * (n_rows - 1)
-    assert np.isnan(neighbour.read(rows, own)[0])
-    assert neighbour.read(rows, own + 0.25)[1:].tolist() == [0.25] * (n_rows - 1)
-    assert neighbour.read(rows[::-1], own)[:3].tolist() == [149, 147, 145]  # row 149 is shown row 0's window
+    assert neighbour.raw_score(rows, own)[1:].tolist() == [0] * (n_rows - 1)
+    assert np.isnan(neighbour.raw_score(rows, own)[0])
+    assert neighbour.raw_score(rows, own + 0.25)[1:].tolist() == [0.25] * (n_rows - 1)
+    assert neighbour.raw_score(rows[::-1], own)[:3].tolist() == [149, 147, 145]  # row 149 is shown row 0's window
 
 
 def test_no_entities_give_no_distances():
@@ -215,9 +215,9 @@ def test_a_window_in_the_plane_of_normal_variation_has_no_error_and_one_outside_
     inside = in_directions(directions, [2.0, 1.5], seed=2)
     outside = inside + 3 * directions[7].reshape(10, 2).astype(np.float32)
 
-    assert pca.read(inside).max() < 1e-5
+    assert pca.raw_score(inside).max() < 1e-5
     # mean over 2 channels of the mean over 10 steps: the squared distance over 20
-    np.testing.assert_allclose(pca.read(outside), 3 / math.sqrt(20), rtol=1e-4)
+    np.testing.assert_allclose(pca.raw_score(outside), 3 / math.sqrt(20), rtol=1e-4)
 
 
 def test_errors_are_measured_against_those_of_held_out_windows_and_capped():
@@ -231,9 +231,9 @@ def test_errors_are_measured_against_those_of_held_out_windows_and_capped():
     held_out = windows_like(2)
     pca = WindowPca.fit(windows_like(1), held_out)
 
-    assert 0.5 < np.median(pca.read(windows_like(3))) < 1  # below the 99 % quantile, of its order
-    assert (pca.read(held_out) > 1).mean() < 0.02
-    assert pca.read(held_out + 100 * directions[9].reshape(10, 2).astype(np.float32)).max() == pytest.approx(20)
+    assert 0.5 < np.median(pca.raw_score(windows_like(3))) < 1  # below the 99 % quantile, of its order
+    assert (pca.raw_score(held_out) > 1).mean() < 0.02
+    assert pca.raw_score(held_out + 100 * directions[9].reshape(10, 2).astype(np.float32)).max() == pytest.approx(20)
 
 
 @pytest.mark.parametrize(
@@ -258,18 +258,18 @@ def test_only_the_newest_ten_steps_are_read():
     pca = WindowPca.fit(windows, windows)
     longer = np.concatenate([np.full((300, 6, 2), 9, np.float32), windows], axis=1)
 
-    np.testing.assert_array_equal(pca.read(longer), pca.read(windows))
+    np.testing.assert_array_equal(pca.raw_score(longer), pca.raw_score(windows))
 
 
 @pytest.mark.parametrize("n_windows", [1, 2, 5])
 def test_a_window_reads_the_same_to_the_bit_whatever_else_the_pca_reads(n_windows):
     windows = np.random.default_rng(5).normal(size=(300, 10, 20)).astype(np.float32)
     pca = WindowPca.fit(windows, windows)
-    together = pca.read(windows)
+    together = pca.raw_score(windows)
 
     for start in range(0, 20, n_windows):
         part = slice(start, start + n_windows)
-        np.testing.assert_array_equal(pca.read(windows[part]), together[part])
+        np.testing.assert_array_equal(pca.raw_score(windows[part]), together[part])
 
 
 def test_a_channel_that_was_not_measured_does_not_count_in_the_pcas_read():
@@ -278,7 +278,7 @@ def test_a_channel_that_was_not_measured_does_not_count_in_the_pcas_read():
     window = np.full((1, 10, 2), 2, np.float32)  # nine of channel 0's ten steps lie outside
     window[:, :, 1] = np.nan
 
-    assert pca.read(window).item() == pytest.approx(math.sqrt(9 * 2**2 / 10))
+    assert pca.raw_score(window).item() == pytest.approx(math.sqrt(9 * 2**2 / 10))
 
 
 def test_a_channel_without_error_in_the_held_out_windows_is_floored():
@@ -296,8 +296,8 @@ def test_a_history_that_never_moved_can_be_fitted():
 
     pca = WindowPca.fit(still, still)
 
-    assert pca.read(still).tolist() == [0] * 100
-    assert pca.read(still + 1)[0] == pytest.approx(20)  # any move is outside: capped
+    assert pca.raw_score(still).tolist() == [0] * 100
+    assert pca.raw_score(still + 1)[0] == pytest.approx(20)  # any move is outside: capped
 
 
 def test_no_windows_give_no_pca_reads():

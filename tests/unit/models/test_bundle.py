@@ -14,7 +14,7 @@ from models.dataset import windows_of
 from models.detector import Detector, Trained
 from models.errors import BundleError
 from models.network import Autoencoder
-from models.reads import error_windows, fit_error_scale
+from models.raw_scores import error_windows, fit_error_scale
 from models.settings import ModelSettings
 
 torch.set_num_threads(1)  # threads of networks this small wait for each other longer than they work
@@ -50,15 +50,15 @@ def bundle_of(n_channels=2, *, cell="lstm", made=None):
 def live(detector, values):
     """Judge and learn values (T, n, C) step by step, as serving does; reads and surprise of all of them."""
     scaled = detector.scaling.apply(values)
-    block, windows = detector.read_block(scaled), windows_of(scaled, W)
+    block, windows = detector.raw_score_block(scaled), windows_of(scaled, W)
     all_reads, all_surprise = [], []
     for t in range(len(windows)):
         at = np.flatnonzero(block.index.end == t + W - 1)
         rows = block.index.row[at]
-        reads = detector.complete_reads(rows, block.reads[at], windows[t, rows])
-        surprise = detector.surprise(rows, reads)
-        detector.learn(rows, reads, windows[t, rows], surprise, np.ones(len(rows), bool))
-        all_reads.append(reads.copy())
+        raw_scores = detector.complete_raw_scores(rows, block.raw_scores[at], windows[t, rows])
+        surprise = detector.surprise(rows, raw_scores)
+        detector.learn(rows, raw_scores, windows[t, rows], surprise, np.ones(len(rows), bool))
+        all_reads.append(raw_scores.copy())
         all_surprise.append(surprise)
     return np.array(all_reads), np.array(all_surprise), block.channel_error, block.expected
 

@@ -6,7 +6,7 @@ from models.baselines import WindowPca
 from models.dataset import windows_of
 from models.detector import Detector, Trained
 from models.network import Autoencoder
-from models.reads import error_windows, fit_error_scale
+from models.raw_scores import error_windows, fit_error_scale
 from models.settings import ModelSettings
 
 torch.set_num_threads(1)  # threads of networks this small wait for each other longer than they work
@@ -53,15 +53,15 @@ def calibrated(kind, *, n_rows=2, **changes):
 def live(detector, values, *, free=None):
     """Judge and learn values (T, n, C) step by step, as serving does; give reads and surprise of each step that has them."""
     scaled = detector.scaling.apply(values)
-    block, windows = detector.read_block(scaled), windows_of(scaled, W)
+    block, windows = detector.raw_score_block(scaled), windows_of(scaled, W)
     seen = []
     for t in range(len(windows)):
         at = np.flatnonzero(block.index.end == t + W - 1)
         rows = block.index.row[at]
-        reads = detector.complete_reads(rows, block.reads[at], windows[t, rows])
-        surprise = detector.surprise(rows, reads)
-        detector.learn(rows, reads, windows[t, rows], surprise, np.ones(len(rows), bool) if free is None else free[rows])
-        seen.append((rows.tolist(), reads.copy(), surprise))
+        raw_scores = detector.complete_raw_scores(rows, block.raw_scores[at], windows[t, rows])
+        surprise = detector.surprise(rows, raw_scores)
+        detector.learn(rows, raw_scores, windows[t, rows], surprise, np.ones(len(rows), bool) if free is None else free[rows])
+        seen.append((rows.tolist(), raw_scores.copy(), surprise))
     return seen
 
 
@@ -98,10 +98,10 @@ def with_plain_tails(detector):
         ([np.nan, np.nan, np.nan, 1, 0], 1 / 2),
     ],
 )
-def test_with_one_channel_network_neighbour_and_gaussian_weigh_a_third_each(reads, share):
+def test_with_one_channel_network_neighbour_and_gaussian_weigh_a_third_each(raw_scores, share):
     detector = with_plain_tails(detector_of("one channel"))
 
-    assert detector.surprise(np.array([1]), np.array([reads], float)).item() == pytest.approx(AT_TAIL * share, rel=1e-5)
+    assert detector.surprise(np.array([1]), np.array([raw_scores], float)).item() == pytest.approx(AT_TAIL * share, rel=1e-5)
 
 
 def test_without_a_network_neighbour_and_gaussian_weigh_half_each():
@@ -158,32 +158,32 @@ def test_after_calibration_normal_steps_surprise_little_and_a_level_shift_much(k
 
 def reads_that_start_the_tails(detector, history, **changes):
     """Calibrate, and give the number of reads that each row's tails were started from; shape (n, R)."""
-    n_reads, start = {}, detector.tails.start
+    n_raw_scores, start = {}, detector.tails.start
 
-    def start_and_count(row, reads):
-        n_reads[row] = np.isfinite(reads).sum(axis=0).tolist()
-        start(row, reads)
+    def start_and_count(row, raw_scores):
+        n_raw_scores[row] = np.isfinite(raw_scores).sum(axis=0).tolist()
+        start(row, raw_scores)
 
     detector.tails.start = start_and_count
     detector.calibrate(np.arange(history.shape[1]), history, **changes)
-    return [n_reads[row] for row in range(history.shape[1])]
+    return [n_raw_scores[row] for row in range(history.shape[1])]
 
 
 def test_reads_of_windows_that_the_network_was_trained_on_do_not_calibrate_it():
     detector = detector_of("one channel", n_rows=2)
 
-    n_reads = reads_that_start_the_tails(detector, noise(200, 2, 1), held_out_from=np.array([150, 180]))
+    n_raw_scores = reads_that_start_the_tails(detector, noise(200, 2, 1), held_out_from=np.array([150, 180]))
 
     # 193 windows; those that lie wholly in the newest 50 and 20 steps: 43 and 13. The companions were
     # trained on nothing: all count, but the neighbour's first, with which no earlier window was to be compared.
-    assert n_reads == [[43, 43, 43, 192, 193], [13, 13, 13, 192, 193]]
+    assert n_raw_scores == [[43, 43, 43, 192, 193], [13, 13, 13, 192, 193]]
     assert detector.peaks.n_blocks == 4 + 1  # blocks of ten steps
 
 
 def test_what_the_pca_was_fitted_on_does_not_calibrate_it_either():
-    n_reads = reads_that_start_the_tails(detector_of("three channels", n_rows=1), noise(200, 1, 3), held_out_from=np.array([150]))
+    n_raw_scores = reads_that_start_the_tails(detector_of("three channels", n_rows=1), noise(200, 1, 3), held_out_from=np.array([150]))
 
-    assert n_reads == [[43, 43, 43]]
+    assert n_raw_scores == [[43, 43, 43]]
 
 
 def test_rows_that_the_network_never_saw_are_calibrated_from_all_their_history():
@@ -212,10 +212,10 @@ def test_steps_in_which_nothing_can_be_judged_give_no_reads(kind):
     detector = calibrated(kind)
     silence = np.full((W, 2, len(detector.resolution)), np.nan, np.float32)
 
-    block = detector.read_block(silence)
+    block = detector.raw_score_block(silence)
 
     assert len(block.index) == 0
-    assert block.reads.shape == (0, len(detector.weights))
+    assert block.raw_scores.shape == (0, len(detector.weights))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -224,9 +224,9 @@ def test_a_step_without_any_judged_row_passes_without_a_trace(kind):
     before = copied(detector)
     nobody, windows = np.empty(0, np.int64), np.empty((0, W, len(detector.resolution)), np.float32)
 
-    reads = detector.complete_reads(nobody, np.empty((0, len(detector.weights))), windows)
-    surprise = detector.surprise(nobody, reads)
-    detector.learn(nobody, reads, windows, surprise, np.empty(0, bool))
+    raw_scores = detector.complete_raw_scores(nobody, np.empty((0, len(detector.weights))), windows)
+    surprise = detector.surprise(nobody, raw_scores)
+    detector.learn(nobody, raw_scores, windows, surprise, np.empty(0, bool))
 
     assert surprise.shape == (0,)
     for name, array in detector.state().items():
@@ -238,15 +238,15 @@ def test_a_block_of_steps_is_read_as_each_of_its_windows_would_be():
     scaled = detector.scaling.apply(noise(20, 2, 3, seed=2))
     scaled[12, 1] = np.nan
 
-    block = detector.read_block(scaled)
+    block = detector.raw_score_block(scaled)
 
     assert list(zip(block.index.end.tolist(), block.index.row.tolist(), strict=True)) == [
         (end, row) for end in range(7, 20) for row in (0, 1) if (end, row) != (12, 1)
     ]
     for end in (7, 13, 19):
-        alone = detector.read_block(scaled[end - 7 : end + 1])
+        alone = detector.raw_score_block(scaled[end - 7 : end + 1])
         at = np.flatnonzero(block.index.end == end)
-        np.testing.assert_allclose(block.reads[at], alone.reads, atol=1e-5)
+        np.testing.assert_allclose(block.raw_scores[at], alone.raw_scores, atol=1e-5)
         np.testing.assert_allclose(block.channel_error[at], alone.channel_error, atol=1e-5)
         np.testing.assert_allclose(block.expected[at], alone.expected, atol=1e-5)
 
@@ -283,10 +283,10 @@ def test_a_full_block_of_steps_gives_one_peak_for_each_row():
 def test_the_peak_of_a_block_is_its_highest_surprise():
     detector = detector_of("companions alone", n_rows=1, block_steps=3)
     before = detector.peaks.counts.copy()
-    windows, reads = np.zeros((1, W, 1), np.float32), np.zeros((1, 2))
+    windows, raw_scores = np.zeros((1, W, 1), np.float32), np.zeros((1, 2))
 
     for surprise in (0.3, 1.22, 0.4):
-        detector.learn(np.array([0]), reads, windows, np.array([surprise]), np.array([True]))
+        detector.learn(np.array([0]), raw_scores, windows, np.array([surprise]), np.array([True]))
 
     added = detector.peaks.counts - before
     assert np.flatnonzero(added).tolist() == [24]
@@ -296,13 +296,13 @@ def test_the_peak_of_a_block_is_its_highest_surprise():
 def test_an_episode_starts_the_block_over_and_gives_no_peak():
     detector = detector_of("companions alone", n_rows=1, block_steps=3)
     before = detector.peaks.n_blocks
-    windows, reads = np.zeros((1, W, 1), np.float32), np.zeros((1, 2))
+    windows, raw_scores = np.zeros((1, W, 1), np.float32), np.zeros((1, 2))
 
     for surprise, free in [(0.3, True), (0.3, True), (9.0, False), (0.2, True), (0.2, True)]:
-        detector.learn(np.array([0]), reads, windows, np.array([surprise]), np.array([free]))
+        detector.learn(np.array([0]), raw_scores, windows, np.array([surprise]), np.array([free]))
     assert detector.peaks.n_blocks == before
 
-    detector.learn(np.array([0]), reads, windows, np.array([0.2]), np.array([True]))
+    detector.learn(np.array([0]), raw_scores, windows, np.array([0.2]), np.array([True]))
     assert detector.peaks.n_blocks == before + 1
     assert detector.peaks.counts[180] == 0  # the episode's 9.0
 
@@ -408,8 +408,8 @@ def test_rows_that_are_taken_judge_bit_equal_in_any_order_and_more_than_once(kin
     taken = detector.taken(np.array([1, 0, 1]))
 
     of_taken, plain = live(taken, later[:, [1, 0, 1]]), live(detector, later)
-    for (_, reads, _), (_, plain_reads, _) in zip(of_taken, plain, strict=True):
-        np.testing.assert_array_equal(reads, plain_reads[[1, 0, 1]])
+    for (_, raw_scores, _), (_, plain_reads, _) in zip(of_taken, plain, strict=True):
+        np.testing.assert_array_equal(raw_scores, plain_reads[[1, 0, 1]])
     np.testing.assert_array_equal(of_taken[0][2], plain[0][2][[1, 0, 1]])  # later fits are renewed at times that go by the row
 
 

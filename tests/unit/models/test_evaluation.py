@@ -11,7 +11,7 @@ import torch
 from models.detector import Detector, Trained
 from models.evaluation import FAULT_KINDS, blocks_over_limit, calibrated_error, inject_faults, poisson_bound
 from models.network import Autoencoder
-from models.reads import ErrorScale
+from models.raw_scores import ErrorScale
 from models.settings import ModelSettings
 
 torch.set_num_threads(1)

@@ -7,7 +7,7 @@ import torch
 from models.dataset import windows_of
 from models.errors import TrainingError
 from models.fit_detector import fit_detector
-from models.reads import error_windows
+from models.raw_scores import error_windows
 from models.settings import ModelSettings
 
 torch.set_num_threads(1)  # threads of networks this small wait for each other longer than they work
@@ -50,14 +50,14 @@ def fit(history, **changes):
 def live(detector, values):
     """Judge and learn values (T, n, C) step by step, as serving does; surprise (T - W + 1, n)."""
     scaled = detector.scaling.apply(values)
-    block, windows = detector.read_block(scaled), windows_of(scaled, W)
+    block, windows = detector.raw_score_block(scaled), windows_of(scaled, W)
     surprise = np.full(windows.shape[:2], np.nan)
     for t in range(len(windows)):
         at = np.flatnonzero(block.index.end == t + W - 1)
         rows = block.index.row[at]
-        reads = detector.complete_reads(rows, block.reads[at], windows[t, rows])
-        surprise[t, rows] = detector.surprise(rows, reads)
-        detector.learn(rows, reads, windows[t, rows], surprise[t, rows], np.ones(len(rows), bool))
+        raw_scores = detector.complete_raw_scores(rows, block.raw_scores[at], windows[t, rows])
+        surprise[t, rows] = detector.surprise(rows, raw_scores)
+        detector.learn(rows, raw_scores, windows[t, rows], surprise[t, rows], np.ones(len(rows), bool))
     return surprise
 
 
@@ -177,6 +177,6 @@ def test_a_history_that_is_just_long_enough_is_fitted():
 def test_a_channels_error_is_one_where_held_out_windows_have_their_highest(fitted):
     held_out = fitted.detector.scaling.apply(metrics(N_STEPS)[375:])  # the newest quarter
 
-    error = fitted.detector.read_block(held_out).channel_error
+    error = fitted.detector.raw_score_block(held_out).channel_error
 
     assert np.quantile(error, 0.99, axis=0).tolist() == pytest.approx([1, 1, 1], rel=1e-3)

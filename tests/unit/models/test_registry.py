@@ -13,7 +13,7 @@ from models.bundle import Bundle
 from models.detector import Detector, Trained
 from models.errors import BundleError
 from models.network import Autoencoder
-from models.reads import ErrorScale
+from models.raw_scores import ErrorScale
 from models.registry import Registry
 from models.settings import ModelSettings
 

@@ -17,18 +17,18 @@ def exponential(n=100_000):
     return np.random.default_rng(0).permutation(-np.log1p(-q))
 
 
-def bank_from(reads, *, memory_steps=FOREVER, n_rows=1):
+def bank_from(raw_scores, *, memory_steps=FOREVER, n_rows=1):
     bank = TailBank(n_rows, 1, memory_steps=memory_steps)
-    bank.start(0, np.asarray(reads, float).reshape(-1, 1))
+    bank.start(0, np.asarray(raw_scores, float).reshape(-1, 1))
     return bank
 
 
-def surprise(bank, *reads, row=0):
-    return bank.surprise(np.full(len(reads), row), np.array(reads, float).reshape(-1, 1)).ravel()
+def surprise(bank, *raw_scores, row=0):
+    return bank.surprise(np.full(len(raw_scores), row), np.array(raw_scores, float).reshape(-1, 1)).ravel()
 
 
-def teach(bank, reads, row=0):
-    for read in reads:
+def teach(bank, raw_scores, row=0):
+    for read in raw_scores:
         bank.learn(np.array([row]), np.array([[float(read)]]))
 
 
@@ -41,16 +41,16 @@ def shares(bank, row=0, read=0):
 
 
 def test_surprise_is_zero_at_the_median_and_below_it():
-    reads = exponential()
-    bank = bank_from(reads)
+    raw_scores = exponential()
+    bank = bank_from(raw_scores)
 
-    assert surprise(bank, 0.0, 0.1, np.median(reads)).tolist() == pytest.approx([0, 0, 0], abs=0.02)
+    assert surprise(bank, 0.0, 0.1, np.median(raw_scores)).tolist() == pytest.approx([0, 0, 0], abs=0.02)
 
 
 def test_surprise_is_that_of_one_in_fifty_at_the_98_percent_quantile():
-    reads = exponential()
+    raw_scores = exponential()
 
-    assert surprise(bank_from(reads), np.quantile(reads, 0.98)).item() == pytest.approx(AT_TAIL, abs=0.05)
+    assert surprise(bank_from(raw_scores), np.quantile(raw_scores, 0.98)).item() == pytest.approx(AT_TAIL, abs=0.05)
 
 
 def test_surprise_halfway_between_median_and_tail_is_half_of_it():
@@ -76,11 +76,11 @@ def test_surprise_never_falls_as_the_read_grows_and_ends_at_its_cap():
 
 
 def test_surprise_does_not_depend_on_the_unit_of_the_read():
-    reads = np.random.default_rng(2).lognormal(size=3000)
+    raw_scores = np.random.default_rng(2).lognormal(size=3000)
 
     for factor in (1e-4, 1e3):
-        scaled = surprise(bank_from(reads * factor), *(np.array([1.0, 3.0, 9.0, 20.0]) * factor))
-        np.testing.assert_allclose(scaled, surprise(bank_from(reads), 1.0, 3.0, 9.0, 20.0), rtol=1e-3)
+        scaled = surprise(bank_from(raw_scores * factor), *(np.array([1.0, 3.0, 9.0, 20.0]) * factor))
+        np.testing.assert_allclose(scaled, surprise(bank_from(raw_scores), 1.0, 3.0, 9.0, 20.0), rtol=1e-3)
 
 
 def test_a_read_that_never_changes_is_no_surprise():
@@ -96,9 +96,9 @@ def test_a_read_that_is_zero_more_often_than_not_leaves_its_other_common_value_u
 
 def test_a_narrow_read_is_resolved_well_enough_to_see_its_tail():
     # The root mean square of 600 normal errors (20 channels, 30 steps) is 1 +- 3 %: 1.15 is five deviations away.
-    reads = np.random.default_rng(3).normal(1, 0.03, 5000)
+    raw_scores = np.random.default_rng(3).normal(1, 0.03, 5000)
 
-    assert surprise(bank_from(reads), 1.15).item() > 3
+    assert surprise(bank_from(raw_scores), 1.15).item() > 3
 
 
 def test_a_row_that_has_learned_nothing_has_no_surprise():
@@ -118,22 +118,22 @@ def test_a_read_that_is_missing_has_no_surprise_and_teaches_nothing():
 
 
 def test_a_read_with_a_shorter_history_is_calibrated_from_what_there_is():
-    reads = np.random.default_rng(5).lognormal(size=(600, 2))
-    late = reads.copy()
+    raw_scores = np.random.default_rng(5).lognormal(size=(600, 2))
+    late = raw_scores.copy()
     late[:400, 1] = np.nan
     bank = TailBank(1, 2, memory_steps=FOREVER)
 
     bank.start(0, late)
 
-    alone = bank_from(reads[400:, 1])
+    alone = bank_from(raw_scores[400:, 1])
     np.testing.assert_allclose(bank.surprise(ROW_0, np.array([[2.0, 2.0]]))[0, 1], surprise(alone, 2.0).item(), rtol=1e-6)
 
 
 def test_reads_and_rows_are_judged_each_by_its_own_history():
     bank = TailBank(2, 2, memory_steps=FOREVER)
-    reads = np.random.default_rng(6).lognormal(size=(500, 1))
-    bank.start(0, reads * [1, 10])
-    bank.start(1, reads * [100, 1000])
+    raw_scores = np.random.default_rng(6).lognormal(size=(500, 1))
+    bank.start(0, raw_scores * [1, 10])
+    bank.start(1, raw_scores * [100, 1000])
 
     same = bank.surprise(np.array([0, 1]), np.array([[20.0, 200.0], [2000.0, 20000.0]]))
 
@@ -142,11 +142,11 @@ def test_reads_and_rows_are_judged_each_by_its_own_history():
 
 
 def test_learning_step_by_step_ends_where_calibrating_at_once_does():
-    reads = np.tile([1.0, 2.0, 3.0, 4.0, 9.0], 200)  # every part of it has the same median
-    at_once = bank_from(reads, memory_steps=300)
+    raw_scores = np.tile([1.0, 2.0, 3.0, 4.0, 9.0], 200)  # every part of it has the same median
+    at_once = bank_from(raw_scores, memory_steps=300)
 
-    by_steps = bank_from(reads[:500], memory_steps=300)
-    teach(by_steps, reads[500:])
+    by_steps = bank_from(raw_scores[:500], memory_steps=300)
+    teach(by_steps, raw_scores[500:])
     by_steps.freeze(0)
     by_steps.thaw(0, keep=True)  # fits anew, whenever the next fit were due
 
@@ -170,8 +170,8 @@ def test_a_short_history_starts_with_the_weight_of_half_a_memory():
 
 
 def test_a_few_reads_far_out_do_not_stretch_the_tail():
-    reads = np.random.default_rng(17).lognormal(size=500)
-    bank, far = bank_from(reads, memory_steps=MEMORY), bank_from(reads, memory_steps=MEMORY)
+    raw_scores = np.random.default_rng(17).lognormal(size=500)
+    bank, far = bank_from(raw_scores, memory_steps=MEMORY), bank_from(raw_scores, memory_steps=MEMORY)
     at_three = far.threshold.item() + far.scale.item() * math.log(10) * (3 - AT_TAIL)  # where surprise is 3
 
     teach(bank, [at_three] * 10 + [1.0] * 40)
@@ -181,14 +181,14 @@ def test_a_few_reads_far_out_do_not_stretch_the_tail():
 
 
 def test_weights_that_have_grown_large_are_brought_down_without_changing_their_proportions():
-    reads = np.where(np.arange(300) % 3 == 0, 0.1, 1.0)
+    raw_scores = np.where(np.arange(300) % 3 == 0, 0.1, 1.0)
     bank = TailBank(1, 1, memory_steps=10)
 
-    teach(bank, reads)
+    teach(bank, raw_scores)
 
     assert bank.weight[0] < 2e6
     weights = np.exp((np.arange(300) - 300) / 10.0)
-    assert shares(bank).max() == pytest.approx(weights[reads == 1].sum() / weights.sum(), rel=1e-4)
+    assert shares(bank).max() == pytest.approx(weights[raw_scores == 1].sum() / weights.sum(), rel=1e-4)
 
 
 def test_a_higher_level_becomes_normal_when_it_stays():
@@ -274,9 +274,9 @@ def test_a_thawed_row_follows_again():
 def test_memory_does_not_grow_with_what_is_learned():
     bank = TailBank(3, 2)
     sizes = {name: array.nbytes for name, array in snapshot(bank).items()}
-    reads = np.random.default_rng(14).lognormal(size=(1000, 3, 2))
+    raw_scores = np.random.default_rng(14).lognormal(size=(1000, 3, 2))
 
-    for step in reads:
+    for step in raw_scores:
         bank.learn(np.arange(3), step)
 
     assert {name: array.nbytes for name, array in snapshot(bank).items()} == sizes
@@ -284,9 +284,9 @@ def test_memory_does_not_grow_with_what_is_learned():
 
 
 def test_calibrating_a_row_again_forgets_its_first_history():
-    reads = np.random.default_rng(15).lognormal(size=500)
-    bank = bank_from(1000 * reads)
-    bank.start(0, reads[:, None])
+    raw_scores = np.random.default_rng(15).lognormal(size=500)
+    bank = bank_from(1000 * raw_scores)
+    bank.start(0, raw_scores[:, None])
 
-    np.testing.assert_array_equal(shares(bank), shares(bank_from(reads)))
-    assert surprise(bank, 3.0).item() == surprise(bank_from(reads), 3.0).item()
+    np.testing.assert_array_equal(shares(bank), shares(bank_from(raw_scores)))
+    assert surprise(bank, 3.0).item() == surprise(bank_from(raw_scores), 3.0).item()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from models.network import Autoencoder
-from models.reads import ErrorScale, fit_error_scale, read_windows
+from models.raw_scores import ErrorScale, fit_error_scale, raw_score_windows
 
 torch.set_num_threads(1)  # threads of networks this small wait for each other longer than they work
 
@@ -43,29 +43,29 @@ def constant_errors(per_window):
 def test_the_window_read_is_the_root_mean_square_over_channels_of_each_channels_own():
     windows = window("3 3 3 3 3 3 3 3", "4 -4 4 -4 4 -4 4 -4")
 
-    seen = read_windows(Says(0.0), windows, scale_of(1, 1))
+    seen = raw_score_windows(Says(0.0), windows, scale_of(1, 1))
 
     assert seen.channel_error[0].tolist() == pytest.approx([3, 4])
-    assert seen.reads[0].tolist() == pytest.approx([math.sqrt((9 + 16) / 2)] * 2)
+    assert seen.raw_scores[0].tolist() == pytest.approx([math.sqrt((9 + 16) / 2)] * 2)
 
 
 def test_the_tail_read_sees_the_newest_four_steps_only():
     windows = window("9 9 9 9 1 1 1 1")
 
-    seen = read_windows(Says(0.0), windows, scale_of(1, mean=np.zeros(W), precision=np.eye(W)))
+    seen = raw_score_windows(Says(0.0), windows, scale_of(1, mean=np.zeros(W), precision=np.eye(W)))
 
-    assert seen.reads[0, 0] == pytest.approx(math.sqrt((4 * 81 + 4 * 1) / 8))
-    assert seen.reads[0, 1] == pytest.approx(1.0)
+    assert seen.raw_scores[0, 0] == pytest.approx(math.sqrt((4 * 81 + 4 * 1) / 8))
+    assert seen.raw_scores[0, 1] == pytest.approx(1.0)
 
 
 def test_an_error_is_measured_against_its_channels_own_scale():
-    seen = read_windows(Says(0.0), window("2 " * W, "2 " * W), scale_of(1, 4))
+    seen = raw_score_windows(Says(0.0), window("2 " * W, "2 " * W), scale_of(1, 4))
 
     assert seen.channel_error[0].tolist() == pytest.approx([2, 0.5])
 
 
 def test_the_error_is_the_distance_from_the_reconstruction_and_its_newest_step_is_what_was_expected():
-    seen = read_windows(Says(1.0, -1.0), window("3 " * W, "3 " * W), scale_of(1, 1))
+    seen = raw_score_windows(Says(1.0, -1.0), window("3 " * W, "3 " * W), scale_of(1, 1))
 
     assert seen.channel_error[0].tolist() == pytest.approx([2, 4])
     assert seen.expected[0].tolist() == [1, -1]
@@ -76,7 +76,7 @@ def test_what_was_expected_is_the_newest_step_of_the_reconstruction():
     network = Autoencoder(2, hidden=8, latent=4).eval()
     windows = np.random.default_rng(0).normal(size=(5, W, 2)).astype(np.float32)
 
-    seen = read_windows(network, windows, scale_of(1, 1))
+    seen = raw_score_windows(network, windows, scale_of(1, 1))
 
     with torch.inference_mode():
         reconstruction = network(torch.from_numpy(windows)).numpy()
@@ -84,24 +84,24 @@ def test_what_was_expected_is_the_newest_step_of_the_reconstruction():
 
 
 def test_cells_that_were_not_measured_have_no_error():
-    seen = read_windows(Says(0.0), window("3 _ 3 _ 3 3 _ 3", "4 4 _ 4 4 4 4 _"), scale_of(1, 1))
+    seen = raw_score_windows(Says(0.0), window("3 _ 3 _ 3 3 _ 3", "4 4 _ 4 4 4 4 _"), scale_of(1, 1))
 
     assert seen.channel_error[0].tolist() == pytest.approx([3, 4])
-    assert seen.reads[0, 0] == pytest.approx(math.sqrt((9 + 16) / 2))
+    assert seen.raw_scores[0, 0] == pytest.approx(math.sqrt((9 + 16) / 2))
 
 
 def test_a_channel_that_was_not_measured_at_all_does_not_dilute_the_others():
-    seen = read_windows(Says(0.0), window("3 " * W, "_ " * W), scale_of(1, 1))
+    seen = raw_score_windows(Says(0.0), window("3 " * W, "_ " * W), scale_of(1, 1))
 
     assert seen.channel_error[0].tolist() == pytest.approx([3, 0])
-    assert seen.reads[0].tolist() == pytest.approx([3, 3])
+    assert seen.raw_scores[0].tolist() == pytest.approx([3, 3])
 
 
 def test_one_broken_channel_is_capped_at_twenty_of_its_scale():
-    seen = read_windows(Says(0.0), window("1000000 " * W, "0 " * W), scale_of(1, 1))
+    seen = raw_score_windows(Says(0.0), window("1000000 " * W, "0 " * W), scale_of(1, 1))
 
     assert seen.channel_error[0].tolist() == [20, 0]
-    assert seen.reads[0].tolist() == pytest.approx([20 / math.sqrt(2)] * 2)
+    assert seen.raw_scores[0].tolist() == pytest.approx([20 / math.sqrt(2)] * 2)
 
 
 def test_the_error_scale_is_the_high_error_of_normal_windows():
@@ -125,7 +125,7 @@ def test_a_channel_that_was_silent_in_training_does_not_dominate():
     scale = fit_error_scale(constant_errors([[8.0, 8.0, 0.0]] * 50))
 
     assert scale.window.tolist() == pytest.approx([8, 8, 4])  # half the median channel's instead of nothing
-    seen = read_windows(Says(0.0), window("8 " * W, "8 " * W, "0.4 " * W), scale)
+    seen = raw_score_windows(Says(0.0), window("8 " * W, "8 " * W, "0.4 " * W), scale)
     assert seen.channel_error[0].tolist() == pytest.approx([1, 1, 0.1])
 
 
@@ -146,8 +146,8 @@ def test_one_channel_has_a_third_read_and_several_have_two():
     one = fit_error_scale(np.random.default_rng(0).normal(size=(50, W, 1)).astype(np.float32))
     two = fit_error_scale(np.random.default_rng(0).normal(size=(50, W, 2)).astype(np.float32))
 
-    assert read_windows(Says(0.0), window("0 " * W), one).reads.shape == (1, 3)
-    assert read_windows(Says(0.0), window("0 " * W, "0 " * W), two).reads.shape == (1, 2)
+    assert raw_score_windows(Says(0.0), window("0 " * W), one).raw_scores.shape == (1, 3)
+    assert raw_score_windows(Says(0.0), window("0 " * W, "0 " * W), two).raw_scores.shape == (1, 2)
 
 
 def test_the_third_read_weighs_an_error_by_how_the_errors_of_normal_windows_vary():
@@ -155,7 +155,9 @@ def test_the_third_read_weighs_an_error_by_how_the_errors_of_normal_windows_vary
     # tenth of its mean variance, 1/3, added: diag(19/3, 1).
     scale = fit_error_scale(np.array([[3, 0], [-3, 0], [0, 1], [0, -1]], np.float32)[:, :, None])
 
-    usual, unusual = (read_windows(Says(0.0), np.array([error], np.float32)[:, :, None], scale).reads[0, 2] for error in ([1, 0], [0, 1]))
+    usual, unusual = (
+        raw_score_windows(Says(0.0), np.array([error], np.float32)[:, :, None], scale).raw_scores[0, 2] for error in ([1, 0], [0, 1])
+    )
 
     assert usual == pytest.approx(math.sqrt((3 / 19) / 2))
     assert unusual == pytest.approx(math.sqrt(1 / 2))
@@ -164,9 +166,9 @@ def test_the_third_read_weighs_an_error_by_how_the_errors_of_normal_windows_vary
 def test_a_gap_adds_nothing_to_the_third_read():
     scale = scale_of(1, mean=[0.5] * W, precision=np.eye(W))
 
-    seen = read_windows(Says(0.0), window("_ _ _ _ 2.5 2.5 2.5 2.5"), scale)
+    seen = raw_score_windows(Says(0.0), window("_ _ _ _ 2.5 2.5 2.5 2.5"), scale)
 
-    assert seen.reads[0, 2] == pytest.approx(math.sqrt(4 * 2.0**2 / W))
+    assert seen.raw_scores[0, 2] == pytest.approx(math.sqrt(4 * 2.0**2 / W))
 
 
 def test_many_windows_read_together_say_what_each_says_alone():
@@ -176,11 +178,11 @@ def test_many_windows_read_together_say_what_each_says_alone():
     windows[::7, 2:4, 1] = np.nan
     scale = scale_of(0.5, 2.0)
 
-    together = read_windows(network, windows, scale)
+    together = raw_score_windows(network, windows, scale)
 
     for at in (0, 7, 511, 512, 599):
-        alone = read_windows(network, windows[at : at + 1], scale)
-        np.testing.assert_allclose(together.reads[at], alone.reads[0], atol=1e-5)
+        alone = raw_score_windows(network, windows[at : at + 1], scale)
+        np.testing.assert_allclose(together.raw_scores[at], alone.raw_scores[0], atol=1e-5)
         np.testing.assert_allclose(together.channel_error[at], alone.channel_error[0], atol=1e-5)
         np.testing.assert_allclose(together.expected[at], alone.expected[0], atol=1e-5)
 
@@ -192,15 +194,15 @@ def test_a_window_reads_the_same_to_the_bit_whatever_it_is_read_with(n_windows):
     network = Autoencoder(2, hidden=32, latent=8).eval()
     windows = np.random.default_rng(3).normal(size=(200, W, 2)).astype(np.float32)
     scale = scale_of(0.5, 2.0)
-    together = read_windows(network, windows, scale)
+    together = raw_score_windows(network, windows, scale)
 
     for start in range(0, 128, n_windows):
         part = slice(start, start + n_windows)
-        np.testing.assert_array_equal(read_windows(network, windows[part], scale).reads, together.reads[part])
+        np.testing.assert_array_equal(raw_score_windows(network, windows[part], scale).raw_scores, together.raw_scores[part])
 
 
 def test_no_windows_give_no_reads():
-    seen = read_windows(Says(0.0), np.empty((0, W, 2), np.float32), scale_of(1, 1))
+    seen = raw_score_windows(Says(0.0), np.empty((0, W, 2), np.float32), scale_of(1, 1))
 
-    assert seen.reads.shape == (0, 2)
+    assert seen.raw_scores.shape == (0, 2)
     assert seen.channel_error.shape == seen.expected.shape == (0, 2)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.dataset import fill_gaps, padded
 from models.network import Autoencoder
 
-__all__ = ["ERROR_CAP", "TAIL_STEPS", "ErrorScale", "NetworkReads", "fit_error_scale", "read_windows"]
+__all__ = ["ERROR_CAP", "TAIL_STEPS", "ErrorScale", "NetworkRawScores", "fit_error_scale", "raw_score_windows"]
 
 TAIL_STEPS = 4  # the newest steps of the tail read; the last step alone is copied by the network
 ERROR_CAP = 20.0  # of one channel's error over its own scale: one broken channel must not outshout all
@@ -36,15 +36,15 @@ class ErrorScale:
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkReads:
+class NetworkRawScores:
     """What the network says of B windows.
 
-    `reads` (B, R): window RMS, tail RMS and, for one channel, Mahalanobis distance.
+    `raw_scores` (B, R): window RMS, tail RMS and, for one channel, Mahalanobis distance.
     `channel_error` (B, C): each channel's error over its scale, 0 where it was not measured.
     `expected` (B, C): the reconstruction of the newest step, scaled.
     """
 
-    reads: NDArray[np.float64]
+    raw_scores: NDArray[np.float64]
     channel_error: NDArray[np.float64]
     expected: NDArray[np.float32]
 
@@ -74,16 +74,16 @@ def fit_error_scale(errors: NDArray[np.float32]) -> ErrorScale:
     return ErrorScale(_high_error(errors), _high_error(errors[:, -TAIL_STEPS:]), mean, precision)
 
 
-def read_windows(network: Autoencoder, windows: NDArray[np.float32], scale: ErrorScale) -> NetworkReads:
+def raw_score_windows(network: Autoencoder, windows: NDArray[np.float32], scale: ErrorScale) -> NetworkRawScores:
     """Read windows (B, W, C); NaN cells are masked out of every read."""
     errors, expected = error_windows(network, windows)
     in_window = np.minimum(_rms(errors, axis=1) / scale.window, ERROR_CAP)  # (B, C)
     in_tail = np.minimum(_rms(errors[:, -TAIL_STEPS:], axis=1) / scale.tail, ERROR_CAP)
-    reads = [_rms(in_window, axis=1), _rms(in_tail, axis=1)]
+    raw_scores = [_rms(in_window, axis=1), _rms(in_tail, axis=1)]
     if scale.mean.size:
         centred = np.nan_to_num(errors[:, :, 0] - scale.mean)
-        reads.append(np.sqrt(np.einsum("bi,ij,bj->b", centred, scale.precision, centred) / len(scale.mean)))
-    return NetworkReads(np.stack(reads, axis=1), np.nan_to_num(in_window), expected)
+        raw_scores.append(np.sqrt(np.einsum("bi,ij,bj->b", centred, scale.precision, centred) / len(scale.mean)))
+    return NetworkRawScores(np.stack(raw_scores, axis=1), np.nan_to_num(in_window), expected)
 
 
 def _high_error(errors: NDArray[np.float32]) -> NDArray[np.float64]:
