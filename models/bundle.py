@@ -41,22 +41,22 @@ _MANIFEST = "MANIFEST.sha256"
 class Bundle:
     """A model and what it says of itself.
 
-    `channels` and `entities` are in the order of the detector's channels and rows. `made` is
+    `channels` and `entities` are in the order of the detector's channels and rows. `metadata` is
     free information for people: when, from which data, how good.
     """
 
     detector: Detector
     channels: tuple[str, ...]
     entities: tuple[str, ...]
-    made: Mapping[str, object]
+    metadata: Mapping[str, object]
 
 
-def save_bundle(bundle: Bundle, folder: Path, *, beside: Mapping[str, bytes] | None = None) -> None:
+def save_bundle(bundle: Bundle, folder: Path, *, attachments: Mapping[str, bytes] | None = None) -> None:
     """Write a bundle as one unit: it is there whole or not at all.
 
     Parameters
     ----------
-    beside : mapping, optional
+    attachments : mapping, optional
         Further files, by name, for people: a plot of the training. They are no part of the
         model, and not checked when it is loaded.
 
@@ -75,7 +75,7 @@ def save_bundle(bundle: Bundle, folder: Path, *, beside: Mapping[str, bytes] | N
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
         _write_files(bundle, detector.trained, temporary)
-        for name, content in (beside or {}).items():
+        for name, content in (attachments or {}).items():
             (temporary / name).write_bytes(content)
         for file in [*temporary.iterdir(), temporary]:
             _sync(file)
@@ -151,7 +151,7 @@ def _write_files(bundle: Bundle, trained: Trained, folder: Path) -> None:
         "step_seconds": detector.step_seconds,
         "block_steps": detector.block_steps,
         "settings": asdict(detector.settings),
-        "made": bundle.made,
+        "made": bundle.metadata,
     }
     (folder / "bundle.json").write_text(json.dumps(about, indent=1) + "\n")
     manifest = "".join(f"{_checksum(folder / name)}  {name}\n" for name in _FILES)

@@ -42,12 +42,12 @@ class Registry:
         """Name the version that serves; None before the first training."""
         return self._pointer(_CHAMPION)
 
-    def save(self, bundle: Bundle, *, now: float, beside: Mapping[str, bytes] | None = None) -> str:
+    def save(self, bundle: Bundle, *, now: float, attachments: Mapping[str, bytes] | None = None) -> str:
         """Write a bundle under a new version named after the time `now` (seconds since the epoch, UTC)."""
         stem = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
         taken = set(self.versions())
         version = next(name for name in [stem, *(f"{stem}-{n:03d}" for n in range(2, 1000))] if name not in taken)
-        save_bundle(bundle, self.folder / version, beside=beside)
+        save_bundle(bundle, self.folder / version, attachments=attachments)
         return version
 
     def load(self, version: str) -> Bundle:

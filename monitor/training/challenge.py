@@ -31,7 +31,7 @@ from monitor.detection.watch import WatchPipeline
 from monitor.errors import HistoryError, LockedError, MonitorError
 from monitor.storage.step_history import History
 from monitor.training.gate import Gate, Outcome, Result, needed_steps, out_of_memory, refusals
-from monitor.training.train import aligned, made_of, plot_of, training_lock
+from monitor.training.train import aligned, metadata_of, plot_of, training_lock
 from monitor.training.warm_up import MAX_LIVED_STEPS, aligned_pipeline, blocks_of, replay_steps, settled
 
 __all__ = ["Trainer", "retrain"]
@@ -97,11 +97,11 @@ def _challenge(
     n_held_out = max(round(_HELD_OUT_SHARE * n_steps), watch.window_length + WARMING_STEPS)
     older = replace(history, values=aligned(history.values[: n_steps - n_held_out]))
     fit = trainer(watch, older)
-    made = made_of(older, fit, clock.now()) | {"to_ms": history.last_ms, "n_held_out": n_held_out}
-    challenger = Bundle(fit.detector, history.channels, history.entities, made)
+    metadata = metadata_of(older, fit, clock.now()) | {"to_ms": history.last_ms, "n_held_out": n_held_out}
+    challenger = Bundle(fit.detector, history.channels, history.entities, metadata)
     gate, current = _judge(watch, challenger, champion, version or "companions", history.values, n_held_out)
-    current = replace(current, made={**made, "gate": asdict(gate)})
-    saved = registry.save(current, now=clock.now(), beside=plot_of(watch.name, fit.training))
+    current = replace(current, metadata={**metadata, "gate": asdict(gate)})
+    saved = registry.save(current, now=clock.now(), attachments=plot_of(watch.name, fit.training))
     against = refusals(gate)
     if not against and promotes:
         registry.promote(saved)

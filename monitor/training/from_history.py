@@ -61,7 +61,7 @@ def read_history(
 
 def history_since(data_dir: Path, watch: WatchConfig, bundle: Bundle) -> History | None:
     """Give the steps that a model has not seen; None where none are known."""
-    seen_until = bundle.made.get("to_ms")
+    seen_until = bundle.metadata.get("to_ms")
     try:
         steps_read = read_history(
             history_folder(data_dir, watch),

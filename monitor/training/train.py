@@ -30,7 +30,7 @@ __all__ = [
     "collect_history",
     "fit_watch",
     "judge_folds",
-    "made_of",
+    "metadata_of",
     "plot_of",
     "train_watch",
     "training_lock",
@@ -148,8 +148,8 @@ def train_watch(
         resume = registry.interrupted() if resumes else None
         fit = fit_watch(watch, history, on_epoch=on_epoch, resume=resume, on_state=registry.keep_training)
         limit = limit_for_budget(fit.detector.peaks, Budget.parse(watch.budget), n_entities=len(history.entities))
-        bundle = Bundle(fit.detector, history.channels, history.entities, made_of(history, fit, now))
-        version = registry.save(bundle, now=now, beside=plot_of(watch.name, fit.training))
+        bundle = Bundle(fit.detector, history.channels, history.entities, metadata_of(history, fit, now))
+        version = registry.save(bundle, now=now, attachments=plot_of(watch.name, fit.training))
         registry.promote(version)
         registry.training_done()
     finally:
@@ -169,7 +169,7 @@ def training_lock(watch: WatchConfig, registry: Registry, now: float) -> Lock:
     return hold(registry.folder / ".training.lock", what=what, way_out="Wait until that training is over, or end it.", now=now)
 
 
-def made_of(history: History, fit: Fit, now: float) -> dict[str, object]:
+def metadata_of(history: History, fit: Fit, now: float) -> dict[str, object]:
     """Write down how a model was made, for people."""
     training = fit.training
     return {

@@ -32,44 +32,44 @@ def advance(one, now=0.0, clock_ms=CLOCK_MS):
 
 def test_nothing_is_complete_before_every_partition_has_shown_something():
     one = progress("m/0", "m/1")
-    took(one, "m/0", 0, 5000)
+    record(one, "m/0", 0, 5000)
     assert advance(one) == NOTHING_YET
 
-    took(one, "m/1", 0, 3000)
+    record(one, "m/1", 0, 3000)
     assert advance(one) == 3000
 
 
 def test_the_slowest_partition_tells_how_far_the_source_is():
     one = progress("m/0", "m/1")
     for offset, (first, second) in enumerate([(1000, 900), (2000, 1100), (9000, 1200)]):
-        took(one, "m/0", offset, first)
-        took(one, "m/1", offset, second)
+        record(one, "m/0", offset, first)
+        record(one, "m/1", offset, second)
 
     assert advance(one) == 1200
 
 
 def test_it_never_goes_back():
     one = progress("m/0")
-    took(one, "m/0", 0, 5000)
+    record(one, "m/0", 0, 5000)
     assert advance(one) == 5000
 
     one.assign("m/1", 0, 0.0)
-    took(one, "m/1", 0, 100)
+    record(one, "m/1", 0, 100)
 
     assert advance(one) == 5000
 
 
 def test_an_older_sample_leaves_its_partition_where_it_was():
     one = progress("m/0")
-    took(one, "m/0", 0, 5000)
-    took(one, "m/0", 1, 4000)
+    record(one, "m/0", 0, 5000)
+    record(one, "m/0", 1, 4000)
 
     assert advance(one) == 5000
 
 
 def test_a_record_without_a_sample_that_can_be_believed_moves_the_offset_only():
     one = progress("m/0")
-    took(one, "m/0", 0, None)
+    record(one, "m/0", 0, None)
 
     assert advance(one) == NOTHING_YET
     assert one.offset("m/0") == 1
@@ -77,14 +77,14 @@ def test_a_record_without_a_sample_that_can_be_believed_moves_the_offset_only():
 
 def test_nothing_passes_the_clock():
     one = progress("m/0")
-    took(one, "m/0", 0, 5000)
+    record(one, "m/0", 0, 5000)
 
     assert advance(one, clock_ms=4000) == 4000
 
 
 def test_without_a_partition_time_stands_still():
     one = progress("m/0")
-    took(one, "m/0", 0, 5000)
+    record(one, "m/0", 0, 5000)
     advance(one)
     one.release(["m/0"])
 
@@ -96,9 +96,9 @@ def test_without_a_partition_time_stands_still():
 
 def test_a_silent_partition_holds_the_others_up_until_it_is_idle_and_known_to_be_empty():
     one = progress("m/0", "m/1")
-    took(one, "m/0", 0, 1000)
-    took(one, "m/1", 0, 1000)
-    took(one, "m/0", 1, 20_000, now=9.9)
+    record(one, "m/0", 0, 1000)
+    record(one, "m/1", 0, 1000)
+    record(one, "m/0", 1, 20_000, now=9.9)
     assert one.silent(9.9) == []
     assert advance(one, now=9.9) == 1000
 
@@ -111,28 +111,28 @@ def test_a_silent_partition_holds_the_others_up_until_it_is_idle_and_known_to_be
 
 def test_a_broker_that_cannot_be_asked_any_more_holds_everything_up():
     one = progress("m/0", "m/1")
-    took(one, "m/1", 0, 1000)
+    record(one, "m/1", 0, 1000)
     one.confirm_empty("m/1", 10.0)
-    took(one, "m/0", 0, 20_000, now=15.0)
+    record(one, "m/0", 0, 20_000, now=15.0)
     assert advance(one, now=15.0) == 20_000
 
-    took(one, "m/0", 1, 30_000, now=15.1)
+    record(one, "m/0", 1, 30_000, now=15.1)
     assert advance(one, now=15.1) == 20_000  # what the broker said is 5.1 s old
 
 
 def test_a_record_ends_the_silence():
     one = progress("m/0", "m/1")
-    took(one, "m/0", 0, 20_000, now=9.0)
+    record(one, "m/0", 0, 20_000, now=9.0)
     one.confirm_empty("m/1", 10.0)
-    took(one, "m/1", 0, 15_000, now=10.5)
+    record(one, "m/1", 0, 15_000, now=10.5)
 
     assert advance(one, now=10.5) == 15_000
 
 
 def test_when_all_are_silent_time_goes_on_as_fast_as_the_clock():
     one = progress("m/0", "m/1")
-    took(one, "m/0", 0, 1000, now=0.0)
-    took(one, "m/1", 0, 3000, now=2.0)
+    record(one, "m/0", 0, 1000, now=0.0)
+    record(one, "m/1", 0, 3000, now=2.0)
     for name in ("m/0", "m/1"):
         one.confirm_empty(name, 14.0)
 
@@ -151,7 +151,7 @@ def test_partitions_that_never_showed_anything_stay_at_nothing():
 
 def test_a_partition_that_comes_back_goes_on_where_it_was():
     one = progress("m/0")
-    took(one, "m/0", 0, 5000)
+    record(one, "m/0", 0, 5000)
     one.release(["m/0"])
     assert one.owned == frozenset()
     assert one.offset("m/0") == 1
@@ -162,8 +162,8 @@ def test_a_partition_that_comes_back_goes_on_where_it_was():
 
 def test_a_jump_forgets_what_was_before_it():
     one = progress("m/0", "m/1")
-    took(one, "m/0", 0, 5000)
-    took(one, "m/1", 0, 9000)
+    record(one, "m/0", 0, 5000)
+    record(one, "m/1", 0, 9000)
 
     one.assign("m/0", 700, 0.0)
 
@@ -181,7 +181,7 @@ def test_a_topic_is_known_by_any_of_its_partitions():
 def test_the_rewind_is_the_first_record_that_windows_may_still_need():
     one = progress("m/0")
     for offset in range(100):
-        took(one, "m/0", offset, offset * 10)
+        record(one, "m/0", offset, offset * 10)
     assert advance(one) == 990
 
     # 990 - 320 = 670, the time of record 67
@@ -192,7 +192,7 @@ def test_out_of_order_records_are_never_left_out_of_a_rewind():
     one = progress("m/0")
     times = [400, 10, 420, 800, 405, 820]
     for offset, time_ms in enumerate(times):
-        took(one, "m/0", offset, time_ms)
+        record(one, "m/0", offset, time_ms)
     advance(one)
 
     rewind = one.position().partitions["m/0"].rewind
@@ -206,7 +206,7 @@ def test_every_record_that_is_needed_lies_behind_the_rewind(seed_step):
     one = progress("m/0")
     times = [k * 3 + (k * seed_step * 31) % 60 for k in range(500)]
     for offset, time_ms in enumerate(times):
-        took(one, "m/0", offset, time_ms)
+        record(one, "m/0", offset, time_ms)
     complete_ms = advance(one)
 
     rewind = one.position().partitions["m/0"].rewind
@@ -218,7 +218,7 @@ def test_every_record_that_is_needed_lies_behind_the_rewind(seed_step):
 def test_few_marks_are_kept_whatever_the_number_of_records():
     one = progress("m/0")
     for offset in range(10_000):
-        took(one, "m/0", offset, offset // 10)
+        record(one, "m/0", offset, offset // 10)
     one.position()
     advance(one)
 
@@ -237,7 +237,7 @@ def test_what_a_checkpoint_kept_is_gone_on_from():
     assert one.owned == frozenset()
     one.assign("m/0", 50, 0.0)
     assert advance(one) == 5000
-    took(one, "m/0", 50, 5330)
+    record(one, "m/0", 50, 5330)
     assert advance(one) == 5330
     assert one.position().partitions["m/0"] == PartitionPosition(51, 50, 5330)  # 5330 - 320 is behind all that was before
 
@@ -247,19 +247,19 @@ def test_what_a_checkpoint_kept_is_gone_on_from():
 
 def test_a_partition_whose_records_tell_no_time_holds_the_others_up_no_longer_than_a_silent_one():
     one = progress("m/0", "m/1")
-    took(one, "m/0", 0, 5000)
-    took(one, "m/1", 0, 1000)
+    record(one, "m/0", 0, 5000)
+    record(one, "m/1", 0, 1000)
     for second in range(1, 12):
-        took(one, "m/0", second, 5000 + second * 1000, now=float(second))
+        record(one, "m/0", second, 5000 + second * 1000, now=float(second))
         one.confirm_empty("m/1", float(second))
-        took(one, "m/1", second, None, now=float(second))
+        record(one, "m/1", second, None, now=float(second))
         assert advance(one, now=float(second)) == (1000 if second < 10 else 5000 + second * 1000)
 
 
 def test_a_held_partition_that_tells_no_time_holds_nobody_up_whatever_the_broker_says():
     one = progress("m/0", "m/1")
     one.hold("m/1", 0)
-    took(one, "m/0", 0, 5000, now=11.0)
+    record(one, "m/0", 0, 5000, now=11.0)
 
     assert advance(one, now=9.0) == NOTHING_YET
     assert advance(one, now=11.0) == 5000
@@ -268,15 +268,15 @@ def test_a_held_partition_that_tells_no_time_holds_nobody_up_whatever_the_broker
 def test_a_held_partition_that_still_tells_times_is_waited_for():
     one = progress("m/0", "m/1")
     one.hold("m/1", 0)
-    took(one, "m/0", 0, 5000, now=11.0)
-    took(one, "m/1", 7, 2000, now=11.0)
+    record(one, "m/0", 0, 5000, now=11.0)
+    record(one, "m/1", 7, 2000, now=11.0)
 
     assert advance(one, now=11.0) == 2000
 
 
 def test_time_stands_when_every_partition_is_held():
     one = progress("m/0")
-    took(one, "m/0", 0, 5000)
+    record(one, "m/0", 0, 5000)
     one.hold("m/0", 1)
     assert advance(one, now=5.0) == 5000
 
@@ -285,7 +285,7 @@ def test_time_stands_when_every_partition_is_held():
 
 def test_a_silent_partition_beside_a_held_one_lets_time_go_on():
     one = progress("m/0", "m/1")
-    took(one, "m/0", 0, 5000)
+    record(one, "m/0", 0, 5000)
     one.hold("m/1", 0)
     one.confirm_empty("m/0", 14.0)
 
@@ -295,7 +295,7 @@ def test_a_silent_partition_beside_a_held_one_lets_time_go_on():
 def test_the_position_of_a_held_partition_is_where_it_is_held():
     one = progress("m/0")
     for offset in range(100):
-        took(one, "m/0", offset, offset * 10)
+        record(one, "m/0", offset, offset * 10)
     one.hold("m/0", 40)
 
     advance(one)
@@ -307,26 +307,26 @@ def test_the_position_of_a_held_partition_is_where_it_is_held():
 
 def test_who_goes_on_from_a_held_place_reads_it_again_and_waits_for_it():
     one = progress("m/0", "m/1")
-    took(one, "m/0", 0, 5000)
+    record(one, "m/0", 0, 5000)
     one.hold("m/1", 3)
     assert advance(one, now=5.0) == NOTHING_YET  # nothing was ever told by it
-    took(one, "m/0", 1, 6000, now=12.0)
+    record(one, "m/0", 1, 6000, now=12.0)
     assert advance(one, now=12.0) == 6000
 
     again = Progress(rewind_ms=320, idle_seconds=10.0, resumed=one.position())
     assert (again.offset("m/0"), again.offset("m/1")) == (2, 3)
     for name in ("m/0", "m/1"):
         again.assign(name, again.offset(name), 0.0)
-    took(again, "m/0", 2, 9000)
-    took(again, "m/1", 3, 2000)
+    record(again, "m/0", 2, 9000)
+    record(again, "m/1", 3, 2000)
     assert advance(again) == 6000  # it never goes back
-    took(again, "m/1", 4, 8000)
+    record(again, "m/1", 4, 8000)
     assert advance(again) == 8000
 
 
 def test_a_partition_that_is_read_from_another_place_is_held_no_longer():
     one = progress("m/0")
-    took(one, "m/0", 0, 5000)
+    record(one, "m/0", 0, 5000)
     one.hold("m/0", 1)
 
     one.assign("m/0", 50, 0.0)
@@ -339,8 +339,8 @@ def test_a_partition_that_is_read_from_another_place_is_held_no_longer():
 
 def test_a_wall_clock_that_jumps_ahead_makes_no_partition_idle_and_nothing_complete_early():
     one = progress("m/0", "m/1")
-    took(one, "m/0", 0, 9000, now=1.0)
-    took(one, "m/1", 0, 5000, now=1.0)
+    record(one, "m/0", 0, 9000, now=1.0)
+    record(one, "m/1", 0, 5000, now=1.0)
 
     assert advance(one, now=9.0, clock_ms=9500) == 5000
     assert advance(one, now=9.5, clock_ms=9500 + 3_600_000) == 5000
@@ -349,11 +349,11 @@ def test_a_wall_clock_that_jumps_ahead_makes_no_partition_idle_and_nothing_compl
 
 def test_a_wall_clock_that_is_set_back_holds_time_where_it_was_until_it_is_there_again():
     one = progress("m/0")
-    took(one, "m/0", 0, 3_605_000, now=1.0)
+    record(one, "m/0", 0, 3_605_000, now=1.0)
     assert advance(one, now=1.0, clock_ms=3_605_000) == 3_605_000
 
-    took(one, "m/0", 1, 3_606_000, now=2.0)
+    record(one, "m/0", 1, 3_606_000, now=2.0)
     assert advance(one, now=2.0, clock_ms=6000) == 3_605_000
 
-    took(one, "m/0", 2, 3_607_000, now=3.0)
+    record(one, "m/0", 2, 3_607_000, now=3.0)
     assert advance(one, now=3.0, clock_ms=3_607_000) == 3_607_000

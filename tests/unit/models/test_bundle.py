@@ -27,7 +27,7 @@ def noise(n_steps, n, n_channels, *, seed=0):
     return 20 + np.random.default_rng(seed).normal(size=(n_steps, n, n_channels))
 
 
-def bundle_of(n_channels=2, *, cell="lstm", made=None):
+def bundle_of(n_channels=2, *, cell="lstm", metadata=None):
     """A calibrated bundle of two entities; its network is as it was made."""
     settings = ModelSettings(window_length=W, hidden=8, latent=4, cell=cell, memory_windows=8, device="cpu", learning_rate=0.0125)
     torch.manual_seed(0)
@@ -44,7 +44,7 @@ def bundle_of(n_channels=2, *, cell="lstm", made=None):
     )
     detector.calibrate(np.arange(2), noise(130, 2, n_channels))
     channels = tuple(f"metric_{c}" for c in range(n_channels))
-    return Bundle(detector, channels, ("web1", "web2"), {"steps": 130} if made is None else made)
+    return Bundle(detector, channels, ("web1", "web2"), {"steps": 130} if metadata is None else metadata)
 
 
 def live(detector, values):
@@ -103,7 +103,7 @@ def test_a_loaded_bundle_scores_and_learns_bit_equal_to_the_saved_one(tmp_path, 
 def test_a_loaded_bundle_knows_all_that_the_saved_one_said_of_itself(folder, bundle):
     loaded = load_bundle(folder)
 
-    assert (loaded.channels, loaded.entities, loaded.made) == (bundle.channels, bundle.entities, bundle.made)
+    assert (loaded.channels, loaded.entities, loaded.metadata) == (bundle.channels, bundle.entities, bundle.metadata)
     assert loaded.detector.settings == bundle.detector.settings
     assert (loaded.detector.step_seconds, loaded.detector.block_steps) == (60.0, 10)
     np.testing.assert_array_equal(loaded.detector.resolution, bundle.detector.resolution)
@@ -214,7 +214,7 @@ def test_an_existing_bundle_is_never_overwritten(folder):
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
 
     with pytest.raises(BundleError, match="never overwritten"):
-        save_bundle(bundle_of(made={"by": "another"}), folder)
+        save_bundle(bundle_of(metadata={"by": "another"}), folder)
 
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
     assert [entry.name for entry in folder.parent.iterdir()] == ["v1"]
@@ -234,7 +234,7 @@ def test_a_disk_that_is_full_leaves_nothing_behind(bundle, tmp_path, monkeypatch
 
 def test_a_save_that_cannot_be_written_as_json_leaves_nothing_behind(tmp_path):
     with pytest.raises((BundleError, TypeError)):
-        save_bundle(bundle_of(made={"when": object()}), tmp_path / "v1")
+        save_bundle(bundle_of(metadata={"when": object()}), tmp_path / "v1")
 
     assert list(tmp_path.iterdir()) == []
 

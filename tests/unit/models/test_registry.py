@@ -270,14 +270,14 @@ def test_a_full_disk_leaves_the_old_champion_and_no_litter(registry):
 def test_the_newest_version_tells_when_it_was_made_whether_it_serves_or_not(registry):
     assert registry.made_at() is None
     for at in (5.0, 7.5):
-        registry.save(dataclasses.replace(bundle_of(), made={"at": at}), now=NOON + at)
+        registry.save(dataclasses.replace(bundle_of(), metadata={"at": at}), now=NOON + at)
 
     assert registry.made_at() == 7.5
 
 
 def test_a_damaged_version_says_nothing_and_the_one_before_it_does(registry):
     for at in (5.0, 7.5):
-        registry.save(dataclasses.replace(bundle_of(), made={"at": at}), now=NOON + at)
+        registry.save(dataclasses.replace(bundle_of(), metadata={"at": at}), now=NOON + at)
     (registry.folder / registry.versions()[1] / "bundle.json").write_text("half")
 
     assert registry.made_at() == 5.0

@@ -40,7 +40,7 @@ def test_training_saves_and_promotes_a_version_that_knows_its_channels(quiet_wat
     bundle = registry.load(trained.version)
     assert bundle.channels == ("a", "b")
     assert bundle.entities == ("web1",)
-    assert bundle.made["n_steps"] == 400
+    assert bundle.metadata["n_steps"] == 400
 
 
 def test_too_short_a_history_names_the_watch_and_changes_nothing(quiet_watch, table, noise, tmp_path):
