@@ -44,25 +44,25 @@ def topics(
     if output is not None and output.exists():
         raise ConfigError(f"--output {output}: is there already, and stays as it is. Name another file, or move it away.")
     from monitor.clock import SystemClock
-    from monitor.discovery.cluster import as_user_wrote, look_at, suggestion_of, to_json
+    from monitor.discovery.cluster import inspect, suggestion_of, to_json, user_settings
     from monitor.kafka.topic_reader import TopicReader
 
     kafka, clock = settings.source.kafka, SystemClock()
     silence_kafka()
     reader = TopicReader(kafka, clock, timeout_seconds=timeout)
     try:
-        look = look_at(reader, topic or kafka.topics, settings.decode, settings.watch, now=clock.now(), n_newest=records)
+        report = inspect(reader, topic or kafka.topics, settings.decode, settings.watch, now=clock.now(), n_newest=records)
     finally:
         reader.close()
-    suggestion = suggestion_of(look, *as_user_wrote(written, named))
+    suggestion = suggestion_of(report, *user_settings(written, named))
     if output is not None and suggestion:
         write_text(output, suggestion)
     if as_json:
-        print(json.dumps(to_json(look, suggestion), indent=1))
+        print(json.dumps(to_json(report, suggestion), indent=1))
     else:
-        from monitor.discovery.report import print_look
+        from monitor.discovery.report import print_report
 
-        print_look(look, kafka, suggestion)
+        print_report(report, kafka, suggestion)
     if output is not None:
         if not suggestion:
             raise MonitorError(f"nothing was written to {output}: no series were found, so there is nothing to suggest")

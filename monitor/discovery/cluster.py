@@ -20,7 +20,17 @@ from monitor.kafka.topic_reader import Reader
 from monitor.sample import SeriesTable
 from monitor.sources.decode_captures import printable
 
-__all__ = ["RECENT_SECONDS", "Look", "TopicLook", "WatchLook", "as_user_wrote", "look_at", "notes_of", "suggestion_of", "to_json"]
+__all__ = [
+    "RECENT_SECONDS",
+    "ClusterReport",
+    "SuggestedGroup",
+    "TopicReport",
+    "inspect",
+    "notes_of",
+    "suggestion_of",
+    "to_json",
+    "user_settings",
+]
 
 RECENT_SECONDS = 60.0  # what counts as coming in now
 _MOST_SERIES = 200_000  # of all topics: 100 MB
@@ -29,7 +39,7 @@ _INTERNAL = "_"  # what such names begin with: Kafka's own, schemas', Confluent'
 
 
 @dataclass(slots=True)
-class TopicLook:
+class TopicReport:
     """One topic: how much is in it, what of it was read, and what that holds; `problem` where nothing was."""
 
     name: str
@@ -48,7 +58,7 @@ class TopicLook:
 
 
 @dataclass(frozen=True, slots=True)
-class WatchLook:
+class SuggestedGroup:
     """What a configured watch would take of what was seen."""
 
     name: str
@@ -57,16 +67,16 @@ class WatchLook:
 
 
 @dataclass(slots=True)
-class Look:
+class ClusterReport:
     """Everything that was seen."""
 
     table: SeriesTable
-    topics: list[TopicLook] = field(default_factory=list)
+    topics: list[TopicReport] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)  # asked for, and not there
     others: list[str] = field(default_factory=list)  # there, and not asked for
     n_internal: int = 0
     knows_lag: bool = True
-    watches: list[WatchLook] = field(default_factory=list)
+    watches: list[SuggestedGroup] = field(default_factory=list)
     suggested: list[SuggestedWatch] = field(default_factory=list)
 
     @property
@@ -75,9 +85,9 @@ class Look:
         return [topic.survey for topic in self.topics if topic.survey is not None and topic.seen]
 
 
-def look_at(
+def inspect(
     reader: Reader, wanted: Sequence[str], decode: DecodeConfig, watches: Sequence[WatchConfig], *, now: float, n_newest: int
-) -> Look:
+) -> ClusterReport:
     """Look at topics, at the records of the last minute in each or, where nothing is that new, at its newest ones.
 
     Parameters
@@ -95,41 +105,41 @@ def look_at(
         If nothing that was asked for is there, or the cluster does not answer.
     """
     there = reader.topics()
-    look = Look(SeriesTable(_MOST_SERIES))
-    chosen = _chosen(there, wanted, look)
+    report = ClusterReport(SeriesTable(_MOST_SERIES))
+    chosen = _chosen(there, wanted, report)
     committed = reader.committed({name: there[name] for name in chosen})
-    look.knows_lag = committed is not None
+    report.knows_lag = committed is not None
     decoders = TopicDecoders(decode.settings, decode.topics, decode.format)
     for name in chosen:
-        topic = TopicLook(name, len(there[name]))
-        look.topics.append(topic)
+        topic = TopicReport(name, len(there[name]))
+        report.topics.append(topic)
         if not reader.seconds_left():
             topic.problem = "not read: the time was up (--timeout)"
-        elif len(look.table) >= _MOST_SERIES:
-            topic.problem = f"not read: {len(look.table)} series are enough for one look (--topic)"
+        elif len(report.table) >= _MOST_SERIES:
+            topic.problem = f"not read: {len(report.table)} series are enough for one look (--topic)"
         else:
-            _look_at_topic(reader, topic, there[name], committed or {}, decoders, look.table, now_ms=round(now * 1000), n_newest=n_newest)
+            _inspect_topic(reader, topic, there[name], committed or {}, decoders, report.table, now_ms=round(now * 1000), n_newest=n_newest)
     for watch in watches:
         rules = EntityTable(metrics=watch.metrics, match=watch.match, by=watch.entity_labels, ignore=watch.ignore)
-        look.watches.append(WatchLook(watch.name, watch.entity_labels, group_of(rules, look.table, look.surveys)))
-    look.suggested = suggest_watches(look.surveys, look.table)
-    return look
+        report.watches.append(SuggestedGroup(watch.name, watch.entity_labels, group_of(rules, report.table, report.surveys)))
+    report.suggested = suggest_watches(report.surveys, report.table)
+    return report
 
 
-def _chosen(there: Mapping[str, object], wanted: Sequence[str], look: Look) -> list[str]:
+def _chosen(there: Mapping[str, object], wanted: Sequence[str], report: ClusterReport) -> list[str]:
     if not there:
         raise SourceError(
             "the cluster has no topic, or shows this user none: let a producer send something, or ask for the right to describe"
         )
     visible = [name for name in there if not name.startswith(_INTERNAL)]
-    look.n_internal = len(there) - len(visible)
+    report.n_internal = len(there) - len(visible)
     if not wanted:
         return visible
     chosen = [name for name in there if any(name == one or fnmatchcase(name, one) for one in wanted)]
-    look.missing = [one for one in wanted if not any(name == one or fnmatchcase(name, one) for name in there)]
-    look.others = [name for name in visible if name not in chosen]
+    report.missing = [one for one in wanted if not any(name == one or fnmatchcase(name, one) for name in there)]
+    report.others = [name for name in visible if name not in chosen]
     if not chosen:
-        raise SourceError(f"{_missing_text(look.missing, look.others)}")
+        raise SourceError(f"{_missing_text(report.missing, report.others)}")
     return chosen
 
 
@@ -139,9 +149,9 @@ def _missing_text(missing: Sequence[str], others: Sequence[str]) -> str:
     return f"no topic is named {', '.join(missing)}: {there}"
 
 
-def _look_at_topic(
+def _inspect_topic(
     reader: Reader,
-    topic: TopicLook,
+    topic: TopicReport,
     partitions: tuple[int, ...],
     committed: Mapping[tuple[str, int], int],
     decoders: TopicDecoders,
@@ -187,11 +197,11 @@ def _look_at_topic(
         topic.problem = str(error)
 
 
-def notes_of(look: Look) -> Iterator[str]:
+def notes_of(report: ClusterReport) -> Iterator[str]:
     """Say what is not as it should be, and what to do about it."""
-    if look.missing:
-        yield _missing_text(look.missing, look.others)
-    for topic in look.topics:
+    if report.missing:
+        yield _missing_text(report.missing, report.others)
+    for topic in report.topics:
         if topic.problem and topic.problem != "empty":
             yield f"{topic.name}: {topic.problem}"
         survey = topic.survey
@@ -204,21 +214,21 @@ def notes_of(look: Look) -> Iterator[str]:
             detail = survey.first_rejection.detail if survey.first_rejection else ""
             reasons = ", ".join(f"{reason} {count}" for reason, count in survey.rejected.most_common())
             yield f"{topic.name}: {n_parts} parts could not be read, {n_good} samples could ({reasons}): {detail}"
-        yield from _spread_notes(topic, survey, look)
-    if any(survey.format in ("otlp_proto", "otlp_json") for watch in look.suggested if not watch.by for survey in look.surveys):
+        yield from _spread_notes(topic, survey, report)
+    if any(survey.format in ("otlp_proto", "otlp_json") for watch in report.suggested if not watch.by for survey in report.surveys):
         yield "series without a host: the Collector's processor resourcedetection writes host.name onto them"
-    if not look.knows_lag:
+    if not report.knows_lag:
         yield "the lag is not known: the broker does not tell this user of the group"
 
 
-def _spread_notes(topic: TopicLook, survey: Survey, look: Look) -> Iterator[str]:
+def _spread_notes(topic: TopicReport, survey: Survey, report: ClusterReport) -> Iterator[str]:
     """Tell of series and entities on more than one partition, and of the setting that keeps them on one."""
     spread = survey.spread_series
-    label = next((watch.by[0] for watch in look.suggested if watch.by and topic.name in watch.topics), "host")
+    label = next((watch.by[0] for watch in report.suggested if watch.by and topic.name in watch.topics), "host")
     entities: list[str] = []
-    for watch in look.suggested:
+    for watch in report.suggested:
         if topic.name in watch.topics and watch.by:
-            entities += group_of(watch.entity_map, look.table, [survey]).spread
+            entities += group_of(watch.entity_map, report.table, [survey]).spread
     if spread:
         what = f"{len(spread)} of {len(survey.series)} series are on several partitions, their samples may overtake each other"
     elif entities:
@@ -228,7 +238,7 @@ def _spread_notes(topic: TopicLook, survey: Survey, look: Look) -> Iterator[str]
     yield f"{topic.name}: {what}. {how_to_key(survey.format, label)}"
 
 
-def suggestion_of(look: Look, kafka: Mapping[str, Any], decode: Mapping[str, Any]) -> str:
+def suggestion_of(report: ClusterReport, kafka: Mapping[str, Any], decode: Mapping[str, Any]) -> str:
     """Write settings that read and judge what was seen; empty where nothing was.
 
     Parameters
@@ -236,16 +246,16 @@ def suggestion_of(look: Look, kafka: Mapping[str, Any], decode: Mapping[str, Any
     kafka, decode : mapping
         The tables `[source.kafka]` and `[decode]` as the user wrote them, with the brokers that were asked.
     """
-    watched = {name for watch in look.suggested for name in watch.topics}
-    formats = {one.topic: one.format for one in look.surveys if one.format is not None and one.topic in watched}
+    watched = {name for watch in report.suggested for name in watch.topics}
+    formats = {one.topic: one.format for one in report.surveys if one.format is not None and one.topic in watched}
     if not formats:
         return ""
-    live = any(topic.live for topic in look.topics if topic.name in formats)
+    live = any(topic.live for topic in report.topics if topic.name in formats)
     kept = {key: value for key, value in decode.items() if key not in ("topics", "format")}
-    return toml_of(kafka, kept, formats, look.suggested, live=live)
+    return toml_of(kafka, kept, formats, report.suggested, live=live)
 
 
-def as_user_wrote(document: Mapping[str, Any], named: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def user_settings(document: Mapping[str, Any], named: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Give `[source.kafka]` and `[decode]` of a file, with what was named beside it, for new settings; no secret is copied."""
     kafka = {**document.get("source", {}).get("kafka", {}), **named}
     kafka.setdefault("bootstrap_servers", KafkaConfig().bootstrap_servers)
@@ -255,20 +265,20 @@ def as_user_wrote(document: Mapping[str, Any], named: Mapping[str, Any]) -> tupl
     return kafka, dict(document.get("decode", {}))
 
 
-def to_json(look: Look, suggestion: str) -> dict[str, Any]:
+def to_json(report: ClusterReport, suggestion: str) -> dict[str, Any]:
     """Give everything as what JSON can hold."""
     return {
-        "topics": [_topic_json(topic) for topic in look.topics],
-        "missing": look.missing,
-        "other_topics": look.others,
-        "watches": [_group_json(one.name, one.by, one.group) for one in look.watches],
-        "suggested_watches": [_group_json(one.name, one.by, one.group) for one in look.suggested],
-        "notes": list(notes_of(look)),
+        "topics": [_topic_json(topic) for topic in report.topics],
+        "missing": report.missing,
+        "other_topics": report.others,
+        "watches": [_group_json(one.name, one.by, one.group) for one in report.watches],
+        "suggested_watches": [_group_json(one.name, one.by, one.group) for one in report.suggested],
+        "notes": list(notes_of(report)),
         "suggestion": suggestion,
     }
 
 
-def _topic_json(topic: TopicLook) -> dict[str, Any]:
+def _topic_json(topic: TopicReport) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "topic": topic.name,
         "partitions": topic.n_partitions,

@@ -12,32 +12,32 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.config.kafka import KafkaConfig
-from monitor.discovery.cluster import Look, TopicLook, notes_of
+from monitor.discovery.cluster import ClusterReport, TopicReport, notes_of
 from monitor.discovery.suggest import first_names
 from monitor.discovery.survey import Group
 from monitor.sources.decode_captures import printable
 
-__all__ = ["print_look"]
+__all__ = ["print_report"]
 
 _WIDTH = 100  # where there is no terminal to ask
 
 
-def print_look(look: Look, kafka: KafkaConfig, suggestion: str) -> None:
+def print_report(report: ClusterReport, kafka: KafkaConfig, suggestion: str) -> None:
     """Print what was seen, what should be different, and the suggested settings."""
     out = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     out.print(Text(printable(f"Kafka at {', '.join(kafka.bootstrap_servers)}; lag of group {kafka.group_id}")))
-    out.print(_topics_table(look))
+    out.print(_topics_table(report))
     rest = [
-        f"{len(look.others)} other topics" if len(look.others) > 1 else "another topic" if look.others else "",
-        f"{look.n_internal} internal ones" if look.n_internal else "",
+        f"{len(report.others)} other topics" if len(report.others) > 1 else "another topic" if report.others else "",
+        f"{report.n_internal} internal ones" if report.n_internal else "",
     ]
     if any(rest):
         out.print(Text(f"not shown: {' and '.join(one for one in rest if one)} (--topic NAME, * and ? as wildcards)\n", style="dim"))
-    if look.watches:
-        out.print(_groups_table("your watches", [(one.name, one.by, one.group) for one in look.watches]))
-    if look.suggested:
-        out.print(_groups_table("suggested watches", [(one.name, one.by, one.group) for one in look.suggested]))
-    for note in notes_of(look):
+    if report.watches:
+        out.print(_groups_table("your watches", [(one.name, one.by, one.group) for one in report.watches]))
+    if report.suggested:
+        out.print(_groups_table("suggested watches", [(one.name, one.by, one.group) for one in report.suggested]))
+    for note in notes_of(report):
         out.print(Text(f"! {printable(note)}", style="yellow"))
     if not suggestion:
         out.print(Text("nothing to suggest: no series were found"))
@@ -47,17 +47,17 @@ def print_look(look: Look, kafka: KafkaConfig, suggestion: str) -> None:
         sys.stdout.write(f"\n{suggestion}")
 
 
-def _topics_table(look: Look) -> Table:
+def _topics_table(report: ClusterReport) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for heading in ("topic", "parts", "records", "lag", "format", "series", "every", "read"):
         left = heading in ("topic", "format", "read")
         table.add_column(heading, justify="left" if left else "right", overflow="fold", no_wrap=not left)
-    for topic in look.topics:
-        table.add_row(*(Text(printable(cell)) for cell in _topic_cells(topic, knows_lag=look.knows_lag)))
+    for topic in report.topics:
+        table.add_row(*(Text(printable(cell)) for cell in _topic_cells(topic, knows_lag=report.knows_lag)))
     return table
 
 
-def _topic_cells(topic: TopicLook, *, knows_lag: bool) -> Sequence[str]:
+def _topic_cells(topic: TopicReport, *, knows_lag: bool) -> Sequence[str]:
     records = "?" if topic.n_records is None else str(topic.n_records)
     lag = str(topic.lag) if topic.lag is not None else "-" if knows_lag else "?"
     head = (topic.name, str(topic.n_partitions), records, lag)

@@ -104,7 +104,7 @@ def wait_for(what, condition, *, seconds=180):
     return found
 
 
-def look(server, topic, *options):
+def report(server, topic, *options):
     return json.loads(barograph("topics", "--servers", server, "--topic", topic, "--json", *options))
 
 
@@ -183,7 +183,7 @@ def test_telegraf_to_a_running_daemon_by_what_topics_suggests(kafka, start, tmp_
     wait_for("ten readings", lambda: (tmp_path / "truth").exists() and (tmp_path / "truth").read_text().count("queue,") >= 10)
     config = tmp_path / "mine.toml"
 
-    seen = look(kafka.servers[0], topic, "-o", str(config))
+    seen = report(kafka.servers[0], topic, "-o", str(config))
 
     (told,) = seen["topics"]
     assert (told["format"], told["interval_seconds"], told["rejected"]) == ("influx", 1.0, {})
@@ -234,7 +234,7 @@ def test_telegraf_without_routing_tag_is_told_of_it(kafka, start, tmp_path):
     start("telegraf", telegraf, "--quiet", "--config", str(tmp_path / "telegraf.conf"))
 
     def spread():
-        seen = look(kafka.servers[0], topic)
+        seen = report(kafka.servers[0], topic)
         return seen if seen["topics"][0].get("series_on_several_partitions") else None
 
     notes = " ".join(wait_for("series on several partitions", spread)["notes"])
@@ -335,12 +335,12 @@ def test_the_collector_to_a_running_daemon_by_what_topics_suggests(kafka, start,
     config = tmp_path / "mine.toml"
 
     def both():
-        seen = look(kafka.servers[0], topic)
+        seen = report(kafka.servers[0], topic)
         watches = {json.dumps(one["by"]): one for one in seen["suggested_watches"]}
         return seen if len(watches) == 2 and watches['["host.name"]']["series"] == 2 else None
 
     wait_for("both hosts and the Collector's own", both)
-    seen = look(kafka.servers[0], topic, "-o", str(config))
+    seen = report(kafka.servers[0], topic, "-o", str(config))
 
     (told,) = seen["topics"]
     assert (told["format"], told["rejected"]) == ("otlp_proto", {})
@@ -350,7 +350,7 @@ def test_the_collector_to_a_running_daemon_by_what_topics_suggests(kafka, start,
     assert any("resourcedetection" in note for note in seen["notes"])
     assert "good; source kafka" in barograph("check-config", "--config", str(config))
     assert stop(producer) == 0
-    n_records = look(kafka.servers[0], topic)["topics"][0]["records"]
+    n_records = report(kafka.servers[0], topic)["topics"][0]["records"]
 
     judged_by_daemon(start, tmp_path, config, topic, n_records=n_records)
 
