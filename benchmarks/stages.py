@@ -130,7 +130,7 @@ def measure(n_series: int) -> dict[str, float]:
             started, in_alert = time.process_time(), 0.0
             for scored in watch.scorer.score(block):
                 before = time.process_time()
-                watch.book.step(scored.time_ms, np.where(scored.judged, np.minimum(scored.score, 0.99), np.nan))
+                watch.book.update(scored.time_ms, np.where(scored.judged, np.minimum(scored.score, 0.99), np.nan))
                 in_alert += time.process_time() - before
                 watch.scorer.learn(scored, watch.book.frozen)
                 watch.last_scored, watch.out_of_range = scored, np.zeros(n_series, bool)

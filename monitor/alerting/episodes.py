@@ -85,7 +85,7 @@ class EpisodeBook:
         """True where an episode is open; shape (n,)."""
         return np.isin(self.phase, Phase.OPEN)
 
-    def step(self, time_ms: int, score: NDArray[np.float64], *, vetoed: NDArray[np.bool_] | None = None) -> Changes:
+    def update(self, time_ms: int, score: NDArray[np.float64], *, vetoed: NDArray[np.bool_] | None = None) -> Changes:
         """Take the scores (n,) of one step; NaN where an entity was not judged.
 
         `vetoed` (n,) entities count as quiet whatever their score: no deviation of theirs matters.

@@ -142,7 +142,7 @@ def three_sigma(watch: WatchConfig, recording: Recording, config: Config) -> lis
     for time_ms, score in zip(times_ms.tolist(), scores, strict=True):
         if time_ms <= recording.fault_free_until_ms:
             continue
-        changes = book.step(time_ms, score)
+        changes = book.update(time_ms, score)
         ended = np.concatenate([changes.recovered, changes.accepted]).tolist()
         episodes += [Episode(history.entities[row], int(book.opened_ms[row]), time_ms) for row in ended]
     still_open = np.flatnonzero(book.is_open).tolist()

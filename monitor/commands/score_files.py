@@ -15,7 +15,7 @@ from monitor.config.watch import WatchConfig
 from monitor.detection.build import build_entities, build_watch
 from monitor.detection.pipeline import Pipeline
 from monitor.detection.scored_step import Reason, ScoredStep
-from monitor.detection.watch import WatchPipeline
+from monitor.detection.watch import Watch
 from monitor.errors import ConfigError, MonitorError
 from monitor.sample import SeriesTable
 from monitor.sources.metric_files import Recorded
@@ -84,7 +84,7 @@ def score_recorded(
     n_done = n_rows = 0
     while True:
         batch = source.poll(0.0)
-        pipeline.step(batch.columns, batch.now_ms, finished=batch.finished)
+        pipeline.process(batch.columns, batch.now_ms, finished=batch.finished)
         for columns in _blocks(pipeline_of_watch, kept, watch.step_ms):
             writer.write(columns)
             n_rows += len(columns["entity"])
@@ -95,7 +95,7 @@ def score_recorded(
             return n_rows
 
 
-def _blocks(watch: WatchPipeline, steps: list[ScoredStep], step_ms: int) -> Iterator[dict[str, Any]]:
+def _blocks(watch: Watch, steps: list[ScoredStep], step_ms: int) -> Iterator[dict[str, Any]]:
     if not steps:
         return
     entities, channels = watch.entities.entities, watch.entities.channels

@@ -18,7 +18,7 @@ from monitor.config.schema import SourceConfig
 from monitor.config.watch import WatchConfig
 from monitor.detection.build import build_watch, known_entities
 from monitor.detection.swap import swap_champion
-from monitor.detection.watch import WatchPipeline
+from monitor.detection.watch import Watch
 from monitor.errors import SwapError
 from monitor.sources.position import PartitionPosition, Position
 from monitor.storage.checkpoint import Checkpoint, CheckpointError
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def capture(
-    watches: Iterable[tuple[WatchConfig, str | None, WatchPipeline]],
+    watches: Iterable[tuple[WatchConfig, str | None, Watch]],
     *,
     source: SourceConfig,
     position: Position,
@@ -100,7 +100,7 @@ def resume_watch(
     checkpoint: Checkpoint | None,
     *,
     refresh: Callable[[Bundle], Bundle] = lambda champion: champion,
-) -> tuple[WatchPipeline, str]:
+) -> tuple[Watch, str]:
     """Build a watch and let it go on where the checkpoint was; say in a word what became of that.
 
     The second value is `resumed`, `resumed with another model`, or why the watch starts anew:

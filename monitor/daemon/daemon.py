@@ -26,7 +26,7 @@ from monitor.daemon.retraining import Retraining, report_training
 from monitor.daemon.watchdog import Watchdog
 from monitor.detection.build import history_shape
 from monitor.detection.pipeline import Decision, Pipeline
-from monitor.detection.watch import WatchPipeline
+from monitor.detection.watch import Watch
 from monitor.metrics.exposition import Exposition
 from monitor.metrics.instruments import Metrics
 from monitor.outlets.outlet import Outlet
@@ -185,7 +185,7 @@ class Daemon:
         if self._watchdog is not None:
             self._watchdog.close()  # last: an end that hangs is ended too
 
-    def _build_watch(self, watch: WatchConfig, checkpoint: Checkpoint | None) -> WatchPipeline:
+    def _build_watch(self, watch: WatchConfig, checkpoint: Checkpoint | None) -> Watch:
         champion = self._load_champion(watch)
         data_dir = Path(self._config.data_dir)
 
@@ -242,7 +242,7 @@ class Daemon:
             on_failure=self.metrics.alert_history_failed,
         )
 
-    def _build_age_filter(self, watches: Sequence[WatchPipeline], checkpoint: Checkpoint | None) -> AlertAgeFilter:
+    def _build_age_filter(self, watches: Sequence[Watch], checkpoint: Checkpoint | None) -> AlertAgeFilter:
         max_age_ms = round(self._config.alerts.max_alert_age_seconds * 1000)
         # A replay's own time lies at the end of a batch, however long that is.
         is_live = max_age_ms > 0 and self._config.source.kind != "replay"

@@ -80,7 +80,7 @@ def run(
     while not stop.is_set():
         batch = source.poll(_POLL_SECONDS)
         started = clock.monotonic()
-        decision = pipeline.step(
+        decision = pipeline.process(
             batch.columns, batch.now_ms, finished=batch.finished, complete_ms=batch.complete_ms, delivered_ms=batch.delivered_ms
         )
         filtered = teller.filter(decision, pipeline, batch.now_ms)

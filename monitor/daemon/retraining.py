@@ -13,7 +13,7 @@ from monitor.config.watch import WatchConfig
 from monitor.daemon.champion_watcher import ChampionWatcher, PreparedModel
 from monitor.detection.pipeline import Decision
 from monitor.detection.swap import swap_champion
-from monitor.detection.watch import WatchPipeline
+from monitor.detection.watch import Watch
 from monitor.errors import ConfigError, HistoryError, SwapError
 from monitor.metrics.instruments import Metrics
 from monitor.storage.step_history import HistoryWriter
@@ -71,7 +71,7 @@ class Retraining:
 
     def __init__(
         self,
-        watches: Sequence[tuple[WatchConfig, WatchPipeline]],
+        watches: Sequence[tuple[WatchConfig, Watch]],
         versions: dict[str, str | None],
         *,
         writers: Mapping[str, HistoryWriter],

@@ -14,15 +14,13 @@ from monitor.detection.entities import EntityTable
 from monitor.detection.grid import Grid
 from monitor.detection.metric_rules import ChannelPolicy
 from monitor.detection.scorer import Scorer
-from monitor.detection.watch import WatchPipeline
+from monitor.detection.watch import Watch
 from monitor.errors import ConfigError
 
 __all__ = ["build_entities", "build_grid", "build_scorer", "build_watch", "check_fits", "history_shape", "known_entities", "rewind_ms"]
 
 
-def build_watch(
-    watch: WatchConfig, champion: Bundle | None, *, entities: EntityTable | None = None, budget: Budget | None = None
-) -> WatchPipeline:
+def build_watch(watch: WatchConfig, champion: Bundle | None, *, entities: EntityTable | None = None, budget: Budget | None = None) -> Watch:
     """Build all stages of a watch; without a champion its companions judge alone.
 
     Parameters
@@ -43,7 +41,7 @@ def build_watch(
     if champion is not None:
         entities.retain(champion.entities)
     scorer = build_scorer(watch, champion, entities, budget or Budget.parse(watch.budget))
-    return WatchPipeline(
+    return Watch(
         watch.name,
         entities,
         build_grid(watch),

@@ -10,7 +10,7 @@ import numpy as np
 
 from monitor.alerting.alert import Alert
 from monitor.detection.report import WatchReport
-from monitor.detection.watch import WatchPipeline
+from monitor.detection.watch import Watch
 from monitor.sample import UNKNOWN, Columns, SeriesTable, in_range, is_stale
 
 __all__ = ["Decision", "Pipeline"]
@@ -44,14 +44,14 @@ class Pipeline:
         Let go of series that no longer come. Not for a source that holds columns for longer than a step.
     """
 
-    def __init__(self, watches: Sequence[WatchPipeline], table: SeriesTable, *, max_future_ms: int, forgets_series: bool = False) -> None:
+    def __init__(self, watches: Sequence[Watch], table: SeriesTable, *, max_future_ms: int, forgets_series: bool = False) -> None:
         self.watches = tuple(watches)
         self.table = table
         self._max_future_ms = max_future_ms
         self._forgets_series = forgets_series
         self._forgot_ms: int | None = None
 
-    def step(
+    def process(
         self, columns: Columns, now_ms: int, *, finished: bool = False, complete_ms: int | None = None, delivered_ms: int | None = None
     ) -> Decision:
         """Run one batch through every watch.
@@ -84,7 +84,7 @@ class Pipeline:
         for watch in self.watches:
             if delivered_ms is not None:
                 watch.notified_until_ms = watch.grid.closed_ms(delivered_ms)
-            of_watch, reports[watch.name] = watch.step(
+            of_watch, reports[watch.name] = watch.process(
                 accepted, self.table, now_ms, latest_ms=latest_ms, finished=finished, complete_ms=complete_ms
             )
             alerts += of_watch

@@ -11,13 +11,13 @@ from models.bundle import Bundle
 from models.limits import Budget
 from monitor.config.watch import WatchConfig
 from monitor.detection.build import build_scorer, check_fits
-from monitor.detection.watch import WatchPipeline
+from monitor.detection.watch import Watch
 from monitor.errors import SwapError
 
 __all__ = ["align_rows", "swap_champion"]
 
 
-def swap_champion(pipeline: WatchPipeline, watch: WatchConfig, challenger: Bundle) -> None:
+def swap_champion(pipeline: Watch, watch: WatchConfig, challenger: Bundle) -> None:
     """Let another model judge a running watch from its next step on: weights, scaling, calibration and tails as one unit.
 
     Rows and channels keep their numbers, so that the grid goes on undisturbed; entities and

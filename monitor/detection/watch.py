@@ -24,14 +24,14 @@ from monitor.detection.snapshots import Snapshot, Snapshots
 from monitor.detection.steps import ClosedSteps, LocatedSamples
 from monitor.sample import Columns, SeriesTable
 
-__all__ = ["WatchPipeline"]
+__all__ = ["Watch"]
 
 _FORGET_AT_LEAST = 256  # entities that are gone are let go together, so many and a quarter of all at least
 _MAX_SECOND_CELLS = 1 << 18  # judged a second time at once: bounds the arrays, as the grid's own bound does
 _N_TOP_CHANNELS = 5  # named in an alert: more than one screen line explains nothing
 
 
-class WatchPipeline:
+class Watch:
     """One watch: its places, its grid, its scorer, its episodes."""
 
     def __init__(
@@ -88,7 +88,7 @@ class WatchPipeline:
             self.snapshots.load(of_stage("moments"), snapshots)
         self.open_alerts = dict(open_alerts)
 
-    def step(
+    def process(
         self, columns: Columns, table: SeriesTable, now_ms: int, *, latest_ms: int, finished: bool, complete_ms: int | None = None
     ) -> tuple[list[Alert], WatchReport]:
         """Take samples, close what the watermark passes, judge it, turn scores into alerts.
@@ -194,18 +194,18 @@ class WatchPipeline:
             report.revised[kind] = report.revised.get(kind, 0) + 1
         return [alert for _, alert in notified]
 
-    def _second(self, rows: NDArray[np.int64], snapshots: Sequence[Snapshot]) -> WatchPipeline:
+    def _second(self, rows: NDArray[np.int64], snapshots: Sequence[Snapshot]) -> Watch:
         """Give a watch over some entities alone that stands where the first of these moments was."""
         names = [self.entities.entities[row] for row in rows.tolist()]
         places = EntityTable(metrics=(), match={}, by=(), entities=names, channels=self.entities.channels)
         scorer = Rescorer(self.scorer, rows, [snapshot.scorer for snapshot in snapshots])
         book = self.book.for_rows({name: array[rows] for name, array in snapshots[0].book.items()})
-        second = WatchPipeline(self.name, places, self.grid, scorer, book, self.policy, revision_steps=len(snapshots))
+        second = Watch(self.name, places, self.grid, scorer, book, self.policy, revision_steps=len(snapshots))
         second.open_alerts = {at: snapshots[0].open_alerts[row] for at, row in enumerate(rows.tolist()) if row in snapshots[0].open_alerts}
         return second
 
     def _correct(
-        self, rows: NDArray[np.int64], second: WatchPipeline, events: Sequence[Alert], since: Snapshot, *, now_ms: int
+        self, rows: NDArray[np.int64], second: Watch, events: Sequence[Alert], since: Snapshot, *, now_ms: int
     ) -> list[Correction]:
         """Hold what a second judging has found against what was told, and let the entities go on from it."""
         found = {alert.identity: alert for alert in (*since.open_alerts.values(), *events, *second.open_alerts.values())}
@@ -309,7 +309,7 @@ class WatchPipeline:
         if self.scorer.snapshot:
             book = self.book.snapshot(len(scored.score))
             self.snapshots.append(Snapshot(scored.time_ms, self.scorer.snapshot, book, dict(self.open_alerts)))
-        changes = self.book.step(scored.time_ms, np.where(scored.judged | broken, scored.score, np.nan), vetoed=vetoed)
+        changes = self.book.update(scored.time_ms, np.where(scored.judged | broken, scored.score, np.nan), vetoed=vetoed)
         self._freeze_and_thaw(changes)
         self.scorer.learn(scored, self.book.frozen)
         if scored.time_ms <= self.notified_until_ms:

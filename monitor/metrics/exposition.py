@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from prometheus_client.exposition import generate_latest
 
 from monitor.detection.scored_step import Reason
-from monitor.detection.watch import WatchPipeline
+from monitor.detection.watch import Watch
 from monitor.metrics.instruments import Metrics, withheld_rows
 
 __all__ = ["ENTITY_METRICS", "Exposition"]
@@ -49,7 +49,7 @@ class Exposition:
     _prefixes: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     _versions: dict[str, int] = field(default_factory=dict)
 
-    def render(self, watches: Iterable[WatchPipeline]) -> None:
+    def render(self, watches: Iterable[Watch]) -> None:
         """Write the text anew from what the watches hold now."""
         lines: dict[str, list[str]] = {name: [] for name in ENTITY_METRICS}
         n_left, n_hidden = self.max_series, 0
@@ -72,13 +72,13 @@ class Exposition:
             parts += lines[name]
         self.text = own + "".join(parts).encode("utf-8", "replace")
 
-    def _renumber(self, watch: WatchPipeline) -> None:
+    def _renumber(self, watch: Watch) -> None:
         """Forget the beginnings of lines where entities have other rows than they had."""
         if self._versions.get(watch.name) != watch.entities.version:
             self._versions[watch.name] = watch.entities.version
             self._prefixes = {key: cached for key, cached in self._prefixes.items() if key[0] != watch.name}
 
-    def _write_episodes(self, watch: WatchPipeline, shown: set[int], lines: dict[str, list[str]]) -> None:
+    def _write_episodes(self, watch: Watch, shown: set[int], lines: dict[str, list[str]]) -> None:
         """Write what belongs to open episodes: of stale entities too, beyond the cap, and before a resumed daemon's first step."""
         withheld = withheld_rows(watch, self.metrics.withheld)
         for row, alert in sorted(watch.open_alerts.items()):
@@ -96,7 +96,7 @@ class Exposition:
                 if channel.share > 0
             ]
 
-    def _write(self, watch: WatchPipeline, shown: NDArray[np.int64], lines: dict[str, list[str]]) -> None:
+    def _write(self, watch: Watch, shown: NDArray[np.int64], lines: dict[str, list[str]]) -> None:
         scored = watch.last_scored
         assert scored is not None
         is_anomalous = watch.book.is_open.astype(float)
@@ -116,13 +116,13 @@ class Exposition:
         for name, array in (("barograph_actual", scored.actual), ("barograph_expected", scored.expected)):
             lines[name] += _lines(self._channel_prefixes(watch, name, n_channels), places, array[shown].ravel())
 
-    def _entity_prefixes(self, watch: WatchPipeline, name: str) -> list[str]:
+    def _entity_prefixes(self, watch: Watch, name: str) -> list[str]:
         cached = self._prefixes.setdefault((watch.name, name), [])
         for entity in watch.entities.entities[len(cached) :]:
             cached.append(f'{name}{{watch="{watch.name}",entity="{_escaped(entity)}"}} ')
         return cached
 
-    def _channel_prefixes(self, watch: WatchPipeline, name: str, n_channels: int) -> list[str]:
+    def _channel_prefixes(self, watch: Watch, name: str, n_channels: int) -> list[str]:
         cached = self._prefixes.get((watch.name, name), [])
         if len(cached) != len(watch.entities.entities) * n_channels:
             cached = list(_channel_prefixes(name, watch, n_channels))
@@ -148,7 +148,7 @@ def _lines(prefixes: Sequence[str], places: NDArray[np.int64], values: NDArray[n
     return [f"{prefixes[place]}{text}\n" for place, text in zip(places[finite].tolist(), texts, strict=True)]
 
 
-def _channel_prefixes(name: str, watch: WatchPipeline, n_channels: int) -> Iterator[str]:
+def _channel_prefixes(name: str, watch: Watch, n_channels: int) -> Iterator[str]:
     for entity in watch.entities.entities:
         for channel in watch.entities.channels[:n_channels]:  # one that is newer than the last step has no value yet
             yield f'{name}{{watch="{watch.name}",entity="{_escaped(entity)}",channel="{_escaped(channel)}"}} '

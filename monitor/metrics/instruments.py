@@ -13,7 +13,7 @@ from monitor.alerting.corrections import REVISION_KINDS
 from monitor.alerting.episodes import SUPPRESSED_REASONS
 from monitor.detection.pipeline import Decision
 from monitor.detection.scored_step import Reason
-from monitor.detection.watch import WatchPipeline
+from monitor.detection.watch import Watch
 from monitor.kafka.dead_letter import DEAD_LETTER_RESULTS
 from monitor.sample import SeriesTable
 from monitor.sources.source import SourceReport
@@ -308,7 +308,7 @@ class Metrics:
         for metric in (*steps, *episodes, self._swaps, *failures):
             metric.labels(watch)
 
-    def started(self, version: str, watches: Iterable[WatchPipeline], now: float) -> None:
+    def started(self, version: str, watches: Iterable[Watch], now: float) -> None:
         """Say which program this is and what it goes on from; its loop counts as alive from now on."""
         self._build.labels(version).set(1)
         for watch in watches:
@@ -387,7 +387,7 @@ class Metrics:
         self._alert_history_failures.inc()
 
     def batch_done(
-        self, decision: Decision, watches: Iterable[WatchPipeline], n_bad: Iterable[tuple[str, int]], *, duration_seconds: float, now: float
+        self, decision: Decision, watches: Iterable[Watch], n_bad: Iterable[tuple[str, int]], *, duration_seconds: float, now: float
     ) -> None:
         """Count what one batch did."""
         for rejected, count in decision.rejected.items():
@@ -406,7 +406,7 @@ class Metrics:
         self._duration.observe(duration_seconds)
         self._last_batch.set(now)
 
-    def _count_watch(self, watch: WatchPipeline, decision: Decision) -> None:
+    def _count_watch(self, watch: Watch, decision: Decision) -> None:
         name, report = watch.name, decision.reports[watch.name]
         self._samples.labels(name, "accepted").inc(report.n_samples - report.n_late - report.n_revised)
         self._samples.labels(name, "late").inc(report.n_late)
@@ -429,7 +429,7 @@ class Metrics:
         self._judged.labels(name).set(report.n_judged)
         self._show(watch)
 
-    def _show(self, watch: WatchPipeline) -> None:
+    def _show(self, watch: Watch) -> None:
         name = watch.name
         self._open.labels(name).set(len(watch.open_alerts) - len(withheld_rows(watch, self.withheld)))
         self._entities.labels(name).set(len(watch.entities.entities))
@@ -494,6 +494,6 @@ class Metrics:
         self._hidden.set(n_series)
 
 
-def withheld_rows(watch: WatchPipeline, withheld: AbstractSet[str]) -> list[int]:
+def withheld_rows(watch: Watch, withheld: AbstractSet[str]) -> list[int]:
     """Give the rows whose open episode is held back."""
     return [row for row, alert in watch.open_alerts.items() if alert.identity in withheld] if withheld else []

@@ -27,7 +27,7 @@ from monitor.clock import Clock
 from monitor.config.watch import WatchConfig
 from monitor.detection.build import build_watch, known_entities
 from monitor.detection.report import WatchReport
-from monitor.detection.watch import WatchPipeline
+from monitor.detection.watch import Watch
 from monitor.errors import HistoryError, LockedError, MonitorError
 from monitor.storage.step_history import History
 from monitor.training.gate import Gate, Outcome, Result, needed_steps, out_of_memory, refusals
@@ -114,7 +114,7 @@ def _challenge(
 class _Tried:
     """How one side judged the held-out steps: its stages behind them, its detector before them, its scores (T, n)."""
 
-    pipeline: WatchPipeline
+    pipeline: Watch
     before: Detector
     score: NDArray[np.float64]
 

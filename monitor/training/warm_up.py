@@ -14,7 +14,7 @@ from monitor.detection.build import build_watch, known_entities
 from monitor.detection.report import WatchReport
 from monitor.detection.steps import ClosedSteps
 from monitor.detection.swap import align_rows
-from monitor.detection.watch import WatchPipeline
+from monitor.detection.watch import Watch
 from monitor.storage.step_history import History
 
 __all__ = ["MAX_LIVED_STEPS", "aligned_pipeline", "blocks_of", "replay_steps", "settled", "warm_up"]
@@ -40,13 +40,13 @@ def warm_up(watch: WatchConfig, bundle: Bundle, history: History | None) -> Bund
     return settled(pipeline, bundle, names)
 
 
-def aligned_pipeline(watch: WatchConfig, bundle: Bundle | None, entities: Sequence[str], channels: Sequence[str]) -> WatchPipeline:
+def aligned_pipeline(watch: WatchConfig, bundle: Bundle | None, entities: Sequence[str], channels: Sequence[str]) -> Watch:
     """Build a watch around a bundle, with rows for these entities."""
     places = known_entities(watch, entities, channels, fixed=True)
     return build_watch(watch, align_rows(bundle, entities) if bundle else None, entities=places)
 
 
-def replay_steps(pipeline: WatchPipeline, values: NDArray[np.float64], step_ms: int, *, first_step: int) -> None:
+def replay_steps(pipeline: Watch, values: NDArray[np.float64], step_ms: int, *, first_step: int) -> None:
     """Let a watch judge and learn steps, as it would live."""
     report = WatchReport()
     for block in blocks_of(values, step_ms, first_step=first_step):
@@ -59,7 +59,7 @@ def blocks_of(values: NDArray[np.float64], step_ms: int, *, first_step: int) -> 
     return [ClosedSteps(first_step + start, step_ms, values[start : start + n_steps]) for start in range(0, len(values), n_steps)]
 
 
-def settled(pipeline: WatchPipeline, bundle: Bundle, entities: Sequence[str]) -> Bundle:
+def settled(pipeline: Watch, bundle: Bundle, entities: Sequence[str]) -> Bundle:
     """Give a bundle with what its detector has learned meanwhile; an episode that is still open taught it nothing."""
     detector = pipeline.scorer.detector
     assert detector is not None

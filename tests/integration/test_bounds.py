@@ -61,7 +61,7 @@ class Flood:
         old = [line(host, self.second, 100 + self.rng.normal() + shift) for host in ("old1", "old2")]
         decoded = decode_influx([Record(b"\n".join([*old, *lines]))], self.table)
         assert decoded.rejections == ()
-        decision = self.pipeline.step(decoded.columns, self.second * 1000)
+        decision = self.pipeline.process(decoded.columns, self.second * 1000)
         self.rejected += decision.rejected["over_limit"]
         self.refused += decision.reports["w"].n_refused
         self.alerts += decision.alerts
@@ -116,7 +116,7 @@ def test_pods_that_come_and_go_without_end_leave_memory_flat():
             for number in range(max(0, first - 80), first + 20)
             for name in ("load", "memory", "requests")
         ]
-        decision = pipeline.step(decode_influx([Record(b"\n".join(lines))], table).columns, 60_000 * minute)
+        decision = pipeline.process(decode_influx([Record(b"\n".join(lines))], table).columns, 60_000 * minute)
         n_forgotten += decision.reports["w"].n_forgotten
         most_rows, most_series = max(most_rows, len(watch.entities.entities)), max(most_series, table.n_known)
         sizes.append(resident_bytes())

@@ -71,7 +71,7 @@ def test_what_is_exported_can_be_parsed_whatever_names_and_labels_say(by):
     for second in range(115):
         decoded = decode_native_samples(list(records(second)), table)
         rejected = decoded.rejected
-        pipeline.step(decoded.columns, second * 1000)
+        pipeline.process(decoded.columns, second * 1000)
     exposition = Exposition(Metrics(CollectorRegistry(), ["w"]), 10_000)
     exposition.render([watch])
 

@@ -161,7 +161,7 @@ class Life:
                     parts.append(Columns(np.full(BATCH, number, np.int32), START * 1000 + steps * STEP_MS, values[:, column]))
             self.step += BATCH
             self.clock.advance(BATCH * WATCH.step_seconds)
-            decision = self.pipeline.step(concatenate(parts), round(self.clock.now() * 1000))
+            decision = self.pipeline.process(concatenate(parts), round(self.clock.now() * 1000))
             self.alerts += decision.alerts
             self.retraining.after_step(decision)
 

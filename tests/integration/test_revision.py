@@ -88,7 +88,7 @@ class Stream:
     def take(self, points, **options):
         series, times, values = zip(*points, strict=True) if points else ((), (), ())
         columns = Columns(np.array(series, np.int32), np.array(times, np.int64), np.array(values, np.float64))
-        decision = self.pipeline.step(columns, (self.now - 1) * 1000, **options)
+        decision = self.pipeline.process(columns, (self.now - 1) * 1000, **options)
         self.reports.append(decision.reports["w"])
         self.alerts += decision.alerts
         return decision

@@ -49,7 +49,7 @@ def undisturbed_alerts(workload, windows, champion=None):
         time_ms = workload.start_ms + step * STEP_MS
         values = workload.values[rows, :, step] if step < workload.n_steps else np.full(numbers.shape, 100.0)
         columns = Columns(numbers.ravel().astype(np.int32), np.full(numbers.size, time_ms), values.ravel())
-        lines += [alert_line(alert) for alert in pipeline.step(columns, time_ms).alerts]
+        lines += [alert_line(alert) for alert in pipeline.process(columns, time_ms).alerts]
     return lines
 
 

@@ -31,7 +31,7 @@ def run(text, rules, book=None):
     suppressed = {"hold": 0, "rest": 0}
     for at, word in enumerate(text.split()):
         time_seconds = (at + 1) * STEP_SECONDS
-        changes = book.step(time_seconds * 1000, np.array([score_of(word)]))
+        changes = book.update(time_seconds * 1000, np.array([score_of(word)]))
         for name in CHANGES:
             happened[name] += [time_seconds] * len(getattr(changes, name))
         for reason, count in changes.suppressed.items():
@@ -138,7 +138,7 @@ def test_an_entity_may_not_learn_from_engaging_to_closing():
     book = EpisodeBook(policy(hold_seconds=10, rest_seconds=30))
     frozen = []
     for at, score in enumerate([0.0, 1.0, 1.0, 0.9, 0.1, 0.1, 0.1]):
-        book.step((at + 1) * 10_000, np.array([score]))
+        book.update((at + 1) * 10_000, np.array([score]))
         frozen.append(book.frozen.tolist()[0])
 
     assert frozen == [False, True, True, True, True, False, False]
@@ -146,9 +146,9 @@ def test_an_entity_may_not_learn_from_engaging_to_closing():
 
 def test_entities_do_not_mind_each_other():
     book = EpisodeBook(policy(rest_seconds=100))
-    first = book.step(10_000, np.array([1.0, 0.0, np.nan]))
-    second = book.step(20_000, np.array([0.0, 2.0, 1.0]))
-    third = book.step(30_000, np.array([0.0, 2.0, np.nan]))
+    first = book.update(10_000, np.array([1.0, 0.0, np.nan]))
+    second = book.update(20_000, np.array([0.0, 2.0, 1.0]))
+    third = book.update(30_000, np.array([0.0, 2.0, np.nan]))
 
     assert [changes.opened.tolist() for changes in (first, second, third)] == [[0], [1, 2], []]
     assert [changes.recovered.tolist() for changes in (first, second, third)] == [[], [], [0]]
@@ -158,7 +158,7 @@ def test_entities_do_not_mind_each_other():
 def test_an_entity_that_appears_later_starts_idle():
     _, _, book = run("1 1", policy())
 
-    changes = book.step(30_000, np.array([1.0, 0.5]))
+    changes = book.update(30_000, np.array([1.0, 0.5]))
 
     assert changes.opened.tolist() == []
     assert book.phase.tolist() == [Phase.OPEN, Phase.IDLE]
@@ -167,11 +167,11 @@ def test_an_entity_that_appears_later_starts_idle():
 def test_an_open_episode_closes_in_its_time_after_the_clock_was_set_back():
     book = EpisodeBook(policy(close_seconds=20, rest_seconds=30))
     for time_ms, score in ((1_010_000, 1.0), (1_020_000, 0.5)):
-        book.step(time_ms, np.array([score]))
+        book.update(time_ms, np.array([score]))
 
     book.shift_time(1_000_000)
-    ended = [len(book.step(time_ms, np.array([0.5])).recovered) for time_ms in (30_000, 40_000)]
-    at_rest = [len(book.step(time_ms, np.array([1.0])).opened) for time_ms in (50_000, 60_000, 70_000)]
+    ended = [len(book.update(time_ms, np.array([0.5])).recovered) for time_ms in (30_000, 40_000)]
+    at_rest = [len(book.update(time_ms, np.array([1.0])).opened) for time_ms in (50_000, 60_000, 70_000)]
 
     assert ended == [0, 1]  # low since 20 s
     assert at_rest == [0, 0, 1]
@@ -180,19 +180,19 @@ def test_an_open_episode_closes_in_its_time_after_the_clock_was_set_back():
 def test_a_rest_ends_in_its_time_after_the_clock_was_set_back():
     book = EpisodeBook(policy(close_seconds=10, rest_seconds=30))
     for time_ms, score in ((1_010_000, 1.0), (1_020_000, 0.5), (1_030_000, 0.5)):
-        book.step(time_ms, np.array([score]))
+        book.update(time_ms, np.array([score]))
 
     book.shift_time(1_000_000)
 
-    assert [len(book.step(time_ms, np.array([1.0])).opened) for time_ms in (40_000, 50_000, 60_000)] == [0, 0, 1]
+    assert [len(book.update(time_ms, np.array([1.0])).opened) for time_ms in (40_000, 50_000, 60_000)] == [0, 0, 1]
 
 
 def test_an_entity_without_an_episode_does_not_mind_the_clock_being_set_back():
     book = EpisodeBook(policy(close_seconds=20))
-    book.step(1_010_000, np.array([0.5, 1.0]))
+    book.update(1_010_000, np.array([0.5, 1.0]))
 
     book.shift_time(1_000_000)
-    changes = book.step(20_000, np.array([1.0, 0.9]))
+    changes = book.update(20_000, np.array([1.0, 0.9]))
 
     assert changes.opened.tolist() == [0]
     assert changes.recovered.tolist() == []
@@ -223,9 +223,9 @@ def test_a_vetoed_score_opens_nothing_and_is_counted_and_closes_what_is_open():
     book = EpisodeBook(AlertPolicy(close_seconds=2.0, rest_seconds=0.0))
     yes, no = np.array([True]), np.array([False])
 
-    vetoed = book.step(1000, np.array([5.0]), vetoed=yes)
-    opened = book.step(2000, np.array([5.0]), vetoed=no)
-    ended = [book.step(time_ms, np.array([5.0]), vetoed=yes) for time_ms in (3000, 4000, 5000)]
+    vetoed = book.update(1000, np.array([5.0]), vetoed=yes)
+    opened = book.update(2000, np.array([5.0]), vetoed=no)
+    ended = [book.update(time_ms, np.array([5.0]), vetoed=yes) for time_ms in (3000, 4000, 5000)]
 
     assert (vetoed.opened.tolist(), vetoed.suppressed["policy"]) == ([], 1)
     assert opened.opened.tolist() == [0]
@@ -243,7 +243,7 @@ def test_scores_that_the_policy_vetoes_are_part_of_an_episode_or_counted_too(ste
     engaged, spans = 0, []  # seconds; [from, to] of each episode
     for at, (word, vetoed) in enumerate([*steps, ("0.1", False)]):
         seconds = (at + 1) * STEP_SECONDS
-        changes = book.step(seconds * 1000, np.array([score_of(word)]), vetoed=np.array([vetoed]))
+        changes = book.update(seconds * 1000, np.array([score_of(word)]), vetoed=np.array([vetoed]))
         n_suppressed += sum(changes.suppressed.values())
         engaged = seconds if len(changes.engaged) else engaged
         if len(changes.opened):
@@ -276,8 +276,8 @@ def test_who_comes_back_rests_from_the_time_it_was_gone():
     _, _, book = run("1", policy(accept_after_seconds=100, rest_seconds=30))
     expire(book, stale_from_seconds=50, time_seconds=1000)
 
-    changes = book.step(179_000, np.array([1.0]))
-    after = book.step(180_000, np.array([1.0]))
+    changes = book.update(179_000, np.array([1.0]))
+    after = book.update(180_000, np.array([1.0]))
 
     assert (changes.opened.tolist(), changes.suppressed["rest"]) == ([], 1)  # gone at 150 s
     assert after.opened.tolist() == [0]

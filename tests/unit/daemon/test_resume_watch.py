@@ -19,7 +19,7 @@ def checkpoint(quiet_watch, table, noise):
     """State of 200 steps, judged by the model called v1 (there is none: the companions judged)."""
     config = quiet_watch()
     watch = build_watch(config, None)
-    Pipeline([watch], table, max_future_ms=60_000).step(noise(200), 199_000)
+    Pipeline([watch], table, max_future_ms=60_000).process(noise(200), 199_000)
     return capture([(config, "v1", watch)], source=REPLAY, position=Position(199_000))
 
 
@@ -80,7 +80,7 @@ def test_what_is_resumed_is_a_copy(quiet_watch, checkpoint, table, noise):
     watch, _ = resume_watch(quiet_watch(), "v1", None, checkpoint)
     before = {name: array.copy() for name, array in checkpoint.arrays.items()}
 
-    Pipeline([watch], table, max_future_ms=60_000).step(noise(50, start_step=200), 249_000)
+    Pipeline([watch], table, max_future_ms=60_000).process(noise(50, start_step=200), 249_000)
 
     for name, array in checkpoint.arrays.items():
         np.testing.assert_array_equal(array, before[name], err_msg=name)

@@ -85,7 +85,7 @@ class Run:
     def go(self, first=0, last=N_STEPS, *, keeps=False):
         for step in range(first, last):
             before = self.state() if keeps else None
-            decision = self.pipeline.step(self.columns(step), step * 1000)
+            decision = self.pipeline.process(self.columns(step), step * 1000)
             self.alerts += decision.alerts
             if decision.reports["w"].n_forgotten:
                 self.forgot.append((step, decision.reports["w"].n_forgotten))
@@ -167,7 +167,7 @@ def test_who_comes_back_warms_up_as_a_new_one(quiet_watch):
     scores_before = dict(run.scores)
     for at in range(150):
         now = back.time_ms == (N_STEPS + at) * 1000
-        run.pipeline.step(Columns(back.series[now], back.time_ms[now], back.value[now]), (N_STEPS + at) * 1000)
+        run.pipeline.process(Columns(back.series[now], back.time_ms[now], back.value[now]), (N_STEPS + at) * 1000)
 
     reasons = [shown[0] for key, shown in run.scores.items() if key not in scores_before and key[1] == "pod0"]
     assert reasons == [Reason.WARMING] * (1 + 108) + [Reason.JUDGED] * (149 - 108)  # 1: the step that was open as it came back
@@ -249,7 +249,7 @@ def test_series_that_no_longer_come_lose_their_numbers_and_those_that_come_keep_
 
     def step(second, *hosts):
         columns = concatenate(samples("1", table, name="load", start_ms=second * 1000, host=host) for host in hosts)
-        return pipeline.step(columns, second * 1000), columns.series.tolist()
+        return pipeline.process(columns, second * 1000), columns.series.tolist()
 
     step(0, "web1", "web2", "web3")
     step(3600, "web1")  # all have come within this hour

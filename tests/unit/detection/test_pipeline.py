@@ -14,7 +14,7 @@ from monitor.detection.entities import EntityTable
 from monitor.detection.grid import Grid
 from monitor.detection.pipeline import Pipeline
 from monitor.detection.scorer import Scorer
-from monitor.detection.watch import WatchPipeline
+from monitor.detection.watch import Watch
 from monitor.sample import STALE_NAN, Columns, SeriesTable, concatenate, labels_of, no_samples
 from monitor.testing import samples
 
@@ -28,7 +28,7 @@ def watch(name="web", *, metrics=("*",), policy=POLICY, lateness_ms=0):
     grid = Grid(step_ms=1000, lateness_ms=lateness_ms, idle_ms=5000, gap_mode="skip", max_gap_steps=0, empty_steps=20)
     options = ModelSettings(window_length=8, memory_windows=32)
     scorer = Scorer(entities, options, Budget.parse("1/day"), step_ms=1000, stale_ms=30_000, block_steps=20)
-    return WatchPipeline(name, entities, grid, scorer, EpisodeBook(policy))
+    return Watch(name, entities, grid, scorer, EpisodeBook(policy))
 
 
 class Stream:
@@ -67,7 +67,7 @@ class Stream:
         return self
 
     def take(self, columns, now_ms, **options):
-        decision = self.pipeline.step(columns, now_ms, **options)
+        decision = self.pipeline.process(columns, now_ms, **options)
         self.alerts += decision.alerts
         self.n_late += sum(report.n_late for report in decision.reports.values())
         return decision
@@ -308,7 +308,7 @@ def test_two_entities_have_alerts_of_their_own():
         for row, host in enumerate(hosts)
     )
 
-    decision = pipeline.step(columns, n_steps * 1000, finished=True)
+    decision = pipeline.process(columns, n_steps * 1000, finished=True)
 
     assert [(alert.entity, alert.reason) for alert in decision.alerts] == [("web2", None), ("web2", "recovered")]
 
@@ -530,7 +530,7 @@ def test_a_source_that_trails_the_clock_steadily_is_covered():
     stream = Stream(seed=1, batch_steps=1)
     for _ in range(150):
         columns = concatenate(stream._columns(name, stream.now, np.array([level])) for name, level in LEVELS.items())
-        report = stream.pipeline.step(columns, (stream.now + 4) * 1000).reports["web"]
+        report = stream.pipeline.process(columns, (stream.now + 4) * 1000).reports["web"]
         stream.now += 1
 
     assert (report.n_expected, report.n_judged) == (1, 1)

@@ -177,11 +177,11 @@ def test_an_entity_of_which_too_little_was_seen_goes_on_warming_up(watch):
 def test_a_channel_that_only_the_model_knows_comes_behind_and_its_series_are_taken_from_now_on(watch, table, noise):
     columns = noise(20)  # two metrics, a and b
     pipeline = running(watch, bundle_of(watch, channels=("a",)))
-    pipeline.step(columns, table, 19_000, latest_ms=19_000, finished=False)
+    pipeline.process(columns, table, 19_000, latest_ms=19_000, finished=False)
     assert pipeline.entities.n_ignored == 1
 
     swap_champion(pipeline, watch, bundle_of(watch, channels=("a", "b")))
-    _, report = pipeline.step(noise(20, start_step=20), table, 39_000, latest_ms=39_000, finished=False)
+    _, report = pipeline.process(noise(20, start_step=20), table, 39_000, latest_ms=39_000, finished=False)
 
     assert pipeline.entities.n_ignored == 0
     assert report.n_samples == 40

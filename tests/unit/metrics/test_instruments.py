@@ -27,7 +27,7 @@ def served(quiet_watch, table):
 
         def feed(self, columns, now_ms=None, n_bad=()):
             now_ms = int(columns.time_ms.max()) if now_ms is None else now_ms
-            decision = self.pipeline.step(columns, now_ms)
+            decision = self.pipeline.process(columns, now_ms)
             self.metrics.batch_done(decision, self.pipeline.watches, n_bad, duration_seconds=0.1, now=5.0)
 
         def scrape(self):
