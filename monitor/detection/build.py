@@ -12,7 +12,7 @@ from monitor.alerting.episodes import EpisodeBook
 from monitor.config.watch import WatchConfig
 from monitor.detection.entities import EntityTable
 from monitor.detection.grid import Grid
-from monitor.detection.metric_rules import ChannelPolicy
+from monitor.detection.metric_rules import MetricRules
 from monitor.detection.scorer import Scorer
 from monitor.detection.watch import Watch
 from monitor.errors import ConfigError
@@ -47,7 +47,7 @@ def build_watch(watch: WatchConfig, champion: Bundle | None, *, entities: Entity
         build_grid(watch),
         scorer,
         EpisodeBook(watch.alert_policy),
-        ChannelPolicy(watch.metric_rules),
+        MetricRules(watch.metric_rules),
         revision_steps=watch.revision_steps,
     )
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from monitor.detection.scored_step import ScoredStep
 
-__all__ = ["ChannelPolicy", "MetricRule"]
+__all__ = ["MetricRule", "MetricRules"]
 
 Direction = Literal["both", "above", "below"]
 
@@ -29,7 +29,7 @@ class MetricRule:
     valid_max: float = np.inf
 
 
-class ChannelPolicy:
+class MetricRules:
     """The rules of a watch, laid out over its channels, all arrays (C,)."""
 
     def __init__(self, rules: Sequence[MetricRule]) -> None:
@@ -37,7 +37,7 @@ class ChannelPolicy:
         self._channels: tuple[str, ...] = ()
         self._lay_out(())
 
-    def veto(self, step: ScoredStep, channels: Sequence[str]) -> NDArray[np.bool_]:
+    def below_min_deviation(self, step: ScoredStep, channels: Sequence[str]) -> NDArray[np.bool_]:
         """Tell which entities (n,) have no channel whose deviation matters, however high their score."""
         if not self._rules:
             return np.zeros(len(step.score), bool)
@@ -49,7 +49,7 @@ class ChannelPolicy:
         unknown = np.isnan(difference)  # nothing can be said of it: it does not veto
         return np.asarray(~((step.channel_error > 1.0) & ((matters & right_side) | unknown)).any(axis=1))
 
-    def broken(self, step: ScoredStep, channels: Sequence[str]) -> NDArray[np.bool_]:
+    def out_of_range(self, step: ScoredStep, channels: Sequence[str]) -> NDArray[np.bool_]:
         """Tell which entities (n,) show a value outside its valid range; judged or not."""
         if not self._rules:
             return np.zeros(len(step.score), bool)

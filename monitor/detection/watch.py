@@ -15,7 +15,7 @@ from monitor.alerting.episodes import Changes, EpisodeBook, Phase
 from monitor.detection.coverage import Coverage
 from monitor.detection.entities import EntityTable
 from monitor.detection.grid import Grid
-from monitor.detection.metric_rules import ChannelPolicy
+from monitor.detection.metric_rules import MetricRules
 from monitor.detection.report import WatchReport, count_step, count_suppressed
 from monitor.detection.rescorer import Rescorer
 from monitor.detection.scored_step import ScoredStep
@@ -41,7 +41,7 @@ class Watch:
         grid: Grid,
         scorer: Scorer,
         book: EpisodeBook,
-        policy: ChannelPolicy | None = None,
+        metric_rules: MetricRules | None = None,
         *,
         revision_steps: int = 0,
     ) -> None:
@@ -50,7 +50,7 @@ class Watch:
         self.grid = grid
         self.scorer = scorer
         self.book = book
-        self.policy = policy or ChannelPolicy(())
+        self.metric_rules = metric_rules or MetricRules(())
         self.snapshots = Snapshots(revision_steps)
         scorer.keeps_snapshot = revision_steps > 0
         self.open_alerts: dict[int, Alert] = {}  # by entity row
@@ -200,7 +200,7 @@ class Watch:
         places = EntityTable(metrics=(), match={}, by=(), entities=names, channels=self.entities.channels)
         scorer = Rescorer(self.scorer, rows, [snapshot.scorer for snapshot in snapshots])
         book = self.book.for_rows({name: array[rows] for name, array in snapshots[0].book.items()})
-        second = Watch(self.name, places, self.grid, scorer, book, self.policy, revision_steps=len(snapshots))
+        second = Watch(self.name, places, self.grid, scorer, book, self.metric_rules, revision_steps=len(snapshots))
         second.open_alerts = {at: snapshots[0].open_alerts[row] for at, row in enumerate(rows.tolist()) if row in snapshots[0].open_alerts}
         return second
 
@@ -303,8 +303,8 @@ class Watch:
         report.n_judged = 0 if finished else n_judged  # nothing will be judged any more, however fresh the last step is
 
     def _judge(self, scored: ScoredStep, report: WatchReport) -> list[Alert]:
-        broken = self.policy.broken(scored, self.entities.channels)
-        vetoed = self.policy.veto(scored, self.entities.channels) & ~broken
+        broken = self.metric_rules.out_of_range(scored, self.entities.channels)
+        vetoed = self.metric_rules.below_min_deviation(scored, self.entities.channels) & ~broken
         scored = replace(scored, score=np.where(broken, np.fmax(scored.score, 1.0), scored.score))
         if self.scorer.snapshot:
             book = self.book.snapshot(len(scored.score))

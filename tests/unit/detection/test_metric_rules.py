@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monitor.detection.metric_rules import ChannelPolicy, MetricRule
+from monitor.detection.metric_rules import MetricRule, MetricRules
 from monitor.detection.scored_step import Reason, ScoredStep
 
 CHANNELS = ['cpu{mode="user"}', "memory"]
@@ -23,7 +23,7 @@ def step(actual, expected, error=(2.0, 2.0)):
 
 
 def vetoed(rules, scored):
-    return bool(ChannelPolicy(rules).veto(scored, CHANNELS)[0])
+    return bool(MetricRules(rules).below_min_deviation(scored, CHANNELS)[0])
 
 
 def test_without_rules_nothing_is_vetoed():
@@ -65,6 +65,6 @@ def test_the_first_rule_that_fits_counts():
 
 @pytest.mark.parametrize(("value", "expect_broken"), [(-0.1, True), (0.0, False), (1.0, False), (1.1, True), (np.nan, False)])
 def test_a_value_outside_its_valid_range_is_broken(value, expect_broken):
-    policy = ChannelPolicy([MetricRule(name="memory", valid_min=0.0, valid_max=1.0)])
+    metric_rules = MetricRules([MetricRule(name="memory", valid_min=0.0, valid_max=1.0)])
 
-    assert bool(policy.broken(step([5, value], [1.0, 1.0]), CHANNELS)[0]) == expect_broken
+    assert bool(metric_rules.out_of_range(step([5, value], [1.0, 1.0]), CHANNELS)[0]) == expect_broken
