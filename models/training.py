@@ -16,7 +16,7 @@ from models.errors import TrainingError
 from models.gradients import gradient_norms_per_step
 from models.network import Autoencoder, choose_device, masked_huber
 from models.settings import ModelSettings
-from models.training_checkpoint import Progress, fingerprint, pack, unpack
+from models.training_checkpoint import TrainingProgress, fingerprint, pack, unpack
 
 __all__ = ["Epoch", "TrainingResult", "first_held_out", "split_by_time", "train_autoencoder"]
 
@@ -161,7 +161,7 @@ def train_autoencoder(  # noqa: PLR0915 - one straight story
         if epoch.validation_loss < epochs[best_epoch].validation_loss or number == 0:
             best_epoch, best_weights = number, _copied(network)
         if on_state is not None:
-            on_state(pack(of, Progress([asdict(one) for one in epochs], best_epoch, best_weights), network, optimizer, schedule))
+            on_state(pack(of, TrainingProgress([asdict(one) for one in epochs], best_epoch, best_weights), network, optimizer, schedule))
     network.load_state_dict(best_weights)
     network.cpu().eval()
     sample = gather_windows(steps, validation.take(np.arange(min(len(validation), _BLOCK))), settings.window_length)

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from models.errors import TrainingError
 from models.settings import ModelSettings
 
-__all__ = ["Progress", "fingerprint", "pack", "unpack"]
+__all__ = ["TrainingProgress", "fingerprint", "pack", "unpack"]
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TrainingProgress:
     """How far a training has come: its epochs as dictionaries, the best one so far and its weights."""
 
     epochs: list[dict[str, float]]
@@ -41,7 +41,7 @@ def fingerprint(steps: NDArray[np.float32], settings: ModelSettings) -> str:
 
 def pack(
     of: str,
-    progress: Progress,
+    progress: TrainingProgress,
     network: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
@@ -71,7 +71,7 @@ def unpack(
     network: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
-) -> Progress:
+) -> TrainingProgress:
     """Bring network, optimizer and schedule back to where they were.
 
     Raises
@@ -91,7 +91,7 @@ def unpack(
             state.setdefault(int(number), {})[key] = tensor
         optimizer.load_state_dict({"state": state, "param_groups": about["param_groups"]})
         schedule.load_state_dict(about["schedule"])
-        return Progress(about["epochs"], about["best_epoch"], _named(tensors, "best."))
+        return TrainingProgress(about["epochs"], about["best_epoch"], _named(tensors, "best."))
     except (KeyError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
         raise TrainingError(f"the interrupted training cannot be read: {error}. Train without --resume.") from error
 

@@ -20,12 +20,12 @@ from models.registry import Registry
 from models.training import Epoch
 from monitor.alerting.alert import Alert
 from monitor.alerting.text import channel_text, time_text
-from monitor.commands.demo_run import Outcome as DemoOutcome
+from monitor.commands.demo_run import DemoOutcome
 from monitor.sample import Columns, SeriesTable, is_stale
 from monitor.sources.decode_captures import N_SHOWN, printable
 from monitor.storage.alert_history import StoredEpisode
-from monitor.training.gate import Outcome
-from monitor.training.train import Trained
+from monitor.training.gate import TrainingOutcome
+from monitor.training.train import TrainedWatch
 
 __all__ = [
     "alert_text",
@@ -67,7 +67,7 @@ def training_progress(watch: str, n_epochs: int) -> Iterator[Callable[[Epoch], N
         progress.update(task, total=progress.tasks[0].completed)  # stopped early: that was all
 
 
-def training_table(results: Sequence[Trained]) -> Table:
+def training_table(results: Sequence[TrainedWatch]) -> Table:
     """Sum up what was learned, and how good it is on what was held out."""
     table = Table(title="What was learned", title_justify="left")
     for heading in (
@@ -215,7 +215,7 @@ def episodes_table(episodes: Sequence[StoredEpisode]) -> Table:
     return table
 
 
-def outcome_text(outcome: Outcome) -> str:
+def outcome_text(outcome: TrainingOutcome) -> str:
     """Say in a few lines what a training on the history came to, and by which numbers."""
     lines = [
         f"watch {escape(outcome.watch)}: {outcome.result} {outcome.version or ''} after {outcome.seconds:.1f} s: {escape(outcome.reason)}"

@@ -29,9 +29,9 @@ from monitor.errors import MonitorError
 from monitor.sample import SeriesTable
 from monitor.sources.recorded import recorded_files
 from monitor.storage.data_dir import model_registry, prepare_data_dir
-from monitor.training.train import Trained, collect_history, train_watch
+from monitor.training.train import TrainedWatch, collect_history, train_watch
 
-__all__ = ["Demo", "Fault", "Outcome", "Recording", "judge_episodes", "load_recording", "three_sigma"]
+__all__ = ["Demo", "DemoOutcome", "Fault", "Recording", "judge_episodes", "load_recording", "three_sigma"]
 
 _GRACE_MS = 60_000  # an episode that opens so long after a fault's end still counts for it
 _LEAD_IN_WINDOWS = 2  # fault-free windows replayed before the faults: a window must be full to be judged
@@ -66,7 +66,7 @@ class Episode:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DemoOutcome:
     """What became of each fault, in order, and the episodes that belong to none.
 
     `opened_ms`: for each fault the time of the first episode that opened between its start
@@ -106,7 +106,7 @@ def load_recording(folder: Path) -> Recording:
         raise MonitorError(f"{folder} is no labelled recording: {error}") from error
 
 
-def judge_episodes(faults: Sequence[Fault], episodes: Iterable[Episode]) -> Outcome:
+def judge_episodes(faults: Sequence[Fault], episodes: Iterable[Episode]) -> DemoOutcome:
     """Hold episodes against the faults that were injected."""
     opened: list[int | None] = [None] * len(faults)
     false = []
@@ -119,7 +119,7 @@ def judge_episodes(faults: Sequence[Fault], episodes: Iterable[Episode]) -> Outc
         within = [i for i in overlapping if faults[i].start_ms <= episode.opened_ms]
         if within and opened[within[0]] is None:
             opened[within[0]] = episode.opened_ms
-    return Outcome(tuple(faults), tuple(opened), tuple(false))
+    return DemoOutcome(tuple(faults), tuple(opened), tuple(false))
 
 
 def three_sigma(watch: WatchConfig, recording: Recording, config: Config) -> list[Episode]:
@@ -184,7 +184,7 @@ class Demo:
         self.train_seconds = self.replay_seconds = 0.0
         self._alerts: dict[str, Alert] = {}
 
-    def train(self, watch: WatchConfig, on_epoch: Callable[[Any], None]) -> Trained:
+    def train(self, watch: WatchConfig, on_epoch: Callable[[Any], None]) -> TrainedWatch:
         """Train one watch on the fault-free part."""
         tune_process()
         started = time.perf_counter()
@@ -216,17 +216,17 @@ class Demo:
         replay = self.config.source.replay.model_copy(update=changes)
         return self.config.model_copy(update={"source": self.config.source.model_copy(update={"replay": replay})})
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> DemoOutcome:
         """Hold the episodes of the run against the labels."""
         episodes = [Episode(alert.entity, alert.opened_ms, alert.resolved_ms) for alert in self._alerts.values()]
         return judge_episodes(self._recording.faults, episodes)
 
-    def three_sigma(self) -> Outcome:
+    def three_sigma(self) -> DemoOutcome:
         """Hold the three-sigma rule, over all watches together, against the same labels."""
         episodes = [episode for watch in self.config.watch for episode in three_sigma(watch, self._recording, self.config)]
         return judge_episodes(self._recording.faults, episodes)
 
-    def summary(self, outcome: Outcome) -> Mapping[str, object]:
+    def summary(self, outcome: DemoOutcome) -> Mapping[str, object]:
         """Give the figures of the run, for machines."""
         delays = outcome.delays_seconds
         return {

@@ -39,7 +39,7 @@ from monitor.storage.lock import hold
 from monitor.storage.step_history import HistoryWriter, Retention
 from monitor.training.child import train_in_child
 from monitor.training.from_history import history_since
-from monitor.training.gate import Outcome
+from monitor.training.gate import TrainingOutcome
 from monitor.training.schedule import TrainingScheduler
 from monitor.training.warm_up import warm_up
 from monitor.web.server import Health, WebServer
@@ -267,7 +267,7 @@ class Daemon:
             if made_at is not None:
                 self.metrics.training_known(name, made_at)
 
-        def train(watch: WatchConfig, stop: threading.Event) -> Outcome:
+        def train(watch: WatchConfig, stop: threading.Event) -> TrainingOutcome:
             registry = model_registry(self._config, watch)
             result_file = Path(self._config.data_dir) / "training" / f"{watch.name}.json"
             outcome = train_in_child(watch, training_command(config_file, watch, result_file), result_file, registry, stop)

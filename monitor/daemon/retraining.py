@@ -17,7 +17,7 @@ from monitor.detection.watch import Watch
 from monitor.errors import ConfigError, HistoryError, SwapError
 from monitor.metrics.instruments import Metrics
 from monitor.storage.step_history import HistoryWriter
-from monitor.training.gate import Outcome
+from monitor.training.gate import TrainingOutcome
 from monitor.training.schedule import TrainingScheduler
 
 __all__ = ["Retraining", "report_training"]
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 _CHECK_SECONDS = 10.0  # real time between two looks at whether the clock was put back
 
 
-def report_training(outcome: Outcome, registry: Registry, watch: WatchConfig, metrics: Metrics, now: float) -> None:
+def report_training(outcome: TrainingOutcome, registry: Registry, watch: WatchConfig, metrics: Metrics, now: float) -> None:
     """Show what came of a training in log and metrics, and delete versions that nobody needs any more."""
     level = logging.INFO if outcome.result in ("promoted", "refused") else logging.WARNING
     log.log(

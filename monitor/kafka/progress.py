@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from monitor.sources.position import NOTHING_YET, PartitionPosition, Position
 
-__all__ = ["Progress"]
+__all__ = ["ReadProgress"]
 
 _CONFIRMED_SECONDS = 5.0  # so long counts what the broker said: a few polls of a second
 _N_MARKS = 32  # pieces of the stretch that is read again after a loss: at most a 32nd too much
@@ -32,7 +32,7 @@ class _Partition:
     marks: list[tuple[int, int]] = field(default_factory=list)  # first offset of a stretch, newest event time in it
 
 
-class Progress:
+class ReadProgress:
     """The partitions of a source; times `now` are monotonic seconds.
 
     Parameters

@@ -36,7 +36,7 @@ from monitor.kafka.client import (
 )
 from monitor.kafka.dead_letter_producer import DeadLetterProducer
 from monitor.kafka.libraries import library_of
-from monitor.kafka.progress import Progress
+from monitor.kafka.progress import ReadProgress
 from monitor.kafka.record_decoder import Handling, RecordDecoder
 from monitor.log_limit import RateLimit
 from monitor.sample import Columns, SeriesTable, concatenate
@@ -105,7 +105,7 @@ class KafkaSource:
         self._config = config
         self._clock = clock
         self._max_future_ms = max_future_ms
-        self._progress = Progress(rewind_ms=rewind_ms, idle_seconds=config.idle_seconds, resumed=resumed)
+        self._progress = ReadProgress(rewind_ms=rewind_ms, idle_seconds=config.idle_seconds, resumed=resumed)
         self._limit = RateLimit(clock.monotonic)
         self._dead_letters = dead_letters
         self._record_decoder = RecordDecoder(

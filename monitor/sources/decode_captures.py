@@ -13,13 +13,13 @@ from monitor.decode import Decoder, Rejection
 from monitor.sample import Columns, SeriesTable, concatenate, is_stale
 from monitor.sources.captures import Captured
 
-__all__ = ["N_SHOWN", "Outcome", "decode_captured", "json_lines", "printable", "report"]
+__all__ = ["N_SHOWN", "DecodeOutcome", "decode_captured", "json_lines", "printable", "report"]
 
 N_SHOWN = 20  # rows or rejections that fit on a screen
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DecodeOutcome:
     """What some records hold: their samples, topic by topic, and the rejections with their places."""
 
     columns: Columns
@@ -61,7 +61,7 @@ class Outcome:
         return len(self.columns) > 0 or n_rejected < self.n_records
 
 
-def decode_captured(captured: Iterable[Captured], decoder_of: Callable[[str], Decoder], table: SeriesTable) -> Outcome:
+def decode_captured(captured: Iterable[Captured], decoder_of: Callable[[str], Decoder], table: SeriesTable) -> DecodeOutcome:
     """Decode records, each topic's with the decoder that `decoder_of` gives for it."""
     by_topic: dict[str, list[Captured]] = {}
     for one in captured:
@@ -72,7 +72,7 @@ def decode_captured(captured: Iterable[Captured], decoder_of: Callable[[str], De
         decoded = decoder_of(topic)([one.record for one in ones], table)
         parts.append(decoded.columns)
         rejections += [(ones[rejection.index].place, rejection) for rejection in decoded.rejections]
-    return Outcome(concatenate(parts), tuple(rejections), sum(map(len, by_topic.values())))
+    return DecodeOutcome(concatenate(parts), tuple(rejections), sum(map(len, by_topic.values())))
 
 
 def json_lines(columns: Columns, table: SeriesTable) -> Iterator[bytes]:
@@ -87,7 +87,7 @@ def json_lines(columns: Columns, table: SeriesTable) -> Iterator[bytes]:
             yield head + b',"time_ms":%d,"value":%s}\n' % (time_ms, orjson.dumps(value))
 
 
-def report(outcome: Outcome, formats: Mapping[str, str | None], *, shows_all: bool) -> Iterator[str]:
+def report(outcome: DecodeOutcome, formats: Mapping[str, str | None], *, shows_all: bool) -> Iterator[str]:
     """Say in lines what was taken as what, what could not be read and where, and how much there is of everything."""
     for topic, name in formats.items():
         yield printable(f"{topic}: " + (f"read as {name}" if name else "in no format that can be told; name one with --format"))

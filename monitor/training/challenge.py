@@ -30,7 +30,7 @@ from monitor.detection.report import WatchReport
 from monitor.detection.watch import Watch
 from monitor.errors import HistoryError, LockedError, MonitorError
 from monitor.storage.step_history import History
-from monitor.training.gate import Gate, Outcome, Result, needed_steps, out_of_memory, refusals
+from monitor.training.gate import Gate, Result, TrainingOutcome, needed_steps, out_of_memory, refusals
 from monitor.training.train import aligned, metadata_of, plot_of, training_lock
 from monitor.training.warm_up import MAX_LIVED_STEPS, aligned_pipeline, blocks_of, replay_steps, settled
 
@@ -53,7 +53,7 @@ def retrain(
     registry: Registry,
     history: History | None,
     promotes: bool = True,
-) -> Outcome:
+) -> TrainingOutcome:
     """Train a challenger, hold it against what serves, save it, and let it serve if it is no worse.
 
     Whatever goes wrong is an outcome, with its reason; what serves is then untouched.
@@ -75,9 +75,9 @@ def retrain(
         finally:
             lock.release()
     except (HistoryError, LockedError) as error:
-        outcome = Outcome(watch=watch.name, result="skipped", reason=str(error))
+        outcome = TrainingOutcome(watch=watch.name, result="skipped", reason=str(error))
     except (ModelError, MonitorError) as error:
-        outcome = Outcome(watch=watch.name, result="failed", reason=str(error))
+        outcome = TrainingOutcome(watch=watch.name, result="failed", reason=str(error))
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "allocate memory" not in str(error):  # PyTorch has no class of its own for it
             raise
@@ -87,7 +87,7 @@ def retrain(
 
 def _challenge(
     watch: WatchConfig, clock: Clock, trainer: Trainer, registry: Registry, history: History | None, *, promotes: bool
-) -> Outcome:
+) -> TrainingOutcome:
     needed = needed_steps(watch.window_length)
     n_steps = 0 if history is None else len(history.values)
     if history is None or n_steps < needed:
@@ -107,7 +107,7 @@ def _challenge(
         registry.promote(saved)
     result: Result = "refused" if against else "promoted" if promotes else "candidate"
     reason = "; ".join(against) or f"no worse than {gate.opponent}"
-    return Outcome(watch=watch.name, result=result, reason=reason, version=saved, gate=gate)
+    return TrainingOutcome(watch=watch.name, result=result, reason=reason, version=saved, gate=gate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,14 @@ from typing import IO, Any
 from models.errors import BundleError
 from models.registry import Registry
 from monitor.config.watch import WatchConfig
-from monitor.training.gate import Outcome, refusals
+from monitor.training.gate import TrainingOutcome, refusals
 
 __all__ = ["ChildEnd", "run_child", "train_in_child"]
 
 
-def train_in_child(watch: WatchConfig, command: Sequence[str], result_file: Path, registry: Registry, stop: threading.Event) -> Outcome:
+def train_in_child(
+    watch: WatchConfig, command: Sequence[str], result_file: Path, registry: Registry, stop: threading.Event
+) -> TrainingOutcome:
     """Run a training as a child process, read what came of it, and let the challenger serve if nothing speaks against it.
 
     Parameters
@@ -30,8 +32,8 @@ def train_in_child(watch: WatchConfig, command: Sequence[str], result_file: Path
         Writes an outcome to `result_file`.
     """
 
-    def ended(result: Any, reason: str) -> Outcome:
-        return Outcome(watch=watch.name, result=result, reason=reason, seconds=time.monotonic() - started)
+    def ended(result: Any, reason: str) -> TrainingOutcome:
+        return TrainingOutcome(watch=watch.name, result=result, reason=reason, seconds=time.monotonic() - started)
 
     started = time.monotonic()
     timeout_seconds = watch.retrain.timeout_seconds
@@ -47,13 +49,13 @@ def train_in_child(watch: WatchConfig, command: Sequence[str], result_file: Path
     if child.ended_by == "timeout":
         return ended("timed_out", f"not over after {timeout_seconds:g} s. Raise timeout_seconds, or lower max_steps or epochs.")
     try:
-        outcome = Outcome.from_json(result_file.read_bytes())
+        outcome = TrainingOutcome.from_json(result_file.read_bytes())
     except (OSError, ValueError):
         return ended("failed", f"the training {child.how}, and left no result: {child.last_words or 'it said nothing'}")
     return _settled(replace(outcome, seconds=time.monotonic() - started), registry, champion)
 
 
-def _settled(outcome: Outcome, registry: Registry, champion: str | None) -> Outcome:
+def _settled(outcome: TrainingOutcome, registry: Registry, champion: str | None) -> TrainingOutcome:
     """Decide on a candidate by its numbers, and let it serve where they are good."""
     if outcome.result != "candidate" or outcome.version is None or outcome.gate is None:
         return outcome if outcome.result != "candidate" else replace(outcome, result="failed", reason="the candidate has no numbers")

@@ -21,7 +21,7 @@ from monitor.storage.data_dir import history_folder
 from monitor.storage.step_history import History, list_segments, read_spans
 from monitor.storage.step_history_reader import StepsRead, read_steps
 from monitor.training.challenge import retrain
-from monitor.training.gate import Outcome, out_of_memory
+from monitor.training.gate import TrainingOutcome, out_of_memory
 from monitor.training.train import fit_watch
 
 __all__ = ["history_since", "read_history", "retrain_from_history"]
@@ -85,7 +85,7 @@ def retrain_from_history(
     promotes: bool,
     until_ms: int | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
-) -> Outcome:
+) -> TrainingOutcome:
     """Train a watch on what is there now of its history; whatever goes wrong is an outcome, with its reason.
 
     Parameters
@@ -96,7 +96,7 @@ def retrain_from_history(
     try:
         steps_read = read_history(folder, watch, channels=_known_channels(registry), until_ms=until_ms, max_steps=watch.retrain.max_steps)
     except HistoryError as error:
-        return Outcome(watch=watch.name, result="skipped", reason=str(error))
+        return TrainingOutcome(watch=watch.name, result="skipped", reason=str(error))
     except MemoryError as error:
         return out_of_memory(watch, error)
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from models.detector import WARMING_STEPS
 from monitor.config.watch import WatchConfig
 
-__all__ = ["Gate", "Outcome", "Result", "needed_steps", "out_of_memory", "refusals"]
+__all__ = ["Gate", "Result", "TrainingOutcome", "needed_steps", "out_of_memory", "refusals"]
 
 Result = Literal["promoted", "candidate", "refused", "failed", "timed_out", "skipped"]
 _MAX_ERROR_RATIO = 1.05  # of the challenger's calibrated error over the champion's
@@ -40,7 +40,7 @@ class Gate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class TrainingOutcome:
     """What one training came to, and why; `version` and `gate` are None where it did not come so far."""
 
     watch: str
@@ -56,7 +56,7 @@ class Outcome:
         return json.dumps(asdict(self), indent=1) + "\n"
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Outcome:
+    def from_json(cls, text: str | bytes) -> TrainingOutcome:
         """Read it back.
 
         Raises
@@ -99,8 +99,8 @@ def refusals(gate: Gate) -> list[str]:
     return reasons
 
 
-def out_of_memory(watch: WatchConfig, error: Exception) -> Outcome:
+def out_of_memory(watch: WatchConfig, error: Exception) -> TrainingOutcome:
     """Give the outcome of a training whose arrays did not fit."""
     what = " ".join(str(error).split()) or "an array did not fit"
     reason = f"out of memory: {what}. Raise max_memory_bytes, or lower max_steps."
-    return Outcome(watch=watch.name, result="failed", reason=reason)
+    return TrainingOutcome(watch=watch.name, result="failed", reason=reason)

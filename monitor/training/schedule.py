@@ -22,7 +22,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from monitor.clock import Clock
 from monitor.config.watch import RetrainConfig, WatchConfig
-from monitor.training.gate import Outcome
+from monitor.training.gate import TrainingOutcome
 
 __all__ = ["TrainingScheduler", "first_run", "latest_run", "trigger_of"]
 
@@ -81,7 +81,7 @@ class TrainingScheduler:
     def __init__(
         self,
         watches: Sequence[WatchConfig],
-        train: Callable[[WatchConfig, threading.Event], Outcome],
+        train: Callable[[WatchConfig, threading.Event], TrainingOutcome],
         *,
         last_made: Mapping[str, float | None],
         clock: Clock,

@@ -25,7 +25,7 @@ from monitor.training.plot import training_plot
 
 __all__ = [
     "History",
-    "Trained",
+    "TrainedWatch",
     "aligned",
     "collect_history",
     "fit_watch",
@@ -38,7 +38,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainedWatch:
     """What one training gave: a version in the registry, and how it came to be."""
 
     watch: str
@@ -128,7 +128,7 @@ def train_watch(
     now: float,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     resumes: bool = False,
-) -> Trained:
+) -> TrainedWatch:
     """Train one watch, save the bundle and let it serve.
 
     Parameters
@@ -154,7 +154,7 @@ def train_watch(
         registry.training_done()
     finally:
         lock.release()
-    return Trained(watch.name, version, history, fit, limit)
+    return TrainedWatch(watch.name, version, history, fit, limit)
 
 
 def training_lock(watch: WatchConfig, registry: Registry, now: float) -> Lock:

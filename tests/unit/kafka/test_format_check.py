@@ -21,7 +21,7 @@ def record(one, pattern, *, first=0, name="m/0"):
 def test_bad_records_among_good_ones_are_dead_letters_and_no_more():
     one = check()
 
-    checked = took(one, "..x.xx...x")
+    checked = record(one, "..x.xx...x")
 
     assert checked.dead_letters == (2, 4, 5, 9)
     assert checked.turns == ()
@@ -31,7 +31,7 @@ def test_bad_records_among_good_ones_are_dead_letters_and_no_more():
 def test_a_run_of_bad_records_is_a_wrong_format_from_its_first_one_on():
     one = check()
 
-    checked = took(one, "." * 50 + "x" * 30)
+    checked = record(one, "." * 50 + "x" * 30)
 
     assert checked.turns == (FormatChange(True, first_offset=50, offset=59, n_bad=10),)
     assert one.held_offset("m/0") == 50
@@ -41,28 +41,28 @@ def test_a_run_of_bad_records_is_a_wrong_format_from_its_first_one_on():
 def test_one_bad_record_less_is_none():
     one = check()
 
-    assert took(one, "." * 50 + "x" * 9 + ".").turns == ()
+    assert record(one, "." * 50 + "x" * 9 + ".").turns == ()
 
 
 def test_a_larger_share_of_the_newest_is_one_from_the_first_bad_one_on():
     one = check()
 
-    checked = took(one, "..xx.xx.xx.x.x")  # 1 of 3, 2 of 4, ... the tenth makes it 6 of 10
+    checked = record(one, "..xx.xx.xx.x.x")  # 1 of 3, 2 of 4, ... the tenth makes it 6 of 10
 
     assert checked.turns == (FormatChange(True, first_offset=2, offset=9, n_bad=6),)
     assert checked.dead_letters == (2, 3, 5, 6, 8, 9)
 
 
 def test_half_of_them_is_none():
-    assert took(check(), ".x" * 200).turns == ()
+    assert record(check(), ".x" * 200).turns == ()
 
 
 def test_a_share_of_the_newest_thousand_counts_however_many_were_good_before():
     one = check()
-    took(one, "." * 100_000)
+    record(one, "." * 100_000)
 
-    assert took(one, "x.xx." * 166, first=100_000).turns == ()  # 498 of 830
-    (turn,) = took(one, "x.xx.x.", first=100_830).turns  # 499, 499, 500, 501: more than half of a thousand
+    assert record(one, "x.xx." * 166, first=100_000).turns == ()  # 498 of 830
+    (turn,) = record(one, "x.xx.x.", first=100_830).turns  # 499, 499, 500, 501: more than half of a thousand
     assert turn == FormatChange(True, first_offset=100_000, offset=100_833, n_bad=501)
 
 
@@ -72,7 +72,7 @@ def test_how_the_records_come_does_not_change_which_one_tells(n_at_once):
     one, turns, dead_letters = check(), [], []
 
     for first in range(0, len(pattern), n_at_once):
-        checked = took(one, pattern[first : first + n_at_once], first=first)
+        checked = record(one, pattern[first : first + n_at_once], first=first)
         turns += checked.turns
         dead_letters += [first + place for place in checked.dead_letters]
 
@@ -84,42 +84,42 @@ def test_how_the_records_come_does_not_change_which_one_tells(n_at_once):
 
 def test_it_is_over_when_most_of_the_newest_can_be_read_again():
     one = check()
-    took(one, "x" * 100)
+    record(one, "x" * 100)
 
-    assert took(one, ".x" * 40, first=100).turns == ()  # half of them: neither here nor there
-    assert took(one, "." * 4, first=180).turns == ()  # 3 of the newest 10: a quarter of 10 is 2.5
+    assert record(one, ".x" * 40, first=100).turns == ()  # half of them: neither here nor there
+    assert record(one, "." * 4, first=180).turns == ()  # 3 of the newest 10: a quarter of 10 is 2.5
     assert one.held_offset("m/0") == 0
-    assert took(one, "..", first=184).turns == (FormatChange(False, first_offset=0, offset=185, n_bad=140),)
+    assert record(one, "..", first=184).turns == (FormatChange(False, first_offset=0, offset=185, n_bad=140),)
     assert one.held_offset("m/0") is None
 
 
 def test_behind_its_end_a_bad_record_is_a_dead_letter_again():
     one = check()
-    assert took(one, "x" * 50).dead_letters == tuple(range(10))
-    assert took(one, "x" * 50, first=50).dead_letters == ()
-    took(one, "." * 20, first=100)
+    assert record(one, "x" * 50).dead_letters == tuple(range(10))
+    assert record(one, "x" * 50, first=50).dead_letters == ()
+    record(one, "." * 20, first=100)
 
-    checked = took(one, "x.", first=120)
+    checked = record(one, "x.", first=120)
 
     assert (checked.dead_letters, checked.turns) == ((0,), ())
 
 
 def test_each_partition_is_by_itself():
     one = check()
-    took(one, "x" * 20, name="m/0")
+    record(one, "x" * 20, name="m/0")
 
-    assert took(one, "x" * 9, name="m/1").turns == ()
+    assert record(one, "x" * 9, name="m/1").turns == ()
     assert (one.held_offset("m/0"), one.held_offset("m/1")) == (0, None)
 
 
 def test_a_partition_that_is_read_from_another_place_begins_anew():
     one = check()
-    took(one, "x" * 20)
+    record(one, "x" * 20)
 
     one.forget("m/0")
 
     assert one.held_offset("m/0") is None
-    assert took(one, "x" * 9, first=500).turns == ()
+    assert record(one, "x" * 9, first=500).turns == ()
 
 
 def test_offsets_may_have_gaps():
@@ -133,4 +133,4 @@ def test_offsets_may_have_gaps():
 def test_a_ratio_of_one_leaves_the_run_alone():
     one = check(ratio=1.0)
 
-    assert took(one, "xxxxxxxxx." * 100).turns == ()
+    assert record(one, "xxxxxxxxx." * 100).turns == ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.kafka.progress import Progress
+from monitor.kafka.progress import ReadProgress
 from monitor.sources.position import NOTHING_YET, PartitionPosition, Position
 
 CLOCK_MS = 10**12  # far ahead of every sample
@@ -12,7 +12,7 @@ CLOCK_MS = 10**12  # far ahead of every sample
 
 def progress(*names, resumed=None):
     """Begin to read some partitions from offset 0 at time 0."""
-    one = Progress(rewind_ms=320, idle_seconds=10.0, resumed=resumed)
+    one = ReadProgress(rewind_ms=320, idle_seconds=10.0, resumed=resumed)
     for name in names:
         one.assign(name, 0, 0.0)
     return one
@@ -231,7 +231,7 @@ def test_few_marks_are_kept_whatever_the_number_of_records():
 
 def test_what_a_checkpoint_kept_is_gone_on_from():
     resumed = Position(5000, {"m/0": PartitionPosition(50, 20, 5000), "m/1": PartitionPosition(7, 7, NOTHING_YET)})
-    one = Progress(rewind_ms=320, idle_seconds=10.0, resumed=resumed)
+    one = ReadProgress(rewind_ms=320, idle_seconds=10.0, resumed=resumed)
 
     assert one.position() == resumed
     assert one.owned == frozenset()
@@ -313,7 +313,7 @@ def test_who_goes_on_from_a_held_place_reads_it_again_and_waits_for_it():
     record(one, "m/0", 1, 6000, now=12.0)
     assert advance(one, now=12.0) == 6000
 
-    again = Progress(rewind_ms=320, idle_seconds=10.0, resumed=one.position())
+    again = ReadProgress(rewind_ms=320, idle_seconds=10.0, resumed=one.position())
     assert (again.offset("m/0"), again.offset("m/1")) == (2, 3)
     for name in ("m/0", "m/1"):
         again.assign(name, again.offset(name), 0.0)

@@ -11,7 +11,7 @@ from monitor.decode.formats import FormatSettings
 from monitor.decode.topic_decoders import TopicDecoders
 from monitor.sample import STALE_NAN, Columns, SeriesTable, labels_of
 from monitor.sources.captures import Captured
-from monitor.sources.decode_captures import Outcome, decode_captured, json_lines, report
+from monitor.sources.decode_captures import DecodeOutcome, decode_captured, json_lines, report
 from monitor.testing import samples
 
 
@@ -56,7 +56,7 @@ def test_a_record_that_is_empty_or_good_in_part_counts_as_read(decoders, payload
 
 
 def outcome_of(columns, rejections=()):
-    return Outcome(columns, tuple(rejections), 3)
+    return DecodeOutcome(columns, tuple(rejections), 3)
 
 
 def test_gaps_and_ends_of_series_are_told_apart_and_are_no_lines():

@@ -15,7 +15,7 @@ from monitor.errors import LockedError
 from monitor.storage.step_history import History
 from monitor.testing import FakeClock
 from monitor.training.challenge import retrain
-from monitor.training.gate import Gate, Outcome, needed_steps, refusals
+from monitor.training.gate import Gate, TrainingOutcome, needed_steps, refusals
 from monitor.training.train import fit_watch, train_watch, training_lock
 from monitor.training.warm_up import warm_up
 
@@ -118,12 +118,12 @@ def test_everything_that_is_wrong_is_said_at_once():
 
 
 def test_an_outcome_is_read_back_as_it_was_written():
-    outcome = Outcome(
+    outcome = TrainingOutcome(
         watch="w", result="candidate", reason="no worse than v1", version="v2", gate=GOOD, seconds=1.5, segments_skipped={"gone": 2}
     )
 
-    assert Outcome.from_json(outcome.to_json()) == outcome
-    assert Outcome.from_json(Outcome(watch="w", result="failed", reason="x").to_json()).gate is None
+    assert TrainingOutcome.from_json(outcome.to_json()) == outcome
+    assert TrainingOutcome.from_json(TrainingOutcome(watch="w", result="failed", reason="x").to_json()).gate is None
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_an_outcome_is_read_back_as_it_was_written():
 )
 def test_what_is_no_outcome_is_refused(text):
     with pytest.raises(ValueError, match=r".+"):
-        Outcome.from_json(text)
+        TrainingOutcome.from_json(text)
 
 
 # A training that goes well

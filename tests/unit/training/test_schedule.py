@@ -21,7 +21,7 @@ from monitor.metrics.instruments import Metrics
 from monitor.storage.step_history import History
 from monitor.testing import FakeClock
 from monitor.training.child import run_child, train_in_child
-from monitor.training.gate import Gate, Outcome
+from monitor.training.gate import Gate, TrainingOutcome
 from monitor.training.schedule import TrainingScheduler, first_run, latest_run, trigger_of
 from monitor.training.train import fit_watch
 
@@ -146,7 +146,7 @@ def test_watches_without_a_schedule_are_left_alone(quiet_watch):
 
 
 def outcome(result, watch="w"):
-    return Outcome(watch=watch, result=result, reason="because")
+    return TrainingOutcome(watch=watch, result=result, reason="because")
 
 
 class Trainer:
@@ -350,7 +350,7 @@ def watch(quiet_watch):
     )
 
 
-class Trained:
+class TrainedWatch:
     """A registry with a champion and a candidate, a place for results, and metrics."""
 
     def __init__(self, watch, tmp_path):
@@ -373,7 +373,7 @@ class Trained:
 
     def train_to(self, *, before="", **changes):
         """Run a child that writes an outcome."""
-        candidate = Outcome(watch="w", result="candidate", reason="no worse", version=self.candidate, gate=GATE)
+        candidate = TrainingOutcome(watch="w", result="candidate", reason="no worse", version=self.candidate, gate=GATE)
         return self.train(f"import sys\n{before}\nopen(sys.argv[1], 'w').write({dataclasses.replace(candidate, **changes).to_json()!r})")
 
     def count(self, name, **labels):
@@ -382,7 +382,7 @@ class Trained:
 
 @pytest.fixture
 def trained(watch, tmp_path):
-    return Trained(watch, tmp_path)
+    return TrainedWatch(watch, tmp_path)
 
 
 def assert_untouched(trained, ended, result, reason, caplog):
@@ -471,7 +471,9 @@ def test_a_training_that_crashes_tells_its_last_words(trained, caplog):
 
 def test_an_old_result_is_not_taken_for_a_new_one(trained, caplog):
     trained.result_file.parent.mkdir(parents=True)
-    trained.result_file.write_text(Outcome(watch="w", result="candidate", reason="", version=trained.candidate, gate=GATE).to_json())
+    trained.result_file.write_text(
+        TrainingOutcome(watch="w", result="candidate", reason="", version=trained.candidate, gate=GATE).to_json()
+    )
 
     assert_untouched(trained, trained.train("pass"), "failed", "left no result: it said nothing", caplog)
 
