@@ -639,8 +639,10 @@ MUTATIONS = [
         "monitor/daemon/loop.py",
         "unit/daemon/test_loop.py",
         (
-            "            self._record(notified, True)\n            for outlet in self._outlets:\n                outlet.deliver(notified)\n",
-            "            for outlet in self._outlets:\n                outlet.deliver(notified)\n            self._record(notified, True)\n",
+            "            self._record(notified, True)\n"
+            "            for outlet in self._outlets:\n                outlet.deliver(notified)\n",
+            "            for outlet in self._outlets:\n"
+            "                outlet.deliver(notified)\n            self._record(notified, True)\n",
             "test_what_outlets_are_told_is_written_down_before",
         ),
     ),

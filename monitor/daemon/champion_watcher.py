@@ -42,7 +42,7 @@ class ChampionWatcher:
 
     Parameters
     ----------
-    recall : callable
+    history_since : callable
         Gives the steps that have been kept of a watch since an event time in ms, with a model's
         channels first; None where there are none.
     serving : mapping

@@ -38,9 +38,9 @@ from kafka.errors import (
     OffsetMetadataTooLargeError,
     OffsetOutOfRangeError,
     RebalanceInProgressError,
-    RetriableError,
     UnknownMemberIdError,
 )
+from kafka.errors import RetriableError as LibraryRetriableError
 from kafka.net.compat import KafkaNetClient
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
@@ -71,7 +71,7 @@ _BOOTSTRAP_MS = 5000  # one try to reach a broker; the loop turns in between
 _METADATA_MS = 500  # the longest that a record to send waits for its topic's partitions
 _LARGEST_RECORD_BYTES = 64 << 20  # to send: what could be read may be larger than the library's 1 MiB, and the broker decides
 # Errors that pass: the brokers are away, or the group is being put together anew.
-_PASSING = (RetriableError, CommitFailedError, RebalanceInProgressError, IllegalGenerationError, UnknownMemberIdError)
+_PASSING = (LibraryRetriableError, CommitFailedError, RebalanceInProgressError, IllegalGenerationError, UnknownMemberIdError)
 # What it imports where it is there, by what cannot be read without it; the checksum in Python is five times slower.
 _PACKAGES = {
     "checksums": ("crc32c", "crc32c"),

@@ -87,8 +87,8 @@ class StoredEpisode:
     notified: bool
 
     def to_json(self) -> str:
-        """Write it as one line of JSON; what is unknown is null."""
-        fields = asdict(self)
+        """Write it as one line of JSON; what is unknown is null. `told` is `notified` under its name before 0.2."""
+        fields = asdict(self) | {"told": self.notified}
         for channel in fields["channels"]:
             channel |= {key: None for key in ("actual", "expected") if math.isnan(channel[key])}
         return json.dumps(fields)

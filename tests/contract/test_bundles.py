@@ -113,7 +113,7 @@ def test_it_scores_bit_equal_to_the_bundle_that_was_saved(trained, registry, kee
 def test_it_knows_its_inputs_its_rows_and_its_grid(trained, registry, keep):
     bundle = keep(registry, trained)
 
-    assert (bundle.channels, bundle.entities, bundle.metadata) == (trained.channels, trained.entities, trained.made)
+    assert (bundle.channels, bundle.entities, bundle.metadata) == (trained.channels, trained.entities, trained.metadata)
     assert bundle.detector.settings == trained.detector.settings
     assert (bundle.detector.step_seconds, bundle.detector.block_steps) == (60.0, 10)
     assert bundle.detector.calibrated.tolist() == [True, True]

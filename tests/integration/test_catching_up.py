@@ -107,7 +107,7 @@ def live(tmp_path, monkeypatch):
                 raise KilledError
 
         for holder, attribute, where in (
-            (outlet, "deliver", "outlets"), (outlet, "sum_up", "summary"), (daemon, "_save_checkpoint", "checkpoint"),
+            (outlet, "deliver", "outlets"), (outlet, "send_summary", "summary"), (daemon, "_save_checkpoint", "checkpoint"),
             (daemon._source, "commit", "commit"), (daemon._source, "poll", "poll"), (daemon, "_record", "history"),
         ):  # fmt: skip
             around(holder, attribute, where)

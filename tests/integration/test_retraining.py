@@ -137,7 +137,7 @@ class Life:
             champion_watcher=ChampionWatcher(
                 [WATCH],
                 registry=lambda watch: self.registry,
-                read_steps=lambda watch, bundle: history_since(folder, watch, bundle),
+                history_since=lambda watch, bundle: history_since(folder, watch, bundle),
                 serving=self.versions,
                 start=lambda work: work(),
             ),
@@ -423,7 +423,7 @@ def test_options_that_do_not_go_together_are_refused_with_code_2(config_file, ar
 
 def test_a_child_in_the_background_stands_back(tmp_path, config_file):
     code = (
-        "from monitor.daemon.process import stand_back; stand_back(1 << 33); import os, resource; "
+        "from monitor.daemon.process import lower_priority; lower_priority(1 << 33); import os, resource; "
         "adjusted = open('/proc/self/oom_score_adj').read().strip(); "
         "print(os.nice(0), os.sched_getscheduler(0) == os.SCHED_BATCH, resource.getrlimit(resource.RLIMIT_DATA)[0], adjusted)"
     )

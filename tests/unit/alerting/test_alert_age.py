@@ -192,7 +192,7 @@ def test_what_nobody_was_told_of_is_amended_in_silence(age_filter):
     assert age_filter.withheld == {"w/web1/500000"}
 
 
-@pytest.mark.parametrize(("resolved_s", "is_told"), [(899, False), (950, True)])
+@pytest.mark.parametrize(("resolved_s", "notifies"), [(899, False), (950, True)])
 def test_what_is_over_is_amended_aloud_as_long_as_its_end_is_young(age_filter, resolved_s, notifies):
     alert = amended(500, resolved_s)
 

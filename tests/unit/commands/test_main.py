@@ -183,7 +183,8 @@ def test_episodes_are_chosen_by_watch_and_time_and_written_as_json(with_episodes
     late = barograph("episodes", "--watch", "web", "--since", "1970-01-01T00:01:58Z", "--all", "--json", cwd=with_episodes)
 
     (episode,) = (json.loads(line) for line in of_host.stdout.splitlines())
-    assert (episode["identity"], episode["reason"], episode["told"]) == ("host/db1/1700000000000", None, True)
+    assert (episode["identity"], episode["reason"], episode["notified"]) == ("host/db1/1700000000000", None, True)
+    assert episode["told"] == episode["notified"]
     assert [json.loads(line)["entity"] for line in late.stdout.splitlines()] == ["web58", "web59"]
 
 

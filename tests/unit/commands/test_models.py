@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from models.bundle import Bundle
-from models.detector import Detector, TrainedWatch
+from models.detector import Detector, Trained
 from models.network import Autoencoder
 from models.raw_scores import error_windows, fit_error_scale
 from models.registry import Registry
@@ -24,7 +24,7 @@ def bundle(seed):
     settings = ModelSettings(window_length=8, hidden=4, latent=2)
     network = Autoencoder(1, hidden=4, latent=2).eval()
     errors, _ = error_windows(network, rng.normal(0, 1, (32, 8, 1)).astype(np.float32))
-    trained = TrainedWatch(network, fit_error_scale(errors), None)
+    trained = Trained(network, fit_error_scale(errors), None)
     detector = Detector(settings, n_rows=1, resolution=np.ones(1), step_seconds=1.0, block_steps=10, trained=trained)
     return Bundle(detector, ("value",), ("web1",), {"n_steps": 100 * (seed + 1), "validation_loss": 0.5, "explained_ratio": 0.25})
 

@@ -22,7 +22,7 @@ from monitor.metrics.instruments import Metrics
 from monitor.sample import Columns, SeriesTable, concatenate, labels_of
 from monitor.sources.position import Position
 from monitor.storage.step_history import History, HistoryWriter, Retention, list_segments
-from monitor.storage.step_history_reader import recall
+from monitor.storage.step_history_reader import read_steps
 from monitor.testing import samples
 from monitor.training.train import fit_watch
 
@@ -219,7 +219,7 @@ def test_the_history_that_is_collected_keeps_its_names(quiet_watch, tmp_path):
         run.watch.on_closed, run.watch.on_forgotten = writer.add, writer.keep_rows
         run.go(0, 400)
         writer.write(run.watch.entities.entities, run.watch.entities.channels, [])
-        history = recall(list_segments(folder), [], shape="", step_ms=1000, window_length=8).history
+        history = read_steps(list_segments(folder), [], shape="", step_ms=1000, window_length=8).history
         histories.append({name: history.values[:, row].tobytes() for row, name in enumerate(history.entities)})
         assert bool(run.forgot) == forgets
 

@@ -278,7 +278,7 @@ def test_beginning_anew_opens_steps_from_the_first_sample_to_come_and_tells_how_
     one.add(at((1005, 1), (1095, 2)))
     close(one)  # watermark 1075 s: step 107 is open
 
-    assert one.start_over(505_000) == 107 - 48  # step 50, and two before it for samples that are later still
+    assert one.restart_at(505_000) == 107 - 48  # step 50, and two before it for samples that are later still
     assert one.watermark_ms is None
     assert one.add(at((485, 3), (525, 4))) == 0
     assert written(close(one, finished=True)) == "3 _ _ _ 4"
@@ -289,7 +289,7 @@ def test_a_counter_has_no_rate_across_a_clock_that_was_set_back():
     one.add(at((1000, 100), (1010, 130), kind=Kind.COUNTER))
     close(one, finished=True)
 
-    one.start_over(500_000)
+    one.restart_at(500_000)
     one.add(at((500, 170), (510, 190), kind=Kind.COUNTER))
 
     assert written(close(one, finished=True)) == "_ 2"
@@ -300,7 +300,7 @@ def test_nothing_is_held_across_a_clock_that_was_set_back():
     one.add(with_carrier("7 7"))
     close(one, n_channels=2, finished=True)
 
-    one.start_over(0)
+    one.restart_at(0)
     one.add(at((0, 1), (10, 1), channel=1))
 
     assert written(close(one, n_channels=2, finished=True)) == "_ _"

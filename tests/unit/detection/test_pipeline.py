@@ -433,7 +433,7 @@ def test_every_over_limit_score_is_part_of_an_alert_or_counted_as_suppressed(see
     stream = Stream(watch(policy=policy), seed=seed)
     over, suppressed, reported = [], 0, 0
     stream.watch.on_scored = lambda scored: over.extend([scored.time_ms] * int((scored.score[scored.judged] >= 1.0).sum()))
-    take = stream.pipeline.step
+    take = stream.pipeline.process
 
     def counted(*arguments, **options):
         nonlocal suppressed, reported
@@ -442,7 +442,7 @@ def test_every_over_limit_score_is_part_of_an_alert_or_counted_as_suppressed(see
         reported += decision.reports["web"].n_over_limit
         return decision
 
-    stream.pipeline.step = counted
+    stream.pipeline.process = counted
     stream.run(300)
     for _ in range(12):
         stream.run(int(stream.rng.integers(10, 60)), load=25).run(int(stream.rng.integers(1, 60)))
@@ -565,7 +565,7 @@ def test_what_an_earlier_run_has_told_fills_windows_and_is_not_told_again():
     again = Stream(seed=3)
     repeated = []
     again.watch.on_scored = lambda step: repeated.append(step.time_ms)
-    step = again.pipeline.step
+    step = again.pipeline.process
     reports = []
 
     def step_behind_a_restart(columns, now_ms, **options):
@@ -573,7 +573,7 @@ def test_what_an_earlier_run_has_told_fills_windows_and_is_not_told_again():
         reports.append(decision.reports["web"])
         return decision
 
-    again.pipeline.step = step_behind_a_restart
+    again.pipeline.process = step_behind_a_restart
     again.run(150, load=0)
 
     assert repeated == [time_ms for time_ms in scored if time_ms > notified]
@@ -588,8 +588,8 @@ def test_an_episode_that_an_earlier_run_has_told_is_resolved_under_the_same_name
     notified = opened.opened_ms
 
     again = Stream(seed=5)
-    step = again.pipeline.step
-    again.pipeline.step = lambda columns, now_ms, **options: step(columns, now_ms, complete_ms=now_ms, delivered_ms=notified, **options)
+    step = again.pipeline.process
+    again.pipeline.process = lambda columns, now_ms, **options: step(columns, now_ms, complete_ms=now_ms, delivered_ms=notified, **options)
     again.run(200).run(30, load=40).run(40)
 
     assert [(alert.identity, alert.reason) for alert in again.alerts] == [(resolved.identity, resolved.reason)]

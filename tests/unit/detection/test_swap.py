@@ -10,9 +10,9 @@ from models.bundle import Bundle
 from models.errors import BundleError
 from models.registry import Registry
 from monitor.config.schema import SourceConfig
-from monitor.daemon.champion_watcher import Handover
+from monitor.daemon.champion_watcher import ChampionWatcher
 from monitor.daemon.checkpoints import capture, resume_watch
-from monitor.daemon.retraining import Learning
+from monitor.daemon.retraining import Retraining
 from monitor.detection.build import build_watch, history_shape, known_entities
 from monitor.detection.pipeline import Decision
 from monitor.detection.report import WatchReport
@@ -279,21 +279,21 @@ class House:
         self.folder = tmp_path / "history" / "w"
         self.serving = {"w": self.registry.champion()}
         self.metrics = Metrics(CollectorRegistry(), ["w"])
-        self.recalled = None
+        self.history = None
 
     def begin(self, champion):
         self.serving["w"] = self.registry.champion()
         self.pipeline = running(self.watch, champion)
         shape = history_shape(self.watch)
         self.writer = HistoryWriter(self.folder, Retention(segment_seconds=5.0), shape=shape, step_ms=1000, window_length=8)
-        self.learning = Learning(
+        self.retraining = Retraining(
             [(self.watch, self.pipeline)],
             self.serving,
             writers={"w": self.writer},
-            handover=Handover(
+            champion_watcher=ChampionWatcher(
                 [self.watch],
                 registry=lambda watch: self.registry,
-                recall=lambda watch, bundle: self.recalled,
+                history_since=lambda watch, bundle: self.history,
                 serving=self.serving,
                 start=lambda work: work(),
             ),
@@ -307,7 +307,7 @@ class House:
         for at in range(len(values)):
             alerts = self.pipeline.judge(ClosedSteps(first_step + at, 1000, values[at : at + 1]), WatchReport())
             self.clock.advance(1.0)
-            yield self.learning.between(Decision(tuple(alerts), {}, {"gap": 0, "not_finite": 0, "future": 0}))
+            yield self.retraining.after_step(Decision(tuple(alerts), {}, {"gap": 0, "not_finite": 0, "future": 0}))
 
     def count(self, name, **labels):
         return self.metrics.registry.get_sample_value(name, {"watch": "w", **labels})
@@ -390,7 +390,7 @@ def test_a_version_that_was_taken_back_meanwhile_does_not_take_over(house):
     first = promoted(house, 1)
     house.begin(house.registry.load(first))
     waiting = []
-    house.learning._handover._start = waiting.append
+    house.retraining._champion_watcher._start = waiting.append
     promoted(house, 2)
     list(house.live(noise(2)))
     house.registry.rollback()
@@ -404,7 +404,7 @@ def test_a_model_lives_through_the_kept_steps_before_it_takes_over(house, watch)
     first = promoted(house, 1)
     house.begin(house.registry.load(first))
     second = promoted(house, 2)
-    house.recalled = History(("web1",), ("a", "b"), noise(200, seed=7), 400_000, 600_000)
+    house.history = History(("web1",), ("a", "b"), noise(200, seed=7), 400_000, 600_000)
 
     assert any(house.live(noise(3)))
 
@@ -420,7 +420,7 @@ def test_the_loop_keeps_its_steps_and_leaves_out_an_episode(house):
     values = noise(60)
     values[20:30, 0, 0] += 30.0
     list(house.live(values))
-    house.learning.finish()
+    house.retraining.finish()
 
     segments = list_segments(house.folder)
     assert (segments[0].first_ms, segments[-1].last_ms) == (400_000, 459_000)

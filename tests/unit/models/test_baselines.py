@@ -74,7 +74,7 @@ def test_the_gaussians_read_is_the_smoothed_deviation_over_the_channels():
 
 
 def test_one_wild_step_is_capped_in_the_gaussians_read():
-    assert GaussianBaseline(1, 1).read(ROW_0, step(1e9)).item() == pytest.approx(0.2 * 20)
+    assert GaussianBaseline(1, 1).raw_score(ROW_0, step(1e9)).item() == pytest.approx(0.2 * 20)
 
 
 def test_a_channel_at_rest_does_not_make_its_first_move_infinite():
@@ -85,8 +85,8 @@ def test_a_channel_at_rest_does_not_make_its_first_move_infinite():
 
 
 def test_channels_that_were_not_measured_do_not_count_in_the_gaussians_read():
-    assert GaussianBaseline(1, 2).read(ROW_0, step(3, np.nan)).item() == pytest.approx(0.6)
-    assert np.isnan(GaussianBaseline(1, 2).read(ROW_0, step(np.nan, np.nan)).item())
+    assert GaussianBaseline(1, 2).raw_score(ROW_0, step(3, np.nan)).item() == pytest.approx(0.6)
+    assert np.isnan(GaussianBaseline(1, 2).raw_score(ROW_0, step(np.nan, np.nan)).item())
 
 
 def test_reading_does_not_teach_the_gaussian_and_rows_do_not_mix():
@@ -104,7 +104,7 @@ def test_reading_does_not_teach_the_gaussian_and_rows_do_not_mix():
 
 
 def test_a_memory_with_nothing_in_it_gives_no_distance():
-    assert np.isnan(NeighbourBaseline(1, 4, 4, 1).read(ROW_0, flat_window(1)).item())
+    assert np.isnan(NeighbourBaseline(1, 4, 4, 1).raw_score(ROW_0, flat_window(1)).item())
 
 
 def test_a_repeat_of_a_kept_window_has_no_distance():
@@ -185,7 +185,7 @@ def test_each_entity_has_its_own_memory_however_many_are_read_at_once():
 
 
 def test_no_entities_give_no_distances():
-    assert NeighbourBaseline(2, 4, 4, 1).read(np.empty(0, np.int64), np.empty((0, 4, 1), np.float32)).shape == (0,)
+    assert NeighbourBaseline(2, 4, 4, 1).raw_score(np.empty(0, np.int64), np.empty((0, 4, 1), np.float32)).shape == (0,)
 
 
 # The windowed PCA: a window of 10 steps and 2 channels is a point in 20 dimensions.
@@ -304,4 +304,4 @@ def test_no_windows_give_no_pca_reads():
     directions = axes()
     windows = in_directions(directions, [2.0, 1.5])
 
-    assert WindowPca.fit(windows, windows).read(np.empty((0, 10, 2), np.float32)).shape == (0,)
+    assert WindowPca.fit(windows, windows).raw_score(np.empty((0, 10, 2), np.float32)).shape == (0,)

@@ -67,9 +67,9 @@ def live(detector, values, *, free=None):
 
 def assert_bit_equal(one, other):
     assert len(one) == len(other) > 0
-    for (rows_1, reads_1, surprise_1), (rows_2, reads_2, surprise_2) in zip(one, other, strict=True):
+    for (rows_1, raw_scores_1, surprise_1), (rows_2, raw_scores_2, surprise_2) in zip(one, other, strict=True):
         assert rows_1 == rows_2
-        np.testing.assert_array_equal(reads_1, reads_2)
+        np.testing.assert_array_equal(raw_scores_1, raw_scores_2)
         np.testing.assert_array_equal(surprise_1, surprise_2)
 
 
@@ -87,7 +87,7 @@ def with_plain_tails(detector):
 
 
 @pytest.mark.parametrize(
-    ("reads", "share"),
+    ("raw_scores", "share"),
     [
         ([1, 1, 1, 1, 1], 1),
         ([1, 1, 1, 0, 0], 1 / 3),  # window, tail and Mahalanobis: together a third
@@ -156,7 +156,7 @@ def test_after_calibration_normal_steps_surprise_little_and_a_level_shift_much(k
     assert surprise[40:, 0].min() > 2 * surprise[:, 1].max()
 
 
-def reads_that_start_the_tails(detector, history, **changes):
+def raw_scores_that_start_the_tails(detector, history, **changes):
     """Calibrate, and give the number of reads that each row's tails were started from; shape (n, R)."""
     n_raw_scores, start = {}, detector.tails.start
 
@@ -172,7 +172,7 @@ def reads_that_start_the_tails(detector, history, **changes):
 def test_reads_of_windows_that_the_network_was_trained_on_do_not_calibrate_it():
     detector = detector_of("one channel", n_rows=2)
 
-    n_raw_scores = reads_that_start_the_tails(detector, noise(200, 2, 1), held_out_from=np.array([150, 180]))
+    n_raw_scores = raw_scores_that_start_the_tails(detector, noise(200, 2, 1), held_out_from=np.array([150, 180]))
 
     # 193 windows; those that lie wholly in the newest 50 and 20 steps: 43 and 13. The companions were
     # trained on nothing: all count, but the neighbour's first, with which no earlier window was to be compared.
@@ -181,7 +181,7 @@ def test_reads_of_windows_that_the_network_was_trained_on_do_not_calibrate_it():
 
 
 def test_what_the_pca_was_fitted_on_does_not_calibrate_it_either():
-    n_raw_scores = reads_that_start_the_tails(detector_of("three channels", n_rows=1), noise(200, 1, 3), held_out_from=np.array([150]))
+    n_raw_scores = raw_scores_that_start_the_tails(detector_of("three channels", n_rows=1), noise(200, 1, 3), held_out_from=np.array([150]))
 
     assert n_raw_scores == [[43, 43, 43]]
 
@@ -189,7 +189,7 @@ def test_what_the_pca_was_fitted_on_does_not_calibrate_it_either():
 def test_rows_that_the_network_never_saw_are_calibrated_from_all_their_history():
     detector = detector_of("one channel", n_rows=1)
 
-    assert reads_that_start_the_tails(detector, noise(200, 1, 1)) == [[193, 193, 193, 192, 193]]
+    assert raw_scores_that_start_the_tails(detector, noise(200, 1, 1)) == [[193, 193, 193, 192, 193]]
     assert detector.peaks.n_blocks == 19
 
 

@@ -350,7 +350,7 @@ def watch(quiet_watch):
     )
 
 
-class TrainedWatch:
+class Trained:
     """A registry with a champion and a candidate, a place for results, and metrics."""
 
     def __init__(self, watch, tmp_path):
@@ -382,7 +382,7 @@ class TrainedWatch:
 
 @pytest.fixture
 def trained(watch, tmp_path):
-    return TrainedWatch(watch, tmp_path)
+    return Trained(watch, tmp_path)
 
 
 def assert_untouched(trained, ended, result, reason, caplog):
