@@ -95,7 +95,7 @@ def calibrated_pipeline(n_series: int, table: SeriesTable, rng: np.random.Genera
         n_rows=n_series,
         resolution=np.array([0.1]),
         step_seconds=STEP_SECONDS,
-        block_steps=config.block_steps,
+        block_steps=config.settings().block_steps,
         trained=Trained(network, fit_error_scale(errors), None),
     )
     history = rng.normal(50, 5, (WINDOW + 100, n_series, 1))
@@ -103,7 +103,7 @@ def calibrated_pipeline(n_series: int, table: SeriesTable, rng: np.random.Genera
         rows = np.arange(start, min(start + 1000, n_series))
         detector.calibrate(rows, history[:, rows])
     entities = [str(table[number]) for number in range(len(table))]
-    watch = build_watch(config, Bundle(detector, ("value",), tuple(entities), {}))
+    watch = build_watch(config.settings(), Bundle(detector, ("value",), tuple(entities), {}))
     closed = ClosedSteps(START // STEP_SECONDS - len(history), STEP_SECONDS * 1000, history)
     for scored in watch.scorer.score(closed):
         watch.scorer.learn(scored, watch.book.frozen if len(watch.book.phase) else np.zeros(n_series, bool))

@@ -138,7 +138,7 @@ def three_sigma(watch: WatchConfig, recording: Recording, config: Config) -> lis
     with np.errstate(invalid="ignore", divide="ignore"):
         deviations = np.abs(values - np.nanmean(learned, axis=0)) / np.nanstd(learned, axis=0)
     scores = np.nanmax(np.where(np.isinf(deviations), np.nan, deviations), axis=2, initial=0.0) / _SIGMAS  # constant ones say nothing
-    book, episodes = EpisodeBook(watch.alert_policy), []
+    book, episodes = EpisodeBook(watch.settings().alert), []
     for time_ms, score in zip(times_ms.tolist(), scores, strict=True):
         if time_ms <= recording.fault_free_until_ms:
             continue

@@ -38,7 +38,7 @@ def choose_watch(config: Config, table: SeriesTable, name: str) -> WatchConfig:
         raise ConfigError(f"no watch is named {name}; there are {', '.join(watch.name for watch in config.watch)}")
     taking = []
     for watch in config.watch:
-        entities = build_entities(watch)
+        entities = build_entities(watch.settings())
         entities.update(table)
         if entities.entities and name in ("", watch.name):
             taking.append(watch)
@@ -75,7 +75,7 @@ def score_recorded(
     progress : callable
         Told the share of samples that are done.
     """
-    pipeline_of_watch = build_watch(watch, champion)
+    pipeline_of_watch = build_watch(watch.settings(), champion)
     kept: list[ScoredStep] = []
     pipeline_of_watch.on_scored = kept.append
     pipeline = Pipeline([pipeline_of_watch], table, max_future_ms=0)

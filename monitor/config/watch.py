@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from models.settings import ModelSettings
 from monitor.alerting.episodes import AlertPolicy
 from monitor.config.table import NotNegative, Positive, Table
 from monitor.detection.metric_rules import MetricRule
+from monitor.detection.settings import WatchSettings
 
 __all__ = ["WatchConfig"]
 
@@ -189,34 +191,35 @@ class WatchConfig(Table):
         """The grid's period in milliseconds."""
         return round(self.step_seconds * 1000)
 
-    @property
-    def revision_steps(self) -> int:
-        """The newest closed steps for which late samples are taken; the default is cut to what costs little where steps are short."""
-        n_steps = math.ceil(self.revision_seconds / self.step_seconds)
-        return n_steps if "revision_seconds" in self.model_fields_set else min(n_steps, DEFAULT_REVISION_STEPS)
+    def settings(self) -> WatchSettings:
+        """Give the settings as stages and trainings take them: in milliseconds and steps."""
+        n_revision_steps = math.ceil(self.revision_seconds / self.step_seconds)
+        if "revision_seconds" not in self.model_fields_set:  # the default is cut to what costs little where steps are short
+            n_revision_steps = min(n_revision_steps, DEFAULT_REVISION_STEPS)
+        shortest_seconds = self.alert.close_seconds + self.alert.rest_seconds
+        return WatchSettings(
+            name=self.name,
+            metrics=tuple(self.metrics),
+            ignore=tuple(self.ignore),
+            match=self.match,
+            entity_labels=() if isinstance(self.by, str) else tuple(self.by),
+            step_ms=self.step_ms,
+            window_length=self.window_length,
+            lateness_ms=round(self.lateness_seconds * 1000),
+            idle_ms=round(self.idle_seconds * 1000),
+            stale_ms=round(self.stale_seconds * 1000),
+            gap_mode=self.gap_mode,
+            max_gap_steps=int(self.max_gap_seconds / self.step_seconds),
+            revision_steps=n_revision_steps,
+            block_steps=max(self.window_length, round(shortest_seconds / self.step_seconds)),
+            max_series=self.max_series,
+            budget=Budget.parse(self.budget),
+            model=ModelSettings(window_length=self.window_length, **self.model.model_dump()),
+            alert=AlertPolicy(**self.alert.model_dump()),
+            metric_rules=tuple(MetricRule(**metric.model_dump()) for metric in self.metric),
+            history_shape=self._history_shape(),
+        )
 
-    @property
-    def entity_labels(self) -> tuple[str, ...]:
-        """The labels that make an entity; empty where each series is one."""
-        return () if isinstance(self.by, str) else tuple(self.by)
-
-    @property
-    def model_settings(self) -> ModelSettings:
-        """The settings as `models` takes them."""
-        return ModelSettings(window_length=self.window_length, **self.model.model_dump())
-
-    @property
-    def alert_policy(self) -> AlertPolicy:
-        """The settings as `monitor.alerting.episodes` takes them."""
-        return AlertPolicy(**self.alert.model_dump())
-
-    @property
-    def metric_rules(self) -> list[MetricRule]:
-        """The settings as `monitor.detection.metric_rules` takes them."""
-        return [MetricRule(**one.model_dump()) for one in self.metric]
-
-    @property
-    def block_steps(self) -> int:
-        """Steps that one episode and its rest take up at least."""
-        shortest = self.alert.close_seconds + self.alert.rest_seconds
-        return max(self.window_length, round(shortest / self.step_seconds))
+    def _history_shape(self) -> str:
+        keys = {"metrics", "ignore", "match", "by", "step_seconds", "gap_mode", "max_gap_seconds"}
+        return hashlib.sha256(self.model_dump_json(include=keys).encode()).hexdigest()

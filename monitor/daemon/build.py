@@ -11,7 +11,6 @@ from monitor.clock import Clock
 from monitor.config.schema import Config
 from monitor.config.watch import WatchConfig
 from monitor.decode.topic_decoders import TopicDecoders
-from monitor.detection.build import rewind_ms
 from monitor.kafka.dead_letter_producer import DeadLetterProducer
 from monitor.kafka.libraries import library_of
 from monitor.kafka.source import KafkaSource
@@ -51,7 +50,7 @@ def _build_kafka_source(config: Config, table: SeriesTable, clock: Clock, *, res
         decoders.of,
         table,
         clock,
-        rewind_ms=max(rewind_ms(watch) for watch in config.watch),
+        rewind_ms=max(watch.settings().rewind_ms for watch in config.watch),
         max_future_ms=round(config.source.max_future_seconds * 1000),
         resumed=resumed,
         dead_letters=DeadLetterProducer(kafka, library_of(kafka), clock, version=version("barograph")) if kafka.dead_letter_topic else None,

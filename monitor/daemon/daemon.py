@@ -24,7 +24,6 @@ from monitor.daemon.loop import run
 from monitor.daemon.process import tune_process
 from monitor.daemon.retraining import Retraining, report_training
 from monitor.daemon.watchdog import Watchdog
-from monitor.detection.build import history_shape
 from monitor.detection.pipeline import Decision, Pipeline
 from monitor.detection.watch import Watch
 from monitor.metrics.exposition import Exposition
@@ -210,7 +209,7 @@ class Daemon:
             watch.name: HistoryWriter(
                 history_folder(data_dir, watch),
                 retention,
-                shape=history_shape(watch),
+                shape=watch.settings().history_shape,
                 step_ms=watch.step_ms,
                 window_length=watch.window_length,
             )

@@ -142,7 +142,7 @@ class Retraining:
         try:
             if prepared.bundle is None:
                 raise SwapError(prepared.reason)
-            swap_champion(self._watches[name], prepared.watch, prepared.bundle)
+            swap_champion(self._watches[name], prepared.watch.settings(), prepared.bundle)
         except (SwapError, ConfigError) as error:
             self._metrics.model_refused(name)
             log.error("model refused watch=%s version=%s error=%s; %s serves on", name, version, error, self._versions[name] or "no model")

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Sequence
 
 from models.bundle import Bundle
 from models.limits import Budget
 from monitor.alerting.episodes import EpisodeBook
-from monitor.config.watch import WatchConfig
 from monitor.detection.entities import EntityTable
 from monitor.detection.grid import Grid
 from monitor.detection.metric_rules import MetricRules
 from monitor.detection.scorer import Scorer
+from monitor.detection.settings import WatchSettings
 from monitor.detection.watch import Watch
 from monitor.errors import ConfigError
 
-__all__ = ["build_entities", "build_grid", "build_scorer", "build_watch", "check_fits", "history_shape", "known_entities", "rewind_ms"]
+__all__ = ["build_entities", "build_grid", "build_scorer", "build_watch", "check_fits", "known_entities"]
 
 
-def build_watch(watch: WatchConfig, champion: Bundle | None, *, entities: EntityTable | None = None, budget: Budget | None = None) -> Watch:
-    """Build all stages of a watch; without a champion its companions judge alone.
+def build_watch(
+    settings: WatchSettings,
+    champion: Bundle | None,
+    *,
+    entities: EntityTable | None = None,
+    budget: Budget | None = None,
+) -> Watch:
+    """Build all stages of a watch; without a champion its baselines judge alone.
 
     Parameters
     ----------
-    entities : EntityMap, optional
-        Places known from a checkpoint; from the champion when left out.
+    entities : EntityTable, optional
+        Entities and channels known from a checkpoint; the champion's when left out.
     budget : Budget, optional
         In place of the configured one.
 
@@ -36,91 +40,84 @@ def build_watch(watch: WatchConfig, champion: Bundle | None, *, entities: Entity
         If the champion was trained with another step or window than is configured.
     """
     if champion is not None:
-        check_fits(champion, watch)
-    entities = entities or build_entities(watch, champion)
+        check_fits(champion, settings)
+    entities = entities or build_entities(settings, champion)
     if champion is not None:
         entities.retain(champion.entities)
-    scorer = build_scorer(watch, champion, entities, budget or Budget.parse(watch.budget))
     return Watch(
-        watch.name,
+        settings.name,
         entities,
-        build_grid(watch),
-        scorer,
-        EpisodeBook(watch.alert_policy),
-        MetricRules(watch.metric_rules),
-        revision_steps=watch.revision_steps,
+        build_grid(settings),
+        build_scorer(settings, champion, entities, budget or settings.budget),
+        EpisodeBook(settings.alert),
+        MetricRules(settings.metric_rules),
+        revision_steps=settings.revision_steps,
     )
 
 
-def history_shape(watch: WatchConfig) -> str:
-    """Tell apart settings under which the kept steps of a watch mean something else."""
-    keys = {"metrics", "ignore", "match", "by", "step_seconds", "gap_mode", "max_gap_seconds"}
-    return hashlib.sha256(watch.model_dump_json(include=keys).encode()).hexdigest()
-
-
-def build_scorer(watch: WatchConfig, champion: Bundle | None, entities: EntityTable, budget: Budget) -> Scorer:
+def build_scorer(settings: WatchSettings, champion: Bundle | None, entities: EntityTable, budget: Budget) -> Scorer:
     """Build a watch's scorer for its champion, or for the baselines alone."""
     return Scorer(
         entities,
-        champion.detector.settings if champion else watch.model_settings,
+        champion.detector.settings if champion else settings.model,
         budget,
-        step_ms=watch.step_ms,
-        stale_ms=round(watch.stale_seconds * 1000),
-        block_steps=watch.block_steps,
+        step_ms=settings.step_ms,
+        stale_ms=settings.stale_ms,
+        block_steps=settings.block_steps,
         champion=champion,
-        gone_ms=round(watch.alert.accept_after_seconds * 1000),
+        gone_ms=round(settings.alert.accept_after_seconds * 1000),
     )
 
 
-def build_entities(watch: WatchConfig, champion: Bundle | None = None) -> EntityTable:
-    """Build a watch's places for series; a model's entities and channels come first, in its order, and stay fixed."""
+def build_entities(settings: WatchSettings, champion: Bundle | None = None) -> EntityTable:
+    """Build a watch's table of entities; a model's entities and channels come first, in its order, and stay fixed."""
     if champion is None:
-        return known_entities(watch, (), (), fixed=False)
-    return known_entities(watch, champion.entities, champion.channels, fixed=True)
+        return known_entities(settings, (), (), fixed=False)
+    return known_entities(settings, champion.entities, champion.channels, fixed=True)
 
 
-def known_entities(watch: WatchConfig, entities: Sequence[str], channels: Sequence[str], *, fixed: bool) -> EntityTable:
-    """Build a watch's places for series where some are known already."""
-    places = EntityTable(
-        metrics=watch.metrics, ignore=watch.ignore, match=watch.match, by=watch.entity_labels, entities=entities, channels=channels
+def known_entities(settings: WatchSettings, entities: Sequence[str], channels: Sequence[str], *, fixed: bool) -> EntityTable:
+    """Build a watch's table of entities where some are known already."""
+    table = EntityTable(
+        metrics=settings.metrics,
+        ignore=settings.ignore,
+        match=settings.match,
+        by=settings.entity_labels,
+        entities=entities,
+        channels=channels,
     )
-    places.fixed = fixed
-    return places
+    table.fixed = fixed
+    return table
 
 
-def build_grid(watch: WatchConfig) -> Grid:
+def build_grid(settings: WatchSettings) -> Grid:
     """Build a watch's grid."""
     return Grid(
-        step_ms=watch.step_ms,
-        lateness_ms=round(watch.lateness_seconds * 1000),
-        idle_ms=round(watch.idle_seconds * 1000),
-        gap_mode=watch.gap_mode,
-        max_gap_steps=int(watch.max_gap_seconds / watch.step_seconds),
-        # Enough empty steps for every window to run empty and every series to go stale.
-        empty_steps=watch.window_length + math.ceil(watch.stale_seconds / watch.step_seconds) + 1,
-        revision_steps=watch.revision_steps,
+        step_ms=settings.step_ms,
+        lateness_ms=settings.lateness_ms,
+        idle_ms=settings.idle_ms,
+        gap_mode=settings.gap_mode,
+        max_gap_steps=settings.max_gap_steps,
+        empty_steps=settings.empty_steps,
+        revision_steps=settings.revision_steps,
     )
 
 
-def rewind_ms(watch: WatchConfig) -> int:
-    """Give the event time behind the newest that a watch's windows are made of: what is read again where state was lost.
+def check_fits(champion: Bundle, settings: WatchSettings) -> None:
+    """Refuse a model that was trained with another step or window than is configured.
 
-    One window, the gap that may lie before it and is filled, and the samples that wait for their
-    step to close. Counters need the step before.
+    Raises
+    ------
+    ConfigError
+        With the key that differs.
     """
-    n_steps = watch.window_length + 2 * math.ceil(watch.max_gap_seconds / watch.step_seconds) + 2
-    return n_steps * watch.step_ms + 2 * round(watch.lateness_seconds * 1000)
-
-
-def check_fits(champion: Bundle, watch: WatchConfig) -> None:
-    """Refuse a model that was trained with another step or window than is configured."""
     detector = champion.detector
     for key, of_model, configured in (
-        ("step_seconds", detector.step_seconds, watch.step_seconds),
-        ("window_length", detector.settings.window_length, watch.window_length),
+        ("step_seconds", detector.step_seconds, settings.step_seconds),
+        ("window_length", detector.settings.window_length, settings.window_length),
     ):
         if of_model != configured:
             raise ConfigError(
-                f"watch.{watch.name}.{key} is {configured:g}, but its model was trained with {of_model:g}. "
-                f"Run `barograph train --watch {watch.name}`, or set {key} back."
+                f"watch.{settings.name}.{key} is {configured:g}, but its model was trained with {of_model:g}. "
+                f"Run `barograph train --watch {settings.name}`, or set {key} back."
             )

@@ -8,16 +8,15 @@ from dataclasses import replace
 import numpy as np
 
 from models.bundle import Bundle
-from models.limits import Budget
-from monitor.config.watch import WatchConfig
 from monitor.detection.build import build_scorer, check_fits
+from monitor.detection.settings import WatchSettings
 from monitor.detection.watch import Watch
 from monitor.errors import SwapError
 
 __all__ = ["align_rows", "swap_champion"]
 
 
-def swap_champion(pipeline: Watch, watch: WatchConfig, challenger: Bundle) -> None:
+def swap_champion(pipeline: Watch, settings: WatchSettings, challenger: Bundle) -> None:
     """Let another model judge a running watch from its next step on: weights, scaling, calibration and tails as one unit.
 
     Rows and channels keep their numbers, so that the grid goes on undisturbed; entities and
@@ -30,16 +29,16 @@ def swap_champion(pipeline: Watch, watch: WatchConfig, challenger: Bundle) -> No
     SwapError
         If its channels are not those of the running watch, in their order; nothing is changed then.
     """
-    check_fits(challenger, watch)
+    check_fits(challenger, settings)
     live = pipeline.entities
     if tuple(live.channels) != challenger.channels[: len(live.channels)]:
         unlike = [name for at, name in enumerate(live.channels) if challenger.channels[at : at + 1] != (name,)]
         raise SwapError(
-            f"watch {watch.name}: the model does not take the running channels in their order (the first that differs is {unlike[0]}). "
+            f"watch {settings.name}: the model does not take the running channels in their order (the first that differs is {unlike[0]}). "
             "Restart the daemon to let it serve, or train with `barograph train --history`."
         )
     live.adopt(challenger.entities, challenger.channels)
-    pipeline.swap(build_scorer(watch, align_rows(challenger, live.entities), live, Budget.parse(watch.budget)))
+    pipeline.swap(build_scorer(settings, align_rows(challenger, live.entities), live, settings.budget))
 
 
 def align_rows(bundle: Bundle, entities: Sequence[str]) -> Bundle:

@@ -120,8 +120,8 @@ def inspect(
         else:
             _inspect_topic(reader, topic, there[name], committed or {}, decoders, report.table, now_ms=round(now * 1000), n_newest=n_newest)
     for watch in watches:
-        rules = EntityTable(metrics=watch.metrics, match=watch.match, by=watch.entity_labels, ignore=watch.ignore)
-        report.watches.append(SuggestedGroup(watch.name, watch.entity_labels, group_of(rules, report.table, report.surveys)))
+        rules = EntityTable(metrics=watch.metrics, match=watch.match, by=watch.settings().entity_labels, ignore=watch.ignore)
+        report.watches.append(SuggestedGroup(watch.name, watch.settings().entity_labels, group_of(rules, report.table, report.surveys)))
     report.suggested = suggest_watches(report.surveys, report.table)
     return report
 

@@ -216,9 +216,9 @@ def _caught(watch: WatchConfig, tried: _Tried, faults: Faults) -> NDArray[np.boo
         budget = replace(budget, count=budget.count * len(faults) / int(tried.before.calibrated.sum()))
     names = [str(number) for number in range(len(faults))]
     pipeline = build_watch(
-        watch,
+        watch.settings(),
         Bundle(detector, tuple(channels), tuple(names), {}),
-        entities=known_entities(watch, names, channels, fixed=True),
+        entities=known_entities(watch.settings(), names, channels, fixed=True),
         budget=budget,
     )
     opened = np.zeros(len(faults), bool)

@@ -15,7 +15,6 @@ from models.registry import Registry
 from models.training import Epoch
 from monitor.clock import Clock
 from monitor.config.watch import WatchConfig
-from monitor.detection.build import history_shape
 from monitor.errors import HistoryError
 from monitor.storage.data_dir import history_folder
 from monitor.storage.step_history import History, list_segments, read_spans
@@ -49,7 +48,7 @@ def read_history(
     return read_steps(
         segments,
         read_spans(folder),
-        shape=history_shape(watch),
+        shape=watch.settings().history_shape,
         step_ms=watch.step_ms,
         window_length=watch.window_length,
         channels=channels,

@@ -50,7 +50,7 @@ class TrainedWatch:
 
 def collect_history(watch: WatchConfig, columns: Columns, table: SeriesTable) -> History | None:
     """Put recorded samples on a watch's grid; None where no series belongs to the watch."""
-    entities, grid = build_entities(watch), build_grid(watch)
+    entities, grid = build_entities(watch.settings()), build_grid(watch.settings())
     entities.update(table)
     usable = in_range(columns.value)
     of_watch = entities.select(columns.series)
@@ -84,7 +84,7 @@ def judge_folds(
 
     try:
         return cross_validate(
-            history.values, watch.model_settings, resolution=_resolution(watch, history), n_folds=n_folds, on_epoch=in_all
+            history.values, watch.settings().model, resolution=_resolution(watch, history), n_folds=n_folds, on_epoch=in_all
         )
     except TrainingError as error:
         raise TrainingError(f"watch {watch.name}: {error}") from error
@@ -108,10 +108,10 @@ def fit_watch(
     try:
         return fit_detector(
             history.values,
-            watch.model_settings,
+            watch.settings().model,
             resolution=_resolution(watch, history),
             step_seconds=watch.step_seconds,
-            block_steps=watch.block_steps,
+            block_steps=watch.settings().block_steps,
             on_epoch=on_epoch,
             resume=resume,
             on_state=on_state,
@@ -193,7 +193,7 @@ def plot_of(watch: str, training: TrainingResult) -> Mapping[str, bytes]:
 
 
 def _resolution(watch: WatchConfig, history: History) -> NDArray[np.float64]:
-    if not watch.entity_labels:  # each series is its own entity: its name tells the unit
+    if not watch.settings().entity_labels:  # each series is its own entity: its name tells the unit
         return np.array([[resolution_of(series, watch.step_seconds)] for series in history.entities])
     return np.array([resolution_of(channel, watch.step_seconds) for channel in history.channels])
 

@@ -42,8 +42,8 @@ def warm_up(watch: WatchConfig, bundle: Bundle, history: History | None) -> Bund
 
 def aligned_pipeline(watch: WatchConfig, bundle: Bundle | None, entities: Sequence[str], channels: Sequence[str]) -> Watch:
     """Build a watch around a bundle, with rows for these entities."""
-    places = known_entities(watch, entities, channels, fixed=True)
-    return build_watch(watch, align_rows(bundle, entities) if bundle else None, entities=places)
+    places = known_entities(watch.settings(), entities, channels, fixed=True)
+    return build_watch(watch.settings(), align_rows(bundle, entities) if bundle else None, entities=places)
 
 
 def replay_steps(pipeline: Watch, values: NDArray[np.float64], step_ms: int, *, first_step: int) -> None:

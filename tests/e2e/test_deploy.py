@@ -130,7 +130,7 @@ def test_what_telegraf_gathers_is_what_barograph_watches(telegraf, tmp_path):
     decoded = decoders.of(output["topic"])([Record(line) for line in payloads.read_bytes().splitlines()], table)
 
     (watch,) = config.watch
-    rules = EntityTable(metrics=watch.metrics, match=watch.match, by=watch.entity_labels, ignore=watch.ignore)
+    rules = EntityTable(metrics=watch.metrics, match=watch.match, by=watch.settings().entity_labels, ignore=watch.ignore)
     rules.update(table)
     names = {table[number].name: table[number].kind for number in range(len(table))}
     assert decoded.rejections == ()

@@ -64,7 +64,7 @@ def test_what_is_exported_can_be_parsed_whatever_names_and_labels_say(by):
     if promtool is None:
         pytest.skip("promtool is not installed (Debian's package prometheus has it)")
     disable_created_metrics()
-    watch = build_watch(WatchConfig(name="w", by=by, step_seconds=1.0, window_length=8, lateness_seconds=0.0), None)
+    watch = build_watch(WatchConfig(name="w", by=by, step_seconds=1.0, window_length=8, lateness_seconds=0.0).settings(), None)
     table = SeriesTable()
     pipeline = Pipeline([watch], table, max_future_ms=60_000)
     rejected: dict[str, int] = {}

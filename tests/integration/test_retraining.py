@@ -27,7 +27,7 @@ from monitor.config.watch import WatchConfig
 from monitor.daemon.champion_watcher import ChampionWatcher
 from monitor.daemon.daemon import Daemon
 from monitor.daemon.retraining import Retraining, report_training
-from monitor.detection.build import build_watch, history_shape
+from monitor.detection.build import build_watch
 from monitor.detection.pipeline import Pipeline
 from monitor.detection.steps import ClosedSteps
 from monitor.errors import LockedError
@@ -91,16 +91,16 @@ def deaf(watch, history):
     """Fit as always, but for a network that copies its input; what it is measured by is its own."""
     fit = trained_for(1)(watch, history)
     trained = fit.detector.trained
-    network = Copying(history.values.shape[2], **watch.model_settings.network_options()).eval()
+    network = Copying(history.values.shape[2], **watch.settings().model.network_options()).eval()
     scaled = fit.detector.scaling.apply(history.values)
     windows = gather_windows(scaled, index_windows(scaled, watch.window_length), watch.window_length)
     errors, _ = error_windows(network, windows)
     detector = Detector(
-        watch.model_settings,
+        watch.settings().model,
         n_rows=len(history.entities),
         resolution=fit.detector.resolution,
         step_seconds=watch.step_seconds,
-        block_steps=watch.block_steps,
+        block_steps=watch.settings().block_steps,
         trained=Trained(network, fit_error_scale(errors), trained.pca),
     )
     detector.calibrate(np.arange(len(history.entities)), history.values)
@@ -118,7 +118,7 @@ class Life:
         self.registry = Registry(folder / "bundles" / "w")
         self.versions = {"w": None}
         self.metrics = Metrics(CollectorRegistry(), ["w"])
-        self.watch = build_watch(WATCH, None)
+        self.watch = build_watch(WATCH.settings(), None)
         self.pipeline = Pipeline([self.watch], self.table, max_future_ms=60_000)
         self.scored, self.alerts, self.outcomes = [], [], []
         self.watch.on_scored = lambda scored: self.scored.append(scored.time_ms)
@@ -129,7 +129,7 @@ class Life:
                 "w": HistoryWriter(
                     folder / "history" / "w",
                     Retention(segment_seconds=50.0),
-                    shape=history_shape(WATCH),
+                    shape=WATCH.settings().history_shape,
                     step_ms=STEP_MS,
                     window_length=WATCH.window_length,
                 )
@@ -378,8 +378,10 @@ def with_history(tmp_path, config_file):
     config = load_config(config_file)
     (watch,) = config.watch
     folder = Path(config.data_dir) / "history" / "host"
-    writer = HistoryWriter(folder, Retention(), shape=history_shape(watch), step_ms=watch.step_ms, window_length=watch.window_length)
-    pipeline = build_watch(watch, None)
+    writer = HistoryWriter(
+        folder, Retention(), shape=watch.settings().history_shape, step_ms=watch.step_ms, window_length=watch.window_length
+    )
+    pipeline = build_watch(watch.settings(), None)
     pipeline.entities.adopt(["here"], ["host_load1", "host_memory_available_bytes"])
     values = np.random.default_rng(0).normal(0, 1, (500, 1, 2)) * np.array([1.0, 1e6]) + np.array([5.0, 4e9])
     writer.add(ClosedSteps(START * 10, watch.step_ms, values))

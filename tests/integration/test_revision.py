@@ -49,7 +49,7 @@ class Stream:
         self.hosts = hosts
         self.numbers = np.array([[self.table.intern(metric, labels_of({"host": host})) for metric in METRICS] for host in hosts], np.int32)
         self.rng = np.random.default_rng(seed)
-        self.build(build_watch(self.config, None))
+        self.build(build_watch(self.config.settings(), None))
         self.now = 0  # in steps
         self.alerts, self.scores, self.reports = [], {}, []
 

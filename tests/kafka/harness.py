@@ -39,7 +39,7 @@ def undisturbed_alerts(workload, windows, champion=None):
     Hosts are met in the order in which the daemon that wrote `windows` met them: random draws go by their rows.
     """
     table = SeriesTable()
-    pipeline = Pipeline([build_watch(WatchConfig.model_validate(WATCH), champion)], table, max_future_ms=0)
+    pipeline = Pipeline([build_watch(WatchConfig.model_validate(WATCH).settings(), champion)], table, max_future_ms=0)
     met = list(json.loads(windows[-1])["values"])
     numbers = np.array([[table.intern(metric, labels_of({"host": host})) for metric in METRICS] for host in met])
     rows = [int(host.removeprefix("host")) for host in met]

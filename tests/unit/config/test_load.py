@@ -89,8 +89,8 @@ def test_a_whole_number_will_do_for_seconds():
 
 
 def test_by_labels_or_each_series_on_its_own():
-    assert parsed(watch={"by": ["host", "pod"]}).watch[0].entity_labels == ("host", "pod")
-    assert parsed(watch={"by": "series"}).watch[0].entity_labels == ()
+    assert parsed(watch={"by": ["host", "pod"]}).watch[0].settings().entity_labels == ("host", "pod")
+    assert parsed(watch={"by": "series"}).watch[0].settings().entity_labels == ()
 
 
 def test_the_policy_and_the_models_settings_are_what_was_written():
@@ -98,15 +98,15 @@ def test_the_policy_and_the_models_settings_are_what_was_written():
         watch={"window_length": 16, "model": {"hidden": 32, "cell": "gru"}, "alert": {"hold_seconds": 5, "rest_seconds": 7}}
     ).watch[0]  # fmt: skip
 
-    assert (watch.model_settings.window_length, watch.model_settings.hidden, watch.model_settings.cell) == (16, 32, "gru")
-    assert watch.alert_policy == AlertPolicy(hold_seconds=5, rest_seconds=7)
+    assert (watch.settings().model.window_length, watch.settings().model.hidden, watch.settings().model.cell) == (16, 32, "gru")
+    assert watch.settings().alert == AlertPolicy(hold_seconds=5, rest_seconds=7)
 
 
 def test_a_block_is_as_long_as_an_episode_and_its_rest_and_never_shorter_than_a_window():
     times = {"close_seconds": 100, "rest_seconds": 220}
 
-    assert parsed(watch={"step_seconds": 10, "window_length": 8, "alert": times}).watch[0].block_steps == 32
-    assert parsed(watch={"step_seconds": 10, "window_length": 64, "alert": times}).watch[0].block_steps == 64
+    assert parsed(watch={"step_seconds": 10, "window_length": 8, "alert": times}).watch[0].settings().block_steps == 32
+    assert parsed(watch={"step_seconds": 10, "window_length": 64, "alert": times}).watch[0].settings().block_steps == 64
 
 
 @pytest.mark.parametrize("speed", ["max", 1, 0.5, 60.0])
@@ -288,7 +288,7 @@ def test_more_steps_than_are_kept_cannot_be_judged_again():
     line = error_of(step_seconds=10, revision_seconds=1001)
 
     assert line.startswith("config.toml: watch.web: revision_seconds is 1001, expected at most 100 steps (1000 s): ")
-    assert parsed(watch={"step_seconds": 10, "revision_seconds": 1000}).watch[0].revision_steps == 100
+    assert parsed(watch={"step_seconds": 10, "revision_seconds": 1000}).watch[0].settings().revision_steps == 100
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_more_steps_than_are_kept_cannot_be_judged_again():
     [({}, 5), ({"step_seconds": 7.0}, 30), ({"step_seconds": 7.0, "revision_seconds": 300.0}, 43), ({"revision_seconds": 0}, 0)],
 )
 def test_by_default_five_minutes_are_judged_again_or_thirty_steps(settings, n_steps):
-    assert parsed(watch={"lateness_seconds": 0, **settings}).watch[0].revision_steps == n_steps
+    assert parsed(watch={"lateness_seconds": 0, **settings}).watch[0].settings().revision_steps == n_steps
 
 
 @pytest.mark.parametrize("mode", ["hold", "zero", "interpolate"])

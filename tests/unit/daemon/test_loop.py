@@ -42,7 +42,7 @@ class TickingSource(ListSource):
 @pytest.fixture
 def loop(quiet_watch, table):
     def start(batches, outlet, *, stop=None, exit_at_end=True, tick_seconds=1.0, source=None, clock=None, **options):
-        pipeline = Pipeline([build_watch(quiet_watch(), None)], table, max_future_ms=60_000)
+        pipeline = Pipeline([build_watch(quiet_watch().settings(), None)], table, max_future_ms=60_000)
         metrics = Metrics(CollectorRegistry(), ["w"])
         exposition = Exposition(metrics, 1000)
         health = Health(ticked_at=-1.0)

@@ -18,7 +18,7 @@ REPLAY = SourceConfig(kind="replay", replay=ReplayConfig(paths=["a.csv"]))
 def checkpoint(quiet_watch, table, noise):
     """State of 200 steps, judged by the model called v1 (there is none: the companions judged)."""
     config = quiet_watch()
-    watch = build_watch(config, None)
+    watch = build_watch(config.settings(), None)
     Pipeline([watch], table, max_future_ms=60_000).process(noise(200), 199_000)
     return capture([(config, "v1", watch)], source=REPLAY, position=Position(199_000))
 

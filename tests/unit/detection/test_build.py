@@ -17,7 +17,7 @@ def bundle(*, step_seconds=1.0, window_length=8):
 
 
 def test_a_model_brings_its_entities_and_channels_in_its_order(quiet_watch):
-    watch = build_watch(quiet_watch(), bundle())
+    watch = build_watch(quiet_watch().settings(), bundle())
 
     assert watch.entities.entities == ["web1"]
     assert watch.entities.channels == ["a", "b"]
@@ -27,4 +27,4 @@ def test_a_model_brings_its_entities_and_channels_in_its_order(quiet_watch):
 @pytest.mark.parametrize(("key", "of_model"), [("step_seconds", {"step_seconds": 2.0}), ("window_length", {"window_length": 16})])
 def test_a_model_of_another_grid_is_refused_with_the_way_out(quiet_watch, key, of_model):
     with pytest.raises(ConfigError, match=rf"watch\.w\.{key} is .*, but its model was trained with .*barograph train --watch w"):
-        build_watch(quiet_watch(), bundle(**of_model))
+        build_watch(quiet_watch().settings(), bundle(**of_model))

@@ -62,7 +62,7 @@ class Run:
         self.of = life()
         self.values = values_of(self.of)
         self.scores, self.alerts, self.forgot, self.states = {}, [], [], []
-        self.use(build_watch(config, champion))
+        self.use(build_watch(config.settings(), champion))
 
     def use(self, watch):
         self.watch = watch
@@ -243,7 +243,7 @@ def test_room_that_becomes_free_is_given_to_those_that_were_refused(quiet_watch)
 
 
 def test_series_that_no_longer_come_lose_their_numbers_and_those_that_come_keep_their_places(quiet_watch):
-    watch = build_watch(quiet_watch(by=["host"]), None)
+    watch = build_watch(quiet_watch(by=["host"]).settings(), None)
     table = SeriesTable(max_series=3)
     pipeline = Pipeline([watch], table, max_future_ms=60_000, forgets_series=True)
 
@@ -266,7 +266,7 @@ def test_series_that_no_longer_come_lose_their_numbers_and_those_that_come_keep_
 
 
 def test_a_number_that_is_free_has_no_place_also_when_all_are_placed_anew(quiet_watch):
-    watch = build_watch(quiet_watch(by="series"), None)
+    watch = build_watch(quiet_watch(by="series").settings(), None)
     table = SeriesTable()
     numbers = [table.intern(name, ()) for name in "ab"]
     watch.entities.update(table)

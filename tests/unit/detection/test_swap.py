@@ -13,7 +13,7 @@ from monitor.config.schema import SourceConfig
 from monitor.daemon.champion_watcher import ChampionWatcher
 from monitor.daemon.checkpoints import capture, resume_watch
 from monitor.daemon.retraining import Retraining
-from monitor.detection.build import build_watch, history_shape, known_entities
+from monitor.detection.build import build_watch, known_entities
 from monitor.detection.pipeline import Decision
 from monitor.detection.report import WatchReport
 from monitor.detection.steps import ClosedSteps
@@ -46,7 +46,7 @@ def bundle_of(watch, *, entities=("web1",), channels=("a", "b"), level=100.0, se
 
 
 def running(watch, champion, *, entities=None):
-    return build_watch(watch, champion, entities=entities)
+    return build_watch(watch.settings(), champion, entities=entities)
 
 
 def live(pipeline, values, *, first_step):
@@ -67,7 +67,7 @@ def test_weights_scaling_tails_and_limit_are_all_the_new_models(watch):
     live(pipeline, noise(200), first_step=400)
     kept = {name: array.copy() for name, array in pipeline.scorer.detector.state().items()}
 
-    swap_champion(pipeline, watch, new)
+    swap_champion(pipeline, watch.settings(), new)
 
     detector = pipeline.scorer.detector
     assert detector.trained is new.detector.trained
@@ -90,10 +90,10 @@ def test_the_next_step_is_judged_as_by_a_daemon_that_had_the_new_model_from_the_
     values = noise(40)
     swapped, undisturbed = running(watch, old), running(watch, align_rows(new, new.entities))
     live(swapped, values[:20], first_step=400)
-    swap_champion(swapped, watch, new)
+    swap_champion(swapped, watch.settings(), new)
     # It has the same newest window behind it, and has learned nothing from it yet.
     undisturbed.judge(ClosedSteps(413, 1000, values[13:20]), WatchReport())
-    undisturbed.swap(build_watch(watch, align_rows(new, new.entities), entities=undisturbed.entities).scorer)
+    undisturbed.swap(build_watch(watch.settings(), align_rows(new, new.entities), entities=undisturbed.entities).scorer)
 
     after, _ = live(swapped, values[20:], first_step=420)
     as_expected, _ = live(undisturbed, values[20:], first_step=420)
@@ -106,7 +106,7 @@ def test_the_promoted_bundle_itself_learns_nothing(watch):
     new = bundle_of(watch, seed=2)
     before = new.detector.tails.counts.copy()
     pipeline = running(watch, bundle_of(watch))
-    swap_champion(pipeline, watch, new)
+    swap_champion(pipeline, watch.settings(), new)
 
     live(pipeline, noise(100), first_step=400)
 
@@ -122,7 +122,7 @@ def test_an_open_episode_stays_open_and_is_frozen_anew(watch):
     _, opened = live(pipeline, fault[:15], first_step=400)
     limit_before = pipeline.scorer.limits()[0]
 
-    swap_champion(pipeline, watch, bundle_of(watch, seed=2))
+    swap_champion(pipeline, watch.settings(), bundle_of(watch, seed=2))
     scores, during = live(pipeline, fault[15:], first_step=415)
 
     assert [alert.resolved_ms for alert in opened] == [None]
@@ -144,7 +144,7 @@ def test_rows_keep_their_numbers_whatever_the_models_order(watch):
     pipeline = running(watch, old)
     live(pipeline, noise(120, 2), first_step=400)
 
-    swap_champion(pipeline, watch, new)
+    swap_champion(pipeline, watch.settings(), new)
 
     detector = pipeline.scorer.detector
     assert pipeline.entities.entities == ["web1", "web2", "web3"]
@@ -156,7 +156,7 @@ def test_an_entity_that_the_model_does_not_know_is_calibrated_at_once_from_the_n
     pipeline = running(watch, bundle_of(watch, entities=("web1", "web2"), seed=1))
     live(pipeline, noise(200, 2), first_step=400)
 
-    swap_champion(pipeline, watch, bundle_of(watch, seed=2))
+    swap_champion(pipeline, watch.settings(), bundle_of(watch, seed=2))
     scores, _ = live(pipeline, noise(5, 2, seed=3), first_step=600)
 
     assert pipeline.scorer.detector.calibrated.tolist() == [True, True]
@@ -169,7 +169,7 @@ def test_an_entity_of_which_too_little_was_seen_goes_on_warming_up(watch):
     pipeline.entities.adopt(["web2"], [])
     live(pipeline, values, first_step=400)
 
-    swap_champion(pipeline, watch, bundle_of(watch, seed=2))
+    swap_champion(pipeline, watch.settings(), bundle_of(watch, seed=2))
 
     assert pipeline.scorer.missing_steps().tolist() == [0, 48]
 
@@ -180,7 +180,7 @@ def test_a_channel_that_only_the_model_knows_comes_behind_and_its_series_are_tak
     pipeline.process(columns, table, 19_000, latest_ms=19_000, finished=False)
     assert pipeline.entities.n_ignored == 1
 
-    swap_champion(pipeline, watch, bundle_of(watch, channels=("a", "b")))
+    swap_champion(pipeline, watch.settings(), bundle_of(watch, channels=("a", "b")))
     _, report = pipeline.process(noise(20, start_step=20), table, 39_000, latest_ms=39_000, finished=False)
 
     assert pipeline.entities.n_ignored == 0
@@ -195,7 +195,7 @@ def test_channels_in_another_order_are_refused_and_nothing_changes(watch, channe
     scorer = pipeline.scorer
 
     with pytest.raises(SwapError, match=r"does not take the running channels in their order .*Restart the daemon"):
-        swap_champion(pipeline, watch, bundle_of(watch, channels=channels))
+        swap_champion(pipeline, watch.settings(), bundle_of(watch, channels=channels))
 
     assert pipeline.scorer is scorer
     assert (pipeline.entities.entities, pipeline.entities.channels) == (["web1"], ["a", "b"])
@@ -206,15 +206,15 @@ def test_a_model_of_another_window_is_refused(watch, quiet_watch):
     other = quiet_watch(window_length=10, model={"hidden": 4, "latent": 2, "epochs": 1})
 
     with pytest.raises(ConfigError, match="window_length is 8, but its model was trained with 10"):
-        swap_champion(pipeline, watch, bundle_of(other))
+        swap_champion(pipeline, watch.settings(), bundle_of(other))
 
 
 def test_companions_give_way_to_the_first_model(watch):
-    entities = known_entities(watch, ["web1"], ["a", "b"], fixed=False)
+    entities = known_entities(watch.settings(), ["web1"], ["a", "b"], fixed=False)
     pipeline = running(watch, None, entities=entities)
     live(pipeline, noise(150), first_step=0)
 
-    swap_champion(pipeline, watch, bundle_of(watch))
+    swap_champion(pipeline, watch.settings(), bundle_of(watch))
     scores, _ = live(pipeline, noise(5), first_step=150)
 
     assert pipeline.scorer.detector.trained is not None
@@ -241,7 +241,7 @@ def test_a_restart_with_another_model_goes_on_with_the_episode_and_judges_at_onc
 
 
 def test_a_restart_with_the_first_model_goes_on_from_the_companions(watch):
-    pipeline = running(watch, None, entities=known_entities(watch, ["web1"], ["a", "b"], fixed=False))
+    pipeline = running(watch, None, entities=known_entities(watch.settings(), ["web1"], ["a", "b"], fixed=False))
     live(pipeline, noise(150), first_step=0)
     checkpoint = capture([(watch, None, pipeline)], source=SourceConfig(), position=Position())
 
@@ -284,7 +284,7 @@ class House:
     def begin(self, champion):
         self.serving["w"] = self.registry.champion()
         self.pipeline = running(self.watch, champion)
-        shape = history_shape(self.watch)
+        shape = self.watch.settings().history_shape
         self.writer = HistoryWriter(self.folder, Retention(segment_seconds=5.0), shape=shape, step_ms=1000, window_length=8)
         self.retraining = Retraining(
             [(self.watch, self.pipeline)],

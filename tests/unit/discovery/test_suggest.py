@@ -134,7 +134,7 @@ def test_the_suggestion_is_a_configuration_that_takes_what_was_seen(tmp_path, li
     assert config.decode.mapped["my own"].kinds == {"x": "delta"}
     taken = set()
     for written, watch in zip(config.watch, watches, strict=True):
-        rules = EntityTable(metrics=written.metrics, match=written.match, by=written.entity_labels, ignore=written.ignore)
+        rules = EntityTable(metrics=written.metrics, match=written.match, by=written.settings().entity_labels, ignore=written.ignore)
         rules.update(table)
         mine = {number for number in range(len(table)) if rules.row_of[number] >= 0}
         assert len(mine) == watch.group.n_series

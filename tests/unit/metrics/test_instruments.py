@@ -20,7 +20,7 @@ def served(quiet_watch, table):
 
     class Served:
         def __init__(self, max_series=1000, **settings):
-            self.watch = build_watch(quiet_watch(stale_seconds=30.0, **settings), None)
+            self.watch = build_watch(quiet_watch(stale_seconds=30.0, **settings).settings(), None)
             self.pipeline = Pipeline([self.watch], table, max_future_ms=60_000)
             self.metrics = Metrics(CollectorRegistry(), ["w"])
             self.exposition = Exposition(self.metrics, max_series)

@@ -1,0 +1,87 @@
+"""What the stages and trainings of one watch are told: milliseconds and steps, made once from the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from models.limits import Budget
+from models.settings import ModelSettings
+from monitor.alerting.episodes import AlertPolicy
+from monitor.detection.metric_rules import MetricRule
+from monitor.detection.steps import GapMode
+
+__all__ = ["WatchSettings"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchSettings:
+    """One watch's settings; every value is checked already, and none has a default here.
+
+    Attributes
+    ----------
+    metrics, ignore : tuple of str
+        Patterns (`*` and `?`) of metric names that the watch takes, and of those that it leaves out.
+    match : mapping
+        Patterns that labels must match; an absent label is an empty one.
+    entity_labels : tuple of str
+        Labels whose values make an entity; empty where each series is its own entity.
+    step_ms : int
+        Event time between two grid steps.
+    window_length : int
+        Steps in a window, W.
+    lateness_ms, idle_ms, stale_ms : int
+        How far the watermark trails the newest sample; silence after which it follows the source's own
+        time; silence after which an entity is stale.
+    max_gap_steps : int
+        Longest gap that is filled, in steps.
+    revision_steps : int
+        The newest closed steps for which late samples are still taken.
+    block_steps : int
+        Steps that one episode and its rest take up at least.
+    max_series : int
+        Entities times channels that there is room for.
+    history_shape : str
+        Tells settings apart under which the kept steps of the watch mean something else.
+    """
+
+    name: str
+    metrics: tuple[str, ...]
+    ignore: tuple[str, ...]
+    match: Mapping[str, str]
+    entity_labels: tuple[str, ...]
+    step_ms: int
+    window_length: int
+    lateness_ms: int
+    idle_ms: int
+    stale_ms: int
+    gap_mode: GapMode
+    max_gap_steps: int
+    revision_steps: int
+    block_steps: int
+    max_series: int
+    budget: Budget
+    model: ModelSettings
+    alert: AlertPolicy
+    metric_rules: tuple[MetricRule, ...]
+    history_shape: str
+
+    @property
+    def step_seconds(self) -> float:
+        """Event time between two grid steps, as `models` takes it."""
+        return self.step_ms / 1000
+
+    @property
+    def empty_steps(self) -> int:
+        """Empty steps given out in a silence: enough for every window to run empty and every series to go stale."""
+        return self.window_length + -(-self.stale_ms // self.step_ms) + 1
+
+    @property
+    def rewind_ms(self) -> int:
+        """Event time behind the newest that the watch's windows are made of: what is read again where state was lost.
+
+        One window, the gap that may lie before it and is filled, and the samples that wait for their
+        step to close. Counters need the step before.
+        """
+        n_steps = self.window_length + 2 * self.max_gap_steps + 2
+        return n_steps * self.step_ms + 2 * self.lateness_ms
