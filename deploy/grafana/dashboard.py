@@ -1,4 +1,4 @@
-"""Make Grafana's dashboard: what is anomalous now, one entity in detail, and the daemon's own health.
+"""Write Grafana's dashboard: what is anomalous now, the selected entity, the daemon's own health.
 
 python deploy/grafana/dashboard.py > deploy/grafana/dashboards/barograph.json
 """
@@ -31,12 +31,12 @@ def dashboard() -> dict[str, Any]:
         "timezone": "browser",
         "templating": {"list": variables()},
         "annotations": {"list": [episodes()]},
-        "panels": placed([*what_is_anomalous(), *one_entity(), *the_daemon(), *kafka()]),
+        "panels": placed([*what_is_anomalous(), *selected_entity(), *the_daemon(), *kafka()]),
     }
 
 
 def variables() -> list[dict[str, Any]]:
-    """Give the variables: a data source, then one watch, one entity of it, and its channels."""
+    """Give the variables: a data source, then a watch, an entity of it, and the channels of that."""
     return [
         {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus"},
         _variable("watch", "Watch", "label_values(barograph_judged, watch)"),
@@ -74,7 +74,7 @@ def episodes() -> dict[str, Any]:
 
 
 def what_is_anomalous() -> list[dict[str, Any]]:
-    """Give the first row: what is anomalous now, and whether anything is overlooked."""
+    """Give the first row: what is anomalous now, and whether anything is not judged."""
     return [
         row("What is anomalous now"),
         stat("Episodes open", "sum(barograph_episodes_open)", red_from=1),
@@ -85,7 +85,11 @@ def what_is_anomalous() -> list[dict[str, Any]]:
             red_below=1,
         ),
         stat("Watches with a provisional limit", "sum(barograph_limit_provisional)", red_from=None),
-        table("Open episodes, by highest score", "sort_desc(max by (watch, entity) (barograph_episode_score))", width=12),
+        table(
+            "Open episodes, by highest score",
+            "sort_desc(max by (watch, entity) (barograph_episode_score))",
+            width=12,
+        ),
         table(
             "Open since (event time)",
             "max by (watch, entity) (barograph_episode_opened_timestamp_seconds) * 1000",
@@ -93,17 +97,22 @@ def what_is_anomalous() -> list[dict[str, Any]]:
             width=12,
         ),
         table(
-            "What open episodes are made of: share of the error",
+            "Channels of open episodes: share of the error",
             "sort_desc(max by (watch, entity, channel) (barograph_episode_share))",
             unit="percentunit",
             width=12,
         ),
-        graph("Episodes", [("max by (watch, entity) (barograph_anomaly)", "{{watch}}/{{entity}}")], kind="state-timeline", width=WIDTH),
+        graph(
+            "Episodes",
+            [("max by (watch, entity) (barograph_anomaly)", "{{watch}}/{{entity}}")],
+            kind="state-timeline",
+            width=WIDTH,
+        ),
     ]
 
 
-def one_entity() -> list[dict[str, Any]]:
-    """Give the second row: one entity, its score, its limit, and its channels."""
+def selected_entity() -> list[dict[str, Any]]:
+    """Give the second row: the selected entity, its score, its limit, and its channels."""
     return [
         row("$watch / $entity"),
         graph("Score; 1 is the limit", [(f"max(barograph_score{{{ENTITY}}})", "score")], line_at=1),
@@ -129,11 +138,15 @@ def one_entity() -> list[dict[str, Any]]:
 def the_daemon() -> list[dict[str, Any]]:
     """Give the third row: whether the daemon itself is well."""
     rate = "[$__rate_interval]"
+    firing = 'ALERTS{alertname=~"Barograph.*",alertstate="firing"}'
+    checkpoint = "max by (instance) (barograph_last_checkpoint_timestamp_seconds)"
+    not_judged = f"sum by (watch, reason) (rate(barograph_windows_not_judged_total{rate}))"
+    duration = f"sum by (le) (rate(barograph_batch_duration_seconds_bucket{rate}))"
     return [
         row("The daemon"),
         table(
-            "Alerts that fire",
-            'max by (alertname, watch, entity, severity) (ALERTS{alertname=~"Barograph.*",alertstate="firing"})',
+            "Firing alerts",
+            f"max by (alertname, watch, entity, severity) ({firing})",
             width=12,
         ),
         table("Models in use", "max by (watch, version) (barograph_model_info)", width=6),
@@ -141,22 +154,22 @@ def the_daemon() -> list[dict[str, Any]]:
         graph("Up", [('max by (instance) (up{job="barograph"})', "{{instance}}")]),
         graph("Time since the last batch and the last checkpoint", [
             ("time() - max by (instance) (barograph_last_batch_timestamp_seconds)", "batch {{instance}}"),
-            ("time() - max by (instance) (barograph_last_checkpoint_timestamp_seconds)", "checkpoint {{instance}}"),
+            (f"time() - {checkpoint}", "checkpoint {{instance}}"),
         ], unit="s"),
-        graph("Samples a second, by what became of them", [
+        graph("Samples per second, by result", [
             (f"sum by (watch, result) (rate(barograph_samples_total{rate}))", "{{watch}} {{result}}"),
             (f"sum by (reason) (rate(barograph_samples_rejected_total{rate}))", "rejected: {{reason}}"),
         ]),
-        graph("Records that could not be read, since the daemon's start", [
+        graph("Unreadable records since the daemon started", [
             ("sum by (reason) (barograph_bad_records_total)", "{{reason}}"),
         ]),
         graph("Entities judged and expected", [
             ("sum by (watch) (barograph_entities_judged)", "{{watch}} judged"),
             ("sum by (watch) (barograph_entities_expected)", "{{watch}} expected"),
         ]),
-        graph("Windows a second: judged, and not judged by reason", [
+        graph("Windows per second: judged, and not judged by reason", [
             (f"sum by (watch) (rate(barograph_windows_scored_total{rate}))", "{{watch}} judged"),
-            (f"sum by (watch, reason) (rate(barograph_windows_not_judged_total{rate}))", "{{watch}} {{reason}}"),
+            (not_judged, "{{watch}} {{reason}}"),
         ]),
         graph("Windows over the limit; and suppressed, by reason", [
             (
@@ -165,38 +178,38 @@ def the_daemon() -> list[dict[str, Any]]:
                 "{{watch}} {{reason}}",
             ),
         ]),
-        graph("Episodes that opened, in a day", [
+        graph("Episodes opened per day", [
             ("sum by (watch) (increase(barograph_episodes_opened_total[1d]))", "{{watch}}"),
         ]),
-        graph("Time for one batch", [
-            (f"histogram_quantile(0.5, sum by (le) (rate(barograph_batch_duration_seconds_bucket{rate})))", "median"),
-            (f"histogram_quantile(0.99, sum by (le) (rate(barograph_batch_duration_seconds_bucket{rate})))", "99 of 100"),
+        graph("Time per batch", [
+            (f"histogram_quantile(0.5, {duration})", "median"),
+            (f"histogram_quantile(0.99, {duration})", "99th percentile"),
         ], unit="s"),
-        graph("Event time closed, behind this machine's clock", [
+        graph("Delay of closed event time behind this machine's clock", [
             ("time() - max by (watch) (barograph_watermark_timestamp_seconds)", "{{watch}}"),
         ], unit="s"),
     ]  # fmt: skip
 
 
 def kafka() -> list[dict[str, Any]]:
-    """Give the fourth row: how far the topics have been read, and what of them could not be."""
+    """Give the fourth row: how far the topics have been read, and what could not be read."""
     rate = "[$__rate_interval]"
     return [
         row("Kafka"),
         stat("Partitions in a wrong format", "sum(barograph_kafka_wrong_format)", red_from=1),
-        stat("Records lost in a day", "sum(increase(barograph_kafka_records_lost_total[1d]))", red_from=1),
-        stat("Source open", "min(barograph_source_ready)", red_below=1),
+        stat("Records lost per day", "sum(increase(barograph_kafka_records_lost_total[1d]))", red_from=1),
+        stat("Source ready", "min(barograph_source_ready)", red_below=1),
         graph("Lag: time between the newest event read and now", [
             ("max by (topic, partition) (barograph_kafka_lag_seconds)", "{{topic}}/{{partition}}"),
         ], unit="s"),
-        graph("Lag: records not read yet", [
+        graph("Lag: unread records", [
             ("sum by (topic) (barograph_kafka_lag_records)", "{{topic}}"),
-            ("sum(barograph_kafka_queue_records)", "of these fetched and waiting"),
+            ("sum(barograph_kafka_queue_records)", "fetched and waiting"),
         ]),
-        graph("Records a second", [
+        graph("Records per second", [
             (f"sum by (topic) (rate(barograph_kafka_records_total{rate}))", "{{topic}}"),
         ]),
-        graph("Dead letters, by what became of them", [
+        graph("Dead letters, by result", [
             (f"sum by (result) (increase(barograph_dead_letters_total{rate}))", "{{result}}"),
         ]),
         graph("Commits, rebalances and errors", [
@@ -215,8 +228,15 @@ def row(title: str) -> dict[str, Any]:
     return {"type": "row", "title": title, "collapsed": False, "panels": [], "_size": (WIDTH, 1)}
 
 
-def stat(title: str, expr: str, *, unit: str = "none", red_from: float | None = None, red_below: float | None = None) -> dict[str, Any]:
-    """Give one large number; red from a value on, or below one."""
+def stat(
+    title: str,
+    expr: str,
+    *,
+    unit: str = "none",
+    red_from: float | None = None,
+    red_below: float | None = None,
+) -> dict[str, Any]:
+    """Give a large number; red from a value on, or below a value."""
     steps: list[dict[str, Any]] = [{"color": "green", "value": None}]
     if red_from is not None:
         steps.append({"color": "red", "value": red_from})
@@ -227,25 +247,30 @@ def stat(title: str, expr: str, *, unit: str = "none", red_from: float | None = 
         "title": title,
         "datasource": DATASOURCE,
         "targets": [_target("A", expr, "", instant=True)],
-        "fieldConfig": {"defaults": {"unit": unit, "thresholds": {"mode": "absolute", "steps": steps}}, "overrides": []},
+        "fieldConfig": {
+            "defaults": {"unit": unit, "thresholds": {"mode": "absolute", "steps": steps}},
+            "overrides": [],
+        },
         "options": {"reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": "background"},
         "_size": (4, 7),
     }
 
 
 def table(title: str, expr: str, *, unit: str = "none", width: int) -> dict[str, Any]:
-    """Give what an expression holds now, one line for each of its series."""
+    """Give what an expression holds now, one line per series."""
+    unit_of_value = {
+        "matcher": {"id": "byName", "options": "Value"},
+        "properties": [{"id": "unit", "value": unit}, {"id": "decimals", "value": 2}],
+    }
     return {
         "type": "table",
         "title": title,
         "datasource": DATASOURCE,
         "targets": [{**_target("A", expr, "", instant=True), "format": "table"}],
         "transformations": [{"id": "organize", "options": {"excludeByName": {"Time": True}}}],
-        "fieldConfig": {"defaults": {}, "overrides": [{"matcher": {"id": "byName", "options": "Value"}, "properties": [
-            {"id": "unit", "value": unit}, {"id": "decimals", "value": 2},
-        ]}]},
+        "fieldConfig": {"defaults": {}, "overrides": [unit_of_value]},
         "_size": (width, 7),
-    }  # fmt: skip
+    }
 
 
 def graph(
@@ -258,16 +283,24 @@ def graph(
     line_at: float | None = None,
     repeat: str | None = None,
 ) -> dict[str, Any]:
-    """Give expressions over time, each with its legend; `line_at` draws a limit, `repeat` makes a panel for each value of a variable."""
+    """Give expressions over time, each with its legend.
+
+    `line_at` draws a limit; `repeat` makes one panel for each value of a variable.
+    """
     defaults: dict[str, Any] = {"unit": unit}
     if line_at is not None:
         defaults["custom"] = {"thresholdsStyle": {"mode": "line"}}
-        defaults["thresholds"] = {"mode": "absolute", "steps": [{"color": "green", "value": None}, {"color": "red", "value": line_at}]}
+        defaults["thresholds"] = {
+            "mode": "absolute",
+            "steps": [{"color": "green", "value": None}, {"color": "red", "value": line_at}],
+        }
     panel = {
         "type": kind,
         "title": title,
         "datasource": DATASOURCE,
-        "targets": [_target(chr(ord("A") + number), expr, legend) for number, (expr, legend) in enumerate(lines)],
+        "targets": [
+            _target(chr(ord("A") + number), expr, legend) for number, (expr, legend) in enumerate(lines)
+        ],
         "fieldConfig": {"defaults": defaults, "overrides": []},
         "_size": (width, 7),
     }
@@ -275,7 +308,14 @@ def graph(
 
 
 def _target(ref: str, expr: str, legend: str, *, instant: bool = False) -> dict[str, Any]:
-    return {"refId": ref, "datasource": DATASOURCE, "expr": expr, "legendFormat": legend, "instant": instant, "range": not instant}
+    return {
+        "refId": ref,
+        "datasource": DATASOURCE,
+        "expr": expr,
+        "legendFormat": legend,
+        "instant": instant,
+        "range": not instant,
+    }
 
 
 def placed(panels: list[dict[str, Any]]) -> list[dict[str, Any]]:

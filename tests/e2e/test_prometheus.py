@@ -83,7 +83,7 @@ def test_the_alert_resolves_and_was_never_interrupted(fired, resolved, story):
 def test_blindness_is_told_within_three_steps_of_the_end_of_the_input_and_the_open_alert_stays(ended):
     assert ended.blind["labels"] == {"alertname": "BarographBlind", "severity": "ticket", "watch": "service"}
     assert moment(ended.blind["activeAt"]) - ended.at <= 3 * STEP_SECONDS / SPEED_OF_THE_END
-    assert ended.blind["annotations"]["description"].startswith("Of watch service only 0 of 1 entities are judged")
+    assert ended.blind["annotations"]["description"].startswith("Only 0 of 1 entities of watch service are judged")
     assert ended.open_after["labels"] == {"alertname": "BarographAnomaly", "severity": "ticket", **SHOP}
     assert ended.open_after["activeAt"] == ended.open_before["activeAt"]
 
