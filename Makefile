@@ -38,7 +38,7 @@ bench: $(VENV)/installed
 
 # What is made by code: the reference of exported metrics, and Grafana's dashboard
 docs: $(VENV)/installed
-	$(BIN)/python -c 'from monitor.metrics.instruments import reference; print(reference(), end="")' > docs/metrics.md
+	$(BIN)/python -c 'from monitor.metrics.reference import reference; print(reference(), end="")' > docs/metrics.md
 	$(BIN)/python deploy/grafana/dashboard.py > deploy/grafana/dashboards/barograph.json
 
 # Tests against real servers: Prometheus, its tools, Alertmanager's, Chromium, systemd's, and the Apache Kafka that KAFKA_HOME names. The last line says what ran.
