@@ -17,7 +17,9 @@ class Backlog:
     """What polls brought, raw, handed out in pieces, the records of a partition in their order."""
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[Partition, Fetched, Sequence[int]]] = deque()  # the last are the records' bytes
+        self._waiting: deque[tuple[Partition, Fetched, Sequence[int]]] = (
+            deque()
+        )  # the last are the records' bytes
         self.n_records = 0
         self.n_bytes = 0
 

@@ -199,7 +199,9 @@ class KafkaClient(Protocol):
         """Give where the assigned partitions end, as far as brokers have said it with what was fetched; asks nobody."""
         ...
 
-    def first_offsets(self, partitions: Sequence[Partition], *, timeout_seconds: float) -> dict[Partition, int]:
+    def first_offsets(
+        self, partitions: Sequence[Partition], *, timeout_seconds: float
+    ) -> dict[Partition, int]:
         """Ask for the oldest offsets that are there."""
         ...
 
@@ -207,11 +209,15 @@ class KafkaClient(Protocol):
         """Ask where the next records will be."""
         ...
 
-    def offsets_at(self, partitions: Sequence[Partition], time_ms: int, *, timeout_seconds: float) -> dict[Partition, int]:
+    def offsets_at(
+        self, partitions: Sequence[Partition], time_ms: int, *, timeout_seconds: float
+    ) -> dict[Partition, int]:
         """Ask for the oldest offsets that are not stamped before a time; partitions without one are left out."""
         ...
 
-    def committed(self, partitions: Sequence[Partition], *, timeout_seconds: float) -> dict[Partition, Committed]:
+    def committed(
+        self, partitions: Sequence[Partition], *, timeout_seconds: float
+    ) -> dict[Partition, Committed]:
         """Ask what the group has committed; partitions without a commit are left out."""
         ...
 
@@ -233,7 +239,9 @@ class KafkaClient(Protocol):
 class KafkaProducer(Protocol):
     """Sends records, and says later what became of each."""
 
-    def send(self, topic: str, value: bytes, *, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()) -> int:
+    def send(
+        self, topic: str, value: bytes, *, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> int:
         """Hand over a record to be sent; give the number under which `outcomes` tells of it.
 
         Raises

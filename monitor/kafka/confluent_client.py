@@ -66,7 +66,9 @@ _ANSWER_SECONDS = 0.01  # between two looks whether a commit was answered
 _N_KEPT = 1000  # records taken at once meanwhile
 _PIECE = 500  # records turned into ours at once: a tenth of them stays in the processor's cache, and costs half the time
 _TOKEN_SECONDS = 60.0  # a token's file is read again after four fifths of that
-_LARGEST_RECORD_BYTES = 64 << 20  # to send: what could be read may be larger than the library's 1 MB, and the broker decides
+_LARGEST_RECORD_BYTES = (
+    64 << 20
+)  # to send: what could be read may be larger than the library's 1 MB, and the broker decides
 # Errors that pass: brokers are away or moving, the group is being put together anew, a topic is not there yet.
 _PASSING = frozenset(
     {
@@ -153,8 +155,12 @@ def consumer_options(config: KafkaConfig) -> dict[str, Any]:
         "enable.partition.eof": True,
         "check.crcs": True,  # as kafka-python does
         "session.timeout.ms": session_ms,
-        "heartbeat.interval.ms": min(3000, session_ms // 3),  # Kafka's default, and its advice for short sessions
-        "max.poll.interval.ms": max(round(config.max_poll_interval_seconds * 1000), session_ms),  # it takes no shorter one
+        "heartbeat.interval.ms": min(
+            3000, session_ms // 3
+        ),  # Kafka's default, and its advice for short sessions
+        "max.poll.interval.ms": max(
+            round(config.max_poll_interval_seconds * 1000), session_ms
+        ),  # it takes no shorter one
     }
     if config.group_instance_id:
         options["group.instance.id"] = config.group_instance_id
@@ -206,15 +212,21 @@ class ConfluentClient:
         self._read: set[Partition] = set()  # of them, those that were sought
         self._paused: set[Partition] = set()
         self._positions: dict[Partition, int] = {}
-        self._heard_of: set[Partition] = set()  # of those that are read: something came, so that their end is known
+        self._heard_of: set[Partition] = (
+            set()
+        )  # of those that are read: something came, so that their end is known
         self._kept: list[Message] = []  # came while a commit's answer was awaited
         self._error: ClientError | None = None  # to be raised by the next poll
         self._away: ClientError | None = None  # what a broker's connection said last
         self._is_committing = False
         self._commit_error: ClientError | None = None
         with _neutral_start():
-            self._consumer = confluent_kafka.Consumer({**options, "error_cb": self._on_error, "on_commit": self._on_commit}, logger=_Log())
-        self._consumer.subscribe(list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+            self._consumer = confluent_kafka.Consumer(
+                {**options, "error_cb": self._on_error, "on_commit": self._on_commit}, logger=_Log()
+            )
+        self._consumer.subscribe(
+            list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
 
     def poll(self, timeout_seconds: float) -> dict[Partition, Fetched]:
         """Give what has come."""
@@ -273,10 +285,15 @@ class ConfluentClient:
     def log_ends(self) -> dict[Partition, int]:
         """Give where partitions end, as the last answers said."""
         with _neutral():
-            ends = {one: self._consumer.get_watermark_offsets(_theirs(one), cached=True)[1] for one in self._heard_of}
+            ends = {
+                one: self._consumer.get_watermark_offsets(_theirs(one), cached=True)[1]
+                for one in self._heard_of
+            }
         return {one: end for one, end in ends.items() if end >= 0}
 
-    def first_offsets(self, partitions: Sequence[Partition], *, timeout_seconds: float) -> dict[Partition, int]:
+    def first_offsets(
+        self, partitions: Sequence[Partition], *, timeout_seconds: float
+    ) -> dict[Partition, int]:
         """Ask for the oldest offsets."""
         return self._offsets(partitions, OFFSET_BEGINNING, timeout_seconds)
 
@@ -284,11 +301,19 @@ class ConfluentClient:
         """Ask for the next offsets."""
         return self._offsets(partitions, OFFSET_END, timeout_seconds)
 
-    def offsets_at(self, partitions: Sequence[Partition], time_ms: int, *, timeout_seconds: float) -> dict[Partition, int]:
+    def offsets_at(
+        self, partitions: Sequence[Partition], time_ms: int, *, timeout_seconds: float
+    ) -> dict[Partition, int]:
         """Ask for the oldest offsets since a time."""
-        return {one: offset for one, offset in self._offsets(partitions, time_ms, timeout_seconds).items() if offset >= 0}
+        return {
+            one: offset
+            for one, offset in self._offsets(partitions, time_ms, timeout_seconds).items()
+            if offset >= 0
+        }
 
-    def committed(self, partitions: Sequence[Partition], *, timeout_seconds: float) -> dict[Partition, Committed]:
+    def committed(
+        self, partitions: Sequence[Partition], *, timeout_seconds: float
+    ) -> dict[Partition, Committed]:
         """Ask what is committed."""
         with _neutral():
             found = self._consumer.committed(list(map(_theirs, partitions)), timeout=timeout_seconds)
@@ -368,7 +393,9 @@ class ConfluentClient:
             partition = _partition(message)
             self._positions[partition] = message.offset() or 0
             self._heard_of |= self._read & {partition}
-        elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # a log that was cut, too: what of it is there is read again from its beginning
+        elif (
+            error.code() == KafkaError._AUTO_OFFSET_RESET
+        ):  # a log that was cut, too: what of it is there is read again from its beginning
             others = self._error.offsets if isinstance(self._error, OutOfRangeError) else {}
             offset = message.offset()
             assert offset is not None
@@ -383,9 +410,13 @@ class ConfluentClient:
         if error is not None:
             raise error
 
-    def _offsets(self, partitions: Sequence[Partition], time_ms: int, timeout_seconds: float) -> dict[Partition, int]:
+    def _offsets(
+        self, partitions: Sequence[Partition], time_ms: int, timeout_seconds: float
+    ) -> dict[Partition, int]:
         with _neutral():
-            found = self._consumer.offsets_for_times([_theirs(one, time_ms) for one in partitions], timeout=timeout_seconds)
+            found = self._consumer.offsets_for_times(
+                [_theirs(one, time_ms) for one in partitions], timeout=timeout_seconds
+            )
         _raise_first(found)
         return {_partition(one): one.offset for one in found}
 
@@ -433,12 +464,20 @@ class ConfluentProducer:
         with _neutral_start():
             self._producer = confluent_kafka.Producer({**options, "error_cb": _ignore}, logger=_Log())
 
-    def send(self, topic: str, value: bytes, *, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()) -> int:
+    def send(
+        self, topic: str, value: bytes, *, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> int:
         """Hand over a record."""
         number = next(self._numbers)
         try:
             with _neutral():
-                self._producer.produce(topic, value, key=key, headers=list(headers), on_delivery=partial(self._on_delivery, number))
+                self._producer.produce(
+                    topic,
+                    value,
+                    key=key,
+                    headers=list(headers),
+                    on_delivery=partial(self._on_delivery, number),
+                )
         except BufferError as error:
             raise RetriableError("_QUEUE_FULL", str(error)) from error
         return number
@@ -489,16 +528,28 @@ class _Part:
             self.n_empty += values.count(None)
             messages = [one for one, value in zip(messages, values, strict=True) if value is not None]
             values = list(map(Message.value, messages))
-        times = [-1 if kind == TIMESTAMP_NOT_AVAILABLE else time_ms for kind, time_ms in map(Message.timestamp, messages)]
+        times = [
+            -1 if kind == TIMESTAMP_NOT_AVAILABLE else time_ms
+            for kind, time_ms in map(Message.timestamp, messages)
+        ]
         headers = [headers_of(one) if one else () for one in map(Message.headers, messages)]  # type: ignore[arg-type]  # text and bytes
         fields = zip(values, times, headers, strict=True)
-        self.records += map(tuple.__new__, itertools.repeat(Record), fields)  # half the time of calling Record
+        self.records += map(
+            tuple.__new__, itertools.repeat(Record), fields
+        )  # half the time of calling Record
         self.offsets += map(Message.offset, messages)  # type: ignore[arg-type]  # a record has one
         self.keys += map(Message.key, messages)
 
     def fetched(self) -> Fetched:
         """Give them as the source takes them."""
-        return Fetched(self.records, self.offsets, self.n_empty, self.first_offset, self.next_offset, self.keys.__getitem__)
+        return Fetched(
+            self.records,
+            self.offsets,
+            self.n_empty,
+            self.first_offset,
+            self.next_offset,
+            self.keys.__getitem__,
+        )
 
 
 @contextmanager
@@ -528,7 +579,10 @@ def _neutral_start() -> Iterator[None]:
 
 def _neutral_error(error: KafkaError) -> ClientError:
     code, name, text = error.code(), error.name(), error.str()
-    if code in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL):  # as a heartbeat told it first; nothing else is fatal to a consumer
+    if code in (
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError._FATAL,
+    ):  # as a heartbeat told it first; nothing else is fatal to a consumer
         return FencedError(name, text)
     if code == KafkaError.OFFSET_METADATA_TOO_LARGE:
         return MetadataTooLargeError(name, text)

@@ -17,7 +17,11 @@ def why_unreachable(config: KafkaConfig) -> str:
     for server in config.bootstrap_servers:
         host, _, port = server.rpartition(":")
         if host and port.isdecimal() and int(port) < 65536:
-            why = _why_no_port(host, int(port)) or _why_no_tls(host, int(port), config) or _why_no_login(host, int(port), config)
+            why = (
+                _why_no_port(host, int(port))
+                or _why_no_tls(host, int(port), config)
+                or _why_no_login(host, int(port), config)
+            )
         else:
             why = "is no host:port, expected one as in broker1:9092"
         whys.append(f"{server}: {why}")
@@ -30,7 +34,11 @@ def _why_no_port(host: str, port: int) -> str:
     except socket.gaierror:
         return "no such host. Check the name, or give another one with --servers"
     except OSError as error:
-        why = "nothing answers in time" if isinstance(error, TimeoutError) else (error.strerror or str(error)).lower()
+        why = (
+            "nothing answers in time"
+            if isinstance(error, TimeoutError)
+            else (error.strerror or str(error)).lower()
+        )
         return f"{why}. Is the broker up, and is this its address?"
     return ""
 
@@ -39,9 +47,17 @@ def _why_no_tls(host: str, port: int, config: KafkaConfig) -> str:
     protocol = config.security_protocol
     if not protocol.endswith("SSL"):
         to = '"SASL_SSL"' if protocol.startswith("SASL") else '"SSL", or to "SASL_SSL" with a password'
-        return "" if _why_no_handshake(host, port, _any_tls()) else f'it speaks TLS, and security_protocol is "{protocol}": set it to {to}'
+        return (
+            ""
+            if _why_no_handshake(host, port, _any_tls())
+            else f'it speaks TLS, and security_protocol is "{protocol}": set it to {to}'
+        )
     why = _why_no_handshake(host, port, _tls_of(config))
-    hint = "set ssl_cafile to the PEM file of the authority that signed it" if "VERIFY" in why else "is this its port for TLS?"
+    hint = (
+        "set ssl_cafile to the PEM file of the authority that signed it"
+        if "VERIFY" in why
+        else "is this its port for TLS?"
+    )
     return f'no TLS with it ({why}), as security_protocol = "{protocol}" asks for: {hint}' if why else ""
 
 
@@ -62,7 +78,9 @@ def _why_no_login(host: str, port: int, config: KafkaConfig) -> str:
     elif mechanism == "OAUTHBEARER":
         why = f"refused the token in {config.sasl_token_file}: has it run out, or is it for another broker?"
     else:
-        why = f'refused the user "{config.sasl_username}" by {mechanism}: check sasl_username and sasl_password'
+        why = (
+            f'refused the user "{config.sasl_username}" by {mechanism}: check sasl_username and sasl_password'
+        )
     return f"it {why}"
 
 
@@ -77,7 +95,9 @@ def _mechanisms(host: str, port: int, config: KafkaConfig) -> list[str] | None:
     try:
         with _connect(host, port) as plain:
             is_tls = config.security_protocol.endswith("SSL")
-            connection = _tls_of(config).wrap_socket(plain, server_hostname=host.strip("[]")) if is_tls else plain
+            connection = (
+                _tls_of(config).wrap_socket(plain, server_hostname=host.strip("[]")) if is_tls else plain
+            )
             with connection, connection.makefile("rb") as answer:
                 connection.sendall(struct.pack(">i", len(body)) + body)
                 size, _, _, n_names = struct.unpack(">iihi", answer.read(14))

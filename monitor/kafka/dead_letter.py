@@ -10,7 +10,12 @@ from datetime import UTC, datetime
 
 __all__ = ["DEAD_LETTER_RESULTS", "DeadLetter", "excerpt", "headers_of", "read_dead_letter", "report"]
 
-DEAD_LETTER_RESULTS = ("sent", "failed", "dropped", "withheld")  # withheld: their partition is in a wrong format, and held
+DEAD_LETTER_RESULTS = (
+    "sent",
+    "failed",
+    "dropped",
+    "withheld",
+)  # withheld: their partition is in a wrong format, and held
 _PREFIX = "barograph."
 _DETAIL_CHARACTERS = 200
 _EXCERPT_BYTES = 160  # two lines of a terminal
@@ -41,7 +46,11 @@ class DeadLetter:
     @property
     def n_bytes(self) -> int:
         """How much it holds."""
-        return len(self.value) + len(self.key or b"") + sum(len(name) + len(value) for name, value in self.headers)
+        return (
+            len(self.value)
+            + len(self.key or b"")
+            + sum(len(name) + len(value) for name, value in self.headers)
+        )
 
 
 def headers_of(dead_letter: DeadLetter, version: str) -> list[tuple[str, bytes]]:
@@ -55,18 +64,38 @@ def headers_of(dead_letter: DeadLetter, version: str) -> list[tuple[str, bytes]]
         "detail": dead_letter.detail[:_DETAIL_CHARACTERS],
         "version": version,
     }
-    return [*dead_letter.headers, *((_PREFIX + name, str(value).encode("utf-8", "replace")) for name, value in ours.items())]
+    return [
+        *dead_letter.headers,
+        *((_PREFIX + name, str(value).encode("utf-8", "replace")) for name, value in ours.items()),
+    ]
 
 
-def read_dead_letter(value: bytes, headers: Headers, *, topic: str, partition: int, time_ms: int) -> DeadLetter:
+def read_dead_letter(
+    value: bytes, headers: Headers, *, topic: str, partition: int, time_ms: int
+) -> DeadLetter:
     """Read what `headers_of` wrote; of a record that is not ours topic, partition and time are its own, and the reason `unknown`."""
-    ours = {name.removeprefix(_PREFIX): (text or b"").decode("utf-8", "replace") for name, text in headers if name.startswith(_PREFIX)}
+    ours = {
+        name.removeprefix(_PREFIX): (text or b"").decode("utf-8", "replace")
+        for name, text in headers
+        if name.startswith(_PREFIX)
+    }
     own = tuple((name, value) for name, value in headers if not name.startswith(_PREFIX))
     try:
         place = (ours["topic"], int(ours["partition"]), int(ours["offset"]))
-        return DeadLetter(*place, int(ours["timestamp"]), ours["reason"], ours.get("detail", ""), value, headers=own)
+        return DeadLetter(
+            *place, int(ours["timestamp"]), ours["reason"], ours.get("detail", ""), value, headers=own
+        )
     except (KeyError, ValueError):
-        return DeadLetter(topic, partition, _UNKNOWN_OFFSET, time_ms, _UNKNOWN, "not written by Barograph", value, headers=own)
+        return DeadLetter(
+            topic,
+            partition,
+            _UNKNOWN_OFFSET,
+            time_ms,
+            _UNKNOWN,
+            "not written by Barograph",
+            value,
+            headers=own,
+        )
 
 
 def report(dead_letters: Iterable[DeadLetter], *, n_shown: int, reason: str = "") -> Iterator[str]:
@@ -109,7 +138,10 @@ def excerpt(value: bytes) -> str:
 def safe(text: str) -> str:
     """Write text so that it stays on its line and commands nothing: all that cannot be seen is escaped."""
     return "".join(
-        character if character.isprintable() and character != "\\" else character.encode("unicode_escape").decode() for character in text
+        character
+        if character.isprintable() and character != "\\"
+        else character.encode("unicode_escape").decode()
+        for character in text
     )
 
 
@@ -127,6 +159,10 @@ def _text(head: bytes) -> str | None:
 
 def _time(time_ms: int) -> str:
     try:
-        return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds") if time_ms >= 0 else "without a time"
+        return (
+            datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
+            if time_ms >= 0
+            else "without a time"
+        )
     except (ValueError, OverflowError, OSError):
         return f"time {time_ms} ms"

@@ -47,7 +47,9 @@ class DeadLetterProducer:
 
     def __init__(self, config: KafkaConfig, library: KafkaLibrary, clock: Clock, *, version: str) -> None:
         if not config.dead_letter_topic:
-            raise SourceError("source.kafka.dead_letter_topic is empty: there is nowhere to send dead letters to")
+            raise SourceError(
+                "source.kafka.dead_letter_topic is empty: there is nowhere to send dead letters to"
+            )
         self._config = config
         self._library = library
         self._clock = clock
@@ -65,7 +67,9 @@ class DeadLetterProducer:
     def put(self, dead_letter: DeadLetter) -> None:
         """Take a letter; where there is no room for it, count and log that. Never waits."""
         with self._changed:
-            if self._n_pending and (self._n_pending >= _MOST_LETTERS or self._n_bytes + dead_letter.n_bytes > _MOST_BYTES):
+            if self._n_pending and (
+                self._n_pending >= _MOST_LETTERS or self._n_bytes + dead_letter.n_bytes > _MOST_BYTES
+            ):
                 self._lost(dead_letter, "dropped", "too many are waiting")
                 return
             self._waiting.append(dead_letter)
@@ -99,7 +103,8 @@ class DeadLetterProducer:
             self._changed.notify_all()
             if self._n_pending:
                 log.error(
-                    "dead letters not sent: %d were waiting when the daemon ended; their bytes are still in their topics", self._n_pending
+                    "dead letters not sent: %d were waiting when the daemon ended; their bytes are still in their topics",
+                    self._n_pending,
                 )
         self._gone.set()
         self._thread.join(_CLOSE_SECONDS)
@@ -109,7 +114,9 @@ class DeadLetterProducer:
         under_way: dict[int, DeadLetter] = {}
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closing, _LOOK_SECONDS if under_way else None)
+                self._changed.wait_for(
+                    lambda: self._waiting or self._closing, _LOOK_SECONDS if under_way else None
+                )
                 if self._closing:
                     break
                 dead_letters = list(self._waiting)
@@ -126,15 +133,24 @@ class DeadLetterProducer:
             except ClientError as error:
                 log.warning("dead letters closed with an error error=%s: %s", error.name, error.text)
 
-    def _hand_over(self, producer: KafkaProducer | None, dead_letter: DeadLetter, under_way: dict[int, DeadLetter]) -> KafkaProducer | None:
+    def _hand_over(
+        self, producer: KafkaProducer | None, dead_letter: DeadLetter, under_way: dict[int, DeadLetter]
+    ) -> KafkaProducer | None:
         """Give a letter to the library, trying again some times; give the producer, which may be a new one."""
         for n_left in reversed(range(_TRIES if self._answers else 1)):
             try:
-                producer = producer or self._library.open_producer(self._config, give_up_seconds=_GIVE_UP_SECONDS)
-                headers = headers_of(dead_letter, self._version)
-                under_way[producer.send(self._config.dead_letter_topic, dead_letter.value, key=dead_letter.key, headers=headers)] = (
-                    dead_letter
+                producer = producer or self._library.open_producer(
+                    self._config, give_up_seconds=_GIVE_UP_SECONDS
                 )
+                headers = headers_of(dead_letter, self._version)
+                under_way[
+                    producer.send(
+                        self._config.dead_letter_topic,
+                        dead_letter.value,
+                        key=dead_letter.key,
+                        headers=headers,
+                    )
+                ] = dead_letter
                 break
             except (ClientError, SourceError) as error:
                 if not n_left or self._gone.is_set():

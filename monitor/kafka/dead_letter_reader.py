@@ -21,9 +21,13 @@ def read_dead_letters(reader: Reader, topic: str, *, n_newest: int) -> Iterator[
     """
     partitions = reader.topics().get(topic)
     if not partitions:
-        raise SourceError(f"there is no topic {topic}, which source.kafka.dead_letter_topic names: make it, and the daemon sends there")
+        raise SourceError(
+            f"there is no topic {topic}, which source.kafka.dead_letter_topic names: make it, and the daemon sends there"
+        )
     bounds = reader.bounds(topic, partitions)
     starts = {number: max(one.first, one.end - n_newest) for number, one in bounds.items()}
     for peek in reader.read(topic, starts, bounds):
         for record in peek.records:
-            yield read_dead_letter(record.value, record.headers, topic=topic, partition=peek.partition, time_ms=record.time_ms)
+            yield read_dead_letter(
+                record.value, record.headers, topic=topic, partition=peek.partition, time_ms=record.time_ms
+            )

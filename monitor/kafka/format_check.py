@@ -14,7 +14,9 @@ from typing import NamedTuple
 
 __all__ = ["Checked", "FormatChange", "FormatCheck"]
 
-_N_NEWEST = 1000  # records of which the share that is bad is taken: a standard deviation of 0.016 where half are
+_N_NEWEST = (
+    1000  # records of which the share that is bad is taken: a standard deviation of 0.016 where half are
+)
 
 
 class FormatChange(NamedTuple):
@@ -66,7 +68,9 @@ class _Partition:
             n_gone = min(oldest.n_records, self.n_records - _N_NEWEST)
             self.n_records -= n_gone
             self.n_bad -= n_gone * oldest.is_bad
-            if n_gone < oldest.n_records:  # where the rest of it begins is not known: read again too much rather than too little
+            if (
+                n_gone < oldest.n_records
+            ):  # where the rest of it begins is not known: read again too much rather than too little
                 self.newest.appendleft(oldest._replace(n_records=oldest.n_records - n_gone))
 
     def n_bad_among(self, n_newest: int) -> int:
@@ -126,7 +130,9 @@ class FormatCheck:
                 one.add(offsets[begin], end - begin, is_bad=False)
                 continue
             at = begin
-            while at < end and one.held_offset is None:  # one by one: which one tells does not depend on how they come
+            while (
+                at < end and one.held_offset is None
+            ):  # one by one: which one tells does not depend on how they come
                 one.add(offsets[at], 1, is_bad=True)
                 dead_letters.append(at)
                 first_offset = self._wrong_from(one)

@@ -69,9 +69,17 @@ __all__ = ["check", "consumer_options", "open_client", "open_producer"]
 _SHORTEST_POLL_MS = 500  # below it a join's answer can be lost between two polls
 _BOOTSTRAP_MS = 5000  # one try to reach a broker; the loop turns in between
 _METADATA_MS = 500  # the longest that a record to send waits for its topic's partitions
-_LARGEST_RECORD_BYTES = 64 << 20  # to send: what could be read may be larger than the library's 1 MiB, and the broker decides
+_LARGEST_RECORD_BYTES = (
+    64 << 20
+)  # to send: what could be read may be larger than the library's 1 MiB, and the broker decides
 # Errors that pass: the brokers are away, or the group is being put together anew.
-_PASSING = (LibraryRetriableError, CommitFailedError, RebalanceInProgressError, IllegalGenerationError, UnknownMemberIdError)
+_PASSING = (
+    LibraryRetriableError,
+    CommitFailedError,
+    RebalanceInProgressError,
+    IllegalGenerationError,
+    UnknownMemberIdError,
+)
 # What it imports where it is there, by what cannot be read without it; the checksum in Python is five times slower.
 _PACKAGES = {
     "checksums": ("crc32c", "crc32c"),
@@ -137,7 +145,9 @@ def consumer_options(config: KafkaConfig) -> dict[str, Any]:
         "enable_auto_commit": False,
         "partition_assignment_strategy": [CooperativeStickyAssignor()],
         "session_timeout_ms": session_ms,
-        "heartbeat_interval_ms": min(3000, session_ms // 3),  # Kafka's default, and its advice for short sessions
+        "heartbeat_interval_ms": min(
+            3000, session_ms // 3
+        ),  # Kafka's default, and its advice for short sessions
         "max_poll_interval_ms": round(config.max_poll_interval_seconds * 1000),
         "max_poll_records": config.max_poll_records,
     }
@@ -202,7 +212,9 @@ class KafkaPythonClient:
         """Give what has come; waits for half a second at least."""
         with _neutral():
             try:
-                fetched = self._consumer.poll(timeout_ms=max(round(timeout_seconds * 1000), _SHORTEST_POLL_MS))
+                fetched = self._consumer.poll(
+                    timeout_ms=max(round(timeout_seconds * 1000), _SHORTEST_POLL_MS)
+                )
             except NoOffsetForPartitionError:
                 if not (self._held or self._listener.rebalance_events):
                     raise  # it is not one that is about to be looked up
@@ -245,40 +257,70 @@ class KafkaPythonClient:
     def position(self, partition: Partition, *, timeout_seconds: float) -> int | None:
         """Give up to where a partition has been read."""
         with _neutral():
-            position: int | None = self._consumer.position(_theirs(partition), timeout_ms=_ms(timeout_seconds))
+            position: int | None = self._consumer.position(
+                _theirs(partition), timeout_ms=_ms(timeout_seconds)
+            )
             return position
 
     def log_ends(self) -> dict[Partition, int]:
         """Give where partitions end, as the last answers said."""
         with _neutral():
-            return {_partition(one): end for one in self._consumer.assignment() if (end := self._consumer.highwater(one)) is not None}
+            return {
+                _partition(one): end
+                for one in self._consumer.assignment()
+                if (end := self._consumer.highwater(one)) is not None
+            }
 
-    def first_offsets(self, partitions: Sequence[Partition], *, timeout_seconds: float) -> dict[Partition, int]:
+    def first_offsets(
+        self, partitions: Sequence[Partition], *, timeout_seconds: float
+    ) -> dict[Partition, int]:
         """Ask for the oldest offsets."""
         with _neutral():
-            return _ours(self._consumer.beginning_offsets(list(map(_theirs, partitions)), timeout_ms=_ms(timeout_seconds)))
+            return _ours(
+                self._consumer.beginning_offsets(
+                    list(map(_theirs, partitions)), timeout_ms=_ms(timeout_seconds)
+                )
+            )
 
     def end_offsets(self, partitions: Sequence[Partition], *, timeout_seconds: float) -> dict[Partition, int]:
         """Ask for the next offsets."""
         with _neutral():
-            return _ours(self._consumer.end_offsets(list(map(_theirs, partitions)), timeout_ms=_ms(timeout_seconds)))
+            return _ours(
+                self._consumer.end_offsets(list(map(_theirs, partitions)), timeout_ms=_ms(timeout_seconds))
+            )
 
-    def offsets_at(self, partitions: Sequence[Partition], time_ms: int, *, timeout_seconds: float) -> dict[Partition, int]:
+    def offsets_at(
+        self, partitions: Sequence[Partition], time_ms: int, *, timeout_seconds: float
+    ) -> dict[Partition, int]:
         """Ask for the oldest offsets since a time."""
         with _neutral():
-            found = self._consumer.offsets_for_times({_theirs(one): time_ms for one in partitions}, timeout_ms=_ms(timeout_seconds))
+            found = self._consumer.offsets_for_times(
+                {_theirs(one): time_ms for one in partitions}, timeout_ms=_ms(timeout_seconds)
+            )
             return {_partition(one): at.offset for one, at in found.items() if at is not None}
 
-    def committed(self, partitions: Sequence[Partition], *, timeout_seconds: float) -> dict[Partition, Committed]:
+    def committed(
+        self, partitions: Sequence[Partition], *, timeout_seconds: float
+    ) -> dict[Partition, Committed]:
         """Ask what is committed."""
         with _neutral():
-            found = {one: self._consumer.committed(_theirs(one), metadata=True, timeout_ms=_ms(timeout_seconds)) for one in partitions}
-            return {one: Committed(at.offset, (at.metadata or "").rstrip("\0")) for one, at in found.items() if at is not None}
+            found = {
+                one: self._consumer.committed(_theirs(one), metadata=True, timeout_ms=_ms(timeout_seconds))
+                for one in partitions
+            }
+            return {
+                one: Committed(at.offset, (at.metadata or "").rstrip("\0"))
+                for one, at in found.items()
+                if at is not None
+            }
 
     def commit(self, offsets: Mapping[Partition, Committed], *, timeout_seconds: float) -> None:
         """Commit, and wait for the answer."""
         with _neutral():
-            theirs = {_theirs(one): OffsetAndMetadata(at.offset, at.metadata and f"{at.metadata}\0", -1) for one, at in offsets.items()}
+            theirs = {
+                _theirs(one): OffsetAndMetadata(at.offset, at.metadata and f"{at.metadata}\0", -1)
+                for one, at in offsets.items()
+            }
             self._consumer.commit(theirs, timeout_ms=_ms(timeout_seconds))
 
     def close(self, *, timeout_seconds: float) -> None:
@@ -295,7 +337,9 @@ class KafkaPythonProducer:
         self._numbers = itertools.count()
         self._outcomes: deque[tuple[int, ClientError | None]] = deque()  # filled by the library's thread
 
-    def send(self, topic: str, value: bytes, *, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()) -> int:
+    def send(
+        self, topic: str, value: bytes, *, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> int:
         """Hand over a record; waits half a second where its topic is not known."""
         with _neutral():
             future = self._producer.send(topic, value, key=key, headers=list(headers))
@@ -383,7 +427,10 @@ def _neutral_error(error: Exception) -> ClientError:
     if isinstance(error, OffsetOutOfRangeError):
         return OutOfRangeError(name, text, _ours(error.args[0]))
     if isinstance(error, LogTruncationError):
-        ends = {_partition(one): None if end is None else end.offset for one, end in error.divergent_offsets.items()}
+        ends = {
+            _partition(one): None if end is None else end.offset
+            for one, end in error.divergent_offsets.items()
+        }
         return TruncatedError(name, text, ends)
     if isinstance(error, FencedInstanceIdError):
         return FencedError(name, text)

@@ -29,7 +29,9 @@ class _Partition:
     told_at: float  # when a record last told a time, or when the partition came to us
     empty_at: float = -math.inf  # when the broker last had nothing more in it, but what told no time
     held: int | None = None  # offset of the first record that is to be read again
-    marks: list[tuple[int, int]] = field(default_factory=list)  # first offset of a stretch, newest event time in it
+    marks: list[tuple[int, int]] = field(
+        default_factory=list
+    )  # first offset of a stretch, newest event time in it
 
 
 class ReadProgress:
@@ -55,7 +57,9 @@ class ReadProgress:
         if resumed is not None:
             self.complete_ms = NOTHING_YET if resumed.time_ms is None else resumed.time_ms
             for name, place in resumed.partitions.items():
-                told_ms = self.complete_ms if place.newest_ms == NOTHING_YET else place.newest_ms  # it was held
+                told_ms = (
+                    self.complete_ms if place.newest_ms == NOTHING_YET else place.newest_ms
+                )  # it was held
                 marks = [(place.rewind, told_ms)] if place.rewind < place.offset else []
                 self._partitions[name] = _Partition(place.offset, place.newest_ms, -math.inf, marks=marks)
 
@@ -96,7 +100,9 @@ class ReadProgress:
         """Give the newest event time that a partition has told."""
         return self._partitions[name].newest_ms
 
-    def record(self, name: str, *, first_offset: int, next_offset: int, newest_ms: int | None, now: float) -> None:
+    def record(
+        self, name: str, *, first_offset: int, next_offset: int, newest_ms: int | None, now: float
+    ) -> None:
         """Note records that were handed out.
 
         Parameters
@@ -117,7 +123,9 @@ class ReadProgress:
 
     def silent(self, now: float) -> list[str]:
         """Name the partitions that have told no time for so long that the broker should be asked about them."""
-        return sorted(name for name in self._owned if now - self._partitions[name].told_at >= self._idle_seconds)
+        return sorted(
+            name for name in self._owned if now - self._partitions[name].told_at >= self._idle_seconds
+        )
 
     def confirm_empty(self, name: str, asked_at: float) -> None:
         """Note that the broker had nothing more in a partition at some moment."""
@@ -150,13 +158,17 @@ class ReadProgress:
         return Position(None if self.complete_ms == NOTHING_YET else self.complete_ms, places)
 
     def _is_idle(self, one: _Partition, now: float) -> bool:
-        return now - one.told_at >= self._idle_seconds and (one.held is not None or now - one.empty_at <= _CONFIRMED_SECONDS)
+        return now - one.told_at >= self._idle_seconds and (
+            one.held is not None or now - one.empty_at <= _CONFIRMED_SECONDS
+        )
 
     def _position_of(self, one: _Partition) -> PartitionPosition:
         rewind = self._rewind(one)
         if one.held is None:
             return PartitionPosition(one.offset, rewind, one.newest_ms)
-        return PartitionPosition(one.held, min(one.held, rewind))  # what has told times behind it will tell them again
+        return PartitionPosition(
+            one.held, min(one.held, rewind)
+        )  # what has told times behind it will tell them again
 
     def _rewind(self, one: _Partition) -> int:
         needed_ms = self.complete_ms - self._rewind_ms

@@ -29,7 +29,9 @@ class Handling:
     """
 
     decoder_of: Callable[[str], Decoder]
-    explain: Callable[[str, Record], str] = field(default=lambda topic, record: f"{topic} may be in another format")
+    explain: Callable[[str, Record], str] = field(
+        default=lambda topic, record: f"{topic} may be in another format"
+    )
     keep: Callable[[DeadLetter], None] | None = None
 
 
@@ -67,7 +69,13 @@ class RecordDecoder:
             n_held = self._limit.passes(f"rejected {topic} {rejection.reason}")
             if n_held is not None:
                 where = partition.at(fetched.offsets[rejection.index])
-                log.warning("record rejected at=%s reason=%s %s (and %d before)", where, rejection.reason, rejection.detail, n_held)
+                log.warning(
+                    "record rejected at=%s reason=%s %s (and %d before)",
+                    where,
+                    rejection.reason,
+                    rejection.detail,
+                    n_held,
+                )
         bad = sorted(self._unread(decoder, records, decoded, first))
         checked = self._check.record(partition.name, fetched.offsets, bad)
         for turn in checked.turns:
@@ -81,7 +89,9 @@ class RecordDecoder:
             self._handling.keep(_dead_letter(partition, fetched, first[index]))
         return decoded.columns, len(first) - len(dead_letters)
 
-    def _unread(self, decoder: Decoder, records: Sequence[Record], decoded: Decoded, first: dict[int, Rejection]) -> set[int]:
+    def _unread(
+        self, decoder: Decoder, records: Sequence[Record], decoded: Decoded, first: dict[int, Rejection]
+    ) -> set[int]:
         """Give the places of the records of which nothing could be read: a bad line among good ones is no wrong format."""
         rejected = set(first)
         if not rejected or not len(decoded.columns):
@@ -91,7 +101,14 @@ class RecordDecoder:
             return rejected
         return {index for index in rejected if not len(decoder([records[index]], self._table).columns)}
 
-    def _tell(self, partition: Partition, turn: FormatChange, fetched: Fetched, bad: Sequence[int], first: dict[int, Rejection]) -> None:
+    def _tell(
+        self,
+        partition: Partition,
+        turn: FormatChange,
+        fetched: Fetched,
+        bad: Sequence[int],
+        first: dict[int, Rejection],
+    ) -> None:
         where = partition.at(turn.first_offset)
         if not turn.is_wrong:
             log.warning(
@@ -112,4 +129,6 @@ def _dead_letter(partition: Partition, fetched: Fetched, rejection: Rejection) -
     index = rejection.index
     value, time_ms, headers = fetched.records[index]
     place = (partition.topic, partition.number, fetched.offsets[index])
-    return DeadLetter(*place, time_ms, rejection.reason, rejection.detail, value, fetched.key_of(index), headers)
+    return DeadLetter(
+        *place, time_ms, rejection.reason, rejection.detail, value, fetched.key_of(index), headers
+    )

@@ -109,10 +109,15 @@ class KafkaSource:
         self._limit = RateLimit(clock.monotonic)
         self._dead_letters = dead_letters
         self._record_decoder = RecordDecoder(
-            config, Handling(decoder_of, explain, dead_letters.put if dead_letters else None), table, self._limit
+            config,
+            Handling(decoder_of, explain, dead_letters.put if dead_letters else None),
+            table,
+            self._limit,
         )
         self._backlog = Backlog()
-        self._batch_sizer = BatchSizer(most_records=config.max_poll_records, most_samples=config.max_batch_samples)
+        self._batch_sizer = BatchSizer(
+            most_records=config.max_poll_records, most_samples=config.max_batch_samples
+        )
         self._handed_out = (0, 0, 0.0)  # records and samples of the last batch, and when that was
         self._keep_seconds = min(_KEEP_SECONDS, config.max_poll_interval_seconds / 10)
         self._paused: AbstractSet[Partition] = frozenset()
@@ -170,7 +175,11 @@ class KafkaSource:
         # What an earlier run reported stays reported, also while its windows are being filled again.
         times_ms = [time_ms for time_ms in (position.time_ms, self._delivered_ms()) if time_ms is not None]
         metadata = self._metadata(max(times_ms, default=None))
-        offsets = {Partition.of(name): Committed(place.rewind, metadata) for name, place in position.partitions.items() if name in owned}
+        offsets = {
+            Partition.of(name): Committed(place.rewind, metadata)
+            for name, place in position.partitions.items()
+            if name in owned
+        }
         if client is None or not offsets or self._clock.monotonic() < self._pause_until:
             return
         try:
@@ -180,7 +189,9 @@ class KafkaSource:
         except MetadataTooLargeError:
             self._writes_metadata = False
             self._tally.commits["failed"] += 1
-            log.warning("commit without metadata: the broker's offset.metadata.max.bytes is too small; a lost checkpoint repeats alerts")
+            log.warning(
+                "commit without metadata: the broker's offset.metadata.max.bytes is too small; a lost checkpoint repeats alerts"
+            )
         except ClientError as error:
             self._tally.commits["failed"] += 1
             self._failed(error)
@@ -200,7 +211,11 @@ class KafkaSource:
         except ClientError as error:
             self._failed(error)
         else:
-            log.info("kafka opened servers=%s topics=%s", ",".join(self._config.bootstrap_servers), ",".join(self._config.topics))
+            log.info(
+                "kafka opened servers=%s topics=%s",
+                ",".join(self._config.bootstrap_servers),
+                ",".join(self._config.topics),
+            )
 
     def _drop(self) -> None:
         """Close the client; where its partitions were is remembered."""
@@ -259,7 +274,11 @@ class KafkaSource:
             if what == "assigned":
                 self._tally.n_rebalances += 1
                 self._waiting.update(partitions)
-            log.info("partitions %s: %s", what, ", ".join(sorted(partition.name for partition in partitions)) or "none")
+            log.info(
+                "partitions %s: %s",
+                what,
+                ", ".join(sorted(partition.name for partition in partitions)) or "none",
+            )
         if self._waiting:
             self._start_partitions(client, sorted(self._waiting))
 
@@ -292,7 +311,10 @@ class KafkaSource:
                 log.info("reading %s from offset %d", partition.name, offset)
         if new:  # a daemon that dies before its first checkpoint begins at the same place again
             metadata = self._metadata(None)
-            client.commit({one: Committed(offsets[one], metadata) for one in new if one in assigned}, timeout_seconds=_COMMIT_SECONDS)
+            client.commit(
+                {one: Committed(offsets[one], metadata) for one in new if one in assigned},
+                timeout_seconds=_COMMIT_SECONDS,
+            )
 
     def _start_offsets(self, client: KafkaClient, partitions: Sequence[Partition]) -> dict[Partition, int]:
         """Find where to begin a topic that this group never read."""
@@ -314,11 +336,19 @@ class KafkaSource:
                 to = first[partition] if self._config.on_gap == "earliest" else last[partition]
                 self._tally.n_lost[partition.topic] += to - offset
                 log.error(
-                    "records lost at=%s: %d were deleted before they were read; going on at %d", partition.at(offset), to - offset, to
+                    "records lost at=%s: %d were deleted before they were read; going on at %d",
+                    partition.at(offset),
+                    to - offset,
+                    to,
                 )
             else:
                 to = first[partition]  # what we know already changes nothing
-                log.error("log ends before at=%s, at %d: read again from %d", partition.at(offset), last[partition], to)
+                log.error(
+                    "log ends before at=%s, at %d: read again from %d",
+                    partition.at(offset),
+                    last[partition],
+                    to,
+                )
             self._begin(client, partition, to, self._clock.monotonic())
 
     def _resume_truncated(self, client: KafkaClient, ends: Mapping[Partition, int | None]) -> None:
@@ -364,7 +394,14 @@ class KafkaSource:
         n_held = self._limit.passes(f"failed {error.name}")
         if n_held is not None:
             what = "it is closed and opened anew" if rebuilds else "trying again"
-            log.error("kafka failed error=%s: %s; %s in %.1f s (and %d times before)", error.name, error.text, what, pause, n_held)
+            log.error(
+                "kafka failed error=%s: %s; %s in %.1f s (and %d times before)",
+                error.name,
+                error.text,
+                what,
+                pause,
+                n_held,
+            )
         if rebuilds:
             self._n_same = 0
             self._drop()
@@ -384,8 +421,12 @@ class KafkaSource:
         now, now_ms = self._clock.monotonic(), round(self._clock.now() * 1000)
         n_bad: Counter[str] = Counter()
         owned = self._progress.owned
-        pieces = self._backlog.take(most_records=self._batch_sizer.n_records, most_bytes=self._config.max_batch_bytes)
-        parts = [self._read(partition, one, now_ms, n_bad) for partition, one in pieces if partition.name in owned]
+        pieces = self._backlog.take(
+            most_records=self._batch_sizer.n_records, most_bytes=self._config.max_batch_bytes
+        )
+        parts = [
+            self._read(partition, one, now_ms, n_bad) for partition, one in pieces if partition.name in owned
+        ]
         columns = concatenate(parts)
         self._handed_out = (sum(len(one.records) for _, one in pieces), len(columns), now)
         complete_ms = self._progress.advance(self._clock.monotonic(), clock_ms=now_ms)
@@ -427,7 +468,10 @@ class KafkaSource:
         lag, newest_seconds, lag_seconds, wrong_format = {}, {}, {}, {}
         for partition in map(Partition.of, self._progress.owned):
             key = (partition.topic, partition.number)
-            offset, newest_ms = self._progress.offset(partition.name), self._progress.newest_ms(partition.name)
+            offset, newest_ms = (
+                self._progress.offset(partition.name),
+                self._progress.newest_ms(partition.name),
+            )
             wrong_format[key] = self._record_decoder.held_offset(partition) is not None
             if newest_ms != NOTHING_YET:
                 newest_seconds[key] = newest_ms / 1000
@@ -448,7 +492,8 @@ class KafkaSource:
             lag_seconds=lag_seconds,
             newest_seconds=newest_seconds,
             wrong_format=wrong_format,
-            dead_letters=tally.dead_letters + (self._dead_letters.drain_counts() if self._dead_letters else Counter()),
+            dead_letters=tally.dead_letters
+            + (self._dead_letters.drain_counts() if self._dead_letters else Counter()),
             n_queued=self._backlog.n_records,
             n_queued_bytes=self._backlog.n_bytes,
             paused=bool(self._backlog),
@@ -461,7 +506,9 @@ class KafkaSource:
     def _metadata(self, time_ms: int | None) -> str:
         if not self._writes_metadata:
             return ""
-        return json.dumps({"v": _VERSION} if time_ms is None else {"v": _VERSION, "wm": time_ms}, separators=(",", ":"))
+        return json.dumps(
+            {"v": _VERSION} if time_ms is None else {"v": _VERSION, "wm": time_ms}, separators=(",", ":")
+        )
 
 
 class _Tally:

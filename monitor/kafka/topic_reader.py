@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.errors import CoordinatorNotAvailableError, KafkaConfigurationError, KafkaTimeoutError, TopicAuthorizationFailedError
+from kafka.errors import (
+    CoordinatorNotAvailableError,
+    KafkaConfigurationError,
+    KafkaTimeoutError,
+    TopicAuthorizationFailedError,
+)
 
 from monitor.clock import Clock
 from monitor.config.kafka import KafkaConfig
@@ -96,12 +101,18 @@ class TopicReader:
     def topics(self) -> dict[str, tuple[int, ...]]:
         """Give the numbers of each topic's partitions, of all topics that the cluster shows to this user."""
         names = self._asked("which topics there are", lambda _: self._consumer.topics())
-        return {name: tuple(sorted(self._consumer.partitions_for_topic(name) or ())) for name in sorted(names)}
+        return {
+            name: tuple(sorted(self._consumer.partitions_for_topic(name) or ())) for name in sorted(names)
+        }
 
     def committed(self, partitions: Mapping[str, tuple[int, ...]]) -> dict[tuple[str, int], int] | None:
         """Give the group's committed offset of each partition that has one; None where the broker does not tell."""
         group_id = self._config.group_id
-        asked = {group_id: [TopicPartition(topic, number) for topic, numbers in partitions.items() for number in numbers]}
+        asked = {
+            group_id: [
+                TopicPartition(topic, number) for topic, numbers in partitions.items() for number in numbers
+            ]
+        }
         known = {key: value for key, value in self._options.items() if key in KafkaAdminClient.DEFAULT_CONFIG}
         until = self._clock.monotonic() + _GROUP_SECONDS
         try:
@@ -113,7 +124,9 @@ class TopicReader:
                 try:
                     offsets = admin.list_group_offsets(asked)[group_id]
                     break
-                except CoordinatorNotAvailableError:  # the first question ever about a group makes the topic of offsets
+                except (
+                    CoordinatorNotAvailableError
+                ):  # the first question ever about a group makes the topic of offsets
                     if self._clock.monotonic() >= until:
                         return None
                     self._clock.wait(threading.Event(), 0.2)
@@ -121,34 +134,56 @@ class TopicReader:
             return None
         finally:
             admin.close()
-        return {(one.topic, one.partition): found.offset for one, found in offsets.items() if found.offset >= 0}
+        return {
+            (one.topic, one.partition): found.offset for one, found in offsets.items() if found.offset >= 0
+        }
 
     def bounds(self, topic: str, partitions: tuple[int, ...]) -> dict[int, Bounds]:
         """Give where each partition of a topic begins and ends."""
         asked = [TopicPartition(topic, number) for number in partitions]
-        first = self._asked(f"where {topic} begins", lambda ms: self._consumer.beginning_offsets(asked, timeout_ms=ms))
+        first = self._asked(
+            f"where {topic} begins", lambda ms: self._consumer.beginning_offsets(asked, timeout_ms=ms)
+        )
         end = self._asked(f"where {topic} ends", lambda ms: self._consumer.end_offsets(asked, timeout_ms=ms))
         return {one.partition: Bounds(first[one], end[one]) for one in asked}
 
     def since(self, topic: str, bounds: Mapping[int, Bounds], since_ms: int) -> dict[int, int]:
         """Give the offset of each partition's first record that is stamped at a time or later; its end where there is none."""
         asked = {TopicPartition(topic, number): max(0, since_ms) for number in bounds}
-        found = self._asked(f"what is new in {topic}", lambda ms: self._consumer.offsets_for_times(asked, timeout_ms=ms))
-        return {one.partition: bounds[one.partition].end if at is None else at.offset for one, at in found.items()}
+        found = self._asked(
+            f"what is new in {topic}", lambda ms: self._consumer.offsets_for_times(asked, timeout_ms=ms)
+        )
+        return {
+            one.partition: bounds[one.partition].end if at is None else at.offset for one, at in found.items()
+        }
 
     def read(self, topic: str, starts: Mapping[int, int], bounds: Mapping[int, Bounds]) -> Iterator[Peek]:
         """Read from offsets up to where the partitions ended, or until the time is up."""
-        left = {TopicPartition(topic, number): bounds[number].end for number, start in starts.items() if start < bounds[number].end}
+        left = {
+            TopicPartition(topic, number): bounds[number].end
+            for number, start in starts.items()
+            if start < bounds[number].end
+        }
         self._consumer.assign(list(left))
         for partition in left:
-            self._consumer.seek(partition, max(starts[partition.partition], bounds[partition.partition].first))
+            self._consumer.seek(
+                partition, max(starts[partition.partition], bounds[partition.partition].first)
+            )
         try:
             while left and self.seconds_left():
-                fetched = self._asked(f"for records of {topic}", lambda ms: self._consumer.poll(timeout_ms=min(_POLL_MS, ms)))
+                fetched = self._asked(
+                    f"for records of {topic}", lambda ms: self._consumer.poll(timeout_ms=min(_POLL_MS, ms))
+                )
                 for partition, records in fetched.items():
-                    yield _peek(partition.partition, [one for one in records if one.offset < left.get(partition, 0)])
+                    yield _peek(
+                        partition.partition, [one for one in records if one.offset < left.get(partition, 0)]
+                    )
                 # The position, not the last record: what ends a transaction takes an offset and is no record.
-                done = [one for one, end in left.items() if (self._consumer.position(one, timeout_ms=self._ask_ms()) or 0) >= end]
+                done = [
+                    one
+                    for one, end in left.items()
+                    if (self._consumer.position(one, timeout_ms=self._ask_ms()) or 0) >= end
+                ]
                 for partition in done:
                     del left[partition]
                     self._consumer.pause(partition)
@@ -162,16 +197,22 @@ class TopicReader:
         try:
             return ask(self._ask_ms())
         except TopicAuthorizationFailedError as error:
-            raise SourceError(f"asked {what}: this user may not read it. Ask for the right to read and describe the topic") from error
+            raise SourceError(
+                f"asked {what}: this user may not read it. Ask for the right to read and describe the topic"
+            ) from error
         except KafkaTimeoutError as error:
             hint = "Can the brokers be reached by what they advertise (advertised.listeners)? Else try a longer --timeout"
             raise SourceError(f"asked {what}: no answer in time. {hint}") from error
         except Exception as error:
-            raise SourceError(f"asked {what}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+            raise SourceError(
+                f"asked {what}: {type(error).__name__}: {' '.join(str(error).split())}"
+            ) from error
 
 
 def _peek(partition: int, records: Sequence[Any]) -> Peek:
-    filled = [Record(one.value, one.timestamp, tuple(one.headers or ())) for one in records if one.value is not None]
+    filled = [
+        Record(one.value, one.timestamp, tuple(one.headers or ())) for one in records if one.value is not None
+    ]
     return Peek(partition, filled, sum(one.key is not None for one in records), len(records) - len(filled))
 
 

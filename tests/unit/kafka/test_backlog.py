@@ -28,7 +28,10 @@ def backlog(**words):
 
 def take(one, *, most_records=100, most_bytes=100):
     taken = one.take(most_records=most_records, most_bytes=most_bytes)
-    return [("abc"[partition.number], b" ".join(record.value for record in some.records).decode()) for partition, some in taken]
+    return [
+        ("abc"[partition.number], b" ".join(record.value for record in some.records).decode())
+        for partition, some in taken
+    ]
 
 
 def test_what_fits_is_handed_out_as_it_came():
@@ -43,7 +46,11 @@ def test_what_fits_is_handed_out_as_it_came():
 def test_it_is_cut_by_records():
     one = backlog(a="1 2 3", b="4 5")
 
-    assert [take(one, most_records=2) for _ in range(3)] == [[("a", "1 2")], [("a", "3"), ("b", "4")], [("b", "5")]]
+    assert [take(one, most_records=2) for _ in range(3)] == [
+        [("a", "1 2")],
+        [("a", "3"), ("b", "4")],
+        [("b", "5")],
+    ]
 
 
 def test_it_is_cut_by_bytes():
@@ -55,7 +62,12 @@ def test_it_is_cut_by_bytes():
 def test_a_record_that_is_too_large_comes_alone():
     one = backlog(a="1 22222 3", b="44444")
 
-    assert [take(one, most_bytes=3) for _ in range(4)] == [[("a", "1")], [("a", "22222")], [("a", "3")], [("b", "44444")]]
+    assert [take(one, most_bytes=3) for _ in range(4)] == [
+        [("a", "1")],
+        [("a", "22222")],
+        [("a", "3")],
+        [("b", "44444")],
+    ]
 
 
 def test_what_is_fetched_later_comes_behind():
@@ -72,8 +84,18 @@ def test_pieces_say_which_offsets_they_are_of_and_know_their_keys():
     ((_, first),) = one.take(most_records=2, most_bytes=100)
     ((_, second),) = one.take(most_records=2, most_bytes=100)
 
-    assert (first.first_offset, first.next_offset, list(first.offsets), first.n_empty) == (10, 20, [10, 15], 2)
-    assert (second.first_offset, second.next_offset, list(second.offsets), second.n_empty) == (20, 27, [20], 0)
+    assert (first.first_offset, first.next_offset, list(first.offsets), first.n_empty) == (
+        10,
+        20,
+        [10, 15],
+        2,
+    )
+    assert (second.first_offset, second.next_offset, list(second.offsets), second.n_empty) == (
+        20,
+        27,
+        [20],
+        0,
+    )
     assert (first.key_of(1), second.key_of(0)) == (b"y", b"z")
 
 

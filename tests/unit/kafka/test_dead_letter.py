@@ -8,7 +8,17 @@ import pytest
 
 from monitor.kafka.dead_letter import DeadLetter, excerpt, headers_of, read_dead_letter, report, safe
 
-LETTER = DeadLetter("metrics", 3, 17, 1_700_000_000_123, "invalid_json", "line 1: unexpected end", b"{torn", b"web1", (("trace", b"7"),))
+LETTER = DeadLetter(
+    "metrics",
+    3,
+    17,
+    1_700_000_000_123,
+    "invalid_json",
+    "line 1: unexpected end",
+    b"{torn",
+    b"web1",
+    (("trace", b"7"),),
+)
 
 
 def back(dead_letter, headers):
@@ -33,7 +43,17 @@ def test_it_is_read_back_as_it_was():
 
 
 def test_headers_of_ours_that_the_record_had_already_do_not_stand_for_it():
-    nested = DeadLetter("t", 0, 1, 5, "too_large", "", b"x", None, (("barograph.reason", b"invalid_json"), ("barograph.offset", b"888")))
+    nested = DeadLetter(
+        "t",
+        0,
+        1,
+        5,
+        "too_large",
+        "",
+        b"x",
+        None,
+        (("barograph.reason", b"invalid_json"), ("barograph.offset", b"888")),
+    )
 
     read = back(nested, headers_of(nested, "1.2"))
 
@@ -48,7 +68,12 @@ def test_a_long_detail_is_cut():
 
 @pytest.mark.parametrize(
     "headers",
-    [[], [("barograph.topic", b"t")], [*headers_of(LETTER, "1"), ("barograph.offset", b"many")], [("other", b"1")]],
+    [
+        [],
+        [("barograph.topic", b"t")],
+        [*headers_of(LETTER, "1"), ("barograph.offset", b"many")],
+        [("other", b"1")],
+    ],
 )
 def test_a_record_that_is_not_ours_is_told_by_its_own_place(headers):
     read = back(LETTER, headers)
@@ -94,7 +119,9 @@ def test_text_from_headers_is_escaped_too():
 def dead_letters():
     yield DeadLetter("n", 1, 9, -1, "wrong_schema", "", b"\x80")
     for number in (4, 2, 0, 1, 3):  # of several partitions, one behind the other
-        yield DeadLetter("m", 0, number, 1_700_000_000_000 + number * 1000, "invalid_json", f"at {number}", b"{%d" % number)
+        yield DeadLetter(
+            "m", 0, number, 1_700_000_000_000 + number * 1000, "invalid_json", f"at {number}", b"{%d" % number
+        )
 
 
 def test_the_report_counts_by_reason_and_topic_and_shows_the_newest():
@@ -127,6 +154,8 @@ def test_none_is_a_report_too():
 
 
 def test_a_time_that_no_calendar_knows_is_shown_as_a_number():
-    (line,) = [line for line in report([DeadLetter("m", 0, 1, 10**18, "r", "", b"x")], n_shown=1) if "@" in line]
+    (line,) = [
+        line for line in report([DeadLetter("m", 0, 1, 10**18, "r", "", b"x")], n_shown=1) if "@" in line
+    ]
 
     assert line == "m[0]@1  time 1000000000000000000 ms  r"

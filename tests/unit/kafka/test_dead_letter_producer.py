@@ -64,7 +64,9 @@ def broker():
 def box(broker, monkeypatch):
     monkeypatch.setattr("monitor.kafka.dead_letter_producer._PAUSE_SECONDS", 0.01)
     monkeypatch.setattr("monitor.kafka.dead_letter_producer._CLOSE_SECONDS", 0.5)
-    made = DeadLetterProducer(KafkaConfig(topics=["metrics"], dead_letter_topic="dead"), broker, SystemClock(), version="1.2")
+    made = DeadLetterProducer(
+        KafkaConfig(topics=["metrics"], dead_letter_topic="dead"), broker, SystemClock(), version="1.2"
+    )
     yield made
     broker.answers.set()
     made.close()
@@ -86,7 +88,13 @@ def test_a_letter_is_sent_to_its_topic_with_bytes_key_and_headers(box, broker):
 
     assert box.flush(20)
     ((topic, value, key, headers),) = broker.sent
-    assert (topic, value, key, headers["barograph.offset"], headers["barograph.version"]) == ("dead", b"{torn", b"key", b"7", b"1.2")
+    assert (topic, value, key, headers["barograph.offset"], headers["barograph.version"]) == (
+        "dead",
+        b"{torn",
+        b"key",
+        b"7",
+        b"1.2",
+    )
     assert box.drain_counts() == {"sent": 1}
     assert box.drain_counts() == {}
 
@@ -113,7 +121,10 @@ def test_a_broker_that_is_away_costs_some_tries_and_is_told_with_the_records_pla
 
     assert box.drain_counts() == {"failed": 1}
     assert broker.opened == 3
-    assert "dead letter failed at=metrics[0]@7 reason=invalid_json topic=dead: KafkaTimeoutError no answer" in caplog.text
+    assert (
+        "dead letter failed at=metrics[0]@7 reason=invalid_json topic=dead: KafkaTimeoutError no answer"
+        in caplog.text
+    )
 
 
 def test_while_it_is_away_each_is_tried_once_and_a_thousand_are_told_once(box, broker, caplog):

@@ -15,7 +15,9 @@ def check(*, run=10, ratio=0.5):
 
 def record(one, pattern, *, first=0, name="m/0"):
     """Take records written as text: `x` cannot be read, `.` can."""
-    return one.record(name, range(first, first + len(pattern)), [at for at, mark in enumerate(pattern) if mark == "x"])
+    return one.record(
+        name, range(first, first + len(pattern)), [at for at, mark in enumerate(pattern) if mark == "x"]
+    )
 
 
 def test_bad_records_among_good_ones_are_dead_letters_and_no_more():

@@ -230,7 +230,9 @@ def test_few_marks_are_kept_whatever_the_number_of_records():
 
 
 def test_what_a_checkpoint_kept_is_gone_on_from():
-    resumed = Position(5000, {"m/0": PartitionPosition(50, 20, 5000), "m/1": PartitionPosition(7, 7, NOTHING_YET)})
+    resumed = Position(
+        5000, {"m/0": PartitionPosition(50, 20, 5000), "m/1": PartitionPosition(7, 7, NOTHING_YET)}
+    )
     one = ReadProgress(rewind_ms=320, idle_seconds=10.0, resumed=resumed)
 
     assert one.position() == resumed
@@ -239,7 +241,9 @@ def test_what_a_checkpoint_kept_is_gone_on_from():
     assert advance(one) == 5000
     record(one, "m/0", 50, 5330)
     assert advance(one) == 5330
-    assert one.position().partitions["m/0"] == PartitionPosition(51, 50, 5330)  # 5330 - 320 is behind all that was before
+    assert one.position().partitions["m/0"] == PartitionPosition(
+        51, 50, 5330
+    )  # 5330 - 320 is behind all that was before
 
 
 # Records that tell no time
@@ -299,7 +303,9 @@ def test_the_position_of_a_held_partition_is_where_it_is_held():
     one.hold("m/0", 40)
 
     advance(one)
-    assert one.position().partitions == {"m/0": PartitionPosition(40, 40, NOTHING_YET)}  # windows need 320 ms: from 67 on
+    assert one.position().partitions == {
+        "m/0": PartitionPosition(40, 40, NOTHING_YET)
+    }  # windows need 320 ms: from 67 on
 
     one.hold("m/0", None)
     assert one.position().partitions == {"m/0": PartitionPosition(100, 67, 990)}
