@@ -23,6 +23,8 @@ from monitor.config.kafka import KafkaConfig
 from monitor.decode import Decoded, Rejection
 from monitor.kafka.dead_letter_producer import DeadLetterProducer
 from monitor.kafka.libraries import library_of
+from monitor.kafka.record_decoder import Decoding
+from monitor.kafka.record_decoder import Decoding
 from monitor.kafka.source import KafkaSource
 from monitor.sample import Columns, SeriesTable, labels_of
 
@@ -176,7 +178,13 @@ def open_kafka(cluster, request, client):
         )
         limits = {"rewind_ms": rewind_ms, "max_future_ms": max_future_ms}
         source = KafkaSource(
-            config, lambda _: decoder, table, clock, **limits, resumed=resumed, dead_letters=dead_letters
+            config,
+            Decoding(lambda _: decoder),
+            table,
+            clock,
+            **limits,
+            resumed=resumed,
+            dead_letters=dead_letters,
         )
         opened.append(source)
         return source

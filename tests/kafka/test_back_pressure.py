@@ -160,7 +160,9 @@ def busy(cluster, open_kafka, until, sample):
 def test_what_waits_of_a_partition_that_is_revoked_is_dropped(busy, monkeypatch):
     source, _, topic = busy
     before = source.position()
-    monkeypatch.setattr(source._client, "notes", lambda: [RebalanceEvent("revoked", (Partition(topic, 0),))])
+    monkeypatch.setattr(
+        source._client, "rebalance_events", lambda: [RebalanceEvent("revoked", (Partition(topic, 0),))]
+    )
 
     batch = source.poll(1.0)
 

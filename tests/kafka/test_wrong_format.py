@@ -72,7 +72,7 @@ def test_one_partition_in_a_wrong_format_delays_nobody_and_only_its_commit_is_he
     assert line.startswith(
         f"wrong format at={topic}[1]@5: 95 records from there to 99 cannot be read, the last because of invalid_json"
     )
-    assert "Put [decode] right and restart" in line
+    assert "Correct [decode] and restart" in line
 
 
 def test_what_was_held_is_read_again_once_the_format_is_right_and_nothing_of_it_is_missing(
@@ -132,7 +132,7 @@ def test_a_producer_that_comes_to_its_senses_ends_it_and_the_commit_moves_on(
     assert batches[-1].ready
     assert committed(source, topic)[0] >= 150
     assert f"format right again at={topic}[0]@" in caplog.text
-    assert f": 150 records since {topic}[0]@0 could not be read and are passed over" in caplog.text
+    assert f": 150 records since {topic}[0]@0 could not be read and are skipped" in caplog.text
 
 
 def test_a_whole_stream_of_garbage_is_a_hundred_dead_letters(cluster, open_kafka, until, sample):
