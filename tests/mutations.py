@@ -562,8 +562,8 @@ MUTATIONS = [
         "monitor/kafka/backlog.py",
         "unit/kafka/test_backlog.py",
         (
-            "key_of=lambda index: one.key_of(n_first + index)",
-            "key_of=one.key_of",
+            "key_of=lambda index: fetched.key_of(n_first + index)",
+            "key_of=fetched.key_of",
             "test_pieces_say_which_offsets_they_are_of_and_know_their_keys",
         ),
         ("max(_FEWEST_RECORDS, int(", "max(1, int(", "test_what_a_step_costs_by_itself_does_not_end_in_one_record_a_step"),

@@ -19,7 +19,8 @@ _LONGEST_PAUSE_SECONDS = 10.0
 class Backoff:
     """Counts the errors in a row; a pause doubles with each of them.
 
-    A client is kept through `max_consecutive` errors of one name (see `ClientError`), and replaced at the next.
+    A client is kept through `max_consecutive` errors of one name (see `ClientError`), and replaced at the
+    next.
 
     Parameters
     ----------

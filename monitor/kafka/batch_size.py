@@ -11,9 +11,9 @@ _FEWEST_RECORDS = 100  # a step's own cost, whatever its samples cost, must not 
 class BatchSizer:
     """How many records make a batch, so that processing it takes about a second.
 
-    It begins with few. A batch that took longer makes the next ones smaller, in proportion; each full one that
-    took less than half makes them twice as large again. A record is assumed to hold as many samples as those of
-    the last batch did.
+    It begins with few. A batch that took longer makes the next ones smaller, in proportion; each full one
+    that took less than half makes them twice as large again. A record is assumed to hold as many samples as
+    those of the last batch did.
 
     Parameters
     ----------

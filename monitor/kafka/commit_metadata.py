@@ -22,7 +22,7 @@ class CommitMetadata:
 
     @property
     def delivered_ms(self) -> int | None:
-        """The event time up to which an earlier run has reported: the oldest that the partitions' commits name."""
+        """The event time up to which an earlier run has reported: the oldest in the partitions' commits."""
         return min(self._reported_ms.values(), default=None)
 
     def read(self, name: str, text: str) -> None:
@@ -35,7 +35,7 @@ class CommitMetadata:
             return
 
     def text(self, time_ms: int | None) -> str:
-        """Write the text of a commit; what an earlier run reported stays reported while windows are filled again.
+        """Write the text of a commit; what an earlier run reported stays reported.
 
         Parameters
         ----------
@@ -46,7 +46,7 @@ class CommitMetadata:
         return self._write({"v": _VERSION, "wm": max(times_ms)} if times_ms else {"v": _VERSION})
 
     def start_text(self) -> str:
-        """Write the text of a commit for partitions that are read for the first time: nothing is reported of them."""
+        """Write the text of the first commit of a partition: nothing of it has been reported."""
         return self._write({"v": _VERSION})
 
     def leave_out(self) -> None:

@@ -1,4 +1,4 @@
-"""A record that could not be read, as its topic keeps it: its own bytes, and headers that say where it was and why."""
+"""A record that could not be read, as a message: its own bytes, and headers that say where it was and why."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ Headers = Sequence[tuple[str, bytes]]
 class DeadLetter:
     """A record that could not be read.
 
-    `time_ms` is the record's timestamp, -1 where it has none; `value`, `key` and `headers` are its own, unchanged.
+    `time_ms` is the record's timestamp, -1 where it has none; `value`, `key` and `headers` are its own,
+    unchanged.
     """
 
     topic: str
@@ -65,8 +66,8 @@ def read_dead_letter(
 ) -> DeadLetter:
     """Read what `dead_letter_headers` wrote.
 
-    A record that this program did not write keeps the topic, partition and timestamp under which it was found,
-    and its reason is `unknown`.
+    A record that this program did not write keeps the topic, partition and timestamp under which it was
+    found, and its reason is `unknown`.
     """
     origin = {
         name.removeprefix(_PREFIX): (text or b"").decode("utf-8", "replace")

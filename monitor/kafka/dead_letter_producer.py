@@ -1,7 +1,7 @@
 """Sends dead letters to their topic: a bounded buffer, and a thread, so that the stream never waits for it.
 
-Each is tried for a bounded time. A dead letter that cannot be sent is counted, and its position is logged at a
-limited rate: the record's bytes are still in the topic that it came from.
+Each is tried for a bounded time. A dead letter that cannot be sent is counted, and its position is logged at
+a limited rate: the record's bytes are still in the topic that it came from.
 """
 
 from __future__ import annotations
@@ -82,7 +82,10 @@ class DeadLetterProducer:
                 self._thread.start()
 
     def flush(self, seconds: float) -> bool:
-        """Wait until none is pending, `seconds` at most, and not at all while none is accepted; tell whether none is."""
+        """Wait until none is pending, `seconds` at most; tell whether none is.
+
+        Does not wait while the topic accepts none.
+        """
         with self._changed:
             done = self._changed.wait_for(lambda: not self._n_pending or not self._answers, seconds)
             self._answers = self._answers and done
@@ -178,7 +181,8 @@ class DeadLetterProducer:
         n_suppressed = self._limit.passes(result)
         if n_suppressed is not None:
             log.error(
-                "dead letter %s at=%s reason=%s topic=%s: %s; the record is still at that position (and %d before)",
+                "dead letter %s at=%s reason=%s topic=%s: %s; "
+                "the record is still at that position (and %d before)",
                 result,
                 dead_letter.position,
                 dead_letter.reason,

@@ -1,4 +1,4 @@
-"""`barograph dead-letters`: the newest records that could not be read, from their topic, and a report of them."""
+"""`barograph dead-letters`: reads the newest dead letters from their topic, and reports them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read_dead_letters(reader: Reader, topic: str, *, n_newest: int) -> Iterator[
 
 
 def report(dead_letters: Iterable[DeadLetter], *, n_shown: int, reason: str = "") -> Iterator[str]:
-    """Write the lines of a report: the counts by reason and topic, and the newest dead letters with how each begins.
+    """Write a report: counts by reason and topic, then the newest dead letters and how each begins.
 
     Parameters
     ----------

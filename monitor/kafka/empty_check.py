@@ -14,7 +14,7 @@ _ASK_SECONDS = 2.0  # for one question to the broker
 
 
 class EmptyCheck:
-    """Asks about the silent partitions of a source, once a second, and confirms the empty ones in its progress."""
+    """Asks about the silent partitions of a source, once a second, and confirms those that are empty."""
 
     def __init__(self, progress: ReadProgress, backlog: Backlog, clock: Clock) -> None:
         self._progress = progress

@@ -32,7 +32,7 @@ class FormatChange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The result for some records: the indices of the bad ones that become dead letters, and the format changes."""
+    """The result for some records: indices of the bad ones that become dead letters, and format changes."""
 
     dead_letters: tuple[int, ...] = ()
     changes: tuple[FormatChange, ...] = ()

@@ -96,7 +96,7 @@ class ReadProgress:
         self._owned.difference_update(names)
 
     def hold(self, name: str, offset: int | None) -> None:
-        """Hold the position of a partition at an offset, so that it is read again from there; None releases it.
+        """Hold a partition's position at an offset, so that it is read again from there; None releases it.
 
         A held partition delays the others only while samples still come from it.
         """
@@ -131,7 +131,7 @@ class ReadProgress:
         partition.marks.append((first_offset, newest_ms))
 
     def silent(self, now: float) -> list[str]:
-        """Name the partitions without a sample for so long that the broker should be asked whether they are empty."""
+        """Name the partitions without a sample for `idle_seconds`: the broker should be asked about them."""
         return sorted(
             name for name in self._owned if now - self._partitions[name].last_sample_at >= self._idle_seconds
         )

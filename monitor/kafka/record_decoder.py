@@ -1,4 +1,4 @@
-"""From fetched records to samples; which bad records become dead letters, and which partitions are in a wrong format."""
+"""From fetched records to samples; what becomes of bad ones, and which partitions are in a wrong format."""
 
 from __future__ import annotations
 
@@ -20,20 +20,16 @@ __all__ = ["Decoding", "RecordDecoder"]
 log = logging.getLogger(__name__)
 
 
-def _explain_nothing(topic: str, record: Record) -> str:
-    return f"{topic} may be in another format"
-
-
 @dataclass(frozen=True)
 class Decoding:
     """How records are decoded.
 
-    `decoder_of` gives a topic's decoder, and is called once for each topic. `explain` says for people in which
-    format a topic is read, and which one a record seems to be in.
+    `decoder_of` gives a topic's decoder, and is called once for each topic. `explain` says for people in
+    which format a topic is read, and which one a record seems to be in.
     """
 
     decoder_of: Callable[[str], Decoder]
-    explain: Callable[[str, Record], str] = _explain_nothing
+    explain: Callable[[str, Record], str] = lambda topic, record: f"{topic} may be in another format"
 
 
 class RecordDecoder:
@@ -72,12 +68,12 @@ class RecordDecoder:
         self._check.forget(partition.name)
 
     def read(self, partition: Partition, fetched: Fetched, n_bad: Counter[str]) -> tuple[Columns, int]:
-        """Give the samples of some records, and the number of dead letters withheld; count the bad records by reason.
+        """Give the samples of some records, and the number of dead letters that were withheld.
 
         Parameters
         ----------
         n_bad : Counter
-            Is added to.
+            Bad records by reason; is added to.
         """
         topic, records = partition.topic, fetched.records
         if topic not in self._decoders:
@@ -107,7 +103,7 @@ class RecordDecoder:
     def _unreadable(
         self, decoder: Decoder, records: Sequence[Record], decoded: Decoded, first: dict[int, Rejection]
     ) -> set[int]:
-        """Give the indices of the records without any sample: a bad line among good ones is no wrong format."""
+        """Give the indices of records without any sample: a bad line among good ones is no wrong format."""
         rejected = set(first)
         if not rejected or not len(decoded.columns):
             return rejected
@@ -142,9 +138,9 @@ class RecordDecoder:
             return
         index = next(index for index in bad if fetched.offsets[index] == change.offset)
         log.error(
-            "wrong format at=%s: %d records from there to %d cannot be read, the last because of %s (%s); %s. "
-            "The commit of %s is held there, and further dead letters of it are withheld; other partitions are "
-            "not affected. Correct [decode] and restart: the records are read again",
+            "wrong format at=%s: %d records from there to %d cannot be read, the last because of %s (%s); "
+            "%s. The commit of %s is held there, and further dead letters of it are withheld; other "
+            "partitions are not affected. Correct [decode] and restart: the records are read again",
             since, change.n_bad, change.offset, first[index].reason, first[index].detail,
             self._decoding.explain(partition.topic, fetched.records[index]), partition.name,
         )  # fmt: skip

@@ -62,8 +62,8 @@ _KEEP_SECONDS = (
 class KafkaSource:
     """The records of some topics, decoded.
 
-    The connection is opened by the first polls, not by the constructor: a broker that is away delays no start.
-    While it is away, batches are empty and not *ready*.
+    The connection is opened by the first polls, not by the constructor: a broker that is away delays no
+    start. While it is away, batches are empty and not *ready*.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ class KafkaSource:
         return self._progress.position()
 
     def commit(self, position: Position) -> None:
-        """Commit what need not be read again. A commit that fails is counted, and the next one makes up for it.
+        """Commit what need not be read again. A failed commit is counted, and the next one makes up for it.
 
         Raises
         ------
@@ -356,6 +356,6 @@ class KafkaSource:
 
 def _fenced(config: KafkaConfig) -> SourceError:
     return SourceError(
-        f'another daemon has taken source.kafka.group_instance_id "{config.group_instance_id}", and this one is '
-        f"shut out of the group {config.group_id}. Give each daemon its own id, or none."
+        f'another daemon has taken source.kafka.group_instance_id "{config.group_instance_id}", and this one '
+        f"is shut out of the group {config.group_id}. Give each daemon its own id, or none."
     )

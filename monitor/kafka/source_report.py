@@ -1,4 +1,4 @@
-"""What the Kafka source reports with each batch: counts since the last one, and where every partition stands."""
+"""What the Kafka source reports with a batch: counts since the last one, and where each partition stands."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ class SourceReportBuilder:
         self._n_rebalances += 1
 
     def know_log_ends(self, ends: Mapping[Partition, int]) -> None:
-        """Keep where the logs end, as far as the broker has said so; without its end a partition has no lag."""
+        """Keep the ends of the logs that the broker has sent; without its end a partition has no lag."""
         self._log_ends = ends
 
     def report(self, now_ms: int) -> SourceReport:
-        """Give the counts since the last report, and where the partitions stand at the clock's time `now_ms`."""
+        """Give the counts since the last report, and where the partitions stand by a clock at `now_ms`."""
         partitions = [Partition.of(name) for name in self._progress.owned]
         newest_ms = {partition: self._progress.newest_ms(partition.name) for partition in partitions}
         lag = self._lag(partitions)

@@ -121,7 +121,7 @@ class StartOffsets:
     def after_truncation(
         self, client: KafkaClient, ends: Mapping[Partition, int | None]
     ) -> Iterator[Restart]:
-        """Give where partitions continue whose log was truncated: its new leader had not seen all that was read.
+        """Give where partitions continue whose log was truncated: its new leader has not seen everything.
 
         Parameters
         ----------
