@@ -566,6 +566,10 @@ MUTATIONS = [
             "key_of=fetched.key_of",
             "test_pieces_say_which_offsets_they_are_of_and_know_their_keys",
         ),
+    ),
+    *in_module(
+        "monitor/kafka/batch_size.py",
+        "unit/kafka/test_batch_size.py",
         ("max(_FEWEST_RECORDS, int(", "max(1, int(", "test_what_a_step_costs_by_itself_does_not_end_in_one_record_a_step"),
     ),
     *in_module(
