@@ -640,14 +640,14 @@ def _neutral() -> Iterator[None]:
 
 @contextmanager
 def _neutral_start() -> Iterator[None]:
-    """Report a setting that the library refuses as an error in the settings."""
-    with _neutral():
-        try:
+    """Turn errors of a constructor into the source's; a setting that the library refuses is a `SourceError`."""
+    try:
+        with _neutral():
             yield
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError._INVALID_ARG:
-                raise
-            raise SourceError(f"source.kafka: {error.args[0].str()}") from error
+    except ClientError as error:
+        if error.name != KafkaError(KafkaError._INVALID_ARG).name():
+            raise
+        raise SourceError(f"source.kafka: {error.text}") from error
 
 
 def _neutral_error(error: KafkaError) -> ClientError:

@@ -76,21 +76,6 @@ def test_a_codec_that_is_missing_ends_the_start_with_its_packages_name(
         open_kafka(cluster.topic())
 
 
-@pytest.mark.parametrize("client", ["confluent"])
-def test_a_client_library_that_is_not_installed_ends_the_start_with_what_to_install(
-    open_kafka, cluster, monkeypatch
-):
-    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
-    monkeypatch.delitem(sys.modules, "monitor.kafka.confluent_client", raising=False)
-    monkeypatch.delattr("monitor.kafka.confluent_client", raising=False)
-
-    with pytest.raises(
-        SourceError,
-        match=r"package confluent-kafka cannot be imported .*`pip install 'barograph\[confluent\]'`, or set client to",
-    ):
-        open_kafka(cluster.topic())
-
-
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_client_is_closed_in_time_while_brokers_are_away(cluster, library):
     topic = cluster.topic()

@@ -12,9 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import InvalidRequestError, KafkaConnectionError
 
-from monitor.config.kafka import KafkaConfig
 from monitor.errors import SourceError
-from monitor.kafka import confluent_client, kafka_python_client
 from monitor.sample import SeriesTable, concatenate
 from monitor.sources.position import NOTHING_YET, PartitionPosition, Position
 from tests.kafka.batches import T0, has, values
@@ -559,57 +557,3 @@ def test_a_leader_that_changes_costs_nothing(cluster, open_kafka, until, sample)
 def test_a_file_that_is_missing_ends_the_start(open_kafka, cluster, tmp_path):
     with pytest.raises(SourceError, match=r"source.kafka.ssl_cafile: cannot read .*none.pem: No such file"):
         open_kafka(cluster.topic(), security_protocol="SSL", ssl_cafile=str(tmp_path / "none.pem"))
-
-
-def test_the_settings_reach_kafka_python(cluster, open_kafka, tmp_path):
-    token = tmp_path / "token"
-    token.write_text("first\n")
-    source = open_kafka(
-        cluster.topic(),
-        security_protocol="SASL_PLAINTEXT",
-        sasl_mechanism="OAUTHBEARER",
-        sasl_token_file=str(token),
-        group_instance_id="a",
-    )
-    options = kafka_python_client.consumer_options(source._config)
-
-    assert (options["auto_offset_reset"], options["enable_auto_commit"], options["group_instance_id"]) == (
-        "none",
-        False,
-        "a",
-    )
-    assert options["sasl_oauth_token_provider"].token() == "first"
-    token.write_text("second\n")
-    assert options["sasl_oauth_token_provider"].token() == "second"
-
-
-def test_the_settings_reach_librdkafka(tmp_path):
-    token, authority = tmp_path / "token", tmp_path / "ca.pem"
-    token.write_text("first\n")
-    authority.touch()
-    settings = {
-        "topics": ["any"],
-        "security_protocol": "SASL_SSL",
-        "ssl_cafile": str(authority),
-        "ssl_check_hostname": False,
-    }
-    oauth = KafkaConfig.model_validate(
-        {**settings, "sasl_mechanism": "OAUTHBEARER", "sasl_token_file": str(token)}
-    )
-    scram = KafkaConfig.model_validate(
-        {**settings, "sasl_mechanism": "SCRAM-SHA-256", "sasl_username": "alice", "sasl_password": "secret"}
-    )
-
-    options = confluent_client.consumer_options(scram)
-    assert {key: options[key] for key in ("auto.offset.reset", "enable.auto.commit", "enable.auto.offset.store")} == {
-        "auto.offset.reset": "error", "enable.auto.commit": False, "enable.auto.offset.store": False,
-    }  # fmt: skip
-    assert {key: value for key, value in options.items() if key.startswith(("s", "ssl")) and "session" not in key} == {
-        "security.protocol": "SASL_SSL", "ssl.ca.location": str(authority), "ssl.endpoint.identification.algorithm": "none",
-        "sasl.mechanism": "SCRAM-SHA-256", "sasl.username": "alice", "sasl.password": "secret",
-    }  # fmt: skip
-    give = confluent_client.consumer_options(oauth)["oauth_cb"]
-    assert give("")[0] == "first"
-    token.write_text("second\n")
-    read_again_at = time.time() + 60
-    assert give("") == ("second", pytest.approx(read_again_at, abs=10))
