@@ -24,7 +24,6 @@ from monitor.decode import Decoded, Rejection
 from monitor.kafka.dead_letter_producer import DeadLetterProducer
 from monitor.kafka.libraries import library_of
 from monitor.kafka.record_decoder import Decoding
-from monitor.kafka.record_decoder import Decoding
 from monitor.kafka.source import KafkaSource
 from monitor.sample import Columns, SeriesTable, labels_of
 

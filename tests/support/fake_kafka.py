@@ -106,7 +106,7 @@ class FakeKafka:
     def offsets_at(self, partitions, time_ms, *, timeout_seconds):
         """Offsets are stamped with themselves, in seconds."""
         self.calls.append(("offsets_at", time_ms, *partitions))
-        offsets = {partition: -(-time_ms // 1000) for partition in partitions}
+        offsets = dict.fromkeys(partitions, -(-time_ms // 1000))
         return {
             partition: offset for partition, offset in offsets.items() if offset < len(self.logs[partition])
         }

@@ -63,10 +63,9 @@ def open_source(kafka, clock, monkeypatch, caplog):
         config = KafkaConfig(**{"topics": ["m"], "start": "earliest", "idle_seconds": 10.0, **settings})
         limits = {"rewind_ms": 10_000, "max_future_ms": 60_000}
         decoding = Decoding(lambda _: decode)
-        source = KafkaSource(
+        return KafkaSource(
             config, decoding, SeriesTable(), clock, **limits, resumed=resumed, dead_letters=dead_letters
         )
-        return source
 
     return make
 
@@ -275,9 +274,10 @@ def test_a_member_that_is_fenced_ends_the_daemon(open_source, kafka, call):
     source.poll(1.0)
     kafka.errors = {call: [FencedError("FencedInstanceId", "")]}
 
+    calls = {"poll": lambda: source.poll(1.0), "commit": lambda: source.commit(source.position())}
+
     with pytest.raises(SourceError, match=r'another daemon has taken source.kafka.group_instance_id "one"'):
-        source.poll(1.0)
-        source.commit(source.position())
+        calls[call]()
 
 
 def test_a_broker_that_takes_no_metadata_gets_commits_without(source, kafka):
