@@ -1,4 +1,4 @@
-"""The Kafka source over a cluster in memory: what it hands out, what it commits, and when. Over the wire: `tests/kafka`."""
+"""The Kafka source over a cluster in memory: what it hands out and commits, and when."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def read(batch):
 
 @pytest.fixture
 def source(open_source):
-    """Give a source that has read all, ten seconds a batch; windows need 10 s, so the batch that began at 80."""
+    """Give a source that has read all, 10 s a batch; windows need 10 s, so the batch that began at 80."""
     source = open_source(max_poll_records=10)
     assert [time for _ in range(10) for time in read(source.poll(1.0))] == list(range(100))
     return source
@@ -109,7 +109,7 @@ def test_the_position_is_that_of_what_was_handed_out(open_source):
     source = open_source(max_poll_records=40)
     source.poll(1.0)
 
-    # Open windows may need samples from 39 s - 10 s = 29 s on, and the batch that holds them began at offset 0.
+    # Open windows may need samples since 39 s - 10 s = 29 s; the batch that holds them began at offset 0.
     assert source.position() == Position(39_000, {"m/0": PartitionPosition(40, 0, 39_000)})
 
 
