@@ -20,7 +20,7 @@ def fetched(values, *, first=0, n_empty=0, step=1):
 class FakeKafka:
     """Logs of records by partition, what the group has committed, and a client to read them with.
 
-    It is a library, too: `open_client` gives it. `errors` are raised by the calls of their names, oldest first.
+    It is a library, too: `open_client` gives it. `errors` are raised by the calls of that name, oldest first.
     """
 
     def __init__(self, **logs):
