@@ -37,7 +37,7 @@ _NAME_CHARACTERS = 32  # of each name that is shown
 
 @dataclass(frozen=True, slots=True)
 class SuggestedWatch:
-    """A `[[watch]]` table, and what it would judge of what was found."""
+    """A `[[watch]]` table, and the series that it would judge."""
 
     name: str
     metrics: tuple[str, ...]

@@ -189,7 +189,7 @@ class Survey:
 
 
 def group_of(entities: EntityTable, table: SeriesTable, surveys: Iterable[Survey]) -> Group:
-    """Give what a watch with these entities would judge of what was found."""
+    """Give the series that a watch with these entities would judge."""
     entities.update(table)
     numbers: set[int] = set()
     spread: set[int] = set()

@@ -514,7 +514,7 @@ class _CommitAnswer:
         return given
 
     def drop_kept(self, partition: Partition) -> None:
-        """Drop what came of a partition that is read from another offset now."""
+        """Drop records of a partition that is read from another offset now."""
         self._kept = [message for message in self._kept if _partition(message) != partition]
 
 
