@@ -41,11 +41,15 @@ class GaussianBaseline:
         known = ~np.isnan(step)
         spread = np.maximum(np.sqrt(self.variance[rows]), _MIN_SD)
         now = np.minimum(np.abs(np.where(known, step, 0.0) - self.mean[rows]) / spread, _DEVIATION_CAP)
-        smoothed = np.where(known, (1 - _SMOOTHING) * self.deviation[rows] + _SMOOTHING * now, self.deviation[rows])
+        smoothed = np.where(
+            known, (1 - _SMOOTHING) * self.deviation[rows] + _SMOOTHING * now, self.deviation[rows]
+        )
         self.deviation[rows] = smoothed
         n_known = known.sum(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(n_known > 0, np.sqrt(np.where(known, smoothed**2, 0.0).sum(axis=1) / n_known), np.nan)
+            return np.where(
+                n_known > 0, np.sqrt(np.where(known, smoothed**2, 0.0).sum(axis=1) / n_known), np.nan
+            )
 
     def learn(self, rows: NDArray[np.int64], step: NDArray[np.float32]) -> None:
         """Let the slow mean and spread of distinct rows follow one step (n, C)."""
@@ -55,7 +59,9 @@ class GaussianBaseline:
         delta = np.where(known, step, 0.0) - self.mean[rows]
         self.mean[rows] += rate * delta
         # Welford's update for the first steps, an exponential average once memory is full.
-        self.variance[rows] = np.where(known & (n_seen > 1), (1 - rate) * (self.variance[rows] + rate * delta**2), self.variance[rows])
+        self.variance[rows] = np.where(
+            known & (n_seen > 1), (1 - rate) * (self.variance[rows] + rate * delta**2), self.variance[rows]
+        )
         self.n_seen[rows] = n_seen
 
 
@@ -92,7 +98,9 @@ class NeighbourBaseline:
         """
         if self._later is None:
             self._later = self.kept.copy()
-        known = -(-n_kept // (self.stride // stride))  # of those that were kept then every second was let go as often
+        known = -(
+            -n_kept // (self.stride // stride)
+        )  # of those that were kept then every second was let go as often
         for row in np.flatnonzero(known != self.n_kept).tolist():
             self.kept[row] = _NOWHERE
             self.kept[row, : known[row]] = self._later[row, : known[row]]
@@ -125,7 +133,9 @@ class WindowPca:
 
     N_STEPS = 10
 
-    def __init__(self, mean: NDArray[np.float64], components: NDArray[np.float64], error_scale: NDArray[np.float64]) -> None:
+    def __init__(
+        self, mean: NDArray[np.float64], components: NDArray[np.float64], error_scale: NDArray[np.float64]
+    ) -> None:
         self.mean = mean  # (n_steps * C,)
         self.components = components  # (n_components, n_steps * C), orthonormal rows
         self.error_scale = error_scale  # (C,)
@@ -137,7 +147,9 @@ class WindowPca:
         mean = flat.mean(axis=0)
         _, singular, directions = np.linalg.svd(flat - mean, full_matrices=False)
         variance = np.cumsum(singular**2)
-        n_components = int(np.searchsorted(variance, _KEPT_VARIANCE * variance[-1])) + 1 if variance[-1] > 0 else 1
+        n_components = (
+            int(np.searchsorted(variance, _KEPT_VARIANCE * variance[-1])) + 1 if variance[-1] > 0 else 1
+        )
         pca = cls(mean, directions[:n_components], np.ones(windows.shape[2]))
         rms = pca._channel_error(held_out)
         high = np.quantile(rms, 0.99, axis=0)
@@ -148,7 +160,9 @@ class WindowPca:
         """Give the root mean square over channels of the calibrated error, for windows (B, W, C); shape (B,)."""
         ratio = np.minimum(self._channel_error(windows) / self.error_scale, _DEVIATION_CAP)
         measured = (~np.isnan(windows[:, -self.N_STEPS :])).any(axis=1)  # (B, C)
-        return np.asarray(np.sqrt(np.where(measured, ratio**2, 0.0).sum(axis=1) / np.maximum(measured.sum(axis=1), 1)))
+        return np.asarray(
+            np.sqrt(np.where(measured, ratio**2, 0.0).sum(axis=1) / np.maximum(measured.sum(axis=1), 1))
+        )
 
     def _channel_error(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
         flat = padded(_newest(windows, self.N_STEPS) - self.mean)

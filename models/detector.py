@@ -118,7 +118,8 @@ class Detector:
             for name in mine.STATE:
                 setattr(mine, name, np.concatenate([getattr(mine, name), getattr(new, name)]))
         self.scaling = Scaling(
-            np.concatenate([self.scaling.centre, more.scaling.centre]), np.concatenate([self.scaling.scale, more.scaling.scale])
+            np.concatenate([self.scaling.centre, more.scaling.centre]),
+            np.concatenate([self.scaling.scale, more.scaling.scale]),
         )
         for name in ("calibrated", "block_peak", "block_length"):
             setattr(self, name, np.concatenate([getattr(self, name), getattr(more, name)]))
@@ -164,7 +165,9 @@ class Detector:
         arrays: dict[str, NDArray[np.generic]] = {"calibrated": self.calibrated}
         arrays |= {f"tails.{name}": getattr(self.tails, name) for name in self.tails.FIT}
         if self._uses_neighbour:
-            arrays |= {f"gaussian.{name}": getattr(self.gaussian, name) for name in ("mean", "variance", "deviation")}
+            arrays |= {
+                f"gaussian.{name}": getattr(self.gaussian, name) for name in ("mean", "variance", "deviation")
+            }
             arrays |= {f"neighbour.{name}": getattr(self.neighbour, name) for name in ("n_kept", "stride")}
         return {name: array.copy() for name, array in arrays.items()}
 
@@ -310,7 +313,9 @@ class Detector:
         }
         arrays |= {f"tails.{name}": array for name, array in self.tails.state().items()}
         for part in ("gaussian", "neighbour"):
-            arrays |= {f"{part}.{name}": getattr(getattr(self, part), name) for name in getattr(self, part).STATE}
+            arrays |= {
+                f"{part}.{name}": getattr(getattr(self, part), name) for name in getattr(self, part).STATE
+            }
         return arrays
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -329,7 +334,13 @@ class Detector:
         for name, array in self.state().items():
             if not name.startswith("tails."):
                 array[...] = arrays[name]
-        self.tails.load_state({name.removeprefix("tails."): array for name, array in arrays.items() if name.startswith("tails.")})
+        self.tails.load_state(
+            {
+                name.removeprefix("tails."): array
+                for name, array in arrays.items()
+                if name.startswith("tails.")
+            }
+        )
 
 
 def _raw_score_weights(trained: Trained | None) -> NDArray[np.float64]:
@@ -338,4 +349,6 @@ def _raw_score_weights(trained: Trained | None) -> NDArray[np.float64]:
         return np.array([1 / 2, 1 / 2])  # neighbour, Gaussian
     if trained.pca is not None:
         return np.array([1 / 3, 1 / 3, 1 / 3])  # network's window and tail, PCA
-    return np.array([1 / 9, 1 / 9, 1 / 9, 1 / 3, 1 / 3])  # network's window, tail, Mahalanobis; neighbour, Gaussian
+    return np.array(
+        [1 / 9, 1 / 9, 1 / 9, 1 / 3, 1 / 3]
+    )  # network's window, tail, Mahalanobis; neighbour, Gaussian

@@ -21,7 +21,9 @@ __all__ = ["MAX_SURPRISE", "TailBank"]
 # from the lowest read: measured best, with alarms included in the history, on labelled series.
 _TAIL_SHARE = 0.02
 _SCALE_FLOOR_SHARE = 0.05
-_SCALE_FLOOR_OF_RAW_SCORE = 0.002  # of a typical read: where a read never changed, a tenth of a per cent is no alarm
+_SCALE_FLOOR_OF_RAW_SCORE = (
+    0.002  # of a typical read: where a read never changed, a tenth of a per cent is no alarm
+)
 _IQR_OF_NORMAL = 1.349  # interquartile range of a normal distribution of standard deviation 1
 _SURPRISE_AT_TAIL = -math.log10(_TAIL_SHARE)
 _FURTHEST_LEARNED = 3.0  # surprise: one decade beyond the tail's start
@@ -65,7 +67,9 @@ class TailBank:
         self.spread = np.full((n_rows, n_raw_scores), _MAX_SPREAD)  # of the reads' logarithm
         self.n_learned = np.zeros(n_rows, np.int64)  # steps, from a number on that differs between rows
         self.median = np.zeros((n_rows, n_raw_scores))
-        self.threshold = np.full((n_rows, n_raw_scores), np.inf)  # u0: infinite until fitted, so surprise is 0
+        self.threshold = np.full(
+            (n_rows, n_raw_scores), np.inf
+        )  # u0: infinite until fitted, so surprise is 0
         self.scale = np.ones((n_rows, n_raw_scores))  # beta
         self.frozen = np.zeros(n_rows, bool)
         self._saved: dict[int, tuple[NDArray[np.float32], float, int]] = {}
@@ -89,7 +93,9 @@ class TailBank:
             steps = np.flatnonzero(known[:, r])
             weights = growth ** (steps - len(raw_scores)).astype(np.float64)
             counts = np.bincount(bins[steps, r], weights, _N_BINS)
-            self.counts[row, r] = counts * max(1.0, _START_SHARE * self.memory_steps / max(counts.sum(), 1e-12))
+            self.counts[row, r] = counts * max(
+                1.0, _START_SHARE * self.memory_steps / max(counts.sum(), 1e-12)
+            )
         # Fits are spread over the steps by what was read, not by row: an entity's row may change.
         self.n_learned[row] = len(raw_scores) + zlib.crc32(raw_scores.tobytes()) % _REFRESH_STEPS
         self._fit(np.array([row]))
@@ -110,7 +116,9 @@ class TailBank:
         3: the tail follows what it sees, but a few reads far out do not stretch it.
         """
         known = np.isfinite(raw_scores)
-        furthest = self.threshold[rows] + self.scale[rows] * math.log(10) * (_FURTHEST_LEARNED - _SURPRISE_AT_TAIL)
+        furthest = self.threshold[rows] + self.scale[rows] * math.log(10) * (
+            _FURTHEST_LEARNED - _SURPRISE_AT_TAIL
+        )
         free = ~self.frozen[rows]
         raw_scores = np.where(free[:, None], np.minimum(raw_scores, furthest), raw_scores)
         bins = self._bins(raw_scores, rows)
@@ -132,7 +140,9 @@ class TailBank:
         saved = [self._saved[row] for row in rows]
         return {name: getattr(self, name) for name in self.STATE} | {
             "saved.rows": np.array(rows, np.int64),
-            "saved.counts": np.array([counts for counts, _, _ in saved], np.float32).reshape(len(rows), *self.counts.shape[1:]),
+            "saved.counts": np.array([counts for counts, _, _ in saved], np.float32).reshape(
+                len(rows), *self.counts.shape[1:]
+            ),
             "saved.weight": np.array([weight for _, weight, _ in saved], np.float64),
             "saved.n_learned": np.array([n_learned for _, _, n_learned in saved], np.int64),
         }
@@ -141,8 +151,17 @@ class TailBank:
         """Take over arrays that `state` gave."""
         for name in self.STATE:
             setattr(self, name, arrays[name].copy())
-        saved = zip(arrays["saved.rows"], arrays["saved.counts"], arrays["saved.weight"], arrays["saved.n_learned"], strict=True)
-        self._saved = {int(row): (counts.copy(), float(weight), int(n_learned)) for row, counts, weight, n_learned in saved}
+        saved = zip(
+            arrays["saved.rows"],
+            arrays["saved.counts"],
+            arrays["saved.weight"],
+            arrays["saved.n_learned"],
+            strict=True,
+        )
+        self._saved = {
+            int(row): (counts.copy(), float(weight), int(n_learned))
+            for row, counts, weight, n_learned in saved
+        }
 
     def keep_rows(self, rows: NDArray[np.int64]) -> None:
         """Let go of all but these rows, which are numbered anew, in this order."""
@@ -177,7 +196,9 @@ class TailBank:
     def _edges(self, rows: NDArray[np.int64], position: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give the reads at bin positions (n, n_reads, k); a bin reaches from half below its number to half above."""
         logarithm = self.spread[rows][..., None] * np.sinh((position - _MIDDLE) / _BINS_PER_UNIT)
-        return np.asarray(self.reference[rows][..., None] * np.exp(np.clip(logarithm, -_FARTHEST_LOG, _FARTHEST_LOG)))
+        return np.asarray(
+            self.reference[rows][..., None] * np.exp(np.clip(logarithm, -_FARTHEST_LOG, _FARTHEST_LOG))
+        )
 
     def _fit(self, rows: NDArray[np.int64]) -> None:
         counts = self.counts[rows].astype(np.float64)
@@ -190,10 +211,14 @@ class TailBank:
         share_above = np.clip(number + 0.5 - tail_from[..., None], 0.0, 1.0)  # of each bin
         centres = self._edges(rows, number + 0.5 - share_above / 2)  # of what lies above
         above = counts * share_above
-        excess = (above * (centres - threshold[..., None])).sum(axis=-1) / np.maximum(above.sum(axis=-1), 1e-12)
+        excess = (above * (centres - threshold[..., None])).sum(axis=-1) / np.maximum(
+            above.sum(axis=-1), 1e-12
+        )
         self.median[rows] = np.where(known, median, 0.0)
         self.threshold[rows] = np.where(known, threshold, np.inf)
-        floor = np.maximum(_SCALE_FLOOR_SHARE * (threshold - lowest), _SCALE_FLOOR_OF_RAW_SCORE * self.reference[rows])
+        floor = np.maximum(
+            _SCALE_FLOOR_SHARE * (threshold - lowest), _SCALE_FLOOR_OF_RAW_SCORE * self.reference[rows]
+        )
         self.scale[rows] = np.maximum(excess, floor)
 
 
@@ -202,5 +227,7 @@ def _quantile(cumulative: NDArray[np.float64], q: float) -> NDArray[np.float64]:
     target = q * cumulative[..., -1]
     index = np.minimum((cumulative < target[..., None]).sum(axis=-1), _N_BINS - 1)
     upper = np.take_along_axis(cumulative, index[..., None], -1)[..., 0]
-    lower = np.where(index > 0, np.take_along_axis(cumulative, np.maximum(index - 1, 0)[..., None], -1)[..., 0], 0.0)
+    lower = np.where(
+        index > 0, np.take_along_axis(cumulative, np.maximum(index - 1, 0)[..., None], -1)[..., 0], 0.0
+    )
     return np.asarray(index - 0.5 + (target - lower) / np.maximum(upper - lower, 1e-12))

@@ -70,7 +70,9 @@ def test_the_gaussians_read_is_the_smoothed_deviation_over_the_channels():
     first, second = gaussian.raw_score(ROW_0, step(3, -4)), gaussian.raw_score(ROW_0, step(3, -4))
 
     assert first.item() == pytest.approx(math.sqrt((0.6**2 + 0.8**2) / 2))  # a fifth of 3 and of 4
-    assert second.item() == pytest.approx(math.sqrt((1.08**2 + 1.44**2) / 2))  # 0.8 of that, and a fifth again
+    assert second.item() == pytest.approx(
+        math.sqrt((1.08**2 + 1.44**2) / 2)
+    )  # 0.8 of that, and a fifth again
 
 
 def test_one_wild_step_is_capped_in_the_gaussians_read():
@@ -181,11 +183,17 @@ def test_each_entity_has_its_own_memory_however_many_are_read_at_once():
     assert neighbour.raw_score(rows, own)[1:].tolist() == [0] * (n_rows - 1)
     assert np.isnan(neighbour.raw_score(rows, own)[0])
     assert neighbour.raw_score(rows, own + 0.25)[1:].tolist() == [0.25] * (n_rows - 1)
-    assert neighbour.raw_score(rows[::-1], own)[:3].tolist() == [149, 147, 145]  # row 149 is shown row 0's window
+    assert neighbour.raw_score(rows[::-1], own)[:3].tolist() == [
+        149,
+        147,
+        145,
+    ]  # row 149 is shown row 0's window
 
 
 def test_no_entities_give_no_distances():
-    assert NeighbourBaseline(2, 4, 4, 1).raw_score(np.empty(0, np.int64), np.empty((0, 4, 1), np.float32)).shape == (0,)
+    assert NeighbourBaseline(2, 4, 4, 1).raw_score(
+        np.empty(0, np.int64), np.empty((0, 4, 1), np.float32)
+    ).shape == (0,)
 
 
 # The windowed PCA: a window of 10 steps and 2 channels is a point in 20 dimensions.
@@ -233,7 +241,9 @@ def test_errors_are_measured_against_those_of_held_out_windows_and_capped():
 
     assert 0.5 < np.median(pca.raw_score(windows_like(3))) < 1  # below the 99 % quantile, of its order
     assert (pca.raw_score(held_out) > 1).mean() < 0.02
-    assert pca.raw_score(held_out + 100 * directions[9].reshape(10, 2).astype(np.float32)).max() == pytest.approx(20)
+    assert pca.raw_score(
+        held_out + 100 * directions[9].reshape(10, 2).astype(np.float32)
+    ).max() == pytest.approx(20)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +253,9 @@ def test_errors_are_measured_against_those_of_held_out_windows_and_capped():
 def test_directions_are_kept_until_nine_tenths_of_the_variance_are_explained(variances, n_kept):
     directions = axes()
     # exactly these variances: for each direction one point on either side of the mean
-    points = np.concatenate([[side * math.sqrt(v) * d for side in (-1, 1)] for v, d in zip(variances, directions, strict=False)])
+    points = np.concatenate(
+        [[side * math.sqrt(v) * d for side in (-1, 1)] for v, d in zip(variances, directions, strict=False)]
+    )
     windows = points.reshape(-1, 10, 2).astype(np.float32)
 
     components = WindowPca.fit(windows, windows).components
