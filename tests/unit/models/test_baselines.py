@@ -32,7 +32,7 @@ def kept_values(neighbour, row=0):
 
 def test_the_gaussians_mean_and_spread_are_numpys_with_one_unit_of_variance_to_start_from():
     values = np.random.default_rng(0).normal([5, -2], [3, 0.5], size=(40, 2)).astype(np.float32)
-    gaussian = GaussianBaseline(1, 2)
+    gaussian = GaussianBaseline(1, channels=2)
 
     for n, value in enumerate(values, start=1):
         gaussian.learn(ROW_0, value[None])
@@ -43,7 +43,7 @@ def test_the_gaussians_mean_and_spread_are_numpys_with_one_unit_of_variance_to_s
 
 
 def test_a_gap_leaves_the_gaussian_of_its_channel_as_it_was():
-    with_gap, without = GaussianBaseline(1, 2), GaussianBaseline(1, 2)
+    with_gap, without = GaussianBaseline(1, channels=2), GaussianBaseline(1, channels=2)
     for values in ([1, 10], [2, 20], [4, 40]):
         with_gap.learn(ROW_0, step(*values))
         without.learn(ROW_0, step(*values))
@@ -56,7 +56,7 @@ def test_a_gap_leaves_the_gaussian_of_its_channel_as_it_was():
 
 
 def test_a_full_memory_follows_a_new_level_slowly():
-    gaussian = GaussianBaseline(1, 1)
+    gaussian = GaussianBaseline(1, channels=1)
     gaussian.n_seen[:] = 1e6
 
     gaussian.learn(ROW_0, step(6400))
@@ -65,7 +65,7 @@ def test_a_full_memory_follows_a_new_level_slowly():
 
 
 def test_the_gaussians_read_is_the_smoothed_deviation_over_the_channels():
-    gaussian = GaussianBaseline(1, 2)  # mean 0, deviation 1
+    gaussian = GaussianBaseline(1, channels=2)  # mean 0, deviation 1
 
     first, second = gaussian.raw_score(ROW_0, step(3, -4)), gaussian.raw_score(ROW_0, step(3, -4))
 
@@ -76,23 +76,23 @@ def test_the_gaussians_read_is_the_smoothed_deviation_over_the_channels():
 
 
 def test_one_wild_step_is_capped_in_the_gaussians_read():
-    assert GaussianBaseline(1, 1).raw_score(ROW_0, step(1e9)).item() == pytest.approx(0.2 * 20)
+    assert GaussianBaseline(1, channels=1).raw_score(ROW_0, step(1e9)).item() == pytest.approx(0.2 * 20)
 
 
 def test_a_channel_at_rest_does_not_make_its_first_move_infinite():
-    gaussian = GaussianBaseline(1, 1)
+    gaussian = GaussianBaseline(1, channels=1)
     gaussian.variance[:] = 0.0
 
     assert gaussian.raw_score(ROW_0, step(0.5)).item() == pytest.approx(0.2 * 0.5 / 0.1)
 
 
 def test_channels_that_were_not_measured_do_not_count_in_the_gaussians_read():
-    assert GaussianBaseline(1, 2).raw_score(ROW_0, step(3, np.nan)).item() == pytest.approx(0.6)
-    assert np.isnan(GaussianBaseline(1, 2).raw_score(ROW_0, step(np.nan, np.nan)).item())
+    assert GaussianBaseline(1, channels=2).raw_score(ROW_0, step(3, np.nan)).item() == pytest.approx(0.6)
+    assert np.isnan(GaussianBaseline(1, channels=2).raw_score(ROW_0, step(np.nan, np.nan)).item())
 
 
 def test_reading_does_not_teach_the_gaussian_and_rows_do_not_mix():
-    gaussian = GaussianBaseline(3, 1)
+    gaussian = GaussianBaseline(3, channels=1)
 
     gaussian.raw_score(np.array([2, 0]), np.array([[5], [7]], np.float32))
     assert gaussian.mean.ravel().tolist() == [0, 0, 0]

@@ -433,7 +433,7 @@ def test_rows_that_are_taken_judge_bit_equal_in_any_order_and_more_than_once(kin
     live(detector, noise(40, 2, n_channels, seed=9))
     later = noise(60, 2, n_channels, seed=10)
 
-    taken = detector.taken(np.array([1, 0, 1]))
+    taken = detector.take(np.array([1, 0, 1]))
 
     of_taken, plain = live(taken, later[:, [1, 0, 1]]), live(detector, later)
     for (_, raw_scores, _), (_, plain_reads, _) in zip(of_taken, plain, strict=True):
@@ -446,7 +446,7 @@ def test_rows_that_are_taken_judge_bit_equal_in_any_order_and_more_than_once(kin
 def test_a_row_that_nobody_knows_is_uncalibrated():
     detector = calibrated("three channels", n_rows=2)
 
-    taken = detector.taken(np.array([-1, 1]))
+    taken = detector.take(np.array([-1, 1]))
 
     assert taken.calibrated.tolist() == [False, True]
     np.testing.assert_array_equal(taken.scaling.centre[1], detector.scaling.centre[1])
@@ -458,9 +458,9 @@ def test_what_is_taken_learns_on_its_own_and_is_not_frozen():
     detector.tails.freeze(0)
     before = copied(detector)
 
-    taken = detector.taken(np.array([0, 1]))
+    taken = detector.take(np.array([0, 1]))
     live(taken, noise(60, 2, 3, seed=10))
 
-    assert not detector.taken(np.array([0])).tails.is_frozen(0)
+    assert not detector.take(np.array([0])).tails.is_frozen(0)
     for name, array in detector.state().items():
         np.testing.assert_array_equal(array, before[name], err_msg=name)

@@ -33,7 +33,7 @@ def teach(bank, raw_scores, row=0):
 
 
 def snapshot(bank):
-    return {name: getattr(bank, name).copy() for name in TailBank.STATE}
+    return {name: array.copy() for name, array in bank.state().items()}
 
 
 def shares(bank, row=0, read=0):
@@ -254,7 +254,7 @@ def test_thawing_without_keeping_restores_what_was_known_before():
     bank.thaw(0, keep=False)
 
     for name, array in before.items():
-        np.testing.assert_array_equal(getattr(bank, name), array, err_msg=name)
+        np.testing.assert_array_equal(bank.state()[name], array, err_msg=name)
 
 
 def test_thawing_with_keep_adopts_what_was_learned_meanwhile():
