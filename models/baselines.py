@@ -1,6 +1,6 @@
-"""The detectors beside the network: they need no training, and the mix beats each part.
+"""The baselines: detectors that need no training; together with the network they beat each alone.
 
-Each is fed every closed step of its entities and gives one read a step. Memory is bounded.
+Each gives one raw score for each closed step of its entities. Memory is bounded.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from models.row_arrays import RowArrays, row_array
 
 __all__ = ["HIGH_DEVIATION", "GaussianBaseline", "NeighbourBaseline", "WindowPca"]
 
-_SMOOTHING = 0.2  # of the windowed Gaussian's read: about ten steps
-HIGH_DEVIATION = 1.3  # the 99 % quantile of that read for normal noise: mean 0.8, standard deviation 0.2
+_SMOOTHING = 0.2  # of the windowed Gaussian's raw score: about ten steps
+# The 99 % quantile of the Gaussian's raw score for normal noise: mean 0.8, standard deviation 0.2.
+HIGH_DEVIATION = 1.3
 _GAUSSIAN_MEMORY_STEPS = 6400.0  # of its mean and spread
-_MIN_SD = 0.1  # in scaled units: a channel at rest must not make its first move infinite
+_MIN_SD = 0.1  # in scaled units: keeps the first change of a constant channel finite
 _DEVIATION_CAP = 20.0  # as for the network's channel errors
 _KEPT_VARIANCE = 0.9
-_NOWHERE = 1e6  # where free places of the neighbours' memory lie: far from every clipped window
+_NOWHERE = 1e6  # fills the free places of the neighbours' memory: far from every clipped window
 _BLOCK_ROWS = 64  # entities compared at once: their differences stay in the cache
 
 
@@ -38,31 +39,29 @@ class GaussianBaseline(RowArrays):
     deviation = row_array(np.float64, "channels")  # smoothed |x - mean| / sd
 
     def raw_score(self, rows: NDArray[np.int64], step: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Take one step (n, C) of distinct rows and give their reads (n,); NaN where nothing was measured."""
+        """Give the raw scores (n,) of one step (n, C) of distinct rows; NaN where nothing was measured."""
         known = ~np.isnan(step)
         spread = np.maximum(np.sqrt(self.variance[rows]), _MIN_SD)
         now = np.minimum(np.abs(np.where(known, step, 0.0) - self.mean[rows]) / spread, _DEVIATION_CAP)
-        smoothed = np.where(
-            known, (1 - _SMOOTHING) * self.deviation[rows] + _SMOOTHING * now, self.deviation[rows]
-        )
+        before = self.deviation[rows]
+        smoothed = np.where(known, (1 - _SMOOTHING) * before + _SMOOTHING * now, before)
         self.deviation[rows] = smoothed
         n_known = known.sum(axis=1)
+        squared = np.where(known, smoothed**2, 0.0).sum(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(
-                n_known > 0, np.sqrt(np.where(known, smoothed**2, 0.0).sum(axis=1) / n_known), np.nan
-            )
+            return np.where(n_known > 0, np.sqrt(squared / n_known), np.nan)
 
     def learn(self, rows: NDArray[np.int64], step: NDArray[np.float32]) -> None:
-        """Let the slow mean and spread of distinct rows follow one step (n, C)."""
+        """Update the slow mean and spread of distinct rows by one step (n, C)."""
         known = ~np.isnan(step)
         n_seen = self.n_seen[rows] + known
         rate = np.where(known, 1.0 / np.clip(n_seen, 1.0, _GAUSSIAN_MEMORY_STEPS), 0.0)
         delta = np.where(known, step, 0.0) - self.mean[rows]
         self.mean[rows] += rate * delta
         # Welford's update for the first steps, an exponential average once memory is full.
-        self.variance[rows] = np.where(
-            known & (n_seen > 1), (1 - rate) * (self.variance[rows] + rate * delta**2), self.variance[rows]
-        )
+        variance = self.variance[rows]
+        followed = (1 - rate) * (variance + rate * delta**2)
+        self.variance[rows] = np.where(known & (n_seen > 1), followed, variance)
         self.n_seen[rows] = n_seen
 
     def snapshot(self) -> dict[str, NDArray[np.generic]]:
@@ -74,7 +73,7 @@ class GaussianBaseline(RowArrays):
         }
 
     def restore(self, snapshot: Mapping[str, NDArray[Any]], *, begins: bool) -> None:
-        """Measure against a snapshot; restore the smoothed deviation only where a run of snapshots `begins`."""
+        """Measure against a snapshot; restore the smoothed deviation only if a run of snapshots `begins`."""
         self.mean = snapshot["mean"].copy()
         self.variance = snapshot["variance"].copy()
         if begins:
@@ -82,10 +81,10 @@ class GaussianBaseline(RowArrays):
 
 
 class NeighbourBaseline(RowArrays):
-    """Distance of a window to the nearest earlier one of its entity, among a bounded number kept.
+    """Root mean square distance of a window to the nearest earlier window of its entity that is kept.
 
-    Kept windows are spread over the past: every `stride`-th is kept, and the stride doubles
-    each time the memory is full and every second one is let go.
+    Their number is bounded, and they are spread over the past: every `stride`-th window is kept.
+    When the memory is full, every second window is dropped and the stride doubles.
     """
 
     kept = row_array(np.float32, "windows", "cells", fill=_NOWHERE)  # cells: W * C, steps first
@@ -107,7 +106,7 @@ class NeighbourBaseline(RowArrays):
         self.stride[n_before:] = self._first_stride
 
     def raw_score(self, rows: NDArray[np.int64], windows: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Give the root mean square distance (n,) of windows (n, W, C) of distinct rows; NaN while nothing is kept."""
+        """Give the distance (n,) of windows (n, W, C) of distinct rows; NaN where none is kept yet."""
         flat = fill_gaps(windows).reshape(len(rows), self.kept.shape[2])
         nearest = np.empty(len(rows))
         for start in range(0, len(rows), _BLOCK_ROWS):
@@ -117,7 +116,7 @@ class NeighbourBaseline(RowArrays):
         return np.where(self.n_kept[rows] > 0, np.sqrt(nearest / flat.shape[1]), np.nan)
 
     def snapshot(self) -> dict[str, NDArray[np.generic]]:
-        """Copy how full the memory is: with the windows that it holds later, that tells what it held."""
+        """Copy how full the memory is; `restore` finds its windows among those that are kept later."""
         return {"n_kept": self.n_kept.copy(), "stride": self.stride.copy()}
 
     def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
@@ -135,7 +134,7 @@ class NeighbourBaseline(RowArrays):
         self.n_kept = n_kept
 
     def learn(self, rows: NDArray[np.int64], windows: NDArray[np.float32]) -> None:
-        """Offer windows (n, W, C) of distinct rows to the memory."""
+        """Keep those windows (n, W, C) of distinct rows that the stride selects."""
         due = np.flatnonzero(self.n_seen[rows] % self.stride[rows] == 0)
         self.n_seen[rows] += 1
         if not due.size:
@@ -158,9 +157,9 @@ class NeighbourBaseline(RowArrays):
 
 
 class WindowPca:
-    """How much of the newest ten steps lies outside the directions in which they vary normally.
+    """How far the newest ten steps lie outside the directions in which they normally vary.
 
-    Fitted once on scaled history of all entities; for multivariate watches.
+    Fitted once on the scaled history of all entities; for multivariate watches only.
     """
 
     N_STEPS = 10
@@ -174,7 +173,7 @@ class WindowPca:
 
     @classmethod
     def fit(cls, windows: NDArray[np.float32], held_out: NDArray[np.float32]) -> WindowPca:
-        """Fit on windows (B, W, C), keeping 90 % of the variance; errors are measured against held-out ones."""
+        """Fit on windows (B, W, C), keeping 90 % of the variance; scale errors by held-out windows."""
         flat = _newest(windows, cls.N_STEPS)
         mean = flat.mean(axis=0)
         _, singular, directions = np.linalg.svd(flat - mean, full_matrices=False)
@@ -189,7 +188,7 @@ class WindowPca:
         return pca
 
     def raw_score(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Give the root mean square over channels of the calibrated error, for windows (B, W, C); shape (B,)."""
+        """Give the root mean square over channels of the scaled error of windows (B, W, C); shape (B,)."""
         ratio = np.minimum(self._channel_error(windows) / self.error_scale, _DEVIATION_CAP)
         measured = (~np.isnan(windows[:, -self.N_STEPS :])).any(axis=1)  # (B, C)
         return np.asarray(

@@ -1,7 +1,7 @@
-"""One watch's detector: the network and its companions, and for every entity what is normal for it.
+"""The detector of one watch: network and baselines, and for every entity what is normal for it.
 
-A *row* is an entity's place in the arrays. The detector is told which rows may learn a step:
-rows in an open episode may not.
+A *row* is an entity's index in the arrays. The caller says which rows may learn a step: rows in
+an open episode may not.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from models.tail import TailBank
 
 __all__ = ["WARMING_STEPS", "BlockRawScores", "Detector", "Trained"]
 
-WARMING_STEPS = 100  # beyond a window: fewer reads say nothing of a tail
+WARMING_STEPS = 100  # beyond a window: fewer raw scores say nothing about a tail
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What training made and serving never changes."""
+    """The result of training; serving never changes it."""
 
     network: Autoencoder
     error_scale: ErrorScale
@@ -39,10 +39,10 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class BlockRawScores:
-    """Reads of all windows of a block of steps that need no order: the network's and the PCA's.
+    """Those raw scores of a block's windows that depend on no order: the network's and the PCA's.
 
-    `index` names the windows; the arrays run parallel to it. `raw_scores` is (B, R) with the
-    ordered companions' columns still NaN; `channel_error` and `expected` are (B, C), empty
+    `index` lists the windows, in the order of the arrays. `raw_scores` is (B, R); the columns of
+    the baselines with memory are still NaN. `channel_error` and `expected` are (B, C), empty
     without a network.
     """
 
@@ -53,19 +53,19 @@ class BlockRawScores:
 
 
 class Detector(RowArrays):
-    """Turns scaled windows into reads and surprise, and learns what is normal for each row.
+    """Turns scaled windows into raw scores and surprise, and learns what is normal for each row.
 
-    Reads and their weights, as measured on labelled series: with one channel the network's
-    three reads together, the nearest neighbour and the windowed Gaussian weigh a third each;
-    with several, the network's window and tail reads and the windowed PCA. Without a network
-    the neighbour and the Gaussian judge alone.
+    Raw scores and their weights were measured on labelled series. With one channel, the
+    network's three raw scores together, the nearest neighbour and the windowed Gaussian weigh
+    a third each. With several channels, the network's raw scores of window and tail and the
+    windowed PCA weigh a third each. Without a network, neighbour and Gaussian weigh half each.
 
     Parameters
     ----------
     resolution : ndarray, shape (C,)
         Smallest meaningful change of each channel, in its own unit.
     block_steps : int
-        Steps of one block of the peak histogram: an episode and its rest, at their shortest.
+        Steps of one block of the peak histogram: the shortest episode and its rest.
     """
 
     calibrated = row_array(np.bool_)
@@ -103,7 +103,7 @@ class Detector(RowArrays):
 
     @property
     def _parts(self) -> dict[str, RowArrays]:
-        """The parts that hold arrays by row as well, by the prefix of their arrays' names."""
+        """The parts that hold row arrays too, by the prefix of their arrays' names."""
         return {
             "scaling": self.scaling,
             "tails": self.tails,
@@ -112,13 +112,13 @@ class Detector(RowArrays):
         }
 
     def grow(self, n_rows: int, **sizes: int) -> None:
-        """Make room for more rows, uncalibrated ones; the old ones keep what they know."""
+        """Make room for more rows, which are uncalibrated; the old rows keep what they know."""
         super().grow(n_rows, **sizes)
         for part in self._parts.values():
             part.grow(n_rows)
 
     def keep_rows(self, rows: NDArray[np.int64]) -> None:
-        """Drop all but these rows and number them anew, in this order; they go on as they would have."""
+        """Drop all but these rows and number them anew, in this order; their scores stay the same."""
         super().keep_rows(rows)
         for part in self._parts.values():
             part.keep_rows(rows)
@@ -140,14 +140,14 @@ class Detector(RowArrays):
         return other
 
     def snapshot(self) -> dict[str, NDArray[np.generic]]:
-        """Copy what steps are judged by and learning changes, by name; the first axis of each is the row."""
+        """Copy what steps are judged by and learning changes, by name; each array has a row per entity."""
         parts = {"tails": self.tails.snapshot()}
         if self._uses_neighbour:
             parts |= {"gaussian": self.gaussian.snapshot(), "neighbour": self.neighbour.snapshot()}
         return {"calibrated": self.calibrated.copy()} | _prefixed(parts)
 
     def restore(self, snapshot: Mapping[str, NDArray[Any]], *, begins: bool) -> None:
-        """Judge by a snapshot; the smoothed deviation goes on from where the first snapshot `begins`."""
+        """Judge by a snapshot; restore the smoothed deviation only if a run of snapshots `begins`."""
         self.calibrated = snapshot["calibrated"].copy()
         self.tails.restore(_of_part(snapshot, "tails"))
         if self._uses_neighbour:
@@ -155,7 +155,7 @@ class Detector(RowArrays):
             self.neighbour.restore(_of_part(snapshot, "neighbour"))
 
     def raw_score_block(self, scaled: NDArray[np.float32]) -> BlockRawScores:
-        """Read every window of scaled steps (T + W - 1, n, C) that can be judged, all in one batch."""
+        """Score every window of scaled steps (T + W - 1, n, C) that can be judged, in one batch."""
         index = index_windows(scaled, self.settings.window_length)
         raw_scores = np.full((len(index), len(self.weights)), np.nan)
         if self.trained is None:
@@ -170,7 +170,13 @@ class Detector(RowArrays):
     def complete_raw_scores(
         self, rows: NDArray[np.int64], raw_scores: NDArray[np.float64], windows: NDArray[np.float32]
     ) -> NDArray[np.float64]:
-        """Add what the companions with memory read off the windows (n, W, C) of distinct rows, steps in order."""
+        """Add the raw scores of the baselines with memory; to be called step by step, in order.
+
+        Parameters
+        ----------
+        rows, raw_scores, windows : ndarray, shapes (n,), (n, R), (n, W, C)
+            Distinct rows, their raw scores from `raw_score_block`, and their newest windows.
+        """
         gaussian = self.gaussian.raw_score(rows, windows[:, -1])
         if not self._uses_neighbour:
             return raw_scores
@@ -180,8 +186,8 @@ class Detector(RowArrays):
         return raw_scores
 
     def surprise(self, rows: NDArray[np.int64], raw_scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give the surprise (n,) of reads (n, R): the weighted mean over the reads that are there."""
-        each = self.tails.surprise(rows, raw_scores)
+        """Give the surprise (n,) of raw scores (n, R): their weighted mean surprise, ignoring NaN."""
+        each = self.tails.surprise(rows, raw_scores)  # (n, R)
         weights = np.where(np.isnan(each), 0.0, self.weights)
         total = weights.sum(axis=1)
         with np.errstate(invalid="ignore"):
@@ -195,12 +201,12 @@ class Detector(RowArrays):
         surprise: NDArray[np.float64],
         free: NDArray[np.bool_],
     ) -> None:
-        """Let distinct rows learn one step; those not `free` (in an episode) teach only their shadow tails.
+        """Let distinct rows learn one step; rows that are not `free` update only their frozen tails.
 
         Parameters
         ----------
-        reads, windows, surprise : ndarray, shapes (n, R), (n, W, C), (n,)
-            What was seen of the rows at this step.
+        raw_scores, windows, surprise : ndarray, shapes (n, R), (n, W, C), (n,)
+            The rows' newest windows, and what was computed from them.
         free : ndarray, shape (n,)
             True where no episode is open or about to open.
         """
@@ -223,19 +229,19 @@ class Detector(RowArrays):
         held_out_from: NDArray[np.int64] | None = None,
         resolution: NDArray[np.float64] | None = None,
     ) -> None:
-        """Learn from history what is normal for some rows: scaling, companions' memories, tails, peaks.
+        """Learn from history what is normal for some rows: scaling, baselines' memories, tails, peaks.
 
-        A row that shows less than `W + 100` steps of it stays uncalibrated.
+        A row with less than `W + 100` measured steps stays uncalibrated.
 
         Parameters
         ----------
         history : ndarray, shape (T, n, C)
             In the channels' own units, oldest first; NaN is a gap.
         held_out_from : ndarray, shape (n,), optional
-            First step of each row that the network was not trained on: its reads of older
-            windows are too good to calibrate by. Left out where it never saw these rows.
+            First step of each row that the network was not trained on: its errors on older
+            windows are too small to calibrate by. None if it was trained on none of these rows.
         resolution : ndarray, shape (n, C), optional
-            Of each of these rows' channels, where rows differ; that of the channels when left out.
+            Smallest meaningful change, where it differs between rows; by default that of the channels.
         """
         window_length = self.settings.window_length
         fitted = fit_scaling(history, self.resolution if resolution is None else resolution)
@@ -255,19 +261,19 @@ class Detector(RowArrays):
         n_network = 0 if self.trained is None else len(self.weights) - (2 if self._uses_neighbour else 0)
         n_shown = (~np.isnan(history).all(axis=2)).sum(axis=0)  # (n,)
         peaks = [np.empty(0)]
-        for at, row in enumerate(rows.tolist()):
-            first = 0 if held_out_from is None else int(held_out_from[at])
-            raw_scores[:first, at, :n_network] = np.nan
-            if n_shown[at] < window_length + WARMING_STEPS:
-                continue  # too little was seen of it: it is calibrated when there is more
+        for index, row in enumerate(rows.tolist()):
+            first = 0 if held_out_from is None else int(held_out_from[index])
+            raw_scores[:first, index, :n_network] = np.nan
+            if n_shown[index] < window_length + WARMING_STEPS:
+                continue  # it is calibrated later, once there is more
             self.calibrated[row] = True
-            self.tails.start(row, raw_scores[:, at])
-            held_out = raw_scores[first:, at]
+            self.tails.start(row, raw_scores[:, index])
+            held_out = raw_scores[first:, index]
             peaks.append(self._block_peaks(self.surprise(np.full(len(held_out), row), held_out)))
         self.peaks.start(np.concatenate(peaks))
 
     def _block_peaks(self, surprise: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give the highest surprise of each whole block of one row's steps (T,), the newest block ending at the last."""
+        """Give the highest surprise of each whole block of one row's steps (T,); the newest ends last."""
         n_blocks = len(surprise) // self.block_steps
         blocks = surprise[len(surprise) - n_blocks * self.block_steps :].reshape(n_blocks, self.block_steps)
         judged = ~np.isnan(blocks).all(axis=1)
@@ -321,7 +327,7 @@ def _of_part(arrays: Mapping[str, NDArray[Any]], part: str) -> dict[str, NDArray
 
 
 def _raw_score_weights(trained: Trained | None) -> NDArray[np.float64]:
-    """Weigh the reads in the order of their columns; the companions with memory come last."""
+    """Give the weight of each column of raw scores; the baselines with memory are the last columns."""
     if trained is None:
         return np.array([1 / 2, 1 / 2])  # neighbour, Gaussian
     if trained.pca is not None:

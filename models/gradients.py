@@ -17,8 +17,8 @@ def gradient_norms_per_step(
 ) -> NDArray[np.float64]:
     """Give the root mean square over windows of the loss's gradient with respect to each input step.
 
-    Where gradients vanish the norms fall by orders of magnitude from the newest step to the
-    oldest; where they explode they grow.
+    If gradients vanish, the norms fall by orders of magnitude from the newest step to the
+    oldest; if they explode, the norms grow.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Reads of the network's error: a few numbers for each window, and what each channel adds to them."""
+"""Raw scores of the network's error: a few numbers for each window, and each channel's share."""
 
 from __future__ import annotations
 
@@ -20,20 +20,22 @@ __all__ = [
     "raw_score_windows",
 ]
 
-TAIL_STEPS = 4  # the newest steps of the tail read; the last step alone is copied by the network
-ERROR_CAP = 20.0  # of one channel's error over its own scale: one broken channel must not outshout all
-_FLOOR_SHARE = 0.5  # of the median over channels: one that was silent in training must not dominate
+TAIL_STEPS = (
+    4  # the newest steps, with a raw score of their own; the last step alone is copied by the network
+)
+ERROR_CAP = 20.0  # of a channel's error over its scale: one broken channel must not dominate all others
+_FLOOR_SHARE = 0.5  # of the median over channels: a channel constant in training must not dominate
 _SHRINKAGE = 0.1  # of the error's covariance towards its mean variance, so that it can be inverted
 _BLOCK = 512  # windows scored at once: their working set stays in the cache
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorScale:
-    """What an error is measured against, from held-out windows.
+    """The scale of normal errors, from held-out windows.
 
-    `window` and `tail`, shape (C,): a high (99 %) root mean square error of a normal window
-    and of its newest four steps. `mean` (W,) and `precision` (W, W): of a univariate watch's
-    error windows; empty for multivariate ones.
+    `window` and `tail`, shape (C,): the 99 % quantile of the root mean square error of a normal
+    window and of its newest four steps. `mean` (W,) and `precision` (W, W) are those of the
+    error windows of a univariate watch, and empty for multivariate ones.
     """
 
     window: NDArray[np.float64]
@@ -44,7 +46,7 @@ class ErrorScale:
 
 @dataclass(frozen=True, slots=True)
 class NetworkRawScores:
-    """What the network says of B windows.
+    """What the network computes for B windows.
 
     `raw_scores` (B, R): window RMS, tail RMS and, for one channel, Mahalanobis distance.
     `channel_error` (B, C): each channel's error over its scale, 0 where it was not measured.
@@ -88,7 +90,7 @@ def fit_error_scale(errors: NDArray[np.float32]) -> ErrorScale:
 def raw_score_windows(
     network: Autoencoder, windows: NDArray[np.float32], scale: ErrorScale
 ) -> NetworkRawScores:
-    """Read windows (B, W, C); NaN cells are masked out of every read."""
+    """Give the raw scores of windows (B, W, C); NaN cells are masked out of each."""
     errors, expected = error_windows(network, windows)
     in_window = np.minimum(_rms(errors, axis=1) / scale.window, ERROR_CAP)  # (B, C)
     in_tail = np.minimum(_rms(errors[:, -TAIL_STEPS:], axis=1) / scale.tail, ERROR_CAP)

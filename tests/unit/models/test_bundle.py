@@ -153,7 +153,7 @@ def test_a_damaged_bundle_is_refused_and_its_damaged_file_named(folder, name, da
 def test_a_bundle_without_a_right_manifest_is_refused(folder, damage):
     damage(folder / "MANIFEST.sha256")
 
-    with pytest.raises(BundleError, match=r"Train again or go back to another version\."):
+    with pytest.raises(BundleError, match=r"Train again or roll back to another version\."):
         load_bundle(folder)
 
 
@@ -284,5 +284,5 @@ def test_a_bundle_that_scores_otherwise_than_when_it_was_saved_is_refused(folder
     windows = models.bundle._smoke_windows
     monkeypatch.setattr(models.bundle, "_smoke_windows", lambda detector: windows(detector) + 1)
 
-    with pytest.raises(BundleError, match="scores otherwise than when it was saved"):
+    with pytest.raises(BundleError, match="scores differently than when it was saved"):
         load_bundle(folder)

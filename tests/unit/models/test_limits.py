@@ -54,7 +54,7 @@ def test_a_budget_is_read_from_its_text(text, count, period_seconds, per_entity)
     ],
 )
 def test_what_is_no_budget_is_refused_with_an_example_of_one(text):
-    with pytest.raises(ValueError, match=r'is no budget: write "1/week"'):
+    with pytest.raises(ValueError, match=r'is not a budget: write "1/week"'):
         Budget.parse(text)
 
 

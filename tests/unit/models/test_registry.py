@@ -198,7 +198,7 @@ def test_going_back_twice_goes_forward_again(registry):
 def test_there_is_no_going_back_from_the_first(registry):
     registry.promote(registry.save(bundle_of(), now=NOON))
 
-    with pytest.raises(BundleError, match="no version to go back to"):
+    with pytest.raises(BundleError, match="no version to roll back to"):
         registry.rollback()
 
 
