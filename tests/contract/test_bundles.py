@@ -97,15 +97,15 @@ every_way = pytest.mark.parametrize("keep", [loaded, champion, fallen_back])
 
 
 def judge(bundle, values):
-    """Judge and learn values (T, n, C) as serving does; give every read and surprise."""
+    """Judge and learn values (T, n, C) as serving does; give every raw score and surprise."""
     detector = bundle.detector
     scaled = detector.scaling.apply(values)
     block, windows = detector.raw_score_block(scaled), windows_of(scaled, W)
     seen = [block.channel_error, block.expected]
     for t in range(len(windows)):
-        at = np.flatnonzero(block.index.end == t + W - 1)
-        rows = block.index.row[at]
-        raw_scores = detector.complete_raw_scores(rows, block.raw_scores[at], windows[t, rows])
+        here = np.flatnonzero(block.index.end == t + W - 1)
+        rows = block.index.row[here]
+        raw_scores = detector.complete_raw_scores(rows, block.raw_scores[here], windows[t, rows])
         surprise = detector.surprise(rows, raw_scores)
         detector.learn(rows, raw_scores, windows[t, rows], surprise, np.ones(len(rows), bool))
         seen += [raw_scores.copy(), surprise]
@@ -117,8 +117,8 @@ def test_it_scores_bit_equal_to_the_bundle_that_was_saved(trained, registry, kee
     reference = loaded(Registry(tmp_path / "reference"), trained)  # judging teaches: each is judged once
     values = history(60, len(trained.channels), seed=1)
 
-    for one, other in zip(judge(keep(registry, trained), values), judge(reference, values), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for first, second in zip(judge(keep(registry, trained), values), judge(reference, values), strict=True):
+        np.testing.assert_array_equal(first, second)
 
 
 @every_way
@@ -172,9 +172,9 @@ def test_one_flipped_bit_anywhere_is_refused(trained, registry, name):
     version = registry.save(trained, now=NOON)
     file = registry.folder / version / name
     content = file.read_bytes()
-    for at in np.linspace(0, len(content) - 1, 9).astype(int):
+    for here in np.linspace(0, len(content) - 1, 9).astype(int):
         damaged = bytearray(content)
-        damaged[at] ^= 4
+        damaged[here] ^= 4
         file.write_bytes(damaged)
 
         with pytest.raises(BundleError):

@@ -52,19 +52,19 @@ def bundle_of(n_channels=2, *, cell="lstm", metadata=None):
 
 
 def live(detector, values):
-    """Judge and learn values (T, n, C) step by step, as serving does; reads and surprise of all of them."""
+    """Judge and learn values (T, n, C) step by step, as serving does; all raw scores and surprise."""
     scaled = detector.scaling.apply(values)
     block, windows = detector.raw_score_block(scaled), windows_of(scaled, W)
-    all_reads, all_surprise = [], []
+    all_raw_scores, all_surprise = [], []
     for t in range(len(windows)):
-        at = np.flatnonzero(block.index.end == t + W - 1)
-        rows = block.index.row[at]
-        raw_scores = detector.complete_raw_scores(rows, block.raw_scores[at], windows[t, rows])
+        here = np.flatnonzero(block.index.end == t + W - 1)
+        rows = block.index.row[here]
+        raw_scores = detector.complete_raw_scores(rows, block.raw_scores[here], windows[t, rows])
         surprise = detector.surprise(rows, raw_scores)
         detector.learn(rows, raw_scores, windows[t, rows], surprise, np.ones(len(rows), bool))
-        all_reads.append(raw_scores.copy())
+        all_raw_scores.append(raw_scores.copy())
         all_surprise.append(surprise)
-    return np.array(all_reads), np.array(all_surprise), block.channel_error, block.expected
+    return np.array(all_raw_scores), np.array(all_surprise), block.channel_error, block.expected
 
 
 def with_right_checksums(folder):
@@ -100,8 +100,8 @@ def test_a_loaded_bundle_scores_and_learns_bit_equal_to_the_saved_one(tmp_path, 
     loaded = load_bundle(tmp_path / "v1")
 
     values = noise(60, 2, n_channels, seed=1)
-    for one, other in zip(live(saved.detector, values), live(loaded.detector, values), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for first, second in zip(live(saved.detector, values), live(loaded.detector, values), strict=True):
+        np.testing.assert_array_equal(first, second)
 
 
 def test_a_loaded_bundle_knows_all_that_the_saved_one_said_of_itself(folder, bundle):

@@ -14,7 +14,7 @@ torch.set_num_threads(1)  # threads of networks this small wait for each other l
 W = 8
 SETTINGS = ModelSettings(window_length=W, hidden=8, latent=4, memory_windows=8, device="cpu")
 AT_TAIL = 1.69897  # surprise where a tail starts
-KINDS = ("companions alone", "one channel", "three channels")
+KINDS = ("baselines alone", "one channel", "three channels")
 
 
 def noise(n_steps, n, n_channels, *, seed=0):
@@ -42,7 +42,7 @@ def detector_of(kind, *, n_rows=2, block_steps=10):
         resolution=np.full(n_channels, 0.1),
         step_seconds=60.0,
         block_steps=block_steps,
-        trained=None if kind == "companions alone" else untrained(n_channels),
+        trained=None if kind == "baselines alone" else untrained(n_channels),
     )
 
 
@@ -53,14 +53,14 @@ def calibrated(kind, *, n_rows=2, **changes):
 
 
 def live(detector, values, *, free=None):
-    """Judge and learn values (T, n, C) step by step, as serving does; give reads and surprise of each step that has them."""
+    """Judge and learn values (T, n, C) step by step, as serving does; give raw scores and surprise of each step that has them."""
     scaled = detector.scaling.apply(values)
     block, windows = detector.raw_score_block(scaled), windows_of(scaled, W)
     seen = []
     for t in range(len(windows)):
-        at = np.flatnonzero(block.index.end == t + W - 1)
-        rows = block.index.row[at]
-        raw_scores = detector.complete_raw_scores(rows, block.raw_scores[at], windows[t, rows])
+        here = np.flatnonzero(block.index.end == t + W - 1)
+        rows = block.index.row[here]
+        raw_scores = detector.complete_raw_scores(rows, block.raw_scores[here], windows[t, rows])
         surprise = detector.surprise(rows, raw_scores)
         detector.learn(
             rows,
@@ -73,10 +73,10 @@ def live(detector, values, *, free=None):
     return seen
 
 
-def assert_bit_equal(one, other):
-    assert len(one) == len(other) > 0
+def assert_bit_equal(first, second):
+    assert len(first) == len(second) > 0
     for (rows_1, raw_scores_1, surprise_1), (rows_2, raw_scores_2, surprise_2) in zip(
-        one, other, strict=True
+        first, second, strict=True
     ):
         assert rows_1 == rows_2
         np.testing.assert_array_equal(raw_scores_1, raw_scores_2)
@@ -88,7 +88,7 @@ def copied(detector):
 
 
 def with_plain_tails(detector):
-    """Tails with median 0 and threshold 1, so that a read of 1 has the surprise at which tails start."""
+    """Tails with median 0 and threshold 1, so that a raw score of 1 has the surprise at which tails start."""
     detector.tails.median[:], detector.tails.threshold[:] = 0.0, 1.0
     return detector
 
@@ -117,7 +117,7 @@ def test_with_one_channel_network_neighbour_and_gaussian_weigh_a_third_each(raw_
 
 
 def test_without_a_network_neighbour_and_gaussian_weigh_half_each():
-    detector = with_plain_tails(detector_of("companions alone"))
+    detector = with_plain_tails(detector_of("baselines alone"))
 
     surprise = detector.surprise(np.array([0, 1]), np.array([[1, 0], [0, 1]], float))
     assert surprise.tolist() == pytest.approx([AT_TAIL / 2] * 2, rel=1e-5)
@@ -135,7 +135,7 @@ def test_with_several_channels_network_and_pca_judge_and_all_together_weigh_one(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_row_without_any_read_has_no_surprise(kind):
+def test_a_row_without_any_raw_score_has_no_surprise(kind):
     detector = detector_of(kind)
     nothing = np.full((1, len(detector.weights)), np.nan)
 
@@ -171,7 +171,7 @@ def test_after_calibration_normal_steps_surprise_little_and_a_level_shift_much(k
 
 
 def raw_scores_that_start_the_tails(detector, history, **changes):
-    """Calibrate, and give the number of reads that each row's tails were started from; shape (n, R)."""
+    """Calibrate, and give the number of raw scores that each row's tails were started from; shape (n, R)."""
     n_raw_scores, start = {}, detector.tails.start
 
     def start_and_count(row, raw_scores):
@@ -183,14 +183,14 @@ def raw_scores_that_start_the_tails(detector, history, **changes):
     return [n_raw_scores[row] for row in range(history.shape[1])]
 
 
-def test_reads_of_windows_that_the_network_was_trained_on_do_not_calibrate_it():
+def test_raw_scores_of_windows_that_the_network_was_trained_on_do_not_calibrate_it():
     detector = detector_of("one channel", n_rows=2)
 
     n_raw_scores = raw_scores_that_start_the_tails(
         detector, noise(200, 2, 1), held_out_from=np.array([150, 180])
     )
 
-    # 193 windows; those that lie wholly in the newest 50 and 20 steps: 43 and 13. The companions were
+    # 193 windows; those that lie wholly in the newest 50 and 20 steps: 43 and 13. The baselines were
     # trained on nothing: all count, but the neighbour's first, with which no earlier window was to be compared.
     assert n_raw_scores == [[43, 43, 43, 192, 193], [13, 13, 13, 192, 193]]
     assert detector.peaks.n_blocks == 4 + 1  # blocks of ten steps
@@ -226,7 +226,7 @@ def test_a_history_with_a_step_at_which_nothing_came_can_be_calibrated_from(kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_steps_in_which_nothing_can_be_judged_give_no_reads(kind):
+def test_steps_in_which_nothing_can_be_judged_give_no_raw_scores(kind):
     detector = calibrated(kind)
     silence = np.full((W, 2, len(detector.resolution)), np.nan, np.float32)
 
@@ -251,7 +251,7 @@ def test_a_step_without_any_judged_row_passes_without_a_trace(kind):
         np.testing.assert_array_equal(array, before[name], err_msg=name)
 
 
-def test_a_block_of_steps_is_read_as_each_of_its_windows_would_be():
+def test_a_block_of_steps_scores_as_each_of_its_windows_does():
     detector = calibrated("three channels")
     scaled = detector.scaling.apply(noise(20, 2, 3, seed=2))
     scaled[12, 1] = np.nan
@@ -263,10 +263,10 @@ def test_a_block_of_steps_is_read_as_each_of_its_windows_would_be():
     ]
     for end in (7, 13, 19):
         alone = detector.raw_score_block(scaled[end - 7 : end + 1])
-        at = np.flatnonzero(block.index.end == end)
-        np.testing.assert_allclose(block.raw_scores[at], alone.raw_scores, atol=1e-5)
-        np.testing.assert_allclose(block.channel_error[at], alone.channel_error, atol=1e-5)
-        np.testing.assert_allclose(block.expected[at], alone.expected, atol=1e-5)
+        here = np.flatnonzero(block.index.end == end)
+        np.testing.assert_allclose(block.raw_scores[here], alone.raw_scores, atol=1e-5)
+        np.testing.assert_allclose(block.channel_error[here], alone.channel_error, atol=1e-5)
+        np.testing.assert_allclose(block.expected[here], alone.expected, atol=1e-5)
 
 
 # Learning.
@@ -295,7 +295,7 @@ def test_rows_in_an_episode_teach_their_tails_and_nothing_else():
 
 
 def test_a_full_block_of_steps_gives_one_peak_for_each_row():
-    detector = calibrated("companions alone", block_steps=10)
+    detector = calibrated("baselines alone", block_steps=10)
     before = detector.peaks.n_blocks
 
     live(detector, noise(7 + 19, 2, 1, seed=4))
@@ -306,7 +306,7 @@ def test_a_full_block_of_steps_gives_one_peak_for_each_row():
 
 
 def test_the_peak_of_a_block_is_its_highest_surprise():
-    detector = detector_of("companions alone", n_rows=1, block_steps=3)
+    detector = detector_of("baselines alone", n_rows=1, block_steps=3)
     before = detector.peaks.counts.copy()
     windows, raw_scores = np.zeros((1, W, 1), np.float32), np.zeros((1, 2))
 
@@ -319,7 +319,7 @@ def test_the_peak_of_a_block_is_its_highest_surprise():
 
 
 def test_an_episode_starts_the_block_over_and_gives_no_peak():
-    detector = detector_of("companions alone", n_rows=1, block_steps=3)
+    detector = detector_of("baselines alone", n_rows=1, block_steps=3)
     before = detector.peaks.n_blocks
     windows, raw_scores = np.zeros((1, W, 1), np.float32), np.zeros((1, 2))
 
@@ -360,10 +360,25 @@ def test_a_state_taken_over_is_a_copy(kind):
 
 
 def test_a_state_of_another_number_of_rows_is_refused_rather_than_spread_over_all_of_them():
-    one, two = calibrated("one channel", n_rows=1), detector_of("one channel", n_rows=2)
+    first, second = calibrated("one channel", n_rows=1), detector_of("one channel", n_rows=2)
 
     with pytest.raises(ValueError, match="shape"):
-        two.load_state(one.state())
+        second.load_state(first.state())
+
+
+def test_a_refused_state_names_the_array_and_changes_nothing():
+    detector, other = calibrated("baselines alone"), calibrated("baselines alone", n_rows=2)
+    before = copied(detector)
+    live(other, noise(60, 2, len(other.resolution), seed=8))
+    damaged = other.state() | {"neighbour.n_kept": other.neighbour.n_kept.astype(float)}
+
+    with pytest.raises(ValueError, match=r"neighbour\.n_kept has dtype float64, expected int64"):
+        detector.load_state(damaged)
+    with pytest.raises(ValueError, match=r"tails\.saved\.rows is missing"):
+        detector.load_state({name: array for name, array in damaged.items() if name != "tails.saved.rows"})
+
+    for name, array in detector.state().items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -436,8 +451,8 @@ def test_rows_that_are_taken_judge_bit_equal_in_any_order_and_more_than_once(kin
     taken = detector.take(np.array([1, 0, 1]))
 
     of_taken, plain = live(taken, later[:, [1, 0, 1]]), live(detector, later)
-    for (_, raw_scores, _), (_, plain_reads, _) in zip(of_taken, plain, strict=True):
-        np.testing.assert_array_equal(raw_scores, plain_reads[[1, 0, 1]])
+    for (_, raw_scores, _), (_, plain_raw_scores, _) in zip(of_taken, plain, strict=True):
+        np.testing.assert_array_equal(raw_scores, plain_raw_scores[[1, 0, 1]])
     np.testing.assert_array_equal(
         of_taken[0][2], plain[0][2][[1, 0, 1]]
     )  # later fits are renewed at times that go by the row

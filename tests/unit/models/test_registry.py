@@ -153,7 +153,7 @@ def test_what_is_no_version_cannot_be_promoted(registry, name):
 
 
 def test_each_version_is_loaded_as_it_was_saved(registry):
-    versions = [registry.save(bundle_of(name), now=NOON + at) for at, name in enumerate(["web1", "web2"])]
+    versions = [registry.save(bundle_of(name), now=NOON + seconds) for seconds, name in enumerate(["web1", "web2"])]
 
     assert [registry.load(version).entities for version in versions] == [("web1",), ("web2",)]
 
@@ -274,17 +274,17 @@ def test_a_full_disk_leaves_the_old_champion_and_no_litter(registry):
     assert sorted(os.listdir(registry.folder)) == sorted(["champion", first, second])
 
 
-def test_the_newest_version_tells_when_it_was_made_whether_it_serves_or_not(registry):
+def test_made_at_is_of_the_newest_version_whether_it_serves_or_not(registry):
     assert registry.made_at() is None
-    for at in (5.0, 7.5):
-        registry.save(dataclasses.replace(bundle_of(), metadata={"at": at}), now=NOON + at)
+    for seconds in (5.0, 7.5):
+        registry.save(dataclasses.replace(bundle_of(), metadata={"at": seconds}), now=NOON + seconds)
 
     assert registry.made_at() == 7.5
 
 
-def test_a_damaged_version_says_nothing_and_the_one_before_it_does(registry):
-    for at in (5.0, 7.5):
-        registry.save(dataclasses.replace(bundle_of(), metadata={"at": at}), now=NOON + at)
+def test_made_at_of_a_damaged_version_is_that_of_the_version_before_it(registry):
+    for seconds in (5.0, 7.5):
+        registry.save(dataclasses.replace(bundle_of(), metadata={"at": seconds}), now=NOON + seconds)
     (registry.folder / registry.versions()[1] / "bundle.json").write_text("half")
 
     assert registry.made_at() == 5.0

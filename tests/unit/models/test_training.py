@@ -42,8 +42,8 @@ def weights_of(result):
     return {name: tensor.numpy() for name, tensor in result.network.state_dict().items()}
 
 
-def same_weights(one, other):
-    a, b = weights_of(one), weights_of(other)
+def same_weights(first, second):
+    a, b = weights_of(first), weights_of(second)
     return all(np.array_equal(a[name], b[name]) for name in a)
 
 
@@ -66,7 +66,7 @@ def test_no_update_sees_a_gradient_longer_than_max_grad_norm(monkeypatch, max_gr
     assert max(epoch.grad_norm for epoch in result.epochs) > 0.01  # as it was before clipping
 
 
-def test_the_gradient_norm_told_is_the_one_before_clipping():
+def test_the_reported_gradient_norm_is_that_before_clipping():
     clipped = train_autoencoder(waves(), settings(epochs=1, batch_size=256, max_grad_norm=1e-3))
     free = train_autoencoder(waves(), settings(epochs=1, batch_size=256, max_grad_norm=1e6))
 
@@ -149,13 +149,13 @@ def test_the_validation_loss_is_the_mean_loss_of_the_given_network_on_the_newest
     assert result.validation_loss == pytest.approx(loss, rel=1e-4)
 
 
-def test_each_epoch_is_told_when_it_ends():
-    told = []
+def test_on_epoch_is_called_with_each_epoch_when_it_ends():
+    epochs = []
 
-    result = train_autoencoder(waves(), SETTINGS, on_epoch=told.append)
+    result = train_autoencoder(waves(), SETTINGS, on_epoch=epochs.append)
 
-    assert told == result.epochs
-    assert [epoch.number for epoch in told] == [0, 1, 2]
+    assert epochs == result.epochs
+    assert [epoch.number for epoch in epochs] == [0, 1, 2]
 
 
 def test_gaps_do_not_spoil_the_loss():
