@@ -3,9 +3,10 @@
     python -m benchmarks.kafka
     python -m benchmarks.kafka --json figures.json --steps 300
 
-The plain loop polls the same topic and parses its records, no more. The broker is librdkafka's mock cluster in a process of its own. Each
-figure is from a process of its own, so that none sees another's memory. CPU time is that of the whole process, joining the group and the
-client's own threads among it. No model: the companions judge.
+The plain loop polls the same topic and parses its records, no more. The broker is librdkafka's mock
+cluster in a process of its own. Each figure is from a separate process, so that none sees another's
+memory. CPU time is that of the whole process, including joining the group and the client's own
+threads. There is no model: the baselines judge.
 """
 
 from __future__ import annotations
@@ -69,9 +70,14 @@ def plain(client, servers, topic, n_records):
     begun, n_read = time.process_time(), 0
     if client == "kafka-python":
         consumer = KafkaConsumer(
-            topic, bootstrap_servers=servers, group_id=f"plain-{topic}", api_version=(2, 3), auto_offset_reset="earliest",
-            enable_auto_commit=False, max_poll_records=5000,
-        )  # fmt: skip
+            topic,
+            bootstrap_servers=servers,
+            group_id=f"plain-{topic}",
+            api_version=(2, 3),
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            max_poll_records=5000,
+        )
         while n_read < n_records:
             for records in consumer.poll(timeout_ms=1000).values():
                 for record in records:
@@ -79,9 +85,14 @@ def plain(client, servers, topic, n_records):
                 n_read += len(records)
     else:
         consumer = confluent_kafka.Consumer(
-            {"bootstrap.servers": servers, "group.id": f"plain-confluent-{topic}", "auto.offset.reset": "earliest",
-             "enable.auto.commit": False, "check.crcs": True}
-        )  # fmt: skip
+            {
+                "bootstrap.servers": servers,
+                "group.id": f"plain-confluent-{topic}",
+                "auto.offset.reset": "earliest",
+                "enable.auto.commit": False,
+                "check.crcs": True,
+            }
+        )
         consumer.subscribe([topic])
         while n_read < n_records:
             messages = consumer.consume(5000, 0.1)
@@ -94,11 +105,15 @@ def plain(client, servers, topic, n_records):
 
 
 def daemon(client, servers, topic, n_records, folder):
-    """Run the daemon until everything has been read and judged; give CPU-seconds, whole and by what they were spent on."""
+    """Run the daemon until everything has been read and judged; give CPU-seconds, in all and by part."""
     kafka = {
-        "client": client, "bootstrap_servers": servers, "topics": [topic], "group_id": f"daemon-{client}-{topic}", "api_version": "2.3",
+        "client": client,
+        "bootstrap_servers": servers,
+        "topics": [topic],
+        "group_id": f"daemon-{client}-{topic}",
+        "api_version": "2.3",
         "start": "earliest",
-    }  # fmt: skip
+    }
     document = {
         "data_dir": folder,
         "web": {"listen": "127.0.0.1:0"},
@@ -113,13 +128,13 @@ def daemon(client, servers, topic, n_records, folder):
             }
         ],
     }
-    one = Daemon(
+    measured = Daemon(
         parse_config(document, place="benchmark"), outlets=[], clock=SystemClock(), keeps_state=False
     )
     stop, spent, n_read = threading.Event(), Counter(), 0
 
     def timed(what, call):
-        """Count a call's time of its thread, which is the loop's; what the library's own threads do is none of it."""
+        """Count a call's time in its thread, which is the loop's, without the library's own threads."""
 
         def wrapped(*arguments, **options):
             started = time.thread_time()
@@ -143,13 +158,13 @@ def daemon(client, servers, topic, n_records, folder):
             stop.set()
         return batch
 
-    library, polled = one._source._library, timed("source", one._source.poll)
-    one._source._library = SimpleNamespace(open_client=open_client)
-    one._source.poll, one.pipeline.step = poll, timed("pipeline", one.pipeline.step)
+    library, polled = measured._source._library, timed("source", measured._source.poll)
+    measured._source._library = SimpleNamespace(open_client=open_client)
+    measured._source.poll, measured.pipeline.step = poll, timed("pipeline", measured.pipeline.step)
     begun, begun_in_loop = time.process_time(), time.thread_time()
-    one.run(stop)
+    measured.run(stop)
     spent["all"], spent["loop"] = time.process_time() - begun, time.thread_time() - begun_in_loop
-    one.close()
+    measured.close()
     return spent
 
 

@@ -3,7 +3,7 @@
     make bench
     make bench BENCH_ARGS="--json figures.json --series 1000"
 
-Univariate series, one sample a step each: W 32, h 32, companions on. Figures are medians over
+Univariate series, one sample a step each: W 32, h 32, baselines on. Figures are medians over
 the steps; ratios move less with the machine than rates do.
 """
 
@@ -88,7 +88,7 @@ def columnar_messages(n_series: int, rng: np.random.Generator) -> list[Record]:
 
 
 def calibrated_pipeline(n_series: int, table: SeriesTable, rng: np.random.Generator) -> Pipeline:
-    """Build a pipeline with a network and every series calibrated; weights are random, which costs the same."""
+    """Build a pipeline with a network and calibrated series; weights are random, which costs the same."""
     config = WatchConfig.model_validate(
         {
             "name": "bench",
@@ -220,7 +220,8 @@ def main(argv: list[str]) -> None:
         for name in ("decode", "grid", "score", "alert", "render", "all"):
             share, ratio = rates["all"] / rates[name], rates[name] / rates["orjson"]
             print(
-                f"  {name:8} {rates[name]:14,.0f} samples/s   {share:6.1%} of the time   {ratio:7.3f} of orjson"
+                f"  {name:8} {rates[name]:14,.0f} samples/s   "
+                f"{share:6.1%} of the time   {ratio:7.3f} of orjson"
             )
         print(f"  orjson   {rates['orjson']:14,.0f} samples/s, bare loads of the same bytes")
         ratio = rates["columnar decode"] / rates["columnar orjson"]

@@ -42,20 +42,21 @@ class Episode:
     strength: float
 
 
-def draw_schedule(seed: int, *, minutes: float, quiet_minutes: float, n_episodes: int) -> list[Episode]:
+def draw_schedule(seed: int, *, minutes: float, fault_free_minutes: float, n_episodes: int) -> list[Episode]:
     """Draw kinds (each once before any twice), lengths, gaps and strengths from one seed."""
     rng = random.Random(seed)
     kinds: list[str] = []
     while len(kinds) < n_episodes:
         kinds += rng.sample(sorted(INJECTORS), len(INJECTORS))
     kinds = kinds[:n_episodes]
-    available = (minutes - quiet_minutes) * 60 - n_episodes * MIN_GAP_SECONDS  # one gap before or behind each
+    # One gap before or behind each.
+    available = (minutes - fault_free_minutes) * 60 - n_episodes * MIN_GAP_SECONDS
     lengths = [MAX_SECONDS] * n_episodes
     while sum(lengths) > 0.95 * available:
         lengths = [rng.randint(MIN_SECONDS, MAX_SECONDS) for _ in kinds]
     spare = available - sum(lengths)
     shares = [rng.random() for _ in range(n_episodes + 1)]
-    episodes, now = [], quiet_minutes * 60
+    episodes, now = [], fault_free_minutes * 60
     for number, (kind, seconds) in enumerate(zip(kinds, lengths, strict=True)):
         now += spare * shares[number] / sum(shares)
         episodes.append(Episode(kind, round(now), seconds, round(rng.random(), 3)))
@@ -213,7 +214,7 @@ def main(argv: list[str]) -> None:
     schedule = commands.add_parser("schedule")
     schedule.add_argument("--seed", type=int, required=True)
     schedule.add_argument("--minutes", type=float, required=True)
-    schedule.add_argument("--quiet-minutes", type=float, required=True)
+    schedule.add_argument("--quiet-minutes", dest="fault_free_minutes", type=float, required=True)
     schedule.add_argument("--episodes", type=int, required=True)
     inject = commands.add_parser("inject")
     inject.add_argument("kind", choices=sorted(INJECTORS))
@@ -225,7 +226,7 @@ def main(argv: list[str]) -> None:
         episodes = draw_schedule(
             options.seed,
             minutes=options.minutes,
-            quiet_minutes=options.quiet_minutes,
+            fault_free_minutes=options.fault_free_minutes,
             n_episodes=options.episodes,
         )
         print(json.dumps([asdict(episode) for episode in episodes], indent=1))

@@ -38,13 +38,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--minutes", type=float, default=85)
-    parser.add_argument("--quiet-minutes", type=float, default=40)
+    parser.add_argument("--quiet-minutes", dest="fault_free_minutes", type=float, default=40)
     parser.add_argument("--episodes", type=int, default=12)
     options = parser.parse_args(argv)
     schedule = faults.draw_schedule(
         options.seed,
         minutes=options.minutes,
-        quiet_minutes=options.quiet_minutes,
+        fault_free_minutes=options.fault_free_minutes,
         n_episodes=options.episodes,
     )
     options.folder.mkdir(parents=True)
@@ -98,7 +98,7 @@ def _inject(
     about = {
         "files": ["host.parquet", "service.parquet"],
         "started_ms": round(began * 1000),
-        "fault_free_seconds": options.quiet_minutes * 60,
+        "fault_free_seconds": options.fault_free_minutes * 60,
         "seed": options.seed,
     }
     (options.folder / "recording.json").write_text(json.dumps(about, indent=1) + "\n")

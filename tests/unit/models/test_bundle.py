@@ -205,7 +205,7 @@ def test_parts_that_do_not_fit_each_other_are_refused(folder, change):
 
 def test_a_state_of_one_entity_is_not_taken_for_that_of_two(tmp_path):
     detector = bundle_of().detector
-    one_row = Detector(
+    single_row = Detector(
         detector.settings,
         n_rows=1,
         resolution=np.full(2, 0.1),
@@ -213,8 +213,8 @@ def test_a_state_of_one_entity_is_not_taken_for_that_of_two(tmp_path):
         block_steps=10,
         trained=detector.trained,
     )
-    one_row.calibrate(np.array([0]), noise(130, 1, 2))
-    save_bundle(Bundle(one_row, ("metric_0", "metric_1"), ("web1", "web2"), {}), tmp_path / "v1")
+    single_row.calibrate(np.array([0]), noise(130, 1, 2))
+    save_bundle(Bundle(single_row, ("metric_0", "metric_1"), ("web1", "web2"), {}), tmp_path / "v1")
 
     with pytest.raises(BundleError):
         load_bundle(tmp_path / "v1")

@@ -53,7 +53,7 @@ def calibrated(kind, *, n_rows=2, **changes):
 
 
 def live(detector, values, *, free=None):
-    """Judge and learn values (T, n, C) step by step, as serving does; give raw scores and surprise of each step that has them."""
+    """Judge and learn values (T, n, C) step by step, as serving does; give each step's rows and scores."""
     scaled = detector.scaling.apply(values)
     block, windows = detector.raw_score_block(scaled), windows_of(scaled, W)
     seen = []
@@ -191,7 +191,7 @@ def test_raw_scores_of_windows_that_the_network_was_trained_on_do_not_calibrate_
     )
 
     # 193 windows; those that lie wholly in the newest 50 and 20 steps: 43 and 13. The baselines were
-    # trained on nothing: all count, but the neighbour's first, with which no earlier window was to be compared.
+    # trained on nothing: all count, except the neighbour's first, without an earlier window to compare with.
     assert n_raw_scores == [[43, 43, 43, 192, 193], [13, 13, 13, 192, 193]]
     assert detector.peaks.n_blocks == 4 + 1  # blocks of ten steps
 

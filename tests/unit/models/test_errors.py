@@ -28,7 +28,11 @@ def test_the_text_is_a_line_that_says_what_to_do(tmp_path, monkeypatch):
     refused = [
         (lambda: load_bundle(tmp_path / "none"), BundleError, "Train again"),
         (lambda: choose_device("cuda"), TrainingError, 'Use "auto" or "cpu"'),
-        (lambda: train_autoencoder(CONSTANT, ModelSettings(window_length=8)), TrainingError, "longer history"),
+        (
+            lambda: train_autoencoder(CONSTANT, ModelSettings(window_length=8)),
+            TrainingError,
+            "longer history",
+        ),
     ]
     for call, error, advice in refused:
         with pytest.raises(error, match=advice) as caught:

@@ -153,7 +153,9 @@ def test_what_is_no_version_cannot_be_promoted(registry, name):
 
 
 def test_each_version_is_loaded_as_it_was_saved(registry):
-    versions = [registry.save(bundle_of(name), now=NOON + seconds) for seconds, name in enumerate(["web1", "web2"])]
+    versions = [
+        registry.save(bundle_of(name), now=NOON + seconds) for seconds, name in enumerate(["web1", "web2"])
+    ]
 
     assert [registry.load(version).entities for version in versions] == [("web1",), ("web2",)]
 
@@ -242,7 +244,7 @@ def test_a_version_that_says_nothing_of_itself_is_refused_by_name(registry, cont
 
 @contextmanager
 def full_disk(n_bytes):
-    """A disk with room for so many bytes in a file, and no more: what a full one does to a write in progress."""
+    """Limit the bytes of a file: what a full disk does to a write in progress."""
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))

@@ -12,7 +12,7 @@ MEMORY = 500.0  # one that follows within a few hundred steps
 
 
 def exponential(n=100_000):
-    """The exact quantiles of an exponential distribution of mean 1, in an order that mixes small and large."""
+    """The exact quantiles of an exponential distribution of mean 1, in a random order."""
     q = (np.arange(n) + 0.5) / n
     return np.random.default_rng(0).permutation(-np.log1p(-q))
 
@@ -66,7 +66,9 @@ def test_surprise_halfway_between_median_and_tail_is_half_of_it():
 @pytest.mark.parametrize("raw_score", [5.0, 8.0, 12.0, 20.0])
 def test_in_an_exponential_tail_surprise_is_the_logarithm_of_the_true_probability(raw_score):
     # P(x > r) = exp(-r), so -log10 P = r / ln 10, also far beyond the largest raw score seen.
-    assert surprise(bank_from(exponential()), raw_score).item() == pytest.approx(raw_score / math.log(10), rel=0.04)
+    assert surprise(bank_from(exponential()), raw_score).item() == pytest.approx(
+        raw_score / math.log(10), rel=0.04
+    )
 
 
 def test_surprise_never_falls_as_the_raw_score_grows_and_ends_at_its_cap():
@@ -99,7 +101,8 @@ def test_a_raw_score_that_is_mostly_zero_leaves_its_other_common_value_unsurpris
 
 
 def test_a_narrow_raw_score_is_resolved_well_enough_to_see_its_tail():
-    # The root mean square of 600 normal errors (20 channels, 30 steps) is 1 +- 3 %: 1.15 is five deviations away.
+    # The root mean square of 600 normal errors (20 channels, 30 steps) is 1 +- 3 %: 1.15 is five deviations
+    # away.
     raw_scores = np.random.default_rng(3).normal(1, 0.03, 5000)
 
     assert surprise(bank_from(raw_scores), 1.15).item() > 3
