@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from monitor.decode import Decoded, Record, RejectedError, Rejection
 from monitor.decode.fields import number_from
+from monitor.decode.record import Decoded, Record, RejectedError, Rejection
 from monitor.sample import Columns, Kind, Labels, SeriesTable
 
 __all__ = ["FieldNumbers", "Gathered", "Rejections", "gather"]

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from monitor.decode import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.decode.batch import Gathered, gather
 from monitor.decode.fields import json_of, labels_from, name_from, number_from, shown, time_ms_from
+from monitor.decode.record import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.sample import Kind, SeriesTable
 
 __all__ = ["decode_collectd_json"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from monitor.decode import Decoded, Decoder, Limits, Record, RejectedError, Rejection
 from monitor.decode.fields import json_of, shown
 from monitor.decode.formats import DEFAULT_SETTINGS, FORMATS, FormatSettings
 from monitor.decode.native import SampleFields
+from monitor.decode.record import Decoded, Decoder, Limits, Record, RejectedError, Rejection
 from monitor.sample import SeriesTable, no_samples
 
 __all__ = ["AutoDecoder", "sniff"]

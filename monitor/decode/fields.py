@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import orjson
 
-from monitor.decode import MAX_TIME_MS, MIN_TIME_MS, Limits, Record, RejectedError
+from monitor.decode.record import MAX_TIME_MS, MIN_TIME_MS, Limits, Record, RejectedError
 from monitor.sample import Labels
 
 __all__ = [

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from monitor.decode import DEFAULT_LIMITS, Decoder, Limits
 from monitor.decode.collectd import decode_collectd_json
 from monitor.decode.fields import TimeUnit
 from monitor.decode.graphite import Template, decode_graphite
@@ -16,6 +15,7 @@ from monitor.decode.native import SampleFields, decode_native_columns, decode_na
 from monitor.decode.otlp_json import decode_otlp_json
 from monitor.decode.otlp_proto import decode_otlp_proto
 from monitor.decode.prometheus_adapter import decode_prometheus_adapter
+from monitor.decode.record import DEFAULT_LIMITS, Decoder, Limits
 from monitor.decode.remote_write import decode_remote_write
 from monitor.decode.telegraf import decode_telegraf_json
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitor.decode import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.decode.batch import Gathered, gather
 from monitor.decode.fields import any_time_ms, labels_from, lines_from, name_from, number_from_text, record_time_ms, shown
+from monitor.decode.record import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.sample import SeriesTable
 
 __all__ = ["Template", "decode_graphite"]

@@ -17,9 +17,9 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 
-from monitor.decode import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.decode.batch import FieldNumbers, Gathered, gather
 from monitor.decode.fields import TimeUnit, labels_from, lines_from, name_from, record_time_ms, shown, time_ms_from
+from monitor.decode.record import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.sample import SeriesTable
 
 __all__ = ["decode_influx"]

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from monitor.decode import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.decode.batch import FieldNumbers, Gathered, gather
 from monitor.decode.fields import (
     TimeUnit,
@@ -25,6 +24,7 @@ from monitor.decode.fields import (
     record_time_ms,
     shown,
 )
+from monitor.decode.record import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.sample import Kind, Labels, SeriesTable
 
 __all__ = ["JsonMapping", "KindName", "decode_mapped"]

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.decode import DEFAULT_LIMITS, MAX_TIME_MS, MIN_TIME_MS, Decoded, Limits, Record, RejectedError
 from monitor.decode.batch import Gathered, Rejections, gather
 from monitor.decode.fields import TimeUnit, identity, json_object, labels_from, name_from, number_from, shown, time_ms_from
+from monitor.decode.record import DEFAULT_LIMITS, MAX_TIME_MS, MIN_TIME_MS, Decoded, Limits, Record, RejectedError
 from monitor.sample import Columns, Labels, SeriesTable, concatenate
 
 __all__ = ["SampleFields", "decode_native_columns", "decode_native_samples", "is_columnar"]

@@ -15,9 +15,9 @@ from typing import Any
 
 import orjson
 
-from monitor.decode import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.decode.fields import json_object, shown
 from monitor.decode.otlp_points import MAX_DEPTH, Attribute, Metric, Points, Resource, attribute_text, kind_of_counts, kind_of_sum, too_deep
+from monitor.decode.record import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.sample import Kind, SeriesTable
 
 __all__ = ["decode_otlp_json"]

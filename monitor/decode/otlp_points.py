@@ -15,9 +15,9 @@ from itertools import accumulate, pairwise
 
 import orjson
 
-from monitor.decode import Limits, Record, RejectedError
 from monitor.decode.batch import Gathered
 from monitor.decode.fields import labels_from, name_from, time_ms_from
+from monitor.decode.record import Limits, Record, RejectedError
 from monitor.sample import Kind, SeriesTable
 
 __all__ = ["MAX_DEPTH", "Attribute", "Metric", "Points", "Resource", "attribute_text", "kind_of_counts", "kind_of_sum", "too_deep"]

@@ -13,10 +13,10 @@ import struct
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 
-from monitor.decode import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.decode.fields import check_size, text_from
 from monitor.decode.otlp_points import MAX_DEPTH, Attribute, Metric, Points, Resource, attribute_text, kind_of_counts, kind_of_sum, too_deep
 from monitor.decode.protobuf import BYTES, FIXED64, VARINT, Wanted, as_int64, field_tag, fields, fixed64s
+from monitor.decode.record import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.sample import Kind, SeriesTable
 
 __all__ = ["decode_otlp_proto"]

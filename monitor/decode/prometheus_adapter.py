@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from monitor.decode import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.decode.batch import Gathered, gather
 from monitor.decode.fields import any_time_ms, identity, json_object, labels_from, name_from, number_from, number_from_text, shown
+from monitor.decode.record import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.sample import SeriesTable
 
 __all__ = ["decode_prometheus_adapter"]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.decode import RejectedError
+from monitor.decode.record import RejectedError
 
 __all__ = ["BYTES", "FIXED32", "FIXED64", "VARINT", "Wanted", "as_int64", "cut_off", "field_tag", "fields", "fixed64s", "varint", "varints"]
 

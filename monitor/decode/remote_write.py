@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 import cramjam
 import numpy as np
 
-from monitor.decode import DEFAULT_LIMITS, MAX_TIME_MS, MIN_TIME_MS, Decoded, Limits, Record, RejectedError
 from monitor.decode.batch import Rejections
 from monitor.decode.fields import check_size, labels_from, name_from, shown, text_from, time_ms_from
 from monitor.decode.protobuf import BYTES, FIXED64, VARINT, Wanted, as_int64, cut_off, field_tag, fields, varint, varints
+from monitor.decode.record import DEFAULT_LIMITS, MAX_TIME_MS, MIN_TIME_MS, Decoded, Limits, Record, RejectedError
 from monitor.sample import STALE_NAN, Columns, Kind, SeriesTable, is_stale
 
 __all__ = ["decode_remote_write", "snappy_block"]

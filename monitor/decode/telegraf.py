@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from monitor.decode import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.decode.batch import FieldNumbers, Gathered, gather
 from monitor.decode.fields import TimeUnit, any_time_ms, identity, json_object, labels_from, name_from, shown
+from monitor.decode.record import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.sample import SeriesTable
 
 __all__ = ["decode_telegraf_json"]

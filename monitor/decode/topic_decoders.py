@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 
-from monitor.decode import Decoder, Record
 from monitor.decode.detect import AutoDecoder, sniff
 from monitor.decode.formats import AUTO, DEFAULT_SETTINGS, FORMATS, FormatSettings
 from monitor.decode.mapped_json import decode_mapped
+from monitor.decode.record import Decoder, Record
 
 __all__ = ["TopicDecoders", "build_decoder", "check_format"]
 

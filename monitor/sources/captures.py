@@ -16,7 +16,7 @@ from pathlib import Path
 
 import orjson
 
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.errors import SourceError
 
 __all__ = ["Captured", "NoCaptureError", "captured_lines", "file_bytes", "read_capture"]

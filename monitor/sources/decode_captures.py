@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import orjson
 
-from monitor.decode import Decoder, Rejection
+from monitor.decode.record import Decoder, Rejection
 from monitor.sample import Columns, SeriesTable, concatenate, is_stale
 from monitor.sources.captures import Captured
 

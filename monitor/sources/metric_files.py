@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.decode import Decoder, Record
 from monitor.decode.formats import FormatSettings
 from monitor.decode.native import SampleFields, decode_native_columns, decode_native_samples, is_columnar
+from monitor.decode.record import Decoder, Record
 from monitor.decode.topic_decoders import TopicDecoders
 from monitor.errors import SourceError
 from monitor.sample import Columns, SeriesTable, concatenate, labels_of, no_samples

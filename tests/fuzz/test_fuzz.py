@@ -20,8 +20,8 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from protobuf_writer import BYTES, FIXED32, FIXED64, VARINT, field, snappy, varint
 
-from monitor.decode import MAX_TIME_MS, MIN_TIME_MS, Record
 from monitor.decode.formats import FORMATS as NAMES
+from monitor.decode.record import MAX_TIME_MS, MIN_TIME_MS, Record
 from monitor.sample import SeriesTable, is_stale
 
 N_PAYLOADS = int(os.environ.get("BAROGRAPH_FUZZ_PAYLOADS", "20000"))

@@ -42,7 +42,6 @@ from protobuf_writer import (
     varint,
 )
 
-from monitor.decode import Decoder
 from monitor.decode.collectd import decode_collectd_json
 from monitor.decode.graphite import Template, decode_graphite
 from monitor.decode.influx import decode_influx
@@ -51,6 +50,7 @@ from monitor.decode.native import decode_native_columns, decode_native_samples
 from monitor.decode.otlp_json import decode_otlp_json
 from monitor.decode.otlp_proto import decode_otlp_proto
 from monitor.decode.prometheus_adapter import decode_prometheus_adapter
+from monitor.decode.record import Decoder
 from monitor.decode.remote_write import decode_remote_write
 from monitor.decode.telegraf import decode_telegraf_json
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.sample import SeriesTable, is_stale
 
 

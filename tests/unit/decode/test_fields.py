@@ -4,7 +4,6 @@ import math
 
 import pytest
 
-from monitor.decode import Limits, Record, RejectedError
 from monitor.decode.fields import (
     any_time_ms,
     json_object,
@@ -18,6 +17,7 @@ from monitor.decode.fields import (
     shown,
     time_ms_from,
 )
+from monitor.decode.record import Limits, Record, RejectedError
 
 LIMITS = Limits(max_record_bytes=100, max_label_bytes=10)
 

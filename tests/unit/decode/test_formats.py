@@ -5,11 +5,11 @@ import json
 import pytest
 from protobuf_writer import gauge, number_point, resource_metrics, sample, series_1, snappy
 
-from monitor.decode import Limits, Record
 from monitor.decode.detect import AutoDecoder, sniff
 from monitor.decode.formats import FORMATS, FormatSettings
 from monitor.decode.mapped_json import JsonMapping
 from monitor.decode.native import SampleFields
+from monitor.decode.record import Limits, Record
 from monitor.decode.topic_decoders import TopicDecoders, build_decoder
 from monitor.sample import SeriesTable
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from monitor.config.explain import parse_config
-from monitor.decode import Record
 from monitor.decode.formats import FORMATS
+from monitor.decode.record import Record
 from monitor.decode.topic_decoders import build_decoder
 from monitor.sample import SeriesTable
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from monitor.decode import Limits
 from monitor.decode.graphite import Template, decode_graphite
+from monitor.decode.record import Limits
 
 TIME = 1_700_000_000
 PATH = "servers.web1.memory.memory-used"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from monitor.decode import Limits
 from monitor.decode.influx import decode_influx
+from monitor.decode.record import Limits
 
 NS = 1_700_000_000_123_456_789
 MS = 1_700_000_000_123

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.decode import Limits, Record
 from monitor.decode.native import SampleFields, decode_native_columns, decode_native_samples
+from monitor.decode.record import Limits, Record
 from monitor.sample import Kind, SeriesTable
 
 TIME = 1_700_000_000

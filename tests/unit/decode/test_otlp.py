@@ -24,9 +24,9 @@ from protobuf_writer import (
     total,
 )
 
-from monitor.decode import DEFAULT_LIMITS, Limits, Record
 from monitor.decode.otlp_json import decode_otlp_json
 from monitor.decode.otlp_proto import decode_otlp_proto
+from monitor.decode.record import DEFAULT_LIMITS, Limits, Record
 from monitor.sample import Kind, SeriesTable
 
 TIME = 1_700_000_000_000

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from protobuf_writer import BYTES, FIXED32, FIXED64, VARINT, double, field, integer, text
 from protobuf_writer import varint as written
 
-from monitor.decode import RejectedError
 from monitor.decode.protobuf import Wanted, as_int64, field_tag, fields, fixed64s, varint, varints
+from monitor.decode.record import RejectedError
 
 
 def walk(data, *tags, at=0, end=None):

@@ -25,7 +25,7 @@ from protobuf_writer import (
     varint,
 )
 
-from monitor.decode import DEFAULT_LIMITS, Limits, Record
+from monitor.decode.record import DEFAULT_LIMITS, Limits, Record
 from monitor.decode.remote_write import decode_remote_write
 from monitor.sample import Kind, SeriesTable, is_stale
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.errors import SourceError
 from monitor.sources.captures import read_capture
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from monitor.decode import Record
 from monitor.decode.formats import FormatSettings
+from monitor.decode.record import Record
 from monitor.decode.topic_decoders import TopicDecoders
 from monitor.sample import STALE_NAN, Columns, SeriesTable, labels_of
 from monitor.sources.captures import Captured
