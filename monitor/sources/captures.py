@@ -121,6 +121,8 @@ def _headers(headers: object) -> tuple[tuple[str, bytes], ...]:
         return ()
     if isinstance(headers, dict) and all(isinstance(value, str) for value in headers.values()):
         return tuple((name, value.encode()) for name, value in headers.items())
-    if isinstance(headers, list) and all(isinstance(one, list) and len(one) == 2 and isinstance(one[0], str) for one in headers):
+    if isinstance(headers, list) and all(
+        isinstance(one, list) and len(one) == 2 and isinstance(one[0], str) for one in headers
+    ):
         return tuple((name, _from_base64(value)) for name, value in headers)
     raise ValueError("headers that are neither an object of texts nor pairs of a name and a value")

@@ -61,7 +61,9 @@ class DecodeOutcome:
         return len(self.columns) > 0 or n_rejected < self.n_records
 
 
-def decode_captured(captured: Iterable[Captured], decoder_of: Callable[[str], Decoder], table: SeriesTable) -> DecodeOutcome:
+def decode_captured(
+    captured: Iterable[Captured], decoder_of: Callable[[str], Decoder], table: SeriesTable
+) -> DecodeOutcome:
     """Decode records, each topic's with the decoder that `decoder_of` gives for it."""
     by_topic: dict[str, list[Captured]] = {}
     for one in captured:
@@ -78,7 +80,9 @@ def decode_captured(captured: Iterable[Captured], decoder_of: Callable[[str], De
 def json_lines(columns: Columns, table: SeriesTable) -> Iterator[bytes]:
     """Write one JSON object for each sample that has a value: its name, labels, time and value."""
     heads: dict[int, bytes] = {}
-    for number, time_ms, value in zip(columns.series.tolist(), columns.time_ms.tolist(), columns.value.tolist(), strict=True):
+    for number, time_ms, value in zip(
+        columns.series.tolist(), columns.time_ms.tolist(), columns.value.tolist(), strict=True
+    ):
         if math.isfinite(value):
             head = heads.get(number)
             if head is None:
@@ -90,14 +94,19 @@ def json_lines(columns: Columns, table: SeriesTable) -> Iterator[bytes]:
 def report(outcome: DecodeOutcome, formats: Mapping[str, str | None], *, shows_all: bool) -> Iterator[str]:
     """Say in lines what was taken as what, what could not be read and where, and how much there is of everything."""
     for topic, name in formats.items():
-        yield printable(f"{topic}: " + (f"read as {name}" if name else "in no format that can be told; name one with --format"))
+        yield printable(
+            f"{topic}: "
+            + (f"read as {name}" if name else "in no format that can be told; name one with --format")
+        )
     shown = outcome.rejections if shows_all else outcome.rejections[:N_SHOWN]
     for place, rejection in shown:
         times = f" ({rejection.n_parts} parts)" if rejection.n_parts > 1 else ""
         yield printable(f"{place}: {rejection.reason}: {rejection.detail}{times}")
     if len(shown) < len(outcome.rejections):
         yield f"... and {len(outcome.rejections) - len(shown)} more rejections: --all shows them"
-    rejected = ", ".join(f"{reason} {count}" for reason, count in sorted(outcome.rejected.items())) or "nothing"
+    rejected = (
+        ", ".join(f"{reason} {count}" for reason, count in sorted(outcome.rejected.items())) or "nothing"
+    )
     yield (
         f"{outcome.n_records} records: {outcome.n_values} samples of {outcome.n_series} series, "
         f"{outcome.n_gaps} gaps, {outcome.n_stale} stale markers; rejected: {rejected}"

@@ -45,7 +45,9 @@ def read_host(host: str | None = None, *, proc: Path = Path("/proc")) -> list[Ho
     return readings
 
 
-def _read_part(part: Callable[[], Iterator[tuple[str, dict[str, str], float]]], host: str) -> Iterator[HostReading]:
+def _read_part(
+    part: Callable[[], Iterator[tuple[str, dict[str, str], float]]], host: str
+) -> Iterator[HostReading]:
     try:
         for name, labels, value in part():
             yield name, labels_of({"host": host, **labels}), float(value)
@@ -99,7 +101,11 @@ def _filesystems() -> Iterator[tuple[str, dict[str, str], float]]:
         if device in seen or _IGNORED_DEVICE.fullmatch(device):
             continue  # bind mounts show one file system many times
         seen.add(device)
-        yield "host_filesystem_used_bytes", {"mountpoint": partition.mountpoint}, psutil.disk_usage(partition.mountpoint).used
+        yield (
+            "host_filesystem_used_bytes",
+            {"mountpoint": partition.mountpoint},
+            psutil.disk_usage(partition.mountpoint).used,
+        )
 
 
 def _network() -> Iterator[tuple[str, dict[str, str], float]]:

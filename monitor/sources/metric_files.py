@@ -53,7 +53,9 @@ class FileLayout:
     end_ms: int | None = None
     first_share: float = 1.0  # of each file's time span, counted from its first sample
     sample_fields: SampleFields = field(default_factory=SampleFields)
-    decoder_of: Callable[[str], Decoder] = field(default_factory=lambda: TopicDecoders(FormatSettings(), {}).of)  # by topic, of captures
+    decoder_of: Callable[[str], Decoder] = field(
+        default_factory=lambda: TopicDecoders(FormatSettings(), {}).of
+    )  # by topic, of captures
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +101,23 @@ def find_files(paths: Sequence[str]) -> Found:
     named: dict[Path, bool] = {}
     for path in paths:
         # What is there under this very name is meant, whatever a pattern would make of its brackets.
-        matches = [Path(path)] if os.path.exists(path) else [Path(match) for match in sorted(glob(path, recursive=True))]
-        files = [(file, False) if match.is_dir() else (match, True) for match in matches for file in _files_of(match)]
-        files = [(file, by_name) for file, by_name in files if file.is_file() and file.name.endswith(_SUFFIXES)]
+        matches = (
+            [Path(path)]
+            if os.path.exists(path)
+            else [Path(match) for match in sorted(glob(path, recursive=True))]
+        )
+        files = [
+            (file, False) if match.is_dir() else (match, True)
+            for match in matches
+            for file in _files_of(match)
+        ]
+        files = [
+            (file, by_name) for file, by_name in files if file.is_file() and file.name.endswith(_SUFFIXES)
+        ]
         if not files:
-            raise SourceError(f"nothing to replay at {path}: expected {', '.join(_SUFFIXES)} files, or a folder of them")
+            raise SourceError(
+                f"nothing to replay at {path}: expected {', '.join(_SUFFIXES)} files, or a folder of them"
+            )
         for file, by_name in files:
             named[file] = by_name or named.get(file, False)
     if not named:
@@ -111,7 +125,9 @@ def find_files(paths: Sequence[str]) -> Found:
     return Found(tuple(named), frozenset(file for file, by_name in named.items() if not by_name))
 
 
-def read_files(files: Sequence[Path], layout: FileLayout, table: SeriesTable, *, in_folder: Container[Path] = ()) -> Recorded:
+def read_files(
+    files: Sequence[Path], layout: FileLayout, table: SeriesTable, *, in_folder: Container[Path] = ()
+) -> Recorded:
     """Read files into columns, ordered by event time.
 
     Parameters
@@ -140,18 +156,29 @@ def read_files(files: Sequence[Path], layout: FileLayout, table: SeriesTable, *,
             continue
         if len(columns):
             n_read += len(columns)
-            first_ms, last_ms = min(first_ms, int(columns.time_ms.min())), max(last_ms, int(columns.time_ms.max()))
+            first_ms, last_ms = (
+                min(first_ms, int(columns.time_ms.min())),
+                max(last_ms, int(columns.time_ms.max())),
+            )
         parts.append(_within(columns, layout))
     joined = concatenate(parts)
     if not len(joined):
-        outside = [f"the {n_read} read lie between {_iso(first_ms)} and {_iso(last_ms)}, outside start and end"] if n_read else []
+        outside = (
+            [f"the {n_read} read lie between {_iso(first_ms)} and {_iso(last_ms)}, outside start and end"]
+            if n_read
+            else []
+        )
         bad = [f"{count} could not be read ({reason})" for reason, count in tally.n_bad.items()]
         why = "; ".join([*outside, *_few(tally.remarks), *bad]) or "there are no rows"
-        raise SourceError(f"nothing to replay: no sample is left of {', '.join(_few([str(file) for file in files]))}: {why}")
+        raise SourceError(
+            f"nothing to replay: no sample is left of {', '.join(_few([str(file) for file in files]))}: {why}"
+        )
     for remark in _few(tally.remarks):
         log.warning("file gave no sample: %s", remark)
     order = np.argsort(joined.time_ms, kind="stable")
-    return Recorded(Columns(joined.series[order], joined.time_ms[order], joined.value[order]), tuple(tally.n_bad.items()))
+    return Recorded(
+        Columns(joined.series[order], joined.time_ms[order], joined.value[order]), tuple(tally.n_bad.items())
+    )
 
 
 def _files_of(match: Path) -> list[Path]:
@@ -173,11 +200,16 @@ def _read_messages(file: Path, layout: FileLayout, table: SeriesTable, tally: _T
     return outcome.columns
 
 
-def _read_own_messages(lines: Sequence[bytes], layout: FileLayout, table: SeriesTable, tally: _Tally) -> Columns:
+def _read_own_messages(
+    lines: Sequence[bytes], layout: FileLayout, table: SeriesTable, tally: _Tally
+) -> Columns:
     records = [Record(line) for line in lines if line.strip()]
     columnar = [record for record in records if is_columnar(record.value)]
     single = [record for record in records if not is_columnar(record.value)]
-    decoded = (decode_native_columns(columnar, table), decode_native_samples(single, table, fields=layout.sample_fields))
+    decoded = (
+        decode_native_columns(columnar, table),
+        decode_native_samples(single, table, fields=layout.sample_fields),
+    )
     for one in decoded:
         tally.count_rejected(one.rejected)
     return concatenate(one.columns for one in decoded)
@@ -192,17 +224,23 @@ def _read_table(file: Path, layout: FileLayout, table: SeriesTable, tally: _Tall
             "Set source.replay.time_column, or give a long file with the columns time, name, value."
         )
     if not frame.columns.is_unique:
-        raise SourceError(f"{file} has two columns of one name ({_names(frame)}): they cannot be told apart. Rename one.")
+        raise SourceError(
+            f"{file} has two columns of one name ({_names(frame)}): they cannot be told apart. Rename one."
+        )
     if frame.empty:
         tally.remarks.append(f"{file} has no rows")
         return no_samples()
     for column, value in (layout.where or {}).items():
         if column not in frame.columns:
-            raise SourceError(f'{file} has no column "{column}", which `where` asks for. It has: {_names(frame)}')
+            raise SourceError(
+                f'{file} has no column "{column}", which `where` asks for. It has: {_names(frame)}'
+            )
         texts = frame[column].astype(str)
         frame = frame[texts == value]
         if frame.empty:
-            tally.remarks.append(f'{file} has no row with {column} = "{value}"; it has {", ".join(_few(sorted(map(str, set(texts)))))}')
+            tally.remarks.append(
+                f'{file} has no row with {column} = "{value}"; it has {", ".join(_few(sorted(map(str, set(texts)))))}'
+            )
             return no_samples()
     return (_from_long if is_long else _from_wide)(frame, file, layout, table, tally)
 
@@ -217,17 +255,30 @@ def _load(file: Path) -> pd.DataFrame:
         names = [str(name) for name in pd.read_csv(file, nrows=0).columns]
         if not set(_LONG_COLUMNS) <= set(names):
             return pd.read_csv(file, low_memory=False)
-        texts = [name for name in names if name not in ("time", "value")]  # labels are text, also where they look like numbers
+        texts = [
+            name for name in names if name not in ("time", "value")
+        ]  # labels are text, also where they look like numbers
         missing = {name: ["", "nan", "NaN", "null", "NA"] for name in ("time", "value")}
-        return pd.read_csv(file, dtype=dict.fromkeys(texts, "string"), keep_default_na=False, na_values=missing, low_memory=False)
+        return pd.read_csv(
+            file,
+            dtype=dict.fromkeys(texts, "string"),
+            keep_default_na=False,
+            na_values=missing,
+            low_memory=False,
+        )
     except (OSError, EOFError, ValueError, zlib.error, pa.ArrowException, pd.errors.ParserError) as error:
         raise SourceError(f"cannot read {file}: {' '.join(str(error).split())}") from error
 
 
-def _from_wide(frame: pd.DataFrame, file: Path, layout: FileLayout, table: SeriesTable, tally: _Tally) -> Columns:
+def _from_wide(
+    frame: pd.DataFrame, file: Path, layout: FileLayout, table: SeriesTable, tally: _Tally
+) -> Columns:
     import pandas as pd
 
-    excluded = {layout.time_column, *(name for name in frame.columns if any(fnmatchcase(str(name), p) for p in layout.exclude))}
+    excluded = {
+        layout.time_column,
+        *(name for name in frame.columns if any(fnmatchcase(str(name), p) for p in layout.exclude)),
+    }
     metrics = []
     for name in (name for name in frame.columns if name not in excluded):
         value, n_words = _numbers(frame[name])
@@ -245,13 +296,18 @@ def _from_wide(frame: pd.DataFrame, file: Path, layout: FileLayout, table: Serie
     return concatenate(parts)
 
 
-def _from_long(frame: pd.DataFrame, file: Path, layout: FileLayout, table: SeriesTable, tally: _Tally) -> Columns:
+def _from_long(
+    frame: pd.DataFrame, file: Path, layout: FileLayout, table: SeriesTable, tally: _Tally
+) -> Columns:
     import pandas as pd
 
     label_names = [str(name) for name in frame.columns if name not in _LONG_COLUMNS]
     identity = frame[["name", *label_names]].astype("string").fillna("")
     codes, distinct = pd.MultiIndex.from_frame(identity).factorize()
-    numbers = [table.intern(str(key[0]), labels_of(dict(zip(label_names, map(str, key[1:]), strict=True)))) for key in distinct]
+    numbers = [
+        table.intern(str(key[0]), labels_of(dict(zip(label_names, map(str, key[1:]), strict=True))))
+        for key in distinct
+    ]
     number = np.array(numbers, np.int32)[codes]
     times, good = _times(frame["time"], layout.time_unit, file, tally)
     value, n_words = _numbers(frame["value"])
@@ -305,7 +361,9 @@ def _within(columns: Columns, layout: FileLayout) -> Columns:
     if layout.first_share < 1.0 and len(columns):
         first, last = int(columns.time_ms.min()), int(columns.time_ms.max())
         keep &= columns.time_ms < first + layout.first_share * (last - first)
-    return columns if keep.all() else Columns(columns.series[keep], columns.time_ms[keep], columns.value[keep])
+    return (
+        columns if keep.all() else Columns(columns.series[keep], columns.time_ms[keep], columns.value[keep])
+    )
 
 
 def _stem(file: Path) -> str:

@@ -23,7 +23,9 @@ __all__ = ["ReplaySource"]
 
 log = logging.getLogger(__name__)
 
-_BATCH_SAMPLES = 4096  # in one poll at full speed: large enough for arrays to pay, small enough to stop quickly
+_BATCH_SAMPLES = (
+    4096  # in one poll at full speed: large enough for arrays to pay, small enough to stop quickly
+)
 
 
 class ReplaySource:
@@ -37,13 +39,21 @@ class ReplaySource:
         Go on behind this event time: where a checkpoint was taken.
     """
 
-    def __init__(self, recorded: Recorded, clock: Clock, *, speed: float = math.inf, after_ms: int | None = None) -> None:
+    def __init__(
+        self, recorded: Recorded, clock: Clock, *, speed: float = math.inf, after_ms: int | None = None
+    ) -> None:
         self._columns = recorded.columns
         self._n_bad = recorded.n_bad
         self._clock = clock
         self._speed = speed
-        self._next = 0 if after_ms is None else int(np.searchsorted(recorded.columns.time_ms, after_ms, side="right"))
-        self._from_ms = int(recorded.columns.time_ms[min(self._next, len(recorded.columns) - 1)]) if len(recorded.columns) else 0
+        self._next = (
+            0 if after_ms is None else int(np.searchsorted(recorded.columns.time_ms, after_ms, side="right"))
+        )
+        self._from_ms = (
+            int(recorded.columns.time_ms[min(self._next, len(recorded.columns) - 1)])
+            if len(recorded.columns)
+            else 0
+        )
         self._started: float | None = None
         self._never = threading.Event()
 

@@ -100,4 +100,6 @@ def test_a_line_that_is_no_utf_8_costs_itself_only(read):
 
 
 def test_a_payload_over_the_limit_is_refused(read):
-    assert read(decode_graphite, f"a 1 {TIME}", limits=Limits(max_record_bytes=5)).rejected == {"too_large": 1}
+    assert read(decode_graphite, f"a 1 {TIME}", limits=Limits(max_record_bytes=5)).rejected == {
+        "too_large": 1
+    }

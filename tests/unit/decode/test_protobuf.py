@@ -36,7 +36,13 @@ def test_fields_come_in_their_order_with_the_place_of_their_content():
 
 
 def test_what_is_not_wanted_is_passed_over_in_every_wire_type():
-    others = integer(3, 7) + double(4, 0.5) + text(5, "x" * 300) + field(6, FIXED32, b"abcd") + integer(536_870_911, 1)
+    others = (
+        integer(3, 7)
+        + double(4, 0.5)
+        + text(5, "x" * 300)
+        + field(6, FIXED32, b"abcd")
+        + integer(536_870_911, 1)
+    )
 
     assert walk(others + NUMBER + others, field_tag(1, VARINT)) == [(0x08, 150, len(others) + 3)]
 
@@ -52,7 +58,9 @@ def test_a_message_that_is_cut_off_is_refused(n_bytes):
     assert "past the end of its message" in refusal(TEXT[:-n_bytes], field_tag(2, BYTES))
 
 
-@pytest.mark.parametrize("data", [field(1, FIXED64, b"1234567"), field(1, FIXED32, b"123"), b"\x08", b"\x08\x96", b"\x80", b"\x0a"])
+@pytest.mark.parametrize(
+    "data", [field(1, FIXED64, b"1234567"), field(1, FIXED32, b"123"), b"\x08", b"\x08\x96", b"\x80", b"\x0a"]
+)
 def test_a_field_that_is_cut_off_is_refused_also_where_nobody_wants_it(data):
     assert "past the end of its message" in refusal(data)
 
@@ -78,7 +86,9 @@ def test_a_wanted_field_in_another_wire_type_is_refused():
 
 
 def test_a_field_may_be_wanted_in_two_wire_types():
-    assert [tag for tag, _, _ in walk(integer(1, 5) + text(1, "a"), field_tag(1, VARINT), field_tag(1, BYTES))] == [0x08, 0x0A]
+    assert [
+        tag for tag, _, _ in walk(integer(1, 5) + text(1, "a"), field_tag(1, VARINT), field_tag(1, BYTES))
+    ] == [0x08, 0x0A]
 
 
 @pytest.mark.parametrize("tag", [VARINT, BYTES, 1 << 32 | VARINT])

@@ -16,7 +16,9 @@ from monitor.testing import samples
 
 
 def sent(topic, *payloads):
-    return [Captured(topic, Record(payload), f"{topic}[0]@{offset}") for offset, payload in enumerate(payloads)]
+    return [
+        Captured(topic, Record(payload), f"{topic}[0]@{offset}") for offset, payload in enumerate(payloads)
+    ]
 
 
 @pytest.fixture
@@ -26,7 +28,10 @@ def decoders():
 
 def test_each_topic_is_read_in_its_format_and_places_are_kept(decoders):
     table = SeriesTable()
-    captured = [*sent("lines", b"load 1 1700000000\n", b"x", b"load 2 1700000001"), *sent("other", b"load v=3 1700000000000000000", b"y")]
+    captured = [
+        *sent("lines", b"load 1 1700000000\n", b"x", b"load 2 1700000001"),
+        *sent("other", b"load v=3 1700000000000000000", b"y"),
+    ]
 
     outcome = decode_captured(captured, decoders.of, table)
 
@@ -87,15 +92,25 @@ def test_a_value_is_written_so_that_it_reads_back_the_same(value):
 
 
 def test_the_report_names_places_reasons_formats_and_counts(decoders):
-    outcome = decode_captured([*sent("other", b"load v=1 1700000000000000000", b"x\ny"), *sent("lines", b"z")], decoders.of, SeriesTable())
+    outcome = decode_captured(
+        [*sent("other", b"load v=1 1700000000000000000", b"x\ny"), *sent("lines", b"z")],
+        decoders.of,
+        SeriesTable(),
+    )
 
     lines = list(report(outcome, {**decoders.in_use(), "third": None}, shows_all=False))
 
-    assert lines[:3] == ["other: read as influx", "lines: read as graphite", "third: in no format that can be told; name one with --format"]
+    assert lines[:3] == [
+        "other: read as influx",
+        "lines: read as graphite",
+        "third: in no format that can be told; name one with --format",
+    ]
     assert lines[3].startswith("other[0]@1: invalid_line: ")
     assert lines[3].endswith(" (2 parts)")
     assert lines[4].startswith("lines[0]@0: invalid_line: ")
-    assert lines[5:] == ["3 records: 1 samples of 1 series, 0 gaps, 0 stale markers; rejected: invalid_line 3"]
+    assert lines[5:] == [
+        "3 records: 1 samples of 1 series, 0 gaps, 0 stale markers; rejected: invalid_line 3"
+    ]
 
 
 def test_many_rejections_are_cut_short_unless_all_are_asked_for(decoders):
