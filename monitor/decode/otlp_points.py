@@ -50,9 +50,8 @@ NO_RECORDED_VALUE = 1  # bit of a point's flags
 _DELTA = 1  # aggregation temporality; 2 is cumulative
 _MAX_DEPTH = 16  # of values within values: real ones have one or two levels
 
-_Part = tuple[
-    str, Kind, tuple[str, str] | None
-]  # one series of a point: suffix of its name, kind, label of its own
+# A series of a point: the suffix of its name, its kind, and a label of its own.
+_Part = tuple[str, Kind, tuple[str, str] | None]
 
 
 @dataclass(slots=True)

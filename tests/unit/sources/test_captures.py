@@ -40,7 +40,7 @@ def captured(tmp_path):
         file.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
         there = f"{tmp_path}/"
         return [
-            (one.topic.replace(there, ""), one.record, one.place.replace(there, ""))
+            (one.topic.replace(there, ""), one.record, one.location.replace(there, ""))
             for one in read_capture(file)
         ]
 
@@ -120,7 +120,7 @@ def test_a_torn_capture_is_one_payload_and_its_place_says_which_line_is_to_blame
         (
             "dump.jsonl",
             Record("".join(f"{line}\n" for line in lines).encode()),
-            "dump.jsonl (taken as one payload: line 3 is no record)",
+            "dump.jsonl (read as one payload: line 3 is no record)",
         )
     ]
 

@@ -103,7 +103,7 @@ def test_the_report_names_places_reasons_formats_and_counts(decoders):
     assert lines[:3] == [
         "other: read as influx",
         "lines: read as graphite",
-        "third: in no format that can be told; name one with --format",
+        "third: the format cannot be recognised; name it with --format",
     ]
     assert lines[3].startswith("other[0]@1: invalid_line: ")
     assert lines[3].endswith(" (2 parts)")
@@ -126,7 +126,7 @@ def test_a_report_cannot_command_the_terminal(decoders):
     outcome = decode_captured(sent("a\x1b[31m\nb", b"x"), decoders.of, SeriesTable())
 
     first, _ = report(outcome, {}, shows_all=False)
-    assert first.startswith("a\\x1b[31m\\x0ab[0]@0: ")
+    assert first.startswith("a\\x1b[31m\\nb[0]@0: ")
 
 
 def test_labels_of_a_line_are_an_object():

@@ -365,7 +365,7 @@ def test_of_many_values_of_a_column_a_few_are_shown(tmp_path):
 def test_a_span_without_a_sample_is_an_error_that_tells_the_files_own(tmp_path):
     with pytest.raises(
         SourceError,
-        match=r"11 read lie between 1970-01-01T00:00:00\.000Z and 1970-01-01T00:00:10\.000Z, outside start",
+        match=r"11 samples read lie between 1970-01-01T00:00:00\.000Z and 1970-01-01T00:00:10\.000Z, outside start",
     ):
         read(ten_seconds(tmp_path), start_ms=60_000)
 
@@ -468,7 +468,7 @@ def test_a_torn_dump_says_which_line_to_take_out(tmp_path):
     )
 
     with pytest.raises(
-        SourceError, match=r"dump\.jsonl: line 3 is no record, as the 2 before it are\. .* take that line out"
+        SourceError, match=r"dump\.jsonl: line 3 is no record, but the 2 before it are\. .* remove that line"
     ):
         read(file)
 
