@@ -29,8 +29,8 @@ from models.raw_scores import error_windows, fit_error_scale
 from models.settings import ModelSettings
 from monitor.config.watch import WatchConfig
 from monitor.daemon.process import tune_process
-from monitor.decode import Record
 from monitor.decode.native import decode_native_columns, decode_native_samples
+from monitor.decode.record import Record
 from monitor.detection.build import build_watch
 from monitor.detection.pipeline import Pipeline
 from monitor.detection.steps import ClosedSteps, LocatedSamples

@@ -18,7 +18,7 @@ from monitor.discovery.survey import MAX_SAMPLES, Group, Survey, group_of, how_t
 from monitor.errors import SourceError
 from monitor.kafka.topic_reader import Reader
 from monitor.sample import SeriesTable
-from monitor.sources.decode_captures import printable
+from monitor.text import printable
 
 __all__ = [
     "RECENT_SECONDS",

@@ -15,7 +15,7 @@ from monitor.config.kafka import KafkaConfig
 from monitor.discovery.cluster import ClusterReport, TopicReport, notes_of
 from monitor.discovery.suggest import first_names
 from monitor.discovery.survey import Group
-from monitor.sources.decode_captures import printable
+from monitor.text import printable
 
 __all__ = ["print_report"]
 

@@ -19,7 +19,7 @@ from collections.abc import Set as AbstractSet
 
 from monitor.clock import Clock
 from monitor.config.kafka import KafkaConfig
-from monitor.decode import Decoder, Record
+from monitor.decode.record import Decoder, Record
 from monitor.errors import SourceError
 from monitor.kafka.backlog import Backlog
 from monitor.kafka.batch_size import BatchSizer

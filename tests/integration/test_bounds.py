@@ -17,8 +17,8 @@ from protobuf_writer import snappy
 from monitor.config.explain import parse_config
 from monitor.config.watch import WatchConfig
 from monitor.daemon.daemon import Daemon
-from monitor.decode import Record
 from monitor.decode.influx import decode_influx
+from monitor.decode.record import Record
 from monitor.detection.build import build_watch
 from monitor.detection.pipeline import Pipeline
 from monitor.sample import SeriesTable
@@ -165,7 +165,7 @@ def test_the_largest_record_that_is_read_costs_bounded_memory(what, decoder, wri
     program = f"""
 import resource
 resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.decode.{module} import {function}
 from monitor.sample import SeriesTable
 from monitor.sources.source import Batch

@@ -9,7 +9,7 @@ from monitor.config.decode import DecodeConfig
 from monitor.config.explain import parse_config
 from monitor.config.load import load_draft
 from monitor.config.watch import WatchConfig
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.discovery.cluster import inspect, notes_of, suggestion_of, to_json, user_settings
 from monitor.discovery.report import print_report
 from monitor.errors import ConfigError, SourceError

@@ -6,7 +6,7 @@ import tomllib
 import pytest
 
 from monitor.config.load import load_config
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.decode.topic_decoders import build_decoder
 from monitor.detection.entities import EntityTable
 from monitor.discovery.suggest import suggest_watches, toml_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.kafka.backlog import Backlog
 from monitor.kafka.batch_size import BatchSizer
 from monitor.kafka.client import Fetched, Partition
