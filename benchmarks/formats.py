@@ -58,27 +58,35 @@ def payloads() -> dict[str, list[bytes]]:
     ]
     single = [(host, at, name, value) for host, at, fields in groups for name, value in fields.items()]
     tags = dict(zip(HOSTS, labels, strict=True))
-    series = [series_1({"__name__": name, **tags[host]}, sample(value, at * 1000)) for host, at, name, value in single]
+    series = [
+        series_1({"__name__": name, **tags[host]}, sample(value, at * 1000))
+        for host, at, name, value in single
+    ]
     return {
         "native_columns": [
             orjson.dumps(
                 {
                     "labels": labels[number],
                     "time_ms": [at * 1000 for at in TIMES],
-                    "metrics": {name: [values[number][step][metric] for step in range(N_TIMES)] for metric, name in enumerate(METRICS)},
+                    "metrics": {
+                        name: [values[number][step][metric] for step in range(N_TIMES)]
+                        for metric, name in enumerate(METRICS)
+                    },
                 }
             )
             for number in range(N_HOSTS)
         ],
         "native_sample": [
-            orjson.dumps({"name": name, "labels": tags[host], "time": at, "value": value}) for host, at, name, value in single
+            orjson.dumps({"name": name, "labels": tags[host], "time": at, "value": value})
+            for host, at, name, value in single
         ],
         "influx": [
             f"app,host={host},zone=eu-1 {','.join(f'{name}={value}' for name, value in fields.items())} {at}000000000\n".encode()
             for host, at, fields in groups
         ],
         "telegraf_json": [
-            orjson.dumps({"fields": fields, "name": "app", "tags": tags[host], "timestamp": at}) for host, at, fields in groups
+            orjson.dumps({"fields": fields, "name": "app", "tags": tags[host], "timestamp": at})
+            for host, at, fields in groups
         ],
         "prometheus_adapter": [
             orjson.dumps(
@@ -91,10 +99,16 @@ def payloads() -> dict[str, list[bytes]]:
             )
             for host, at, name, value in single
         ],
-        "remote_write": [snappy(b"".join(series[start : start + SERIES_IN_REQUEST])) for start in range(0, len(series), SERIES_IN_REQUEST)],
+        "remote_write": [
+            snappy(b"".join(series[start : start + SERIES_IN_REQUEST]))
+            for start in range(0, len(series), SERIES_IN_REQUEST)
+        ],
         "otlp_json": [_otlp_json(tags[host], at, fields) for host, at, fields in groups],
         "otlp_proto": [
-            resource_metrics(tags[host], *(gauge(name, number_point(at * 10**9, real=value)) for name, value in fields.items()))
+            resource_metrics(
+                tags[host],
+                *(gauge(name, number_point(at * 10**9, real=value)) for name, value in fields.items()),
+            )
             for host, at, fields in groups
         ],
         "collectd_json": [
@@ -116,18 +130,27 @@ def payloads() -> dict[str, list[bytes]]:
             )
             for host, at, name, value in single
         ],
-        "graphite": [f"eu-1.{host.replace('.', '_')}.app.{name} {value} {at}\r\n".encode() for host, at, name, value in single],
-        "mapped:flat": [orjson.dumps({"at": at, **tags[host], **fields, "measurement": "app"}) for host, at, fields in groups],
+        "graphite": [
+            f"eu-1.{host.replace('.', '_')}.app.{name} {value} {at}\r\n".encode()
+            for host, at, name, value in single
+        ],
+        "mapped:flat": [
+            orjson.dumps({"at": at, **tags[host], **fields, "measurement": "app"})
+            for host, at, fields in groups
+        ],
     }
 
 
 def _otlp_json(labels: dict[str, str], at: int, fields: dict[str, float]) -> bytes:
     attributes = [{"key": key, "value": {"stringValue": value}} for key, value in labels.items()]
     metrics = [
-        {"name": name, "gauge": {"dataPoints": [{"asDouble": value, "timeUnixNano": f"{at}000000000"}]}} for name, value in fields.items()
+        {"name": name, "gauge": {"dataPoints": [{"asDouble": value, "timeUnixNano": f"{at}000000000"}]}}
+        for name, value in fields.items()
     ]
     scope = {"scope": {"name": "app"}, "metrics": metrics}
-    return orjson.dumps({"resourceMetrics": [{"resource": {"attributes": attributes}, "scopeMetrics": [scope]}]})
+    return orjson.dumps(
+        {"resourceMetrics": [{"resource": {"attributes": attributes}, "scopeMetrics": [scope]}]}
+    )
 
 
 def measure() -> dict[str, tuple[float, float]]:
@@ -145,9 +168,13 @@ def measure() -> dict[str, tuple[float, float]]:
         records = [Record(payload, START * 1000) for payload in messages]
         batches = [records[start : start + BATCH] for start in range(0, len(records), BATCH)]
         decode, table = build_decoder(name if ":" in name else AUTO, SETTINGS), SeriesTable()
-        decoded = [decode(batch, table) for batch in batches]  # the series get their numbers, and auto its format
+        decoded = [
+            decode(batch, table) for batch in batches
+        ]  # the series get their numbers, and auto its format
         assert sum(len(one.columns) for one in decoded) == N_SAMPLES, name
-        rate = _rate(lambda batches=batches, decode=decode, table=table: [decode(batch, table) for batch in batches])
+        rate = _rate(
+            lambda batches=batches, decode=decode, table=table: [decode(batch, table) for batch in batches]
+        )
         figures[name] = rate, rate / floor
     return figures
 
@@ -168,7 +195,9 @@ def _rate(work: Callable[[], object]) -> float:
 
 def main(argv: list[str]) -> None:
     """Print the figures; optionally write them as one flat JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args(argv)
     tune_process()

@@ -50,10 +50,18 @@ def payloads(kind, n_steps):
             values = rng.normal(50, 5, len(names)).round(6).tolist()
             if kind == "single samples":
                 for name, value in zip(names, values, strict=True):
-                    yield host % N_PARTITIONS, orjson.dumps({"name": name, "labels": labels, "time": time_ms / 1000, "value": value})
+                    yield (
+                        host % N_PARTITIONS,
+                        orjson.dumps(
+                            {"name": name, "labels": labels, "time": time_ms / 1000, "value": value}
+                        ),
+                    )
             else:
                 metrics = {name: [value] for name, value in zip(names, values, strict=True)}
-                yield host % N_PARTITIONS, orjson.dumps({"labels": labels, "time_ms": [time_ms], "metrics": metrics})
+                yield (
+                    host % N_PARTITIONS,
+                    orjson.dumps({"labels": labels, "time_ms": [time_ms], "metrics": metrics}),
+                )
 
 
 def plain(client, servers, topic, n_records):
@@ -95,9 +103,19 @@ def daemon(client, servers, topic, n_records, folder):
         "data_dir": folder,
         "web": {"listen": "127.0.0.1:0"},
         "source": {"kind": "kafka", "kafka": kafka},
-        "watch": [{"name": "w", "by": ["host"], "step_seconds": STEP_MS / 1000, "window_length": 32, "lateness_seconds": 10.0}],
+        "watch": [
+            {
+                "name": "w",
+                "by": ["host"],
+                "step_seconds": STEP_MS / 1000,
+                "window_length": 32,
+                "lateness_seconds": 10.0,
+            }
+        ],
     }
-    one = Daemon(parse_config(document, place="benchmark"), outlets=[], clock=SystemClock(), keeps_state=False)
+    one = Daemon(
+        parse_config(document, place="benchmark"), outlets=[], clock=SystemClock(), keeps_state=False
+    )
     stop, spent, n_read = threading.Event(), Counter(), 0
 
     def timed(what, call):
@@ -137,12 +155,16 @@ def daemon(client, servers, topic, n_records, folder):
 
 def measure(kind, n_steps, folder):
     """Produce one kind of messages, and let each reader read them in a process of its own."""
-    mock = subprocess.Popen([sys.executable, MOCK, "1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    mock = subprocess.Popen(
+        [sys.executable, MOCK, "1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     servers, topic = mock.stdout.readline().strip(), "metrics"
     mock.stdin.write(f"topic {topic} {N_PARTITIONS}\n")
     mock.stdin.flush()
     assert mock.stdout.readline() == "ok\n"
-    producer = confluent_kafka.Producer({"bootstrap.servers": servers, "queue.buffering.max.messages": 2_000_000, "log_level": 0})
+    producer = confluent_kafka.Producer(
+        {"bootstrap.servers": servers, "queue.buffering.max.messages": 2_000_000, "log_level": 0}
+    )
     n_records = 0
     for partition, payload in payloads(kind, n_steps):
         producer.produce(topic, payload, partition=partition)
@@ -151,7 +173,17 @@ def measure(kind, n_steps, folder):
     producer.flush()
     spent = {}
     for reader in itertools.product(("plain loop", "daemon"), ("kafka-python", "confluent")):
-        command = [sys.executable, "-m", "benchmarks.kafka", "--reader", *reader, servers, topic, str(n_records), str(folder)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.kafka",
+            "--reader",
+            *reader,
+            servers,
+            topic,
+            str(n_records),
+            str(folder),
+        ]
         spent[reader] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     mock.stdin.close()
     mock.wait()
@@ -160,7 +192,9 @@ def measure(kind, n_steps, folder):
 
 
 def main(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--folder", default="data/benchmark")
@@ -170,7 +204,11 @@ def main(argv):
         reader, client, servers, topic, n_records, folder = options.reader
         tune_process()
         is_plain = reader == "plain loop"
-        read = plain(client, servers, topic, int(n_records)) if is_plain else daemon(client, [servers], topic, int(n_records), folder)
+        read = (
+            plain(client, servers, topic, int(n_records))
+            if is_plain
+            else daemon(client, [servers], topic, int(n_records), folder)
+        )
         print(json.dumps(read))
         return
     figures = {}
@@ -190,8 +228,12 @@ def main(argv):
                     "grid to alerts": seconds["pipeline"],
                     "the rest": seconds["loop"] - seconds["source"] - seconds["pipeline"],
                 }
-                print("    " + ", ".join(f"{part} {spent_on / whole:.0%}" for part, spent_on in parts.items()))
-                figures |= {f"{kind}.{name}.{part}.ratio": spent_on / whole for part, spent_on in parts.items()}
+                print(
+                    "    " + ", ".join(f"{part} {spent_on / whole:.0%}" for part, spent_on in parts.items())
+                )
+                figures |= {
+                    f"{kind}.{name}.{part}.ratio": spent_on / whole for part, spent_on in parts.items()
+                }
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
 

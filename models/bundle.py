@@ -82,7 +82,9 @@ def save_bundle(bundle: Bundle, folder: Path, *, attachments: Mapping[str, bytes
         temporary.rename(folder)
         _sync(folder.parent)
     except OSError as error:
-        raise BundleError(f"cannot write the bundle {folder}: {error.strerror or error}. Nothing was changed.") from error
+        raise BundleError(
+            f"cannot write the bundle {folder}: {error.strerror or error}. Nothing was changed."
+        ) from error
     finally:
         if temporary is not None and temporary.exists():
             shutil.rmtree(temporary, ignore_errors=True)
@@ -101,13 +103,19 @@ def load_bundle(folder: Path) -> Bundle:
     try:
         about = json.loads((folder / "bundle.json").read_bytes())
         if about["format_version"] != FORMAT_VERSION:
-            raise BundleError(f"{folder} has format {about['format_version']}, this program reads {FORMAT_VERSION}. Train again.")
+            raise BundleError(
+                f"{folder} has format {about['format_version']}, this program reads {FORMAT_VERSION}. Train again."
+            )
         if len(set(about["channels"])) != len(about["channels"]):
-            raise BundleError(f"{folder} names a channel twice: its inputs cannot be told apart. Train again.")
+            raise BundleError(
+                f"{folder} names a channel twice: its inputs cannot be told apart. Train again."
+            )
         arrays = safetensors.numpy.load((folder / "state.safetensors").read_bytes())
         settings = ModelSettings(**about["settings"])
         network = Autoencoder(len(about["channels"]), **settings.network_options())
-        network.load_state_dict(safetensors.torch.load((folder / "weights.safetensors").read_bytes()), strict=True)
+        network.load_state_dict(
+            safetensors.torch.load((folder / "weights.safetensors").read_bytes()), strict=True
+        )
         detector = Detector(
             settings,
             n_rows=len(about["entities"]),
@@ -120,9 +128,13 @@ def load_bundle(folder: Path) -> Bundle:
         _smoke(folder, detector, arrays)
         bundle = Bundle(detector, tuple(about["channels"]), tuple(about["entities"]), dict(about["made"]))
     except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
-        raise BundleError(f"{folder} cannot be read as a bundle: {error}. Train again or go back to another version.") from error
+        raise BundleError(
+            f"{folder} cannot be read as a bundle: {error}. Train again or go back to another version."
+        ) from error
     if not all(bool(weight.isfinite().all()) for weight in network.state_dict().values()):
-        raise BundleError(f"{folder} holds weights that are not finite. Train again or go back to another version.")
+        raise BundleError(
+            f"{folder} holds weights that are not finite. Train again or go back to another version."
+        )
     return bundle
 
 
@@ -139,7 +151,9 @@ def _write_files(bundle: Bundle, trained: Trained, folder: Path) -> None:
         **detector.state(),
     }
     if trained.pca is not None:
-        arrays |= {f"pca.{name}": getattr(trained.pca, name) for name in ("mean", "components", "error_scale")}
+        arrays |= {
+            f"pca.{name}": getattr(trained.pca, name) for name in ("mean", "components", "error_scale")
+        }
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     (folder / "state.safetensors").write_bytes(safetensors.numpy.save(contiguous))
     weights = {name: tensor.contiguous() for name, tensor in trained.network.state_dict().items()}
@@ -168,15 +182,21 @@ def _verify(folder: Path) -> None:
                     f"{folder / name} differs from its checksum: the bundle is damaged. Train again or go back to another version."
                 )
     except (OSError, ValueError) as error:
-        raise BundleError(f"{folder} is no whole bundle: {error}. Train again or go back to another version.") from error
+        raise BundleError(
+            f"{folder} is no whole bundle: {error}. Train again or go back to another version."
+        ) from error
 
 
 def _smoke(folder: Path, detector: Detector, arrays: Mapping[str, NDArray[np.generic]]) -> None:
     """Score the windows that were scored when the bundle was saved, and see that they score the same."""
     assert detector.trained is not None
-    raw_scores = raw_score_windows(detector.trained.network, _smoke_windows(detector), detector.trained.error_scale).raw_scores
+    raw_scores = raw_score_windows(
+        detector.trained.network, _smoke_windows(detector), detector.trained.error_scale
+    ).raw_scores
     if not np.allclose(raw_scores, arrays["smoke.reads"], rtol=1e-3, atol=1e-6):
-        raise BundleError(f"{folder} scores otherwise than when it was saved: this build of PyTorch computes differently. Train again.")
+        raise BundleError(
+            f"{folder} scores otherwise than when it was saved: this build of PyTorch computes differently. Train again."
+        )
 
 
 def _smoke_windows(detector: Detector) -> NDArray[np.float32]:

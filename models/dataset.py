@@ -46,7 +46,9 @@ def index_windows(steps: NDArray[np.float32], window_length: int) -> WindowIndex
     if len(steps) < window_length:
         return WindowIndex(np.empty(0, np.int64), np.empty(0, np.int64))
     known = ~np.isnan(steps)  # (T, n, C)
-    counted = np.concatenate([np.zeros((1, *known.shape[1:]), np.int32), np.cumsum(known, axis=0, dtype=np.int32)])
+    counted = np.concatenate(
+        [np.zeros((1, *known.shape[1:]), np.int32), np.cumsum(known, axis=0, dtype=np.int32)]
+    )
     in_window = counted[window_length:] - counted[:-window_length]  # (T - W + 1, n, C)
     enough = in_window.sum(axis=-1) >= MIN_KNOWN_SHARE * window_length * (in_window > 0).sum(axis=-1)
     end, row = np.nonzero(enough & known[window_length - 1 :].any(axis=-1))

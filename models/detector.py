@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from models.dataset import WindowIndex, gather_windows, index_windows, windows_o
 from models.limits import PeakHistogram
 from models.network import Autoencoder
 from models.raw_scores import ErrorScale, NetworkRawScores, raw_score_windows
+from models.row_arrays import RowArrays, row_array
 from models.scaling import Scaling, fit_scaling
 from models.settings import ModelSettings
 from models.tail import TailBank
@@ -51,7 +52,7 @@ class BlockRawScores:
     expected: NDArray[np.float32]
 
 
-class Detector:
+class Detector(RowArrays):
     """Turns scaled windows into reads and surprise, and learns what is normal for each row.
 
     Reads and their weights, as measured on labelled series: with one channel the network's
@@ -67,6 +68,10 @@ class Detector:
         Steps of one block of the peak histogram: an episode and its rest, at their shortest.
     """
 
+    calibrated = row_array(np.bool_)
+    block_peak = row_array(np.float64)  # highest surprise so far of the block that is under way
+    block_length = row_array(np.int64)  # its steps so far
+
     def __init__(
         self,
         settings: ModelSettings,
@@ -77,6 +82,7 @@ class Detector:
         block_steps: int,
         trained: Trained | None = None,
     ) -> None:
+        super().__init__(n_rows)
         self.settings = settings
         self.resolution = resolution
         self.step_seconds = step_seconds
@@ -85,98 +91,68 @@ class Detector:
         self.block_steps = block_steps
         self.peaks = PeakHistogram(block_steps * step_seconds)
         n_channels = len(resolution)
-        self.calibrated = np.zeros(n_rows, bool)
-        self.scaling = Scaling(np.zeros((n_rows, n_channels)), np.ones((n_rows, n_channels)))
+        self.scaling = Scaling(n_rows, channels=n_channels)
         self.tails = TailBank(n_rows, len(self.weights))
-        self.gaussian = GaussianBaseline(n_rows, n_channels)
+        self.gaussian = GaussianBaseline(n_rows, channels=n_channels)
         n_windows = settings.memory_windows if self._uses_neighbour else 0
         self.neighbour = NeighbourBaseline(n_rows, n_windows, settings.window_length, n_channels)
-        self.block_peak = np.zeros(n_rows)
-        self.block_length = np.zeros(n_rows, np.int64)
-
-    @property
-    def n_rows(self) -> int:
-        """Entities that there is room for."""
-        return len(self.calibrated)
 
     @property
     def _uses_neighbour(self) -> bool:
         return self.trained is None or self.trained.pca is None
 
-    def grow(self, n_rows: int) -> None:
+    @property
+    def _parts(self) -> dict[str, RowArrays]:
+        """The parts that hold arrays by row as well, by the prefix of their arrays' names."""
+        return {
+            "scaling": self.scaling,
+            "tails": self.tails,
+            "gaussian": self.gaussian,
+            "neighbour": self.neighbour,
+        }
+
+    def grow(self, n_rows: int, **sizes: int) -> None:
         """Make room for more rows, uncalibrated ones; the old ones keep what they know."""
-        more = Detector(
-            self.settings,
-            n_rows=n_rows - self.n_rows,
-            resolution=self.resolution,
-            step_seconds=self.step_seconds,
-            block_steps=self.block_steps,
-            trained=self.trained,
-        )
-        for part in ("tails", "gaussian", "neighbour"):
-            mine, new = getattr(self, part), getattr(more, part)
-            for name in mine.STATE:
-                setattr(mine, name, np.concatenate([getattr(mine, name), getattr(new, name)]))
-        self.scaling = Scaling(
-            np.concatenate([self.scaling.centre, more.scaling.centre]), np.concatenate([self.scaling.scale, more.scaling.scale])
-        )
-        for name in ("calibrated", "block_peak", "block_length"):
-            setattr(self, name, np.concatenate([getattr(self, name), getattr(more, name)]))
+        super().grow(n_rows, **sizes)
+        for part in self._parts.values():
+            part.grow(n_rows)
 
     def keep_rows(self, rows: NDArray[np.int64]) -> None:
-        """Let go of all but these rows, which are numbered anew, in this order, and go on as they would have."""
-        self.tails.keep_rows(rows)
-        for part in (self.gaussian, self.neighbour):
-            for name in part.STATE:
-                setattr(part, name, getattr(part, name)[rows])
-        self.scaling = Scaling(self.scaling.centre[rows], self.scaling.scale[rows])
-        for name in ("calibrated", "block_peak", "block_length"):
-            setattr(self, name, getattr(self, name)[rows])
+        """Drop all but these rows and number them anew, in this order; they go on as they would have."""
+        super().keep_rows(rows)
+        for part in self._parts.values():
+            part.keep_rows(rows)
 
-    def taken(self, rows: NDArray[np.int64]) -> Detector:
-        """Give a detector whose rows are copies of these rows of this one, in their order; an uncalibrated one for -1.
+    def put(self, rows: NDArray[np.int64], other: Self, of_rows: NDArray[np.int64] | None = None) -> None:
+        """Write rows of `other`, a detector of the same network, into these rows."""
+        super().put(rows, other, of_rows)
+        for name, part in self._parts.items():
+            part.put(rows, other._parts[name], of_rows)
 
-        Network and limit are the same; what one of the two learns from now on the other does not.
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """Copy these rows, in their order, into a new detector; -1 gives an uncalibrated row.
+
+        Network and limit are the same. What either detector learns from now on, the other does not.
         """
-        other = Detector(
-            self.settings,
-            n_rows=len(rows),
-            resolution=self.resolution,
-            step_seconds=self.step_seconds,
-            block_steps=self.block_steps,
-            trained=self.trained,
-        )
-        at = np.flatnonzero(rows >= 0)
-        of = rows[at]
-        for part in ("tails", "gaussian", "neighbour"):
-            mine, its = getattr(self, part), getattr(other, part)
-            for name in mine.STATE:
-                getattr(its, name)[at] = getattr(mine, name)[of]
-        other.tails.frozen[:] = False
-        other.scaling.centre[at], other.scaling.scale[at] = self.scaling.centre[of], self.scaling.scale[of]
-        for name in ("calibrated", "block_peak", "block_length"):
-            getattr(other, name)[at] = getattr(self, name)[of]
-        other.peaks.counts[:], other.peaks.total[:] = self.peaks.counts, self.peaks.total
+        other = super().take(rows)
+        other.peaks.counts[:] = self.peaks.counts
+        other.peaks.total[:] = self.peaks.total
         return other
 
     def snapshot(self) -> dict[str, NDArray[np.generic]]:
-        """Copy what steps are judged by and learning changes, by name, a row first; the neighbours' memory by how full it is."""
-        arrays: dict[str, NDArray[np.generic]] = {"calibrated": self.calibrated}
-        arrays |= {f"tails.{name}": getattr(self.tails, name) for name in self.tails.FIT}
+        """Copy what steps are judged by and learning changes, by name; the first axis of each is the row."""
+        parts = {"tails": self.tails.snapshot()}
         if self._uses_neighbour:
-            arrays |= {f"gaussian.{name}": getattr(self.gaussian, name) for name in ("mean", "variance", "deviation")}
-            arrays |= {f"neighbour.{name}": getattr(self.neighbour, name) for name in ("n_kept", "stride")}
-        return {name: array.copy() for name, array in arrays.items()}
+            parts |= {"gaussian": self.gaussian.snapshot(), "neighbour": self.neighbour.snapshot()}
+        return {"calibrated": self.calibrated.copy()} | _prefixed(parts)
 
     def restore(self, snapshot: Mapping[str, NDArray[Any]], *, begins: bool) -> None:
-        """Judge by what an earlier moment was judged by; the smoothed deviation goes on from where the first one `begins`."""
+        """Judge by a snapshot; the smoothed deviation goes on from where the first snapshot `begins`."""
         self.calibrated = snapshot["calibrated"].copy()
-        for name in self.tails.FIT:
-            setattr(self.tails, name, snapshot[f"tails.{name}"].copy())
+        self.tails.restore(_of_part(snapshot, "tails"))
         if self._uses_neighbour:
-            for name in ("mean", "variance", "deviation") if begins else ("mean", "variance"):
-                setattr(self.gaussian, name, snapshot[f"gaussian.{name}"].copy())
-            self.neighbour.restore(snapshot["neighbour.n_kept"], snapshot["neighbour.stride"])
+            self.gaussian.restore(_of_part(snapshot, "gaussian"), begins=begins)
+            self.neighbour.restore(_of_part(snapshot, "neighbour"))
 
     def raw_score_block(self, scaled: NDArray[np.float32]) -> BlockRawScores:
         """Read every window of scaled steps (T + W - 1, n, C) that can be judged, all in one batch."""
@@ -299,37 +275,49 @@ class Detector:
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give every array that learning changes, by name; the arrays themselves, not copies."""
-        arrays: dict[str, NDArray[np.generic]] = {
-            "calibrated": self.calibrated,
-            "scaling.centre": self.scaling.centre,
-            "scaling.scale": self.scaling.scale,
-            "block_peak": self.block_peak,
-            "block_length": self.block_length,
-            "peaks": self.peaks.counts,
-            "n_blocks": self.peaks.total,
-        }
-        arrays |= {f"tails.{name}": array for name, array in self.tails.state().items()}
-        for part in ("gaussian", "neighbour"):
-            arrays |= {f"{part}.{name}": getattr(getattr(self, part), name) for name in getattr(self, part).STATE}
-        return arrays
+        parts = _prefixed({name: part.state() for name, part in self._parts.items()})
+        return super().state() | parts | {"peaks": self.peaks.counts, "n_blocks": self.peaks.total}
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over arrays that `state` gave.
+        """Copy arrays that `state` gave.
 
         Raises
         ------
         ValueError
-            If one is missing, or is of another number of rows or channels; nothing is changed then.
+            If an array is missing, of another dtype, or of another number of rows or channels;
+            nothing is changed then.
         """
-        for name, array in self.state().items():  # all of them first: half a state is worse than none
+        for name, array in self.state().items():  # check all first: half a state is worse than none
             if name not in arrays:
                 raise ValueError(f"{name} is missing")
+            if array.dtype != arrays[name].dtype:
+                raise ValueError(f"{name} has dtype {arrays[name].dtype}, expected {array.dtype}")
             if array.shape != arrays[name].shape and not name.startswith("tails.saved"):
                 raise ValueError(f"{name} has shape {arrays[name].shape}, expected {array.shape}")
-        for name, array in self.state().items():
-            if not name.startswith("tails."):
-                array[...] = arrays[name]
-        self.tails.load_state({name.removeprefix("tails."): array for name, array in arrays.items() if name.startswith("tails.")})
+        for name, part in self._parts.items():
+            part.load_state(_of_part(arrays, name))
+        super().load_state(arrays)
+        self.peaks.counts[:] = arrays["peaks"]
+        self.peaks.total[:] = arrays["n_blocks"]
+
+    def _blank(self, n_rows: int) -> Self:
+        return type(self)(
+            self.settings,
+            n_rows=n_rows,
+            resolution=self.resolution,
+            step_seconds=self.step_seconds,
+            block_steps=self.block_steps,
+            trained=self.trained,
+        )
+
+
+def _prefixed(parts: Mapping[str, Mapping[str, NDArray[np.generic]]]) -> dict[str, NDArray[np.generic]]:
+    return {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+
+
+def _of_part(arrays: Mapping[str, NDArray[Any]], part: str) -> dict[str, NDArray[Any]]:
+    prefix = f"{part}."
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _raw_score_weights(trained: Trained | None) -> NDArray[np.float64]:
@@ -338,4 +326,6 @@ def _raw_score_weights(trained: Trained | None) -> NDArray[np.float64]:
         return np.array([1 / 2, 1 / 2])  # neighbour, Gaussian
     if trained.pca is not None:
         return np.array([1 / 3, 1 / 3, 1 / 3])  # network's window and tail, PCA
-    return np.array([1 / 9, 1 / 9, 1 / 9, 1 / 3, 1 / 3])  # network's window, tail, Mahalanobis; neighbour, Gaussian
+    return np.array(
+        [1 / 9, 1 / 9, 1 / 9, 1 / 3, 1 / 3]
+    )  # network's window, tail, Mahalanobis; neighbour, Gaussian

@@ -19,7 +19,15 @@ from models.detector import Detector
 from models.raw_scores import ERROR_CAP, error_windows
 from models.scaling import CLIP
 
-__all__ = ["FAULT_KINDS", "FaultKind", "Faults", "blocks_over_limit", "calibrated_error", "inject_faults", "poisson_bound"]
+__all__ = [
+    "FAULT_KINDS",
+    "FaultKind",
+    "Faults",
+    "blocks_over_limit",
+    "calibrated_error",
+    "inject_faults",
+    "poisson_bound",
+]
 
 FaultKind = Literal["spike", "level", "drift", "flat", "uncorrelated"]
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
@@ -33,7 +41,9 @@ _FEW = 500.0  # up to here the Poisson distribution is summed up, beyond it is a
 _SIGMAS = 3.09  # of a normal distribution: 99.9 % lie below
 
 
-def calibrated_error(detector: Detector, values: NDArray[np.float64], rows: NDArray[np.int64], divisor: NDArray[np.float64]) -> float:
+def calibrated_error(
+    detector: Detector, values: NDArray[np.float64], rows: NDArray[np.int64], divisor: NDArray[np.float64]
+) -> float:
     """Give the root mean square of a network's reconstruction error over `divisor`, on the windows of some rows.
 
     The error of a window's channel is a root mean square over its measured steps, taken in
@@ -62,7 +72,9 @@ def calibrated_error(detector: Detector, values: NDArray[np.float64], rows: NDAr
     index = index.take(np.linspace(0, len(index) - 1, min(len(index), _MAX_WINDOWS)).astype(np.int64))
     if not len(index):
         return math.nan
-    windows = sliding_window_view(chosen, window_length, axis=0)[index.end - window_length + 1, index.row].transpose(0, 2, 1)  # (B, W, C)
+    windows = sliding_window_view(chosen, window_length, axis=0)[
+        index.end - window_length + 1, index.row
+    ].transpose(0, 2, 1)  # (B, W, C)
     row = rows[index.row]
     centre, scale = detector.scaling.centre[row][:, None], detector.scaling.scale[row][:, None]  # (B, 1, C)
     scaled = np.clip((windows - centre) / scale, -CLIP, CLIP).astype(np.float32)
@@ -165,7 +177,11 @@ def inject_faults(
     n_channels = values.shape[2]
     shown = ~np.isnan(values).all(axis=2)  # (T, n)
     counted = np.concatenate([np.zeros((1, shown.shape[1]), np.int64), np.cumsum(shown, axis=0)])
-    within = counted[length:] - counted[:-length] if len(values) >= length else np.empty((0, shown.shape[1]), np.int64)
+    within = (
+        counted[length:] - counted[:-length]
+        if len(values) >= length
+        else np.empty((0, shown.shape[1]), np.int64)
+    )
     enough = np.zeros(within.shape, bool)
     enough[:, rows] = within[:, rows] >= _SHOWN_SHARE * length
     starts, of_row = np.nonzero(enough)
@@ -179,7 +195,11 @@ def inject_faults(
         start = int(starts[chosen[number]])
         stretch = values[start : start + length, row[number]].copy()  # (length, C)
         channels = rng.permutation(n_channels)[: max(1, round(_CHANNEL_SHARE * n_channels))]
-        size = _SIZES[number // len(FAULT_KINDS) % len(_SIZES)] * rng.choice([-1.0, 1.0]) * scale[row[number], channels]
+        size = (
+            _SIZES[number // len(FAULT_KINDS) % len(_SIZES)]
+            * rng.choice([-1.0, 1.0])
+            * scale[row[number], channels]
+        )
         elsewhere = int(rng.choice(starts[of_row == row[number]]))
         other = values[elsewhere : elsewhere + length, row[number]]
         _disturb(stretch, window_length, FAULT_KINDS[kind[number]], channels, size, other, rng)

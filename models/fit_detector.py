@@ -74,12 +74,16 @@ def fit_detector(
     scaled = fit_scaling(history, resolution).apply(history)
     training = train_autoencoder(scaled, settings, on_epoch=on_epoch, resume=resume, on_state=on_state)
     held_out_from = first_held_out(scaled, settings.validation_share)
-    older, newer = split_by_time(index_windows(scaled, settings.window_length), held_out_from, settings.window_length)
+    older, newer = split_by_time(
+        index_windows(scaled, settings.window_length), held_out_from, settings.window_length
+    )
     held_out = gather_windows(scaled, newer, settings.window_length)
     errors, _ = error_windows(training.network, held_out)
     pca = None
     if history.shape[2] > 1:
-        sample = older.take(np.linspace(0, len(older) - 1, min(len(older), _MAX_PCA_WINDOWS)).astype(np.int64))
+        sample = older.take(
+            np.linspace(0, len(older) - 1, min(len(older), _MAX_PCA_WINDOWS)).astype(np.int64)
+        )
         pca = WindowPca.fit(gather_windows(scaled, sample, settings.window_length), held_out)
     of_rows = np.broadcast_to(resolution, history.shape[1:])  # (n, C)
     detector = Detector(

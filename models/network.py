@@ -44,13 +44,17 @@ class Autoencoder(nn.Module):
         self.cell = cell
         self.layers = layers
         between_layers = dropout if layers > 1 else 0.0  # there is none behind the last layer
-        self.encoder = _CELLS[cell](n_channels, hidden, num_layers=layers, dropout=between_layers, batch_first=True)
+        self.encoder = _CELLS[cell](
+            n_channels, hidden, num_layers=layers, dropout=between_layers, batch_first=True
+        )
         self.encoder_norm = nn.LayerNorm(hidden) if layer_norm else nn.Identity()
         self.to_latent = nn.Linear(hidden, latent)
         self.latent_dropout = nn.Dropout(dropout)
         n_states = 2 if cell == "lstm" else 1
         self.to_state = nn.Linear(latent, n_states * layers * hidden)
-        self.decoder = _CELLS[cell](latent, hidden, num_layers=layers, dropout=between_layers, batch_first=True)
+        self.decoder = _CELLS[cell](
+            latent, hidden, num_layers=layers, dropout=between_layers, batch_first=True
+        )
         self.decoder_norm = nn.LayerNorm(hidden) if layer_norm else nn.Identity()
         self.output = nn.Linear(hidden, n_channels)
         self._initialise()
@@ -91,7 +95,9 @@ class Autoencoder(nn.Module):
         chunk_length = tbptt_steps or window_length
         for start in range(0, window_length, chunk_length):
             n_steps = min(chunk_length, window_length - start)
-            steps, state = self.decoder(latent.unsqueeze(1).expand(-1, n_steps, -1), _detached(state) if start else state)
+            steps, state = self.decoder(
+                latent.unsqueeze(1).expand(-1, n_steps, -1), _detached(state) if start else state
+            )
             emitted.append(self.output(self.decoder_norm(steps)))  # (B, n_steps, H) -> (B, n_steps, C)
         return torch.cat(emitted, dim=1).flip(1)
 
@@ -113,7 +119,9 @@ class Autoencoder(nn.Module):
                         nn.init.orthogonal_(gate)
                 else:
                     nn.init.zeros_(weight)
-                    if self.cell == "lstm" and name.startswith("bias_ih"):  # gates: input, forget, cell, output
+                    if self.cell == "lstm" and name.startswith(
+                        "bias_ih"
+                    ):  # gates: input, forget, cell, output
                         nn.init.ones_(weight.data[part.hidden_size : 2 * part.hidden_size])
         for linear in (self.to_latent, self.to_state, self.output):
             nn.init.xavier_uniform_(linear.weight)
@@ -133,7 +141,9 @@ def masked_huber(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
 def choose_device(device: Device) -> torch.device:
     """Resolve `auto` to CUDA where there is a usable GPU, else the CPU; refuse CUDA that is not there."""
     if device == "cuda" and not torch.cuda.is_available():
-        raise TrainingError('model.device is "cuda", but PyTorch finds no usable GPU here. Use "auto" or "cpu".')
+        raise TrainingError(
+            'model.device is "cuda", but PyTorch finds no usable GPU here. Use "auto" or "cpu".'
+        )
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(device)
@@ -142,7 +152,9 @@ def choose_device(device: Device) -> torch.device:
 def _chunks(windows: Tensor, length: int) -> tuple[Tensor, ...]:
     """Cut windows (B, W, C) along time; a shorter chunk is the oldest, so that the newest learns over its whole length."""
     n_first = windows.shape[1] % length
-    return torch.split(windows, [n_first, *[length] * (windows.shape[1] // length)] if n_first else length, dim=1)
+    return torch.split(
+        windows, [n_first, *[length] * (windows.shape[1] // length)] if n_first else length, dim=1
+    )
 
 
 def _detached(state: _State) -> _State:

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from models.dataset import fill_gaps, padded
 from models.network import Autoencoder
 
-__all__ = ["ERROR_CAP", "TAIL_STEPS", "ErrorScale", "NetworkRawScores", "fit_error_scale", "raw_score_windows"]
+__all__ = [
+    "ERROR_CAP",
+    "TAIL_STEPS",
+    "ErrorScale",
+    "NetworkRawScores",
+    "fit_error_scale",
+    "raw_score_windows",
+]
 
 TAIL_STEPS = 4  # the newest steps of the tail read; the last step alone is copied by the network
 ERROR_CAP = 20.0  # of one channel's error over its own scale: one broken channel must not outshout all
@@ -49,13 +56,17 @@ class NetworkRawScores:
     expected: NDArray[np.float32]
 
 
-def error_windows(network: Autoencoder, windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def error_windows(
+    network: Autoencoder, windows: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Give errors (B, W, C), NaN where nothing was measured, and the newest step's reconstruction (B, C)."""
     errors, expected = np.empty_like(windows), np.empty((len(windows), windows.shape[2]), np.float32)
     with torch.inference_mode():
         for start in range(0, len(windows), _BLOCK):
             block = windows[start : start + _BLOCK]
-            output = network(torch.from_numpy(padded(fill_gaps(np.ascontiguousarray(block))))).numpy()[: len(block)]
+            output = network(torch.from_numpy(padded(fill_gaps(np.ascontiguousarray(block))))).numpy()[
+                : len(block)
+            ]
             errors[start : start + _BLOCK] = block - output  # NaN stays NaN: a gap has no error
             expected[start : start + _BLOCK] = output[:, -1]
     return errors, expected
@@ -74,7 +85,9 @@ def fit_error_scale(errors: NDArray[np.float32]) -> ErrorScale:
     return ErrorScale(_high_error(errors), _high_error(errors[:, -TAIL_STEPS:]), mean, precision)
 
 
-def raw_score_windows(network: Autoencoder, windows: NDArray[np.float32], scale: ErrorScale) -> NetworkRawScores:
+def raw_score_windows(
+    network: Autoencoder, windows: NDArray[np.float32], scale: ErrorScale
+) -> NetworkRawScores:
     """Read windows (B, W, C); NaN cells are masked out of every read."""
     errors, expected = error_windows(network, windows)
     in_window = np.minimum(_rms(errors, axis=1) / scale.window, ERROR_CAP)  # (B, C)
@@ -82,7 +95,9 @@ def raw_score_windows(network: Autoencoder, windows: NDArray[np.float32], scale:
     raw_scores = [_rms(in_window, axis=1), _rms(in_tail, axis=1)]
     if scale.mean.size:
         centred = np.nan_to_num(errors[:, :, 0] - scale.mean)
-        raw_scores.append(np.sqrt(np.einsum("bi,ij,bj->b", centred, scale.precision, centred) / len(scale.mean)))
+        raw_scores.append(
+            np.sqrt(np.einsum("bi,ij,bj->b", centred, scale.precision, centred) / len(scale.mean))
+        )
     return NetworkRawScores(np.stack(raw_scores, axis=1), np.nan_to_num(in_window), expected)
 
 

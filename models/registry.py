@@ -36,7 +36,9 @@ class Registry:
         """Name every version, oldest first."""
         if not self.folder.is_dir():
             return []
-        return sorted(entry.name for entry in self.folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        return sorted(
+            entry.name for entry in self.folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+        )
 
     def champion(self) -> str | None:
         """Name the version that serves; None before the first training."""
@@ -46,7 +48,9 @@ class Registry:
         """Write a bundle under a new version named after the time `now` (seconds since the epoch, UTC)."""
         stem = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
         taken = set(self.versions())
-        version = next(name for name in [stem, *(f"{stem}-{n:03d}" for n in range(2, 1000))] if name not in taken)
+        version = next(
+            name for name in [stem, *(f"{stem}-{n:03d}" for n in range(2, 1000))] if name not in taken
+        )
         save_bundle(bundle, self.folder / version, attachments=attachments)
         return version
 
@@ -62,7 +66,9 @@ class Registry:
         """Let a version serve from now on; each pointer is replaced in one move."""
         versions = self.versions()
         if version not in versions:
-            raise BundleError(f"{self.folder} has no version {version}; it has {', '.join(versions) or 'none'}")
+            raise BundleError(
+                f"{self.folder} has no version {version}; it has {', '.join(versions) or 'none'}"
+            )
         champion = self.champion()
         if champion in versions and champion != version:
             self._point(_PREVIOUS, champion)
@@ -121,7 +127,9 @@ class Registry:
     def made_at(self) -> float | None:
         """Tell when the newest version was made, in seconds since the epoch, whether it serves or not; None where none says so."""
         for version in reversed(self.versions()):
-            with contextlib.suppress(BundleError, KeyError, TypeError, ValueError):  # a damaged one says nothing: the one before it does
+            with contextlib.suppress(
+                BundleError, KeyError, TypeError, ValueError
+            ):  # a damaged one says nothing: the one before it does
                 return float(self.about(version)["made"]["at"])
         return None
 
@@ -149,13 +157,17 @@ class Registry:
         """Let the version serve that served before the champion; doing it twice changes back."""
         previous = self.previous()
         if previous is None:
-            raise BundleError(f"{self.folder} has no version to go back to: none served before {self.champion() or 'the first'}")
+            raise BundleError(
+                f"{self.folder} has no version to go back to: none served before {self.champion() or 'the first'}"
+            )
         self.promote(previous)
         return previous
 
     def _pointer(self, name: str) -> str | None:
         try:
-            return (self.folder / name).read_text(errors="replace").strip() or None  # damaged, it names no version
+            return (self.folder / name).read_text(
+                errors="replace"
+            ).strip() or None  # damaged, it names no version
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -171,7 +183,9 @@ class Registry:
             temporary.replace(self.folder / name)
         except OSError as error:
             _remove(temporary)
-            raise BundleError(f"cannot write {self.folder / name}: {error.strerror}. The old champion stays.") from error
+            raise BundleError(
+                f"cannot write {self.folder / name}: {error.strerror}. The old champion stays."
+            ) from error
 
 
 def _remove(temporary: Path) -> None:

@@ -29,11 +29,16 @@ class ModelSettings:
     max_grad_norm: float = 1.0  # the gradient's global norm is scaled down to this
     tbptt_steps: int = 0  # longest way back of a gradient, in steps; 0: the whole window
     patience: int = 8  # epochs without a better validation loss before training stops
-    validation_share: float = 0.25  # newest part of the history, kept from training: it stops it and calibrates
+    validation_share: float = (
+        0.25  # newest part of the history, kept from training: it stops it and calibrates
+    )
     memory_windows: int = 64  # earlier windows that the neighbour companion keeps for each entity
     device: Device = "auto"
     seed: int = 0
 
     def network_options(self) -> dict[str, Any]:
         """Give what shapes the network, as `Autoencoder` takes it."""
-        return {name: getattr(self, name) for name in ("hidden", "latent", "cell", "layers", "dropout", "layer_norm")}
+        return {
+            name: getattr(self, name)
+            for name in ("hidden", "latent", "cell", "layers", "dropout", "layer_norm")
+        }

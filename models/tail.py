@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.row_arrays import RowArrays, row_array
 
 __all__ = ["MAX_SURPRISE", "TailBank"]
 
@@ -21,7 +23,9 @@ __all__ = ["MAX_SURPRISE", "TailBank"]
 # from the lowest read: measured best, with alarms included in the history, on labelled series.
 _TAIL_SHARE = 0.02
 _SCALE_FLOOR_SHARE = 0.05
-_SCALE_FLOOR_OF_RAW_SCORE = 0.002  # of a typical read: where a read never changed, a tenth of a per cent is no alarm
+_SCALE_FLOOR_OF_RAW_SCORE = (
+    0.002  # of a typical read: where a read never changed, a tenth of a per cent is no alarm
+)
 _IQR_OF_NORMAL = 1.349  # interquartile range of a normal distribution of standard deviation 1
 _SURPRISE_AT_TAIL = -math.log10(_TAIL_SHARE)
 _FURTHEST_LEARNED = 3.0  # surprise: one decade beyond the tail's start
@@ -40,7 +44,7 @@ _START_SHARE = 0.5  # of the memory
 _REFRESH_STEPS = 50  # a fit is renewed this often; each step would cost 50 times as much and change nothing
 
 
-class TailBank:
+class TailBank(RowArrays):
     """The tails of `n_rows` entities by `n_raw_scores` reads.
 
     A row learns every read it is given, alarms included: a tail that leaves them out alerts
@@ -54,21 +58,20 @@ class TailBank:
         Steps after which a read's weight has fallen to 1/e.
     """
 
-    FIT = ("median", "threshold", "scale")  # what surprise is judged by
-    STATE = ("counts", "weight", "reference", "spread", "n_learned", "median", "threshold", "scale", "frozen")
+    counts = row_array(np.float32, "raw_scores", _N_BINS)
+    weight = row_array(np.float64, fill=1.0)  # of the next step; grows instead of letting all counts decay
+    reference = row_array(np.float64, "raw_scores", fill=1.0)  # a typical raw score: the bins' centre
+    spread = row_array(np.float64, "raw_scores", fill=_MAX_SPREAD)  # of the raw scores' logarithm
+    n_learned = row_array(np.int64)  # steps, from a number on that differs between rows
+    median = row_array(np.float64, "raw_scores")
+    threshold = row_array(np.float64, "raw_scores", fill=np.inf)  # u0; infinite until fitted
+    scale = row_array(np.float64, "raw_scores", fill=1.0)  # beta
+    frozen = row_array(np.bool_)
 
     def __init__(self, n_rows: int, n_raw_scores: int, *, memory_steps: float = 4000.0) -> None:
+        super().__init__(n_rows, raw_scores=n_raw_scores)
         self.memory_steps = memory_steps
-        self.counts = np.zeros((n_rows, n_raw_scores, _N_BINS), np.float32)
-        self.weight = np.ones(n_rows)  # of the next read; grows instead of letting all counts decay
-        self.reference = np.ones((n_rows, n_raw_scores))  # a typical read: where the bins are centred
-        self.spread = np.full((n_rows, n_raw_scores), _MAX_SPREAD)  # of the reads' logarithm
-        self.n_learned = np.zeros(n_rows, np.int64)  # steps, from a number on that differs between rows
-        self.median = np.zeros((n_rows, n_raw_scores))
-        self.threshold = np.full((n_rows, n_raw_scores), np.inf)  # u0: infinite until fitted, so surprise is 0
-        self.scale = np.ones((n_rows, n_raw_scores))  # beta
-        self.frozen = np.zeros(n_rows, bool)
-        self._saved: dict[int, tuple[NDArray[np.float32], float, int]] = {}
+        self._saved: dict[int, tuple[NDArray[np.float32], float, int]] = {}  # of frozen rows
 
     def start(self, row: int, raw_scores: NDArray[np.float64]) -> None:
         """Calibrate one row from its history of reads, oldest first; shape (n_steps, n_reads), NaN where not judged.
@@ -89,7 +92,9 @@ class TailBank:
             steps = np.flatnonzero(known[:, r])
             weights = growth ** (steps - len(raw_scores)).astype(np.float64)
             counts = np.bincount(bins[steps, r], weights, _N_BINS)
-            self.counts[row, r] = counts * max(1.0, _START_SHARE * self.memory_steps / max(counts.sum(), 1e-12))
+            self.counts[row, r] = counts * max(
+                1.0, _START_SHARE * self.memory_steps / max(counts.sum(), 1e-12)
+            )
         # Fits are spread over the steps by what was read, not by row: an entity's row may change.
         self.n_learned[row] = len(raw_scores) + zlib.crc32(raw_scores.tobytes()) % _REFRESH_STEPS
         self._fit(np.array([row]))
@@ -110,7 +115,9 @@ class TailBank:
         3: the tail follows what it sees, but a few reads far out do not stretch it.
         """
         known = np.isfinite(raw_scores)
-        furthest = self.threshold[rows] + self.scale[rows] * math.log(10) * (_FURTHEST_LEARNED - _SURPRISE_AT_TAIL)
+        furthest = self.threshold[rows] + self.scale[rows] * math.log(10) * (
+            _FURTHEST_LEARNED - _SURPRISE_AT_TAIL
+        )
         free = ~self.frozen[rows]
         raw_scores = np.where(free[:, None], np.minimum(raw_scores, furthest), raw_scores)
         bins = self._bins(raw_scores, rows)
@@ -126,30 +133,50 @@ class TailBank:
         if due.size:
             self._fit(due)
 
-    def state(self) -> dict[str, NDArray[Any]]:
+    def state(self) -> dict[str, NDArray[np.generic]]:
         """Give every array by name, what was saved of frozen rows among them."""
         rows = sorted(self._saved)
         saved = [self._saved[row] for row in rows]
-        return {name: getattr(self, name) for name in self.STATE} | {
+        saved_counts = np.array([counts for counts, _, _ in saved], np.float32)
+        return super().state() | {
             "saved.rows": np.array(rows, np.int64),
-            "saved.counts": np.array([counts for counts, _, _ in saved], np.float32).reshape(len(rows), *self.counts.shape[1:]),
+            "saved.counts": saved_counts.reshape(len(rows), *self.counts.shape[1:]),
             "saved.weight": np.array([weight for _, weight, _ in saved], np.float64),
             "saved.n_learned": np.array([n_learned for _, _, n_learned in saved], np.int64),
         }
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over arrays that `state` gave."""
-        for name in self.STATE:
-            setattr(self, name, arrays[name].copy())
-        saved = zip(arrays["saved.rows"], arrays["saved.counts"], arrays["saved.weight"], arrays["saved.n_learned"], strict=True)
-        self._saved = {int(row): (counts.copy(), float(weight), int(n_learned)) for row, counts, weight, n_learned in saved}
+        """Copy arrays that `state` gave."""
+        names = ("saved.rows", "saved.counts", "saved.weight", "saved.n_learned")
+        saved = {
+            int(row): (counts.copy(), float(weight), int(n_learned))
+            for row, counts, weight, n_learned in zip(*(arrays[name] for name in names), strict=True)
+        }
+        super().load_state(arrays)
+        self._saved = saved
 
     def keep_rows(self, rows: NDArray[np.int64]) -> None:
-        """Let go of all but these rows, which are numbered anew, in this order."""
-        for name in self.STATE:
-            setattr(self, name, getattr(self, name)[rows])
-        to = {row: at for at, row in enumerate(rows.tolist())}
-        self._saved = {to[row]: saved for row, saved in self._saved.items() if row in to}
+        """Drop all but these rows and number them anew, in this order."""
+        super().keep_rows(rows)
+        new_row = {row: number for number, row in enumerate(rows.tolist())}
+        self._saved = {new_row[row]: saved for row, saved in self._saved.items() if row in new_row}
+
+    def put(self, rows: NDArray[np.int64], other: Self, of_rows: NDArray[np.int64] | None = None) -> None:
+        """Write rows of `other` into these rows; none of them is frozen then."""
+        super().put(rows, other, of_rows)
+        self.frozen[rows] = False
+        for row in rows.tolist():
+            self._saved.pop(row, None)
+
+    def snapshot(self) -> dict[str, NDArray[np.generic]]:
+        """Copy the fit, which surprise is judged by."""
+        return {"median": self.median.copy(), "threshold": self.threshold.copy(), "scale": self.scale.copy()}
+
+    def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
+        """Judge surprise by the fit of a snapshot."""
+        self.median = snapshot["median"].copy()
+        self.threshold = snapshot["threshold"].copy()
+        self.scale = snapshot["scale"].copy()
 
     def freeze(self, row: int) -> None:
         """Judge this row by its present fit until it is thawed."""
@@ -168,6 +195,9 @@ class TailBank:
             self.counts[row], self.weight[row], self.n_learned[row] = counts, weight, n_learned
         self._fit(np.array([row]))
 
+    def _blank(self, n_rows: int) -> Self:
+        return type(self)(n_rows, self.counts.shape[1], memory_steps=self.memory_steps)
+
     def _bins(self, raw_scores: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
         with np.errstate(invalid="ignore", divide="ignore"):
             distance = np.log(raw_scores / self.reference[rows]) / self.spread[rows]
@@ -177,7 +207,9 @@ class TailBank:
     def _edges(self, rows: NDArray[np.int64], position: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give the reads at bin positions (n, n_reads, k); a bin reaches from half below its number to half above."""
         logarithm = self.spread[rows][..., None] * np.sinh((position - _MIDDLE) / _BINS_PER_UNIT)
-        return np.asarray(self.reference[rows][..., None] * np.exp(np.clip(logarithm, -_FARTHEST_LOG, _FARTHEST_LOG)))
+        return np.asarray(
+            self.reference[rows][..., None] * np.exp(np.clip(logarithm, -_FARTHEST_LOG, _FARTHEST_LOG))
+        )
 
     def _fit(self, rows: NDArray[np.int64]) -> None:
         counts = self.counts[rows].astype(np.float64)
@@ -190,10 +222,14 @@ class TailBank:
         share_above = np.clip(number + 0.5 - tail_from[..., None], 0.0, 1.0)  # of each bin
         centres = self._edges(rows, number + 0.5 - share_above / 2)  # of what lies above
         above = counts * share_above
-        excess = (above * (centres - threshold[..., None])).sum(axis=-1) / np.maximum(above.sum(axis=-1), 1e-12)
+        excess = (above * (centres - threshold[..., None])).sum(axis=-1) / np.maximum(
+            above.sum(axis=-1), 1e-12
+        )
         self.median[rows] = np.where(known, median, 0.0)
         self.threshold[rows] = np.where(known, threshold, np.inf)
-        floor = np.maximum(_SCALE_FLOOR_SHARE * (threshold - lowest), _SCALE_FLOOR_OF_RAW_SCORE * self.reference[rows])
+        floor = np.maximum(
+            _SCALE_FLOOR_SHARE * (threshold - lowest), _SCALE_FLOOR_OF_RAW_SCORE * self.reference[rows]
+        )
         self.scale[rows] = np.maximum(excess, floor)
 
 
@@ -202,5 +238,7 @@ def _quantile(cumulative: NDArray[np.float64], q: float) -> NDArray[np.float64]:
     target = q * cumulative[..., -1]
     index = np.minimum((cumulative < target[..., None]).sum(axis=-1), _N_BINS - 1)
     upper = np.take_along_axis(cumulative, index[..., None], -1)[..., 0]
-    lower = np.where(index > 0, np.take_along_axis(cumulative, np.maximum(index - 1, 0)[..., None], -1)[..., 0], 0.0)
+    lower = np.where(
+        index > 0, np.take_along_axis(cumulative, np.maximum(index - 1, 0)[..., None], -1)[..., 0], 0.0
+    )
     return np.asarray(index - 0.5 + (target - lower) / np.maximum(upper - lower, 1e-12))

@@ -43,7 +43,9 @@ class TrainingResult:
     best_epoch: int
     n_windows: int
     seconds: float
-    gradient_norms: NDArray[np.float64]  # of the loss at each input step of held-out windows, (W,), oldest first
+    gradient_norms: NDArray[
+        np.float64
+    ]  # of the loss at each input step of held-out windows, (W,), oldest first
 
     @property
     def validation_loss(self) -> float:
@@ -58,7 +60,9 @@ def first_held_out(steps: NDArray[np.float32], validation_share: float) -> NDArr
     return np.asarray(len(steps) - np.maximum(1, np.round(span * validation_share)), np.int64)
 
 
-def split_by_time(index: WindowIndex, held_out_from: NDArray[np.int64], window_length: int) -> tuple[WindowIndex, WindowIndex]:
+def split_by_time(
+    index: WindowIndex, held_out_from: NDArray[np.int64], window_length: int
+) -> tuple[WindowIndex, WindowIndex]:
     """Split windows into older ones to train on and newer ones to validate on.
 
     No step of an entity is in both: its validation windows lie wholly behind its newest
@@ -101,7 +105,9 @@ def train_autoencoder(  # noqa: PLR0915 - one straight story
     """
     device = choose_device(settings.device)
     held_out_from = first_held_out(steps, settings.validation_share)
-    training, validation = split_by_time(index_windows(steps, settings.window_length), held_out_from, settings.window_length)
+    training, validation = split_by_time(
+        index_windows(steps, settings.window_length), held_out_from, settings.window_length
+    )
     if len(training) < N_WINDOWS_NEEDED or len(validation) == 0:
         raise TrainingError(
             f"cannot train on {len(training)} windows and validate on {len(validation)}: it needs {N_WINDOWS_NEEDED} and 1. "
@@ -125,12 +131,17 @@ def train_autoencoder(  # noqa: PLR0915 - one straight story
     of = fingerprint(steps, settings) if resume or on_state else ""
     if resume is not None:
         progress = unpack(resume, of, network, optimizer, schedule)
-        epochs = [Epoch(int(epoch["number"]), epoch["loss"], epoch["validation_loss"], epoch["grad_norm"]) for epoch in progress.epochs]
+        epochs = [
+            Epoch(int(epoch["number"]), epoch["loss"], epoch["validation_loss"], epoch["grad_norm"])
+            for epoch in progress.epochs
+        ]
         best_epoch, best_weights = progress.best_epoch, progress.best_weights
     for number in range(len(epochs), settings.epochs):
         if epochs and number - 1 - best_epoch >= settings.patience:
             break
-        rng = np.random.default_rng([settings.seed, number])  # an epoch's own, so that resuming needs no state of it
+        rng = np.random.default_rng(
+            [settings.seed, number]
+        )  # an epoch's own, so that resuming needs no state of it
         torch.manual_seed(int(rng.integers(2**62)))
         chosen = rng.permutation(len(training))[: settings.windows_per_epoch]
         losses, norms = [], []
@@ -150,7 +161,12 @@ def train_autoencoder(  # noqa: PLR0915 - one straight story
             schedule.step()
             losses.append(loss.item())
             norms.append(norm.item())
-        epoch = Epoch(number, float(np.mean(losses)), _loss_on(network, steps, validation, settings, device), float(np.mean(norms)))
+        epoch = Epoch(
+            number,
+            float(np.mean(losses)),
+            _loss_on(network, steps, validation, settings, device),
+            float(np.mean(norms)),
+        )
         if not math.isfinite(epoch.validation_loss):
             raise TrainingError(
                 f"the held-out loss became {epoch.validation_loss} in epoch {number + 1}: training stopped, nothing was changed. "
@@ -161,25 +177,45 @@ def train_autoencoder(  # noqa: PLR0915 - one straight story
         if epoch.validation_loss < epochs[best_epoch].validation_loss or number == 0:
             best_epoch, best_weights = number, _copied(network)
         if on_state is not None:
-            on_state(pack(of, TrainingProgress([asdict(one) for one in epochs], best_epoch, best_weights), network, optimizer, schedule))
+            on_state(
+                pack(
+                    of,
+                    TrainingProgress([asdict(one) for one in epochs], best_epoch, best_weights),
+                    network,
+                    optimizer,
+                    schedule,
+                )
+            )
     network.load_state_dict(best_weights)
     network.cpu().eval()
-    sample = gather_windows(steps, validation.take(np.arange(min(len(validation), _BLOCK))), settings.window_length)
+    sample = gather_windows(
+        steps, validation.take(np.arange(min(len(validation), _BLOCK))), settings.window_length
+    )
     norms_per_step = gradient_norms_per_step(network, sample, tbptt_steps=tbptt_steps)
-    return TrainingResult(network, epochs, best_epoch, len(training), time.perf_counter() - started, norms_per_step)
+    return TrainingResult(
+        network, epochs, best_epoch, len(training), time.perf_counter() - started, norms_per_step
+    )
 
 
 def _copied(network: Autoencoder) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
-def _tensors(steps: NDArray[np.float32], index: WindowIndex, window_length: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def _tensors(
+    steps: NDArray[np.float32], index: WindowIndex, window_length: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
     windows = gather_windows(steps, index, window_length)
     known = ~np.isnan(windows)
     return torch.from_numpy(fill_gaps(windows)).to(device), torch.from_numpy(known).to(device, torch.float32)
 
 
-def _loss_on(network: Autoencoder, steps: NDArray[np.float32], index: WindowIndex, settings: ModelSettings, device: torch.device) -> float:
+def _loss_on(
+    network: Autoencoder,
+    steps: NDArray[np.float32],
+    index: WindowIndex,
+    settings: ModelSettings,
+    device: torch.device,
+) -> float:
     total, n_windows = 0.0, 0
     network.eval()
     with torch.inference_mode():

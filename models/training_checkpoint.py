@@ -52,7 +52,11 @@ def pack(
     state = optimizer.state_dict()
     for number, of_parameter in state["state"].items():
         tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in of_parameter.items()}
-    schedule_state = {name: value for name, value in schedule.state_dict().items() if isinstance(value, int | float | list | bool | str)}
+    schedule_state = {
+        name: value
+        for name, value in schedule.state_dict().items()
+        if isinstance(value, int | float | list | bool | str)
+    }
     about = {
         "of": of,
         "epochs": progress.epochs,
@@ -61,7 +65,8 @@ def pack(
         "schedule": schedule_state,
     }
     return safetensors.torch.save(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, {"about": json.dumps(about)}
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        {"about": json.dumps(about)},
     )
 
 
@@ -82,7 +87,9 @@ def unpack(
     try:
         about = _about(packed)
         if about["of"] != of:
-            raise TrainingError("the interrupted training had other data or other settings: train without --resume")
+            raise TrainingError(
+                "the interrupted training had other data or other settings: train without --resume"
+            )
         tensors = safetensors.torch.load(packed)
         network.load_state_dict(_named(tensors, "network."))
         state: dict[int, dict[str, torch.Tensor]] = {}
@@ -93,7 +100,9 @@ def unpack(
         schedule.load_state_dict(about["schedule"])
         return TrainingProgress(about["epochs"], about["best_epoch"], _named(tensors, "best."))
     except (KeyError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
-        raise TrainingError(f"the interrupted training cannot be read: {error}. Train without --resume.") from error
+        raise TrainingError(
+            f"the interrupted training cannot be read: {error}. Train without --resume."
+        ) from error
 
 
 def _about(packed: bytes) -> dict[str, Any]:

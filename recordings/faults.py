@@ -65,7 +65,9 @@ def draw_schedule(seed: int, *, minutes: float, quiet_minutes: float, n_episodes
 
 def _cpu_hog(seconds: float, strength: float, scratch: Path) -> None:
     """Spin in one process, or two when strong."""
-    spinners = [multiprocessing.Process(target=_spin, args=(seconds,)) for _ in range(1 if strength < 0.5 else 2)]
+    spinners = [
+        multiprocessing.Process(target=_spin, args=(seconds,)) for _ in range(1 if strength < 0.5 else 2)
+    ]
     for spinner in spinners:
         spinner.start()
     for spinner in spinners:
@@ -139,7 +141,9 @@ def _dependency_latency(seconds: float, strength: float, scratch: Path) -> None:
 def _dependency_errors(seconds: float, strength: float, scratch: Path) -> None:
     """Let 15 to 80 % of the dependency's answers be errors."""
     port = workload.DEPENDENCY_PORT
-    with _undone(lambda: _post(port, error_share=0.15 + 0.65 * strength), lambda: _post(port, error_share=0.0)):
+    with _undone(
+        lambda: _post(port, error_share=0.15 + 0.65 * strength), lambda: _post(port, error_share=0.0)
+    ):
         _wait(seconds)
 
 
@@ -202,7 +206,9 @@ def _post(port: int, **body: float) -> None:
 
 def main(argv: list[str]) -> None:
     """Print a schedule, or inject one fault."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     schedule = commands.add_parser("schedule")
     schedule.add_argument("--seed", type=int, required=True)
@@ -216,7 +222,12 @@ def main(argv: list[str]) -> None:
     inject.add_argument("--scratch", type=Path, required=True)
     options = parser.parse_args(argv)
     if options.command == "schedule":
-        episodes = draw_schedule(options.seed, minutes=options.minutes, quiet_minutes=options.quiet_minutes, n_episodes=options.episodes)
+        episodes = draw_schedule(
+            options.seed,
+            minutes=options.minutes,
+            quiet_minutes=options.quiet_minutes,
+            n_episodes=options.episodes,
+        )
         print(json.dumps([asdict(episode) for episode in episodes], indent=1))
     else:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # raises, so that `finally` undoes

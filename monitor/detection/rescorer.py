@@ -28,7 +28,7 @@ class Rescorer(Scorer):
     def __init__(self, first: Scorer, rows: NDArray[np.int64], snapshots: Sequence[Mapping[str, NDArray[Any]]]) -> None:
         assert first.detector is not None
         vars(self).update(vars(first))
-        self.detector = first.detector.taken(rows)
+        self.detector = first.detector.take(rows)
         before = first._recent[: len(first._recent) - len(snapshots)]
         self._recent = before[len(before) - min(len(before), self._window - 1) :, rows]
         self._known_since = first._known_since[rows]

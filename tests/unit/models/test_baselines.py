@@ -32,7 +32,7 @@ def kept_values(neighbour, row=0):
 
 def test_the_gaussians_mean_and_spread_are_numpys_with_one_unit_of_variance_to_start_from():
     values = np.random.default_rng(0).normal([5, -2], [3, 0.5], size=(40, 2)).astype(np.float32)
-    gaussian = GaussianBaseline(1, 2)
+    gaussian = GaussianBaseline(1, channels=2)
 
     for n, value in enumerate(values, start=1):
         gaussian.learn(ROW_0, value[None])
@@ -43,7 +43,7 @@ def test_the_gaussians_mean_and_spread_are_numpys_with_one_unit_of_variance_to_s
 
 
 def test_a_gap_leaves_the_gaussian_of_its_channel_as_it_was():
-    with_gap, without = GaussianBaseline(1, 2), GaussianBaseline(1, 2)
+    with_gap, without = GaussianBaseline(1, channels=2), GaussianBaseline(1, channels=2)
     for values in ([1, 10], [2, 20], [4, 40]):
         with_gap.learn(ROW_0, step(*values))
         without.learn(ROW_0, step(*values))
@@ -56,7 +56,7 @@ def test_a_gap_leaves_the_gaussian_of_its_channel_as_it_was():
 
 
 def test_a_full_memory_follows_a_new_level_slowly():
-    gaussian = GaussianBaseline(1, 1)
+    gaussian = GaussianBaseline(1, channels=1)
     gaussian.n_seen[:] = 1e6
 
     gaussian.learn(ROW_0, step(6400))
@@ -65,32 +65,34 @@ def test_a_full_memory_follows_a_new_level_slowly():
 
 
 def test_the_gaussians_read_is_the_smoothed_deviation_over_the_channels():
-    gaussian = GaussianBaseline(1, 2)  # mean 0, deviation 1
+    gaussian = GaussianBaseline(1, channels=2)  # mean 0, deviation 1
 
     first, second = gaussian.raw_score(ROW_0, step(3, -4)), gaussian.raw_score(ROW_0, step(3, -4))
 
     assert first.item() == pytest.approx(math.sqrt((0.6**2 + 0.8**2) / 2))  # a fifth of 3 and of 4
-    assert second.item() == pytest.approx(math.sqrt((1.08**2 + 1.44**2) / 2))  # 0.8 of that, and a fifth again
+    assert second.item() == pytest.approx(
+        math.sqrt((1.08**2 + 1.44**2) / 2)
+    )  # 0.8 of that, and a fifth again
 
 
 def test_one_wild_step_is_capped_in_the_gaussians_read():
-    assert GaussianBaseline(1, 1).raw_score(ROW_0, step(1e9)).item() == pytest.approx(0.2 * 20)
+    assert GaussianBaseline(1, channels=1).raw_score(ROW_0, step(1e9)).item() == pytest.approx(0.2 * 20)
 
 
 def test_a_channel_at_rest_does_not_make_its_first_move_infinite():
-    gaussian = GaussianBaseline(1, 1)
+    gaussian = GaussianBaseline(1, channels=1)
     gaussian.variance[:] = 0.0
 
     assert gaussian.raw_score(ROW_0, step(0.5)).item() == pytest.approx(0.2 * 0.5 / 0.1)
 
 
 def test_channels_that_were_not_measured_do_not_count_in_the_gaussians_read():
-    assert GaussianBaseline(1, 2).raw_score(ROW_0, step(3, np.nan)).item() == pytest.approx(0.6)
-    assert np.isnan(GaussianBaseline(1, 2).raw_score(ROW_0, step(np.nan, np.nan)).item())
+    assert GaussianBaseline(1, channels=2).raw_score(ROW_0, step(3, np.nan)).item() == pytest.approx(0.6)
+    assert np.isnan(GaussianBaseline(1, channels=2).raw_score(ROW_0, step(np.nan, np.nan)).item())
 
 
 def test_reading_does_not_teach_the_gaussian_and_rows_do_not_mix():
-    gaussian = GaussianBaseline(3, 1)
+    gaussian = GaussianBaseline(3, channels=1)
 
     gaussian.raw_score(np.array([2, 0]), np.array([[5], [7]], np.float32))
     assert gaussian.mean.ravel().tolist() == [0, 0, 0]
@@ -181,11 +183,17 @@ def test_each_entity_has_its_own_memory_however_many_are_read_at_once():
     assert neighbour.raw_score(rows, own)[1:].tolist() == [0] * (n_rows - 1)
     assert np.isnan(neighbour.raw_score(rows, own)[0])
     assert neighbour.raw_score(rows, own + 0.25)[1:].tolist() == [0.25] * (n_rows - 1)
-    assert neighbour.raw_score(rows[::-1], own)[:3].tolist() == [149, 147, 145]  # row 149 is shown row 0's window
+    assert neighbour.raw_score(rows[::-1], own)[:3].tolist() == [
+        149,
+        147,
+        145,
+    ]  # row 149 is shown row 0's window
 
 
 def test_no_entities_give_no_distances():
-    assert NeighbourBaseline(2, 4, 4, 1).raw_score(np.empty(0, np.int64), np.empty((0, 4, 1), np.float32)).shape == (0,)
+    assert NeighbourBaseline(2, 4, 4, 1).raw_score(
+        np.empty(0, np.int64), np.empty((0, 4, 1), np.float32)
+    ).shape == (0,)
 
 
 # The windowed PCA: a window of 10 steps and 2 channels is a point in 20 dimensions.
@@ -233,7 +241,9 @@ def test_errors_are_measured_against_those_of_held_out_windows_and_capped():
 
     assert 0.5 < np.median(pca.raw_score(windows_like(3))) < 1  # below the 99 % quantile, of its order
     assert (pca.raw_score(held_out) > 1).mean() < 0.02
-    assert pca.raw_score(held_out + 100 * directions[9].reshape(10, 2).astype(np.float32)).max() == pytest.approx(20)
+    assert pca.raw_score(
+        held_out + 100 * directions[9].reshape(10, 2).astype(np.float32)
+    ).max() == pytest.approx(20)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +253,9 @@ def test_errors_are_measured_against_those_of_held_out_windows_and_capped():
 def test_directions_are_kept_until_nine_tenths_of_the_variance_are_explained(variances, n_kept):
     directions = axes()
     # exactly these variances: for each direction one point on either side of the mean
-    points = np.concatenate([[side * math.sqrt(v) * d for side in (-1, 1)] for v, d in zip(variances, directions, strict=False)])
+    points = np.concatenate(
+        [[side * math.sqrt(v) * d for side in (-1, 1)] for v, d in zip(variances, directions, strict=False)]
+    )
     windows = points.reshape(-1, 10, 2).astype(np.float32)
 
     components = WindowPca.fit(windows, windows).components

@@ -113,11 +113,15 @@ def test_chosen_windows_keep_their_end_and_entity_together():
     ],
 )
 def test_a_gap_is_filled_from_before_else_from_after_else_with_zero(gappy, filled):
-    np.testing.assert_array_equal(fill_gaps(series(gappy).reshape(1, -1, 1)), series(filled).reshape(1, -1, 1))
+    np.testing.assert_array_equal(
+        fill_gaps(series(gappy).reshape(1, -1, 1)), series(filled).reshape(1, -1, 1)
+    )
 
 
 def test_windows_and_channels_are_filled_each_from_itself():
-    windows = np.stack([np.stack([series("1 _"), series("_ 2")], axis=1), np.stack([series("_ _"), series("3 _")], axis=1)])
+    windows = np.stack(
+        [np.stack([series("1 _"), series("_ 2")], axis=1), np.stack([series("_ _"), series("3 _")], axis=1)]
+    )
 
     filled = fill_gaps(windows)
 
@@ -140,9 +144,13 @@ def test_filling_keeps_what_was_measured_and_leaves_its_input_alone():
 
 @settings(deadline=None, max_examples=100)
 @given(data=st.data(), n_steps=st.integers(1, 30), n_rows=st.integers(1, 3), window_length=st.integers(1, 12))
-def test_every_measured_step_is_the_newest_of_at_most_one_window_and_lies_in_no_other_entitys(data, n_steps, n_rows, window_length):
+def test_every_measured_step_is_the_newest_of_at_most_one_window_and_lies_in_no_other_entitys(
+    data, n_steps, n_rows, window_length
+):
     window_length = min(window_length, n_steps)
-    known = np.array(data.draw(st.lists(st.booleans(), min_size=n_steps * n_rows, max_size=n_steps * n_rows))).reshape(n_steps, n_rows)
+    known = np.array(
+        data.draw(st.lists(st.booleans(), min_size=n_steps * n_rows, max_size=n_steps * n_rows))
+    ).reshape(n_steps, n_rows)
     number = np.arange(n_steps * n_rows, dtype=np.float32).reshape(n_steps, n_rows)  # tells step and entity
     steps = np.where(known, number, np.nan)[:, :, None].astype(np.float32)
 
@@ -160,4 +168,6 @@ def test_every_measured_step_is_the_newest_of_at_most_one_window_and_lies_in_no_
     assert whole <= {int(cell) for cell in newest}
     for cells in windows:
         at = np.flatnonzero(~np.isnan(cells))
-        assert (cells[at] == cells[-1] - n_rows * (window_length - 1 - at)).all()  # consecutive steps of one entity, each in its place
+        assert (
+            cells[at] == cells[-1] - n_rows * (window_length - 1 - at)
+        ).all()  # consecutive steps of one entity, each in its place

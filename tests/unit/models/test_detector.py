@@ -29,7 +29,9 @@ def untrained(n_channels, *, seed=0):
     network = Autoencoder(n_channels, hidden=8, latent=4).eval()
     windows = np.random.default_rng(seed).normal(size=(300, W, n_channels)).astype(np.float32)
     errors, _ = error_windows(network, windows)
-    return Trained(network, fit_error_scale(errors), WindowPca.fit(windows, windows) if n_channels > 1 else None)
+    return Trained(
+        network, fit_error_scale(errors), WindowPca.fit(windows, windows) if n_channels > 1 else None
+    )
 
 
 def detector_of(kind, *, n_rows=2, block_steps=10):
@@ -60,14 +62,22 @@ def live(detector, values, *, free=None):
         rows = block.index.row[at]
         raw_scores = detector.complete_raw_scores(rows, block.raw_scores[at], windows[t, rows])
         surprise = detector.surprise(rows, raw_scores)
-        detector.learn(rows, raw_scores, windows[t, rows], surprise, np.ones(len(rows), bool) if free is None else free[rows])
+        detector.learn(
+            rows,
+            raw_scores,
+            windows[t, rows],
+            surprise,
+            np.ones(len(rows), bool) if free is None else free[rows],
+        )
         seen.append((rows.tolist(), raw_scores.copy(), surprise))
     return seen
 
 
 def assert_bit_equal(one, other):
     assert len(one) == len(other) > 0
-    for (rows_1, raw_scores_1, surprise_1), (rows_2, raw_scores_2, surprise_2) in zip(one, other, strict=True):
+    for (rows_1, raw_scores_1, surprise_1), (rows_2, raw_scores_2, surprise_2) in zip(
+        one, other, strict=True
+    ):
         assert rows_1 == rows_2
         np.testing.assert_array_equal(raw_scores_1, raw_scores_2)
         np.testing.assert_array_equal(surprise_1, surprise_2)
@@ -101,7 +111,9 @@ def with_plain_tails(detector):
 def test_with_one_channel_network_neighbour_and_gaussian_weigh_a_third_each(raw_scores, share):
     detector = with_plain_tails(detector_of("one channel"))
 
-    assert detector.surprise(np.array([1]), np.array([raw_scores], float)).item() == pytest.approx(AT_TAIL * share, rel=1e-5)
+    assert detector.surprise(np.array([1]), np.array([raw_scores], float)).item() == pytest.approx(
+        AT_TAIL * share, rel=1e-5
+    )
 
 
 def test_without_a_network_neighbour_and_gaussian_weigh_half_each():
@@ -150,7 +162,9 @@ def test_after_calibration_normal_steps_surprise_little_and_a_level_shift_much(k
     later = noise(60, 2, len(detector.resolution), seed=1)
     later[40:, 0] += 12.0
 
-    surprise = np.array([step_surprise for _, _, step_surprise in live(detector, later)])  # the first step is number 7
+    surprise = np.array(
+        [step_surprise for _, _, step_surprise in live(detector, later)]
+    )  # the first step is number 7
 
     assert np.median(surprise[:33]) < 1
     assert surprise[40:, 0].min() > 2 * surprise[:, 1].max()
@@ -172,7 +186,9 @@ def raw_scores_that_start_the_tails(detector, history, **changes):
 def test_reads_of_windows_that_the_network_was_trained_on_do_not_calibrate_it():
     detector = detector_of("one channel", n_rows=2)
 
-    n_raw_scores = raw_scores_that_start_the_tails(detector, noise(200, 2, 1), held_out_from=np.array([150, 180]))
+    n_raw_scores = raw_scores_that_start_the_tails(
+        detector, noise(200, 2, 1), held_out_from=np.array([150, 180])
+    )
 
     # 193 windows; those that lie wholly in the newest 50 and 20 steps: 43 and 13. The companions were
     # trained on nothing: all count, but the neighbour's first, with which no earlier window was to be compared.
@@ -181,7 +197,9 @@ def test_reads_of_windows_that_the_network_was_trained_on_do_not_calibrate_it():
 
 
 def test_what_the_pca_was_fitted_on_does_not_calibrate_it_either():
-    n_raw_scores = raw_scores_that_start_the_tails(detector_of("three channels", n_rows=1), noise(200, 1, 3), held_out_from=np.array([150]))
+    n_raw_scores = raw_scores_that_start_the_tails(
+        detector_of("three channels", n_rows=1), noise(200, 1, 3), held_out_from=np.array([150])
+    )
 
     assert n_raw_scores == [[43, 43, 43]]
 
@@ -261,7 +279,14 @@ def test_rows_in_an_episode_teach_their_tails_and_nothing_else():
     live(detector, noise(30, 2, 1, seed=3) + 5, free=np.array([True, False]))
 
     after = detector.state()
-    for name in ("gaussian.mean", "gaussian.variance", "gaussian.n_seen", "neighbour.kept", "neighbour.n_kept", "neighbour.n_seen"):
+    for name in (
+        "gaussian.mean",
+        "gaussian.variance",
+        "gaussian.n_seen",
+        "neighbour.kept",
+        "neighbour.n_kept",
+        "neighbour.n_seen",
+    ):
         np.testing.assert_array_equal(after[name][1], before[name][1], err_msg=name)
     for name in ("gaussian.mean", "neighbour.n_seen"):
         assert not np.array_equal(after[name][0], before[name][0]), name
@@ -389,7 +414,10 @@ def test_a_state_taken_over_while_a_row_is_frozen_leaves_it_frozen():
 
     restored.load_state(original.state())
 
-    assert_bit_equal(live(original, strange, free=np.array([True, False])), live(restored, strange, free=np.array([True, False])))
+    assert_bit_equal(
+        live(original, strange, free=np.array([True, False])),
+        live(restored, strange, free=np.array([True, False])),
+    )
     for detector in (original, restored):
         detector.tails.thaw(1, keep=False)
     np.testing.assert_array_equal(restored.tails.counts, original.tails.counts)
@@ -405,18 +433,20 @@ def test_rows_that_are_taken_judge_bit_equal_in_any_order_and_more_than_once(kin
     live(detector, noise(40, 2, n_channels, seed=9))
     later = noise(60, 2, n_channels, seed=10)
 
-    taken = detector.taken(np.array([1, 0, 1]))
+    taken = detector.take(np.array([1, 0, 1]))
 
     of_taken, plain = live(taken, later[:, [1, 0, 1]]), live(detector, later)
     for (_, raw_scores, _), (_, plain_reads, _) in zip(of_taken, plain, strict=True):
         np.testing.assert_array_equal(raw_scores, plain_reads[[1, 0, 1]])
-    np.testing.assert_array_equal(of_taken[0][2], plain[0][2][[1, 0, 1]])  # later fits are renewed at times that go by the row
+    np.testing.assert_array_equal(
+        of_taken[0][2], plain[0][2][[1, 0, 1]]
+    )  # later fits are renewed at times that go by the row
 
 
 def test_a_row_that_nobody_knows_is_uncalibrated():
     detector = calibrated("three channels", n_rows=2)
 
-    taken = detector.taken(np.array([-1, 1]))
+    taken = detector.take(np.array([-1, 1]))
 
     assert taken.calibrated.tolist() == [False, True]
     np.testing.assert_array_equal(taken.scaling.centre[1], detector.scaling.centre[1])
@@ -428,9 +458,9 @@ def test_what_is_taken_learns_on_its_own_and_is_not_frozen():
     detector.tails.freeze(0)
     before = copied(detector)
 
-    taken = detector.taken(np.array([0, 1]))
+    taken = detector.take(np.array([0, 1]))
     live(taken, noise(60, 2, 3, seed=10))
 
-    assert not detector.taken(np.array([0])).tails.is_frozen(0)
+    assert not detector.take(np.array([0])).tails.is_frozen(0)
     for name, array in detector.state().items():
         np.testing.assert_array_equal(array, before[name], err_msg=name)

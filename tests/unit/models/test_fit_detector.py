@@ -134,7 +134,14 @@ def test_the_same_history_and_seed_give_the_same_detector_to_the_bit():
 def test_each_epoch_is_told():
     told = []
 
-    fitted = fit_detector(metrics(200), SETTINGS, resolution=np.full(3, 0.01), step_seconds=60.0, block_steps=20, on_epoch=told.append)
+    fitted = fit_detector(
+        metrics(200),
+        SETTINGS,
+        resolution=np.full(3, 0.01),
+        step_seconds=60.0,
+        block_steps=20,
+        on_epoch=told.append,
+    )
 
     assert told == fitted.training.epochs
 

@@ -156,7 +156,8 @@ def test_the_third_read_weighs_an_error_by_how_the_errors_of_normal_windows_vary
     scale = fit_error_scale(np.array([[3, 0], [-3, 0], [0, 1], [0, -1]], np.float32)[:, :, None])
 
     usual, unusual = (
-        raw_score_windows(Says(0.0), np.array([error], np.float32)[:, :, None], scale).raw_scores[0, 2] for error in ([1, 0], [0, 1])
+        raw_score_windows(Says(0.0), np.array([error], np.float32)[:, :, None], scale).raw_scores[0, 2]
+        for error in ([1, 0], [0, 1])
     )
 
     assert usual == pytest.approx(math.sqrt((3 / 19) / 2))
@@ -198,7 +199,9 @@ def test_a_window_reads_the_same_to_the_bit_whatever_it_is_read_with(n_windows):
 
     for start in range(0, 128, n_windows):
         part = slice(start, start + n_windows)
-        np.testing.assert_array_equal(raw_score_windows(network, windows[part], scale).raw_scores, together.raw_scores[part])
+        np.testing.assert_array_equal(
+            raw_score_windows(network, windows[part], scale).raw_scores, together.raw_scores[part]
+        )
 
 
 def test_no_windows_give_no_reads():

@@ -56,7 +56,12 @@ def test_versions_are_listed_oldest_first_in_whatever_order_they_were_saved(regi
     for hours in (5, 0, 300, 24):
         registry.save(bundle_of(), now=NOON + 3600 * hours)
 
-    assert registry.versions() == ["20260101T120000Z", "20260101T170000Z", "20260102T120000Z", "20260114T000000Z"]
+    assert registry.versions() == [
+        "20260101T120000Z",
+        "20260101T170000Z",
+        "20260102T120000Z",
+        "20260114T000000Z",
+    ]
 
 
 def test_versions_saved_in_the_same_second_are_all_kept_oldest_first(registry):
@@ -64,7 +69,9 @@ def test_versions_saved_in_the_same_second_are_all_kept_oldest_first(registry):
 
     assert len(set(saved)) == 11
     assert registry.versions() == saved
-    assert [registry.load(version).entities for version in saved] == [(f"web{number}",) for number in range(11)]
+    assert [registry.load(version).entities for version in saved] == [
+        (f"web{number}",) for number in range(11)
+    ]
 
 
 def test_saving_does_not_make_a_champion(registry):

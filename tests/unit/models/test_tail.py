@@ -33,7 +33,7 @@ def teach(bank, raw_scores, row=0):
 
 
 def snapshot(bank):
-    return {name: getattr(bank, name).copy() for name in TailBank.STATE}
+    return {name: array.copy() for name, array in bank.state().items()}
 
 
 def shares(bank, row=0, read=0):
@@ -50,13 +50,17 @@ def test_surprise_is_zero_at_the_median_and_below_it():
 def test_surprise_is_that_of_one_in_fifty_at_the_98_percent_quantile():
     raw_scores = exponential()
 
-    assert surprise(bank_from(raw_scores), np.quantile(raw_scores, 0.98)).item() == pytest.approx(AT_TAIL, abs=0.05)
+    assert surprise(bank_from(raw_scores), np.quantile(raw_scores, 0.98)).item() == pytest.approx(
+        AT_TAIL, abs=0.05
+    )
 
 
 def test_surprise_halfway_between_median_and_tail_is_half_of_it():
     bank = bank_from(exponential())
 
-    assert surprise(bank, (bank.median.item() + bank.threshold.item()) / 2).item() == pytest.approx(AT_TAIL / 2, abs=1e-4)
+    assert surprise(bank, (bank.median.item() + bank.threshold.item()) / 2).item() == pytest.approx(
+        AT_TAIL / 2, abs=1e-4
+    )
 
 
 @pytest.mark.parametrize("read", [5.0, 8.0, 12.0, 20.0])
@@ -126,7 +130,9 @@ def test_a_read_with_a_shorter_history_is_calibrated_from_what_there_is():
     bank.start(0, late)
 
     alone = bank_from(raw_scores[400:, 1])
-    np.testing.assert_allclose(bank.surprise(ROW_0, np.array([[2.0, 2.0]]))[0, 1], surprise(alone, 2.0).item(), rtol=1e-6)
+    np.testing.assert_allclose(
+        bank.surprise(ROW_0, np.array([[2.0, 2.0]]))[0, 1], surprise(alone, 2.0).item(), rtol=1e-6
+    )
 
 
 def test_reads_and_rows_are_judged_each_by_its_own_history():
@@ -151,7 +157,9 @@ def test_learning_step_by_step_ends_where_calibrating_at_once_does():
     by_steps.thaw(0, keep=True)  # fits anew, whenever the next fit were due
 
     np.testing.assert_allclose(shares(by_steps), shares(at_once), atol=1e-6)
-    np.testing.assert_allclose(surprise(by_steps, 4.0, 9.0, 20.0), surprise(at_once, 4.0, 9.0, 20.0), atol=1e-4)
+    np.testing.assert_allclose(
+        surprise(by_steps, 4.0, 9.0, 20.0), surprise(at_once, 4.0, 9.0, 20.0), atol=1e-4
+    )
 
 
 def test_a_reads_weight_has_fallen_to_1_over_e_after_memory_steps():
@@ -246,7 +254,7 @@ def test_thawing_without_keeping_restores_what_was_known_before():
     bank.thaw(0, keep=False)
 
     for name, array in before.items():
-        np.testing.assert_array_equal(getattr(bank, name), array, err_msg=name)
+        np.testing.assert_array_equal(bank.state()[name], array, err_msg=name)
 
 
 def test_thawing_with_keep_adopts_what_was_learned_meanwhile():

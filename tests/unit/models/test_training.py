@@ -15,7 +15,15 @@ torch.set_num_threads(1)  # threads of networks this small wait for each other l
 
 W = 8
 SETTINGS = ModelSettings(
-    window_length=W, hidden=8, latent=4, epochs=3, windows_per_epoch=256, batch_size=32, learning_rate=1e-2, device="cpu", seed=3
+    window_length=W,
+    hidden=8,
+    latent=4,
+    epochs=3,
+    windows_per_epoch=256,
+    batch_size=32,
+    learning_rate=1e-2,
+    device="cpu",
+    seed=3,
 )
 
 
@@ -87,7 +95,9 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit():
 
 
 def test_another_seed_gives_other_weights():
-    assert not same_weights(train_autoencoder(waves(), SETTINGS), train_autoencoder(waves(), settings(seed=4)))
+    assert not same_weights(
+        train_autoencoder(waves(), SETTINGS), train_autoencoder(waves(), settings(seed=4))
+    )
 
 
 def test_training_lowers_the_loss_on_both_parts():
@@ -131,7 +141,9 @@ def test_the_validation_loss_is_the_mean_loss_of_the_given_network_on_the_newest
     result = train_autoencoder(steps, SETTINGS)
 
     # the newest quarter of 200 steps starts at 150, its first whole window ends at 157
-    windows = torch.from_numpy(np.stack([steps[end - 7 : end + 1, row] for end in range(157, 200) for row in (0, 1)]))
+    windows = torch.from_numpy(
+        np.stack([steps[end - 7 : end + 1, row] for end in range(157, 200) for row in (0, 1)])
+    )
     with torch.inference_mode():
         loss = masked_huber(result.network(windows), windows, torch.ones_like(windows)).item()
     assert result.validation_loss == pytest.approx(loss, rel=1e-4)
