@@ -95,20 +95,29 @@ MUTATIONS = [
             "test_a_sample_exactly_at_the_boundary_of_the_open_steps_is_on_time",
         ),
         (
-            "max(self._newest_ms - self._lateness_ms, now_ms",
-            "max(self._newest_ms + self._lateness_ms, now_ms",
+            "max(newest_ms - self._lateness_ms, now_ms",
+            "max(newest_ms + self._lateness_ms, now_ms",
             "test_the_watermark_trails_the_newest_sample_by_the_lateness",
         ),
         (
-            "watermark if self.watermark_ms is None else max(self.watermark_ms, watermark)",
-            "watermark",
+            "watermark_ms = max(self.watermark_ms, watermark_ms)",
+            "pass",
             "test_the_watermark_never_goes_back",
         ),
         (
-            "until = self.watermark_ms // self.step_ms - self._look_ahead",
-            "until = self.watermark_ms // self.step_ms + 1 - self._look_ahead",
+            "until = watermark_ms // self.step_ms - self._rules.n_ahead",
+            "until = watermark_ms // self.step_ms + 1 - self._rules.n_ahead",
             "test_a_step_closes_at_the_millisecond_at_which_the_watermark_reaches_its_end",
         ),
+        (
+            "self._carried.aged(self._rules.max_gap_steps + 1)",
+            "self._carried",
+            "test_a_value_is_not_held_across_a_skipped_silence",
+        ),
+    ),
+    *in_module(
+        "monitor/detection/steps.py",
+        "unit/detection/test_steps.py",
         (
             "return (self.first_step + t + 1) * self.step_ms",
             "return (self.first_step + t) * self.step_ms",
@@ -119,35 +128,46 @@ MUTATIONS = [
             "np.lexsort((-samples.value, samples.time_ms",
             "test_of_two_samples_at_one_time_the_larger_stands",
         ),
+    ),
+    *in_module(
+        "monitor/detection/rates.py",
+        "unit/detection/test_rates.py",
         (
             "np.where(raw < before, raw, raw - before)",
             "np.where(raw < before, 0.0, raw - before)",
             "test_a_counter_that_falls_was_reset_and_grew_by_its_new_count",
         ),
-        ("self._held_age += self._max_gap + 1", "self._held_age += 0", "test_a_value_is_not_held_across_a_skipped_silence"),
+    ),
+    *in_module(
+        "monitor/detection/rates.py",
+        "unit/detection/test_grid.py",
         (
-            "self._count[:], self._held[:] = np.nan, np.nan",
-            "self._held[:] = np.nan",
+            "return Carried.of(count=nothing,",
+            "return Carried.of(count=self.count,",
             "test_a_counter_has_no_rate_across_a_clock_that_was_set_back",
         ),
     ),
     *in_module(
         "monitor/detection/grid.py",
-        "unit/detection/test_grid_revision.py",
+        "unit/detection/test_late_samples.py",
         (
-            "kept = ~on_time & (step >= self._kept_from)",
-            "kept = ~on_time & (step > self._kept_from)",
+            "is_kept = ~on_time & (step >=",
+            "is_kept = ~on_time & (step >",
             "test_what_is_later_than_the_span_is_counted_and_dropped",
         ),
         (
-            "if block is not blocks[0]:",
-            "if False:",
-            "test_what_is_late_goes_on_from_what_was_late_before",
-        ),
-        (
-            "setattr(self, name, _with_rows(getattr(self, name), rows, getattr(again, name)))",
+            "self._carried = self._carried.grown(shape).with_rows(revision.reclosed.rows, revision.carried)",
             "pass",
             "test_a_late_count_changes_the_rate_of_a_step_that_is_still_open",
+        ),
+    ),
+    *in_module(
+        "monitor/detection/late_samples.py",
+        "unit/detection/test_late_samples.py",
+        (
+            "if index > n_before:",
+            "if False:",
+            "test_what_is_late_goes_on_from_what_was_late_before",
         ),
     ),
     *in_module(
