@@ -13,7 +13,9 @@ from monitor.detection.report import WatchReport
 from monitor.detection.watch import Watch
 from monitor.sample import UNKNOWN, Columns, SeriesTable, in_range, is_stale
 
-__all__ = ["Decision", "Pipeline"]
+__all__ = ["Decision", "Pipeline", "RejectReason"]
+
+RejectReason = Literal["gap", "stale_marker", "not_finite", "future", "over_limit"]
 
 _FORGET_SERIES_MS = 3_600_000  # a series that did not come for so long loses its number; it costs nothing but a look to get another
 
@@ -29,7 +31,7 @@ class Decision:
 
     alerts: tuple[Alert, ...]
     reports: dict[str, WatchReport]
-    rejected: dict[Literal["gap", "stale_marker", "not_finite", "future", "over_limit"], int]
+    rejected: dict[RejectReason, int]
 
 
 class Pipeline:

@@ -248,11 +248,11 @@ def test_every_metric_that_is_scraped_stands_in_the_reference(served, noise):
 
 def test_what_a_source_with_topics_did_is_counted_and_where_it_stands_is_shown(served):
     daemon = served()
-    daemon.metrics.source_turned(
+    daemon.metrics.source_polled(
         SourceReport({"m": 3}, {"m": 300}, {"m": 7}, {"done": 1}, {"rebuilt": 1}, n_rebalances=2, lag={("m", 0): 5, ("m", 1): 6}),
         ready=True,
     )
-    daemon.metrics.source_turned(SourceReport(n_records={"m": 4}, lag={("m", 1): 0}), ready=False)
+    daemon.metrics.source_polled(SourceReport(n_records={"m": 4}, lag={("m", 1): 0}), ready=False)
     shown = daemon.scrape()
 
     assert shown[of("barograph_kafka_records_total", topic="m")] == 7
