@@ -22,6 +22,7 @@ from monitor.detection.scored_step import ScoredStep
 from monitor.detection.scorer import Scorer
 from monitor.detection.snapshots import Snapshot, Snapshots
 from monitor.detection.steps import ClosedSteps, LocatedSamples
+from monitor.detection.view import WatchView
 from monitor.sample import Columns, SeriesTable
 
 __all__ = ["Watch"]
@@ -64,6 +65,28 @@ class Watch:
         self.on_forgotten: Callable[[NDArray[np.int64]], None] = lambda kept: None  # told the rows that are left, as they were numbered
         self._coverage = Coverage()
         self.on_closed: Callable[[ClosedSteps], None] = lambda closed: None  # told each block once it is judged, for the history
+
+    def view(self) -> WatchView:
+        """Give what others may see of the watch now."""
+        return WatchView(
+            name=self.name,
+            entities=self.entities.entities,
+            channels=self.entities.channels,
+            entities_version=self.entities.version,
+            max_series=self.entities.max_series,
+            n_ignored=self.entities.n_ignored,
+            n_refused=self.entities.n_refused,
+            open_alerts=self.open_alerts,
+            last_scored=self.last_scored,
+            is_open=self.book.is_open,
+            out_of_range=self.out_of_range,
+            limit=self.scorer.limit,
+            limits=self.scorer.limits(),
+            missing_steps=self.scorer.missing_steps(),
+            watermark_ms=self.grid.watermark_ms,
+            closed_until_ms=self.grid.closed_until_ms,
+            longest_delay_ms=self.grid.longest_delay_ms,
+        )
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give every array that the past has shaped, by stage and name."""
