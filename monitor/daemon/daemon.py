@@ -112,10 +112,10 @@ class Daemon:
         )
         self._alert_history = self._build_alert_history() if keeps_state else None
         self._age_filter = self._build_age_filter(watches, checkpoint)
-        self.metrics.started(version("barograph"), watches, now=clock.now(), withheld=self._age_filter.withheld)
+        self.metrics.started(version("barograph"), [watch.view() for watch in watches], now=clock.now(), withheld=self._age_filter.withheld)
         self._retraining = self._build_retraining(config_file) if keeps_state else None
         self._exposition = Exposition(self.metrics, config.web.max_exported_series)
-        self._exposition.render(watches, self._age_filter.withheld)
+        self._exposition.render([watch.view() for watch in watches], self._age_filter.withheld)
         self._health = Health(ticked_at=clock.monotonic())
         self._web = WebServer(
             config.web.listen,

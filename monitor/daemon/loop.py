@@ -93,7 +93,7 @@ def run(
         finished_at = clock.monotonic()
         metrics.batch_done(
             decision,
-            pipeline.watches,
+            [watch.view() for watch in pipeline.watches],
             batch.n_bad,
             duration_seconds=finished_at - started,
             now=clock.now(),
@@ -116,7 +116,7 @@ def run(
             saved_at = finished_at
         ended_now = batch.finished and not ended
         if finished_at - rendered_at >= _RENDER_SECONDS or ended_now:
-            exposition.render(pipeline.watches, age_filter.withheld)
+            exposition.render([watch.view() for watch in pipeline.watches], age_filter.withheld)
             rendered_at = finished_at
         health.ticked_at, health.ready = finished_at, batch.ready
         if ended_now:

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from monitor.alerting.alert import Alert
 from monitor.detection.pipeline import Decision, RejectReason
-from monitor.detection.watch import Watch
+from monitor.detection.view import WatchView
 from monitor.metrics.catalogue import Catalogue
 from monitor.metrics.kafka_metrics import KafkaMetrics
 from monitor.metrics.model_metrics import ModelMetrics
@@ -57,14 +57,20 @@ class Metrics:
             "beyond 3.4e38), future (too far ahead), over_limit (their series is over source.max_series).",
             "reason",
         )
-        self._bad_records = self.catalogue.counter("barograph_bad_records_total", "Records that could not be read.", "reason")
+        self._bad_records = self.catalogue.counter(
+            "barograph_bad_records_total", "Records that could not be read.", "reason"
+        )
         self._counters = WatchCounters(self.catalogue, watches)
         self._gauges = WatchGauges(self.catalogue, watches)
         self.models = ModelMetrics(self.catalogue, watches)
         self.storage = StorageMetrics(self.catalogue, watches)
-        self._ready = self.catalogue.gauge("barograph_source_ready", "1 while the source is open and answers, else 0.")
+        self._ready = self.catalogue.gauge(
+            "barograph_source_ready", "1 while the source is open and answers, else 0."
+        )
         self._kafka = KafkaMetrics(self.catalogue)
-        self._series = self.catalogue.gauge("barograph_series", "Series known, whether a watch takes them or not.")
+        self._series = self.catalogue.gauge(
+            "barograph_series", "Series known, whether a watch takes them or not."
+        )
         self._series_limit = self.catalogue.gauge("barograph_series_limit", "The setting source.max_series.")
         self._not_exported = self.catalogue.gauge(
             "barograph_series_not_exported",
@@ -83,7 +89,14 @@ class Metrics:
         for reason in get_args(RejectReason):
             self._rejected.labels(reason)
 
-    def started(self, version: str, watches: Iterable[Watch], *, now: float, withheld: AbstractSet[str] = frozenset()) -> None:
+    def started(
+        self,
+        version: str,
+        views: Iterable[WatchView],
+        *,
+        now: float,
+        withheld: AbstractSet[str] = frozenset(),
+    ) -> None:
         """Show which program this is and the state that it resumes; its loop counts as alive from now on.
 
         Logs a warning for each metric that is still exported under an old name.
@@ -98,14 +111,14 @@ class Metrics:
         for old, new in DEPRECATED_NAMES.items():
             log.warning("metric %s is deprecated: it is %s now; the old name will go in 0.3", old, new)
         self._build.labels(version).set(1)
-        for watch in watches:
-            self._gauges.show(watch, withheld)
+        for view in views:
+            self._gauges.show(view, withheld)
         self._last_batch.set(now)
 
     def batch_done(
         self,
         decision: Decision,
-        watches: Iterable[Watch],
+        views: Iterable[WatchView],
         n_bad: Iterable[tuple[str, int]],
         *,
         duration_seconds: float,
@@ -121,11 +134,11 @@ class Metrics:
         for reason, count in n_bad:
             self._bad_records.labels(reason).inc(count)
         self._counters.count_alerts(decision.alerts)
-        for watch in watches:
-            report = decision.reports[watch.name]
-            self._counters.count(watch.name, report)
-            self._gauges.count_coverage(watch.name, report)
-            self._gauges.show(watch, withheld)
+        for view in views:
+            report = decision.reports[view.name]
+            self._counters.count(view.name, report)
+            self._gauges.count_coverage(view.name, report)
+            self._gauges.show(view, withheld)
         self._duration.observe(duration_seconds)
         self._last_batch.set(now)
 

@@ -22,7 +22,9 @@ class KafkaMetrics:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._records = catalogue.counter("barograph_kafka_records_total", "Records read.", "topic")
-        self._bytes = catalogue.counter("barograph_kafka_bytes_total", "Bytes of the records read, without keys and headers.", "topic")
+        self._bytes = catalogue.counter(
+            "barograph_kafka_bytes_total", "Bytes of the records read, without keys and headers.", "topic"
+        )
         self._lost = catalogue.counter(
             "barograph_kafka_records_lost_total",
             "Records deleted by the broker before they were read.",
@@ -35,16 +37,26 @@ class KafkaMetrics:
             "source.kafka.dead_letter_topic.",
             "result",
         )
-        self._commits = catalogue.counter("barograph_kafka_commits_total", "Commits to the consumer group.", "result")
+        self._commits = catalogue.counter(
+            "barograph_kafka_commits_total", "Commits to the consumer group.", "result"
+        )
         self._errors = catalogue.counter(
             "barograph_kafka_errors_total",
             "Errors of the Kafka client: retried, or the consumer rebuilt.",
             "reaction",
         )
-        self._rebalances = catalogue.counter("barograph_kafka_rebalances_total", "Assignments received from the group.")
-        self._queued = catalogue.gauge("barograph_kafka_queue_records", "Records fetched and not processed yet.")
-        self._queued_bytes = catalogue.gauge("barograph_kafka_queue_bytes", "Bytes of the records in the queue.")
-        self._paused = catalogue.gauge("barograph_kafka_paused", "1 while fetching pauses because records are still queued, else 0.")
+        self._rebalances = catalogue.counter(
+            "barograph_kafka_rebalances_total", "Assignments received from the group."
+        )
+        self._queued = catalogue.gauge(
+            "barograph_kafka_queue_records", "Records fetched and not processed yet."
+        )
+        self._queued_bytes = catalogue.gauge(
+            "barograph_kafka_queue_bytes", "Bytes of the records in the queue."
+        )
+        self._paused = catalogue.gauge(
+            "barograph_kafka_paused", "1 while fetching pauses because records are still queued, else 0."
+        )
         self._lag = catalogue.gauge(
             "barograph_kafka_lag_records",
             "Records in the partition that were not read yet.",
@@ -57,7 +69,9 @@ class KafkaMetrics:
             "topic",
             "partition",
         )
-        self._newest = catalogue.gauge("barograph_kafka_newest_timestamp_seconds", "Newest event time read.", "topic", "partition")
+        self._newest = catalogue.gauge(
+            "barograph_kafka_newest_timestamp_seconds", "Newest event time read.", "topic", "partition"
+        )
         self._wrong_format = catalogue.gauge(
             "barograph_kafka_wrong_format",
             "1 while most records cannot be read and offsets are not committed, else 0.",

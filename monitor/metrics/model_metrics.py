@@ -23,9 +23,15 @@ class ModelMetrics:
             "1 if a trained network judges the watch, 0 if the baselines judge alone.",
             "watch",
         )
-        self._info = catalogue.gauge("barograph_model_info", "Version of the bundle in use.", "watch", "version")
-        self._load_failures = catalogue.counter("barograph_model_load_failures_total", "Bundles refused when they were loaded.", "watch")
-        self._swaps = catalogue.counter("barograph_model_swaps_total", "Models that took over while the daemon was running.", "watch")
+        self._info = catalogue.gauge(
+            "barograph_model_info", "Version of the bundle in use.", "watch", "version"
+        )
+        self._load_failures = catalogue.counter(
+            "barograph_model_load_failures_total", "Bundles refused when they were loaded.", "watch"
+        )
+        self._swaps = catalogue.counter(
+            "barograph_model_swaps_total", "Models that took over while the daemon was running.", "watch"
+        )
         self._trainings = catalogue.counter(
             "barograph_training_runs_total",
             "Trainings on the step history, by result; skipped: due while the one before still ran.",
@@ -37,16 +43,20 @@ class ModelMetrics:
             "When a training last came to a decision, promoted or refused, by this machine's clock.",
             "watch",
         )
-        self._training_seconds = catalogue.gauge("barograph_training_duration_seconds", "How long the last training took.", "watch")
+        self._training_seconds = catalogue.gauge(
+            "barograph_training_duration_seconds", "How long the last training took.", "watch"
+        )
         self._gate_error = catalogue.gauge(
             "barograph_gate_error_ratio",
-            "Calibrated error on held-out steps at the last decision, over the champion's scale; role: challenger, opponent.",
+            "Calibrated error on held-out steps at the last decision, over the champion's scale; "
+            "role: challenger, opponent.",
             "watch",
             "role",
         )
         self._gate_over_limit = catalogue.gauge(
             "barograph_gate_over_limit_ratio",
-            "Share of held-out blocks over the limit at the last decision; role: challenger, opponent, allowed (by the budget).",
+            "Share of held-out blocks over the limit at the last decision; "
+            "role: challenger, opponent, allowed (by the budget).",
             "watch",
             "role",
         )

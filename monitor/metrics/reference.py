@@ -26,6 +26,7 @@ def reference() -> str:
         declarations.append(Declaration(name, "gauge", labels, documentation))
     lines = ["# Metrics", "", _HEAD, "", "| metric | type | labels | meaning |", "|---|---|---|---|"]
     lines += [
-        f"| `{metric.name}` | {metric.kind} | {', '.join(metric.labels)} | {metric.documentation} |" for metric in sorted(declarations)
+        f"| `{metric.name}` | {metric.kind} | {', '.join(metric.labels)} | {metric.documentation} |"
+        for metric in sorted(declarations)
     ]
     return "\n".join(lines) + "\n"

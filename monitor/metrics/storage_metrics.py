@@ -29,7 +29,8 @@ class StorageMetrics:
         )
         self._history_skipped = catalogue.counter(
             "barograph_history_segments_skipped_total",
-            "Segments that a training skipped, by reason: gone, unreadable, settings (made under other settings).",
+            "Segments that a training skipped, by reason: gone, unreadable, settings "
+            "(made under other settings).",
             "watch",
             "reason",
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import get_args
 
@@ -11,7 +11,7 @@ from monitor.alerting.corrections import REVISION_KINDS
 from monitor.alerting.episodes import SUPPRESSED_REASONS
 from monitor.detection.report import WatchReport
 from monitor.detection.scored_step import Reason
-from monitor.detection.watch import Watch
+from monitor.detection.view import WatchView
 from monitor.metrics.catalogue import Catalogue
 
 __all__ = ["DEPRECATED_NAMES", "WatchCounters", "WatchGauges", "withheld_rows"]
@@ -35,23 +35,31 @@ class WatchCounters:
         )
         self._conflicting = catalogue.counter(
             "barograph_samples_conflicting_total",
-            "Samples with another value than an earlier one for the same series and time; the larger one is used.",
+            "Samples with another value than an earlier one for the same series and time; the "
+            "larger one is used.",
             "watch",
         )
         self._steps = catalogue.counter("barograph_steps_closed_total", "Grid steps closed.", "watch")
         self._repeated = catalogue.counter(
             "barograph_steps_repeated_total",
-            "Grid steps judged again after a restart that found no state: they fill windows, and are not reported again.",
+            "Grid steps judged again after a restart that found no state: they fill windows, "
+            "and are not reported again.",
             "watch",
         )
-        self._scored = catalogue.counter("barograph_windows_scored_total", "Windows judged: one for each entity and step.", "watch")
+        self._scored = catalogue.counter(
+            "barograph_windows_scored_total", "Windows judged: one for each entity and step.", "watch"
+        )
         self._rescored = catalogue.counter(
             "barograph_windows_revised_total",
             "Windows judged again because late samples came for them.",
             "watch",
         )
-        self._not_judged = catalogue.counter("barograph_windows_not_judged_total", "Windows not judged, by reason.", "watch", "reason")
-        self._over_limit = catalogue.counter("barograph_over_limit_total", "Windows with a score of 1 or more.", "watch")
+        self._not_judged = catalogue.counter(
+            "barograph_windows_not_judged_total", "Windows not judged, by reason.", "watch", "reason"
+        )
+        self._over_limit = catalogue.counter(
+            "barograph_over_limit_total", "Windows with a score of 1 or more.", "watch"
+        )
         self._suppressed = catalogue.counter(
             "barograph_suppressed_total",
             "Over-limit windows that became no part of an episode, by reason.",
@@ -59,7 +67,9 @@ class WatchCounters:
             "reason",
         )
         self._opened = catalogue.counter("barograph_episodes_opened_total", "Episodes opened.", "watch")
-        self._resolved = catalogue.counter("barograph_episodes_resolved_total", "Episodes ended, by reason.", "watch", "reason")
+        self._resolved = catalogue.counter(
+            "barograph_episodes_resolved_total", "Episodes ended, by reason.", "watch", "reason"
+        )
         self._withheld = catalogue.counter(
             "barograph_episodes_withheld_total",
             "Episodes without a notification, because they ended longer ago than "
@@ -68,7 +78,8 @@ class WatchCounters:
         )
         self._withheld_old_name = catalogue.counter(
             "barograph_episodes_quiet_total",
-            "Deprecated: the same as barograph_episodes_withheld_total, under its old name, which will go in 0.3.",
+            "Deprecated: the same as barograph_episodes_withheld_total, under its old name, "
+            "which will go in 0.3.",
             "watch",
         )
         self._revised_alerts = catalogue.counter(
@@ -145,13 +156,17 @@ class WatchGauges:
     """Where each watch stands."""
 
     def __init__(self, catalogue: Catalogue, watches: Iterable[str]) -> None:
-        self._open = catalogue.gauge("barograph_episodes_open", "Episodes open now, without those withheld as too old.", "watch")
+        self._open = catalogue.gauge(
+            "barograph_episodes_open", "Episodes open now, without those withheld as too old.", "watch"
+        )
         self._provisional = catalogue.gauge(
             "barograph_limit_provisional",
             "1 while the limit rests on less history than the budget's period, else 0.",
             "watch",
         )
-        self._entities = catalogue.gauge("barograph_entities", "Entities known: seen and not forgotten, or of the model.", "watch")
+        self._entities = catalogue.gauge(
+            "barograph_entities", "Entities known: seen and not forgotten, or of the model.", "watch"
+        )
         self._expected = catalogue.gauge(
             "barograph_entities_expected",
             "Entities that have shown enough to be judged, in training or live, and are not gone.",
@@ -178,8 +193,12 @@ class WatchGauges:
             "Series that the watch has arrays for: entities times channels.",
             "watch",
         )
-        self._series_limit = catalogue.gauge("barograph_watch_series_limit", "The setting watch.max_series.", "watch")
-        self._watermark = catalogue.gauge("barograph_watermark_timestamp_seconds", "Event time up to which steps are closed.", "watch")
+        self._series_limit = catalogue.gauge(
+            "barograph_watch_series_limit", "The setting watch.max_series.", "watch"
+        )
+        self._watermark = catalogue.gauge(
+            "barograph_watermark_timestamp_seconds", "Event time up to which steps are closed.", "watch"
+        )
         for watch in watches:
             self._open.labels(watch)
 
@@ -188,26 +207,25 @@ class WatchGauges:
         self._expected.labels(watch).set(report.n_expected)
         self._judged.labels(watch).set(report.n_judged)
 
-    def show(self, watch: Watch, withheld: AbstractSet[str]) -> None:
+    def show(self, view: WatchView, withheld: AbstractSet[str]) -> None:
         """Show where a watch stands; `withheld` are open episodes without a notification, by identity."""
-        name = watch.name
-        self._open.labels(name).set(len(watch.open_alerts) - len(withheld_rows(watch, withheld)))
-        self._entities.labels(name).set(len(watch.entities.entities))
-        self._channels.labels(name).set(len(watch.entities.channels))
-        self._ignored.labels(name).set(watch.entities.n_ignored)
-        self._refused.labels(name).set(watch.entities.n_refused)
-        self._series.labels(name).set(len(watch.entities.entities) * len(watch.entities.channels))
-        if watch.entities.max_series is not None:
-            self._series_limit.labels(name).set(watch.entities.max_series)
-        limit = watch.scorer.limit
-        if limit is not None:
-            self._provisional.labels(name).set(limit.provisional)
-        if watch.grid.watermark_ms is not None:
-            self._watermark.labels(name).set(watch.grid.watermark_ms / 1000)
+        name = view.name
+        self._open.labels(name).set(len(view.open_alerts) - len(withheld_rows(view.open_alerts, withheld)))
+        self._entities.labels(name).set(len(view.entities))
+        self._channels.labels(name).set(len(view.channels))
+        self._ignored.labels(name).set(view.n_ignored)
+        self._refused.labels(name).set(view.n_refused)
+        self._series.labels(name).set(len(view.entities) * len(view.channels))
+        if view.max_series is not None:
+            self._series_limit.labels(name).set(view.max_series)
+        if view.limit is not None:
+            self._provisional.labels(name).set(view.limit.provisional)
+        if view.watermark_ms is not None:
+            self._watermark.labels(name).set(view.watermark_ms / 1000)
 
 
-def withheld_rows(watch: Watch, withheld: AbstractSet[str]) -> list[int]:
+def withheld_rows(open_alerts: Mapping[int, Alert], withheld: AbstractSet[str]) -> AbstractSet[int]:
     """Give the entity rows whose open episode is withheld."""
     if not withheld:
-        return []
-    return [row for row, alert in watch.open_alerts.items() if alert.identity in withheld]
+        return frozenset()
+    return {row for row, alert in open_alerts.items() if alert.identity in withheld}
