@@ -157,7 +157,7 @@ def measure(n_series: int) -> dict[str, float]:
                 watch.scorer.learn(scored, watch.book.frozen)
             seconds["score"].append(time.process_time() - started - in_alert)
             seconds["alert"].append(in_alert)
-            _timed(seconds["render"], lambda: exposition.render(pipeline.watches))
+            _timed(seconds["render"], lambda: exposition.render([watch.view()]))
     rates = {name: n_series / statistics.median(values[1:]) for name, values in seconds.items()}
     path = ("decode", "grid", "score", "alert", "render")
     rates["all"] = 1 / sum(1 / rates[name] for name in path)

@@ -306,7 +306,7 @@ def test_metrics_and_the_log_tell_of_revisions(caplog):
     assert metrics.registry.get_sample_value("barograph_alerts_revised_total", {"watch": "w", "kind": "amended"}) == 0
 
     decision = stream.take(late)
-    metrics.batch_done(decision, [stream.watch], (), duration_seconds=0.0, now=0.0)
+    metrics.batch_done(decision, [stream.watch.view()], (), duration_seconds=0.0, now=0.0)
     with caplog.at_level(logging.INFO):
         LogOutlet().deliver(decision.alerts)
 
@@ -321,7 +321,7 @@ def test_metrics_and_the_log_tell_of_revisions(caplog):
     assert shown("barograph_episodes_opened_total") == 0
     assert caplog.records[0].getMessage().startswith("episode retracted watch=w entity=web1 ")
     exposition = Exposition(metrics, 1000)
-    exposition.render([stream.watch])
+    exposition.render([stream.watch.view()])
     assert b'barograph_anomaly{watch="w",entity="web1"} 0.0' in exposition.text
     (score,) = [line for line in exposition.text.decode().splitlines() if line.startswith('barograph_score{watch="w",entity="web1"}')]
     assert float(score.split()[-1]) < 1.0

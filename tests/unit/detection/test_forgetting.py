@@ -200,7 +200,7 @@ def test_what_is_exported_is_that_of_a_run_that_forgets_nobody(quiet_watch):
         exposition = Exposition(Metrics(CollectorRegistry(), ["w"]), 10_000)
         for step in range(0, N_STEPS, 50):
             run.go(step, step + 50)
-            exposition.render([run.watch])
+            exposition.render([run.watch.view()])
         shown.append([
             (sample.name, sample.labels, sample.value)
             for family in text_string_to_metric_families(exposition.text.decode())
