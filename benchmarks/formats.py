@@ -24,9 +24,9 @@ import numpy as np
 import orjson
 
 from monitor.daemon.process import tune_process
-from monitor.decode.record import Record
 from monitor.decode.formats import AUTO, FormatSettings
 from monitor.decode.mapped_json import JsonMapping
+from monitor.decode.record import Record
 from monitor.decode.topic_decoders import build_decoder
 from monitor.sample import SeriesTable
 

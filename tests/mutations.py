@@ -552,11 +552,15 @@ MUTATIONS = [
     *in_module(
         "monitor/kafka/format_check.py",
         "unit/kafka/test_format_check.py",
-        ("one.n_bad > self._ratio * one.n_records", "one.n_bad >= self._ratio * one.n_records", "test_half_of_them_is_none"),
+        (
+            "partition.n_bad > self._ratio * partition.n_records",
+            "partition.n_bad >= self._ratio * partition.n_records",
+            "test_half_of_them_is_none",
+        ),
         ("while self.n_records > _N_NEWEST", "while False", "test_a_share_of_the_newest_thousand_counts_however_many_were_good_before"),
         (
-            "while at < end and one.held_offset is None",
-            "while at < end",
+            "while index < end and partition.held_offset is None",
+            "while index < end",
             "test_a_run_of_bad_records_is_a_wrong_format_from_its_first_one_on",
         ),
     ),
@@ -564,13 +568,13 @@ MUTATIONS = [
         "monitor/kafka/progress.py",
         "unit/kafka/test_progress.py",
         (
-            "one.held is not None or now - one.empty_at",
-            "now - one.empty_at",
+            "partition.held_offset is not None or now - partition.confirmed_empty_at",
+            "now - partition.confirmed_empty_at",
             "test_a_held_partition_that_tells_no_time_holds_nobody_up_whatever_the_broker_says",
         ),
         (
-            "return PartitionPosition(one.held, min(one.held, rewind))",
-            "return PartitionPosition(one.offset, min(one.held, rewind))",
+            "return PartitionPosition(held_offset, min(held_offset, rewind))",
+            "return PartitionPosition(partition.offset, min(held_offset, rewind))",
             "test_the_position_of_a_held_partition_is_where_it_is_held",
         ),
     ),
@@ -578,10 +582,14 @@ MUTATIONS = [
         "monitor/kafka/backlog.py",
         "unit/kafka/test_backlog.py",
         (
-            "key_of=lambda index: one.key_of(n_first + index)",
-            "key_of=one.key_of",
+            "key_of=lambda index: fetched.key_of(n_first + index)",
+            "key_of=fetched.key_of",
             "test_pieces_say_which_offsets_they_are_of_and_know_their_keys",
         ),
+    ),
+    *in_module(
+        "monitor/kafka/batch_size.py",
+        "unit/kafka/test_batch_size.py",
         ("max(_FEWEST_RECORDS, int(", "max(1, int(", "test_what_a_step_costs_by_itself_does_not_end_in_one_record_a_step"),
     ),
     *in_module(
@@ -590,13 +598,13 @@ MUTATIONS = [
         (
             "lambda: not self._n_pending or not self._answers",
             "lambda: not self._n_pending",
-            "test_once_one_was_not_taken_nobody_waits_for_the_others",
+            "test_after_the_first_refusal_nobody_waits_for_the_others",
         ),
     ),
     *in_module(
-        "monitor/kafka/dead_letter.py",
-        "unit/kafka/test_dead_letter.py",
-        ("return safe(text) +", "return text +", "test_no_byte_reaches_a_terminal_as_a_command"),
+        "monitor/text.py",
+        "unit/test_text.py",
+        ("return printable(text, reversible=True) + more", "return text + more", "test_no_byte_reaches_a_terminal_as_a_command"),
     ),
     *in_module(
         "monitor/alerting/alert_age.py",
