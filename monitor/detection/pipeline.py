@@ -15,8 +15,6 @@ from monitor.sample import UNKNOWN, Columns, SeriesTable, in_range, is_stale
 
 __all__ = ["Decision", "Pipeline", "RejectReason"]
 
-RejectReason = Literal["gap", "stale_marker", "not_finite", "future", "over_limit"]
-
 # A series that did not come for so long loses its number; all that costs is a search when it comes again.
 _FORGET_SERIES_MS = 3_600_000
 
