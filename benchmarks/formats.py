@@ -81,7 +81,7 @@ def payloads() -> dict[str, list[bytes]]:
             for host, at, name, value in single
         ],
         "influx": [
-            f"app,host={host},zone=eu-1 {','.join(f'{name}={value}' for name, value in fields.items())} {at}000000000\n".encode()
+            f"app,host={host},zone=eu-1 {_settings(fields)} {at}000000000\n".encode()
             for host, at, fields in groups
         ],
         "telegraf_json": [
@@ -139,6 +139,10 @@ def payloads() -> dict[str, list[bytes]]:
             for host, at, fields in groups
         ],
     }
+
+
+def _settings(fields: dict[str, float]) -> str:
+    return ",".join(f"{name}={value}" for name, value in fields.items())
 
 
 def _otlp_json(labels: dict[str, str], at: int, fields: dict[str, float]) -> bytes:

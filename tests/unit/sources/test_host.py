@@ -13,20 +13,41 @@ from monitor.sources.host import HOST_LABELS, HostSource, read_host
 from monitor.testing import FakeClock
 
 COUNTERS = {
-    "host_cpu_seconds_total", "host_context_switches_total", "host_interrupts_total", "host_forks_total",
-    "host_swap_in_bytes_total", "host_swap_out_bytes_total",
-    "host_disk_read_bytes_total", "host_disk_written_bytes_total", "host_disk_reads_total", "host_disk_writes_total",
+    "host_cpu_seconds_total",
+    "host_context_switches_total",
+    "host_interrupts_total",
+    "host_forks_total",
+    "host_swap_in_bytes_total",
+    "host_swap_out_bytes_total",
+    "host_disk_read_bytes_total",
+    "host_disk_written_bytes_total",
+    "host_disk_reads_total",
+    "host_disk_writes_total",
     "host_disk_busy_seconds_total",
-    "host_network_receive_bytes_total", "host_network_transmit_bytes_total", "host_network_receive_packets_total",
-    "host_network_transmit_packets_total", "host_network_errors_total", "host_network_drops_total",
-}  # fmt: skip
+    "host_network_receive_bytes_total",
+    "host_network_transmit_bytes_total",
+    "host_network_receive_packets_total",
+    "host_network_transmit_packets_total",
+    "host_network_errors_total",
+    "host_network_drops_total",
+}
 GAUGES = {
-    "host_load1", "host_load5", "host_load15",
-    "host_memory_available_bytes", "host_memory_used_bytes", "host_memory_cached_bytes", "host_memory_buffers_bytes",
-    "host_swap_used_bytes", "host_filesystem_used_bytes",
-    "host_processes", "host_processes_running", "host_processes_blocked", "host_file_descriptors_allocated",
-    "host_tcp_sockets_in_use", "host_tcp_sockets_time_wait",
-}  # fmt: skip
+    "host_load1",
+    "host_load5",
+    "host_load15",
+    "host_memory_available_bytes",
+    "host_memory_used_bytes",
+    "host_memory_cached_bytes",
+    "host_memory_buffers_bytes",
+    "host_swap_used_bytes",
+    "host_filesystem_used_bytes",
+    "host_processes",
+    "host_processes_running",
+    "host_processes_blocked",
+    "host_file_descriptors_allocated",
+    "host_tcp_sockets_in_use",
+    "host_tcp_sockets_time_wait",
+}
 
 
 def values_of(readings, name):
@@ -138,8 +159,15 @@ def test_a_part_that_the_kernel_refuses_leaves_the_others(monkeypatch):
 
 def network(n):
     return SimpleNamespace(
-        bytes_recv=n, bytes_sent=n + 1, packets_recv=n + 2, packets_sent=n + 3, errin=n + 4, errout=n + 5, dropin=n + 6, dropout=n + 7
-    )  # fmt: skip
+        bytes_recv=n,
+        bytes_sent=n + 1,
+        packets_recv=n + 2,
+        packets_sent=n + 3,
+        errin=n + 4,
+        errout=n + 5,
+        dropin=n + 6,
+        dropout=n + 7,
+    )
 
 
 def test_an_interface_shows_its_traffic_errors_and_drops(monkeypatch):
@@ -178,8 +206,10 @@ def test_disks_are_read_whole_without_loop_ram_and_swap_devices(monkeypatch, tmp
         (tmp_path / "sys/block" / name).mkdir(parents=True)
     monkeypatch.setattr(host, "Path", lambda text: tmp_path / text.lstrip("/"))
     monkeypatch.setattr(
-        host.psutil, "disk_io_counters", lambda perdisk: {name: disk(7) for name in ("sda", "sda1", "loop0", "ram0", "zram0")}
-    )  # fmt: skip
+        host.psutil,
+        "disk_io_counters",
+        lambda perdisk: {name: disk(7) for name in ("sda", "sda1", "loop0", "ram0", "zram0")},
+    )
 
     readings = read_host("demo")
 

@@ -338,7 +338,8 @@ def test_where_that_matches_no_row_at_all_is_an_error_that_shows_what_there_is(t
         read(file, where={"split": "tset"})
 
     assert str(caught.value) == (
-        f'nothing to replay: no sample is left of {file}: {file} has no row with split = "tset"; it has test, train'
+        f"nothing to replay: no sample is left of {file}: "
+        f'{file} has no row with split = "tset"; it has test, train'
     )
 
 
@@ -365,7 +366,7 @@ def test_of_many_values_of_a_column_a_few_are_shown(tmp_path):
 def test_a_span_without_a_sample_is_an_error_that_tells_the_files_own(tmp_path):
     with pytest.raises(
         SourceError,
-        match=r"11 samples read lie between 1970-01-01T00:00:00\.000Z and 1970-01-01T00:00:10\.000Z, outside start",
+        match=r"11 samples read lie between 1970-01-01T00:00:00\.000Z and 1970-01-01T00:00:10\.000Z, outside",
     ):
         read(ten_seconds(tmp_path), start_ms=60_000)
 
