@@ -15,7 +15,7 @@ NS = TIME * 1_000_000
 
 
 def read(decode, *payloads, time_ms=-1, limits=DEFAULT_LIMITS, table=None):
-    """Decode payloads; give samples as `(series, time_ms, value)`, None for a gap, and rejections by reason."""
+    """Decode payloads; give samples as `(series, time_ms, value)`, gaps as None, and rejections by reason."""
     table = SeriesTable() if table is None else table
     decoded = decode([Record(payload, time_ms) for payload in payloads], table, limits)
     columns = decoded.columns
