@@ -343,12 +343,16 @@ MUTATIONS = [
     *in_module(
         "monitor/sources/replay.py",
         "unit/sources/test_replay.py",
+        ('after_ms, side="right"', 'after_ms, side="left"', "test_a_replay_goes_on_with_the_first_sample_behind_its_position"),
+    ),
+    *in_module(
+        "monitor/sources/metric_files.py",
+        "unit/sources/test_metric_files.py",
         (
             "columns.time_ms < layout.end_ms",
             "columns.time_ms <= layout.end_ms",
             "test_the_start_belongs_to_what_is_taken_and_the_end_does_not",
         ),
-        ('after_ms, side="right"', 'after_ms, side="left"', "test_a_replay_goes_on_with_the_first_sample_behind_its_position"),
         ("if file not in in_folder:", "if False:", "test_the_labels_are_an_error_where_they_are_named"),
         (
             'order = np.argsort(joined.time_ms, kind="stable")',
