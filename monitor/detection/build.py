@@ -78,16 +78,15 @@ def build_entities(settings: WatchSettings, champion: Bundle | None = None) -> E
 
 def known_entities(settings: WatchSettings, entities: Sequence[str], channels: Sequence[str], *, fixed: bool) -> EntityTable:
     """Build a watch's table of entities where some are known already."""
-    table = EntityTable(
+    return EntityTable(
         metrics=settings.metrics,
         ignore=settings.ignore,
         match=settings.match,
         by=settings.entity_labels,
         entities=entities,
         channels=channels,
+        fixed=fixed,
     )
-    table.fixed = fixed
-    return table
 
 
 def build_grid(settings: WatchSettings) -> Grid:

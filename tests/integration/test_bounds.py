@@ -39,7 +39,7 @@ def make_watch(*, max_series=None, **settings):
         {"name": "w", "step_seconds": 1.0, "window_length": 8, "lateness_seconds": 0.0, "budget": "1/day", **settings}
     )
     built = build_watch(watch.settings(), None)
-    built.entities.max_series = max_series
+    built.entities.limit_series(max_series)
     return built
 
 

@@ -230,7 +230,7 @@ def test_the_history_that_is_collected_keeps_its_names(quiet_watch, tmp_path):
 
 def test_room_that_becomes_free_is_given_to_those_that_were_refused(quiet_watch):
     run = Run(settings(quiet_watch, by=["host"]), forgets=True)
-    run.watch.entities.max_series = 2 * 12  # of twelve entities
+    run.watch.entities.limit_series(2 * 12)  # of twelve entities
     run.go(0, 250)
     refused = run.watch.entities.n_refused
     assert refused > 0
