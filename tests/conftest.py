@@ -21,7 +21,7 @@ from prometheus_client import disable_created_metrics
 
 from monitor.clock import SystemClock
 from monitor.config.kafka import KafkaConfig
-from monitor.decode import Decoded, Rejection
+from monitor.decode.record import Decoded, Rejection
 from monitor.kafka.dead_letter_producer import DeadLetterProducer
 from monitor.kafka.libraries import library_of
 from monitor.kafka.record_decoder import Decoding

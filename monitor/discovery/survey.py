@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.decode import Decoder, Record, Rejection
 from monitor.decode.detect import AutoDecoder
+from monitor.decode.record import Decoder, Record, Rejection
 from monitor.detection.entities import EntityTable
 from monitor.sample import Columns, Kind, SeriesTable, concatenate, is_stale, no_samples
 

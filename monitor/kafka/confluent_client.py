@@ -47,7 +47,7 @@ from confluent_kafka import (
 )
 
 from monitor.config.kafka import KafkaConfig
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.errors import SourceError
 from monitor.kafka.client import (
     ClientError,

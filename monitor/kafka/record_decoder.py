@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from monitor.config.kafka import KafkaConfig
-from monitor.decode import Decoded, Decoder, Record, Rejection
+from monitor.decode.record import Decoded, Decoder, Record, Rejection
 from monitor.kafka.client import Fetched, Partition
 from monitor.kafka.dead_letter import DeadLetter
 from monitor.kafka.format_check import FormatChange, FormatCheck

@@ -20,7 +20,7 @@ from kafka.errors import (
 
 from monitor.clock import Clock
 from monitor.config.kafka import KafkaConfig
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.errors import SourceError
 from monitor.kafka.connection_check import listens, why_unreachable
 from monitor.kafka.kafka_python_client import consumer_options

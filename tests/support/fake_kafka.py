@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.kafka.client import Committed, Fetched, Partition, RebalanceEvent
 
 M0, M1 = Partition("m", 0), Partition("m", 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from monitor.config.decode import DecodeConfig
 from monitor.config.watch import WatchConfig
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.discovery.cluster import inspect
 from monitor.errors import SourceError
 from monitor.kafka.topic_reader import Bounds, Peek

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.decode.topic_decoders import build_decoder
 from monitor.discovery.suggest import suggest_watches
 from monitor.discovery.survey import Survey

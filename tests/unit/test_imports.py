@@ -26,10 +26,10 @@ TABLE = {
     "outlets": "alerting",
     "web": "errors",
     "storage": "clock errors sample alerting detection models",
-    "sources": "clock errors sample decode config",
+    "sources": "clock errors sample text decode config",
     "kafka": "sources decode config clock errors log_limit sample text",
     "training": "clock errors sample config detection storage models",
-    "metrics": "sample alerting detection sources kafka",
+    "metrics": "sample alerting detection sources kafka storage training",
     "discovery": "errors sample text kafka decode detection config",
     "daemon": (
         "models clock errors log_limit sample text alerting decode detection config outlets web storage sources kafka training metrics"
@@ -48,6 +48,8 @@ ONLY = {
     ("kafka", "sources"): ("monitor.sources.source", "monitor.sources.position"),
     ("metrics", "sources"): ("monitor.sources.source",),
     ("metrics", "kafka"): ("monitor.kafka.dead_letter",),
+    ("metrics", "storage"): ("monitor.storage.step_history_reader",),
+    ("metrics", "training"): ("monitor.training.gate",),
     ("storage", "models"): ("models.registry",),
     ("storage", "detection"): ("monitor.detection.steps",),
     ("discovery", "detection"): ("monitor.detection.entities",),

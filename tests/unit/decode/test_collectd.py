@@ -12,9 +12,18 @@ TIME_MS = 1_700_000_000_863
 def value_list(**changed):
     """Write a good value list as an object, some of its keys changed; None leaves one out."""
     keys = {
-        "values": [42], "dstypes": ["gauge"], "dsnames": ["value"], "time": 1_700_000_000.863, "interval": 10.0,
-        "host": "web1", "plugin": "memory", "plugin_instance": "", "type": "memory", "type_instance": "used", **changed,
-    }  # fmt: skip
+        "values": [42],
+        "dstypes": ["gauge"],
+        "dsnames": ["value"],
+        "time": 1_700_000_000.863,
+        "interval": 10.0,
+        "host": "web1",
+        "plugin": "memory",
+        "plugin_instance": "",
+        "type": "memory",
+        "type_instance": "used",
+        **changed,
+    }
     return {key: value for key, value in keys.items() if value is not None}
 
 
@@ -42,7 +51,10 @@ def test_a_value_list_is_a_sample_named_after_plugin_type_and_dsname(read):
 
 
 def test_a_rate_that_is_not_known_yet_is_a_gap(read):
-    got = read(decode_collectd_json, message(value_list(values=[None, 3], dsnames=["rx", "tx"], dstypes=["derive", "derive"])))
+    got = read(
+        decode_collectd_json,
+        message(value_list(values=[None, 3], dsnames=["rx", "tx"], dstypes=["derive", "derive"])),
+    )
 
     assert [value for _, _, value in got.samples] == [None, 3.0]
     assert got.rejected == {}
@@ -52,7 +64,12 @@ def test_more_keys_as_meta_change_nothing(read):
     assert len(read(decode_collectd_json, message(value_list(meta={"network:received": True}))).samples) == 1
 
 
-ALL_TYPES = message(*(value_list(type=f"x_{dstype}", dstypes=[dstype]) for dstype in ("gauge", "derive", "counter", "absolute")))
+ALL_TYPES = message(
+    *(
+        value_list(type=f"x_{dstype}", dstypes=[dstype])
+        for dstype in ("gauge", "derive", "counter", "absolute")
+    )
+)
 
 
 def test_stored_rates_are_levels_whatever_their_type_is_called(read):
@@ -61,12 +78,17 @@ def test_stored_rates_are_levels_whatever_their_type_is_called(read):
 
 def test_without_stored_rates_a_total_is_a_counter_and_an_absolute_an_increase(read):
     assert read(decode_collectd_json, ALL_TYPES, store_rates=False).kinds == {
-        "memory_x_gauge": "gauge", "memory_x_derive": "counter", "memory_x_counter": "counter", "memory_x_absolute": "delta",
-    }  # fmt: skip
+        "memory_x_gauge": "gauge",
+        "memory_x_derive": "counter",
+        "memory_x_counter": "counter",
+        "memory_x_absolute": "delta",
+    }
 
 
 def test_a_bad_value_list_is_rejected_alone(read):
-    got = read(decode_collectd_json, message(value_list(values=[1]), value_list(time=-1), 3, value_list(values=[2])))
+    got = read(
+        decode_collectd_json, message(value_list(values=[1]), value_list(time=-1), 3, value_list(values=[2]))
+    )
 
     assert [value for _, _, value in got.samples] == [1.0, 2.0]
     assert got.rejected == {"bad_time": 1, "wrong_schema": 1}

@@ -7,7 +7,7 @@ import json
 from listed_cluster import NOW, line, report_on
 
 from monitor.config.decode import DecodeConfig
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.discovery.advice import advice
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from listed_cluster import inspect_lists, line, report_on
 
-from monitor.decode import Record
+from monitor.decode.record import Record
 
 
 def test_the_last_minute_is_read_where_something_came_in_it():

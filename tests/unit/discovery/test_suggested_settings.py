@@ -10,7 +10,7 @@ from native_topics import series, suggest
 
 from monitor.config.explain import parse_config
 from monitor.config.load import load_config, load_draft
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.detection.entities import EntityTable
 from monitor.discovery.suggested_settings import suggestion_of, toml_of, user_settings
 from monitor.errors import ConfigError

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from monitor.decode import Decoded, Record
+from monitor.decode.record import Decoded, Record
 from monitor.decode.topic_decoders import build_decoder
 from monitor.detection.entities import EntityTable
 from monitor.discovery.survey import Survey, group_of, how_to_key

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.errors import SourceError
 from monitor.kafka.dead_letter import DeadLetter, dead_letter_headers
 from monitor.kafka.dead_letter_reader import read_dead_letters, report

@@ -9,7 +9,7 @@ import pytest
 from fake_kafka import M0, fetched
 
 from monitor.config.kafka import KafkaConfig
-from monitor.decode import Decoded, Rejection
+from monitor.decode.record import Decoded, Rejection
 from monitor.kafka.record_decoder import Decoding, RecordDecoder
 from monitor.log_limit import RateLimit
 from monitor.sample import Columns, SeriesTable

@@ -7,7 +7,7 @@ import pytest
 from fake_kafka import M0, M1, FakeKafka
 
 from monitor.config.kafka import KafkaConfig
-from monitor.decode import Decoded, Rejection
+from monitor.decode.record import Decoded, Rejection
 from monitor.errors import SourceError
 from monitor.kafka.client import (
     Committed,

@@ -8,7 +8,7 @@ import pytest
 from kafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
 
 from monitor.config.kafka import KafkaConfig
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.errors import SourceError
 from monitor.kafka.topic_reader import Bounds, Peek, TopicReader
 from monitor.testing import FakeClock
