@@ -136,7 +136,8 @@ class Survey:
         columns = self._columns
         good = ~np.isnan(columns.value)
         order = np.lexsort((columns.time_ms[good], columns.series[good]))
-        series, value = columns.series[good][order], columns.value[good][order]
+        series = columns.series[good][order]
+        value = columns.value[good][order]
         falls: set[str] = set()
         grows: set[str] = set()
         starts = np.flatnonzero(np.diff(series, prepend=-1))

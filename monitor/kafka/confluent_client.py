@@ -185,7 +185,8 @@ def _connection_options(config: KafkaConfig) -> dict[str, Any]:
             ("ssl_certfile", "ssl.certificate.location"),
             ("ssl_keyfile", "ssl.key.location"),
         ):
-            if file := getattr(config, key):
+            file = getattr(config, key)
+            if file:
                 check_readable(file, key)
                 options[option] = file
         if config.ssl_password:
