@@ -52,24 +52,24 @@ def payloads() -> dict[str, list[bytes]]:
     values = np.round(np.random.default_rng(0).normal(50, 5, (N_HOSTS, N_TIMES, N_METRICS)), 6).tolist()
     labels = [{"host": host, "zone": "eu-1"} for host in HOSTS]
     groups = [  # what one host measures at one time
-        (host, time_s, dict(zip(METRICS, values[number][step], strict=True)))
-        for step, time_s in enumerate(TIMES)
+        (host, seconds, dict(zip(METRICS, values[number][step], strict=True)))
+        for step, seconds in enumerate(TIMES)
         for number, host in enumerate(HOSTS)
     ]
     single = [
-        (host, time_s, name, value) for host, time_s, fields in groups for name, value in fields.items()
+        (host, seconds, name, value) for host, seconds, fields in groups for name, value in fields.items()
     ]
     tags = dict(zip(HOSTS, labels, strict=True))
     series = [
-        series_1({"__name__": name, **tags[host]}, sample(value, time_s * 1000))
-        for host, time_s, name, value in single
+        series_1({"__name__": name, **tags[host]}, sample(value, seconds * 1000))
+        for host, seconds, name, value in single
     ]
     return {
         "native_columns": [
             orjson.dumps(
                 {
                     "labels": labels[number],
-                    "time_ms": [time_s * 1000 for time_s in TIMES],
+                    "time_ms": [seconds * 1000 for seconds in TIMES],
                     "metrics": {
                         name: [values[number][step][metric] for step in range(N_TIMES)]
                         for metric, name in enumerate(METRICS)
@@ -79,39 +79,39 @@ def payloads() -> dict[str, list[bytes]]:
             for number in range(N_HOSTS)
         ],
         "native_sample": [
-            orjson.dumps({"name": name, "labels": tags[host], "time": time_s, "value": value})
-            for host, time_s, name, value in single
+            orjson.dumps({"name": name, "labels": tags[host], "time": seconds, "value": value})
+            for host, seconds, name, value in single
         ],
         "influx": [
-            f"app,host={host},zone=eu-1 {_settings(fields)} {time_s}000000000\n".encode()
-            for host, time_s, fields in groups
+            f"app,host={host},zone=eu-1 {_influx_fields(fields)} {seconds}000000000\n".encode()
+            for host, seconds, fields in groups
         ],
         "telegraf_json": [
-            orjson.dumps({"fields": fields, "name": "app", "tags": tags[host], "timestamp": time_s})
-            for host, time_s, fields in groups
+            orjson.dumps({"fields": fields, "name": "app", "tags": tags[host], "timestamp": seconds})
+            for host, seconds, fields in groups
         ],
         "prometheus_adapter": [
             orjson.dumps(
                 {
                     "value": str(value),
-                    "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_s)),
+                    "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds)),
                     "name": name,
                     "labels": {"__name__": name, **tags[host]},
                 }
             )
-            for host, time_s, name, value in single
+            for host, seconds, name, value in single
         ],
         "remote_write": [
             snappy(b"".join(series[start : start + SERIES_IN_REQUEST]))
             for start in range(0, len(series), SERIES_IN_REQUEST)
         ],
-        "otlp_json": [_otlp_json(tags[host], time_s, fields) for host, time_s, fields in groups],
+        "otlp_json": [_otlp_json(tags[host], seconds, fields) for host, seconds, fields in groups],
         "otlp_proto": [
             resource_metrics(
                 tags[host],
-                *(gauge(name, number_point(time_s * 10**9, real=value)) for name, value in fields.items()),
+                *(gauge(name, number_point(seconds * 10**9, real=value)) for name, value in fields.items()),
             )
-            for host, time_s, fields in groups
+            for host, seconds, fields in groups
         ],
         "collectd_json": [
             orjson.dumps(
@@ -120,7 +120,7 @@ def payloads() -> dict[str, list[bytes]]:
                         "values": [value],
                         "dstypes": ["gauge"],
                         "dsnames": ["value"],
-                        "time": float(time_s),
+                        "time": float(seconds),
                         "interval": 10.0,
                         "host": host,
                         "plugin": "app",
@@ -130,27 +130,27 @@ def payloads() -> dict[str, list[bytes]]:
                     }
                 ]
             )
-            for host, time_s, name, value in single
+            for host, seconds, name, value in single
         ],
         "graphite": [
-            f"eu-1.{host.replace('.', '_')}.app.{name} {value} {time_s}\r\n".encode()
-            for host, time_s, name, value in single
+            f"eu-1.{host.replace('.', '_')}.app.{name} {value} {seconds}\r\n".encode()
+            for host, seconds, name, value in single
         ],
         "mapped:flat": [
-            orjson.dumps({"at": time_s, **tags[host], **fields, "measurement": "app"})
-            for host, time_s, fields in groups
+            orjson.dumps({"at": seconds, **tags[host], **fields, "measurement": "app"})
+            for host, seconds, fields in groups
         ],
     }
 
 
-def _settings(fields: dict[str, float]) -> str:
+def _influx_fields(fields: dict[str, float]) -> str:
     return ",".join(f"{name}={value}" for name, value in fields.items())
 
 
-def _otlp_json(labels: dict[str, str], time_s: int, fields: dict[str, float]) -> bytes:
+def _otlp_json(labels: dict[str, str], seconds: int, fields: dict[str, float]) -> bytes:
     attributes = [{"key": key, "value": {"stringValue": value}} for key, value in labels.items()]
     metrics = [
-        {"name": name, "gauge": {"dataPoints": [{"asDouble": value, "timeUnixNano": f"{time_s}000000000"}]}}
+        {"name": name, "gauge": {"dataPoints": [{"asDouble": value, "timeUnixNano": f"{seconds}000000000"}]}}
         for name, value in fields.items()
     ]
     scope = {"scope": {"name": "app"}, "metrics": metrics}
@@ -174,10 +174,9 @@ def measure() -> dict[str, tuple[float, float]]:
         records = [Record(payload, START * 1000) for payload in messages]
         batches = [records[start : start + BATCH] for start in range(0, len(records), BATCH)]
         decode, table = build_decoder(name if ":" in name else AUTO, SETTINGS), SeriesTable()
-        decoded = [
-            decode(batch, table) for batch in batches
-        ]  # the series get their numbers, and auto its format
-        assert sum(len(part.columns) for part in decoded) == N_SAMPLES, name
+        # The first time, the series get their numbers, and auto its format.
+        decoded = [decode(batch, table) for batch in batches]
+        assert sum(len(batch.columns) for batch in decoded) == N_SAMPLES, name
         rate = _rate(
             lambda batches=batches, decode=decode, table=table: [decode(batch, table) for batch in batches]
         )

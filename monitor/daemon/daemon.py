@@ -112,11 +112,10 @@ class Daemon:
         )
         self._alert_history = self._build_alert_history() if keeps_state else None
         self._age_filter = self._build_age_filter(watches, checkpoint)
-        self.metrics.withheld = self._age_filter.withheld
-        self.metrics.started(version("barograph"), watches, clock.now())
+        self.metrics.started(version("barograph"), [watch.view() for watch in watches], now=clock.now(), withheld=self._age_filter.withheld)
         self._retraining = self._build_retraining(config_file) if keeps_state else None
         self._exposition = Exposition(self.metrics, config.web.max_exported_series)
-        self._exposition.render(watches)
+        self._exposition.render([watch.view() for watch in watches], self._age_filter.withheld)
         self._health = Health(ticked_at=clock.monotonic())
         self._web = WebServer(
             config.web.listen,
@@ -194,11 +193,9 @@ class Daemon:
         try:
             built, what = resume_watch(watch, self._versions[watch.name], champion, checkpoint, refresh=refresh)
         except CheckpointError as error:
-            self.metrics.checkpoint_failed()
+            self.metrics.storage.checkpoint_failed()
             log.error("checkpoint refused watch=%s error=%s; it warms up again", watch.name, error)
             built, what = resume_watch(watch, self._versions[watch.name], self._load_champion(watch), None, refresh=refresh)
-        built.entities.max_series = watch.max_series
-        built.forgets = True
         log.info("state watch=%s: %s", watch.name, what)
         return built
 
@@ -238,7 +235,7 @@ class Daemon:
             keep_seconds=alerts.keep_seconds,
             max_episodes=alerts.keep_episodes,
             clock=self._clock,
-            on_failure=self.metrics.alert_history_failed,
+            on_failure=self.metrics.storage.alert_history_failed,
         )
 
     def _build_age_filter(self, watches: Sequence[Watch], checkpoint: Checkpoint | None) -> AlertAgeFilter:
@@ -264,7 +261,7 @@ class Daemon:
         made = {watch.name: model_registry(self._config, watch).made_at() for watch in scheduled}
         for name, made_at in made.items():
             if made_at is not None:
-                self.metrics.training_known(name, made_at)
+                self.metrics.models.training_known(name, made_at)
 
         def train(watch: WatchConfig, stop: threading.Event) -> TrainingOutcome:
             registry = model_registry(self._config, watch)
@@ -273,7 +270,7 @@ class Daemon:
             report_training(outcome, registry, watch, self.metrics, self._clock.now())
             return outcome
 
-        return TrainingScheduler(scheduled, train, last_made=made, clock=self._clock, on_left_out=self.metrics.training_left_out)
+        return TrainingScheduler(scheduled, train, last_made=made, clock=self._clock, on_left_out=self.metrics.models.training_skipped)
 
     def _load_checkpoint(self) -> Checkpoint | None:
         if self._checkpoint_file is None:
@@ -282,7 +279,7 @@ class Daemon:
             checkpoint = load_checkpoint(self._checkpoint_file)
             return checkpoint if checkpoint and goes_on(checkpoint, self._config.source) else None
         except CheckpointError as error:
-            self.metrics.checkpoint_failed()
+            self.metrics.storage.checkpoint_failed()
             log.error("checkpoint refused error=%s; every watch warms up again", error)
             return None
 
@@ -298,20 +295,20 @@ class Daemon:
             )
             save_checkpoint(whole, self._checkpoint_file)
         except CheckpointError as error:
-            self.metrics.checkpoint_failed()
+            self.metrics.storage.checkpoint_failed()
             log.error("checkpoint failed error=%s", error)
         else:
-            self.metrics.checkpoint_saved(self._clock.now())
+            self.metrics.storage.checkpoint_saved(self._clock.now())
 
     def _load_champion(self, watch: WatchConfig) -> Bundle | None:
         def refused(version: str, error: BundleError) -> None:
-            self.metrics.model_refused(watch.name)
+            self.metrics.models.refused(watch.name)
             log.error("model refused watch=%s version=%s error=%s", watch.name, version, error)
 
         serving = model_registry(self._config, watch).serving(refused)
         if serving is None:
             log.warning("no model watch=%s: the companions judge alone until `barograph train` has made one", watch.name)
-            self.metrics.model_loaded(watch.name, None)
+            self.metrics.models.loaded(watch.name, None)
             self._versions[watch.name] = None
             return None
         version, bundle = serving
@@ -319,5 +316,5 @@ class Daemon:
         log.info(
             "model loaded watch=%s version=%s entities=%d channels=%d", watch.name, version, len(bundle.entities), len(bundle.channels)
         )
-        self.metrics.model_loaded(watch.name, version)
+        self.metrics.models.loaded(watch.name, version)
         return bundle

@@ -70,7 +70,8 @@ def run(
     is told again, and never passed over. An episode's end is told only when its opening has been
     kept as told: else a daemon that dies behind both would raise again what is over.
     """
-    teller = Notifier(outlets, record, save, age_filter or AlertAgeFilter({}))
+    age_filter = age_filter or AlertAgeFilter({})
+    teller = Notifier(outlets, record, save, age_filter)
     refusals = RateLimit(clock.monotonic, every_seconds=_REFUSED_SECONDS)
     position = source.position()
     saved_at = committed_at = clock.monotonic()
@@ -90,9 +91,16 @@ def run(
             teller.notify(filtered.notified, position, filtered.summary)
         after_step(decision)
         finished_at = clock.monotonic()
-        metrics.batch_done(decision, pipeline.watches, batch.n_bad, duration_seconds=finished_at - started, now=clock.now())
+        metrics.batch_done(
+            decision,
+            [watch.view() for watch in pipeline.watches],
+            batch.n_bad,
+            duration_seconds=finished_at - started,
+            now=clock.now(),
+            withheld=age_filter.withheld,
+        )
         metrics.count_withheld(filtered.withheld)
-        metrics.source_turned(batch.report, ready=batch.ready)
+        metrics.source_polled(batch.report, ready=batch.ready)
         log_refusals(decision, pipeline, metrics, refusals)
         for name, n_steps in ((name, report.n_steps_back) for name, report in decision.reports.items() if report.n_steps_back):
             log.warning("clock set back watch=%s steps=%d: its steps begin anew", name, n_steps)
@@ -108,7 +116,7 @@ def run(
             saved_at = finished_at
         ended_now = batch.finished and not ended
         if finished_at - rendered_at >= _RENDER_SECONDS or ended_now:
-            exposition.render(pipeline.watches)
+            exposition.render([watch.view() for watch in pipeline.watches], age_filter.withheld)
             rendered_at = finished_at
         health.ticked_at, health.ready = finished_at, batch.ready
         if ended_now:

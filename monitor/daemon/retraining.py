@@ -13,6 +13,7 @@ from monitor.config.watch import WatchConfig
 from monitor.daemon.champion_watcher import ChampionWatcher, PreparedModel
 from monitor.detection.pipeline import Decision
 from monitor.detection.swap import swap_champion
+from monitor.detection.view import WatchObserver
 from monitor.detection.watch import Watch
 from monitor.errors import ConfigError, HistoryError, SwapError
 from monitor.metrics.instruments import Metrics
@@ -39,11 +40,11 @@ def report_training(outcome: TrainingOutcome, registry: Registry, watch: WatchCo
         outcome.seconds,
         outcome.reason,
     )
-    metrics.training_done(watch.name, outcome.result, duration_seconds=outcome.seconds, now=now)
-    metrics.history_skipped(watch.name, outcome.segments_skipped)
+    metrics.models.training_done(watch.name, outcome.result, duration_seconds=outcome.seconds, now=now)
+    metrics.storage.history_skipped(watch.name, outcome.segments_skipped)
     gate = outcome.gate
     if gate is not None:
-        metrics.gate_decided(
+        metrics.models.gate_decided(
             watch.name,
             error={"challenger": gate.error, "opponent": gate.opponent_error},
             over_limit={"challenger": gate.over_limit, "opponent": gate.opponent_over_limit, "allowed": gate.allowed_over_limit},
@@ -90,8 +91,7 @@ class Retraining:
         self._broken: set[str] = set()  # watches whose history could not be written the last time
         self._checked_at = clock.monotonic()
         for name, writer in writers.items():
-            self._watches[name].on_closed = writer.add
-            self._watches[name].on_forgotten = writer.keep_rows
+            self._watches[name].observe(WatchObserver(on_closed=writer.add, on_forgotten=writer.keep_rows))
 
     def start(self) -> None:
         """Begin to train at the set times."""
@@ -127,12 +127,12 @@ class Retraining:
                     writer.note(mine, watch.open_alerts.values())
                 if writer.is_due or all_of_it:
                     writer.write(watch.entities.entities, watch.entities.channels, watch.open_alerts.values())
-                    self._metrics.history_kept(name, writer.n_bytes())
+                    self._metrics.storage.history_written(name, writer.n_bytes())
                     if name in self._broken:
                         self._broken.remove(name)
                         log.info("history kept again watch=%s", name)
             except HistoryError as error:
-                self._metrics.history_failed(name)
+                self._metrics.storage.history_failed(name)
                 if name not in self._broken:  # once an outage; the metric counts on
                     self._broken.add(name)
                     log.error("history not kept watch=%s error=%s; scoring goes on", name, error)
@@ -144,10 +144,10 @@ class Retraining:
                 raise SwapError(prepared.reason)
             swap_champion(self._watches[name], prepared.watch.settings(), prepared.bundle)
         except (SwapError, ConfigError) as error:
-            self._metrics.model_refused(name)
+            self._metrics.models.refused(name)
             log.error("model refused watch=%s version=%s error=%s; %s serves on", name, version, error, self._versions[name] or "no model")
             return False
         old, self._versions[name] = self._versions[name], version
-        self._metrics.model_swapped(name, old, version)
+        self._metrics.models.swapped(name, old, version)
         log.info("model swapped watch=%s version=%s before=%s", name, version, old or "companions")
         return True

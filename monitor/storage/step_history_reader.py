@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from monitor.storage.step_history import METADATA_KEY, History, Segment, Span
 
-__all__ = ["StepsRead", "read_steps"]
+__all__ = ["SKIPPED_REASONS", "StepsRead", "read_steps"]
+
+SKIPPED_REASONS = ("gone", "unreadable", "settings")
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +31,7 @@ class StepsRead:
     history: History | None = None
     n_segments: int = 0
     n_masked: int = 0  # rows that lie in a span
-    skipped: dict[str, int] = field(default_factory=lambda: {"gone": 0, "unreadable": 0, "settings": 0})
+    skipped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SKIPPED_REASONS, 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def test_what_is_exported_can_be_parsed_whatever_names_and_labels_say(by):
         rejected = decoded.rejected
         pipeline.process(decoded.columns, second * 1000)
     exposition = Exposition(Metrics(CollectorRegistry(), ["w"]), 10_000)
-    exposition.render([watch])
+    exposition.render([watch.view()])
 
     checked = subprocess.run([promtool, "check", "metrics"], input=exposition.text, capture_output=True, check=False)
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")

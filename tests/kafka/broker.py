@@ -1,10 +1,11 @@
-"""A real Apache Kafka for tests: one broker that is its own controller, on loopback, from the folder that KAFKA_HOME names.
+"""A real Apache Kafka for tests: a broker and controller in one, on loopback, from the folder KAFKA_HOME.
 
 An unpacked archive of the Apache project does; it needs Java 17. Tests bring their own server.properties.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -56,7 +57,7 @@ def needed(reason):
 
 
 class Kafka:
-    """One broker; `properties` are lines more for its server.properties, `listeners` more places to listen at."""
+    """A broker; `properties` are more lines for its server.properties, `listeners` more addresses."""
 
     def __init__(self, folder, *, properties="", listeners=(), format_options=()):
         self._home = Path(os.environ["KAFKA_HOME"])
@@ -75,9 +76,12 @@ class Kafka:
         """Start the broker, or start it again with what it had; wait until it answers."""
         with (self._folder / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._home / "bin" / "kafka-server-start.sh", self._file], stdout=log, stderr=log, env=self._environment(),
+                [self._home / "bin" / "kafka-server-start.sh", self._file],
+                stdout=log,
+                stderr=log,
+                env=self._environment(),
                 start_new_session=True,
-            )  # fmt: skip
+            )
         self._admin = AdminClient({"bootstrap.servers": self.servers[0], "log_level": 0})
         deadline = time.monotonic() + 60
         while True:
@@ -92,7 +96,9 @@ class Kafka:
     def topic(self, name, n_partitions=1, **settings):
         """Make a topic that keeps records of any age."""
         config = {"retention.ms": "-1", **{key.replace("_", "."): value for key, value in settings.items()}}
-        (made,) = self._admin.create_topics([NewTopic(name, num_partitions=n_partitions, replication_factor=1, config=config)]).values()
+        (made,) = self._admin.create_topics(
+            [NewTopic(name, num_partitions=n_partitions, replication_factor=1, config=config)]
+        ).values()
         made.result(timeout=30)
         return name
 
@@ -109,8 +115,11 @@ class Kafka:
     def delete_records(self, topic, partition, before):
         """Delete a partition's records before an offset, as retention does."""
         file = self._folder / "delete.json"
-        file.write_text(f'{{"version": 1, "partitions": [{{"topic": "{topic}", "partition": {partition}, "offset": {before}}}]}}')
-        self._tool("kafka-delete-records.sh", "--bootstrap-server", self.servers[0], "--offset-json-file", file)
+        records = {"topic": topic, "partition": partition, "offset": before}
+        file.write_text(json.dumps({"version": 1, "partitions": [records]}))
+        self._tool(
+            "kafka-delete-records.sh", "--bootstrap-server", self.servers[0], "--offset-json-file", file
+        )
 
     def kill(self):
         """End the broker as a power cut does."""
@@ -128,7 +137,13 @@ class Kafka:
         return (self._folder / "broker.log").read_text(errors="replace")[-3000:]
 
     def _tool(self, name, *arguments):
-        ran = subprocess.run([self._home / "bin" / name, *arguments], capture_output=True, text=True, env=self._environment(), timeout=120)
+        ran = subprocess.run(
+            [self._home / "bin" / name, *arguments],
+            capture_output=True,
+            text=True,
+            env=self._environment(),
+            timeout=120,
+        )
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return ran.stdout
 

@@ -1,17 +1,22 @@
-"""Runs the daemon in child processes and kills them with SIGKILL: after some time, or at a point that the plan names.
+"""Runs the daemon in child processes and kills them by SIGKILL, after some time or at a point in the plan.
 
     python -m tests.kafka.launcher PLAN.json
 
-The plan holds `config` (as config.toml), `folder` (for what the daemon says), and `lives`: of each the
-`seconds` it may last, and perhaps a `point` at whose `nth` passing it dies, `frozen_seconds` in the midst of it
-(SIGSTOP, SIGCONT), `full_disk`: nothing that it writes can be synced, `hangs_at`: the number of the poll that never
-returns, or `damaged`: how its checkpoint is spoilt before it begins. With `forgets` set, each life begins without the
-checkpoint of the one before. Behind them comes one more life, until stdin is closed: then SIGTERM, and this program
-ends with the daemon's exit code; with 100 more where a life ended by itself. Each life is a fork, because loading
-PyTorch takes longer than most of them last.
+The plan holds `config` (as config.toml), `folder` (for what the daemon writes), and `lives`. Each life has
+the `seconds` that it may last, and perhaps
 
-The folder then holds `windows` and `alerts`, a JSON line each; `summaries`, the number of episodes in each; `reached`, the
-points at which a life ended; and `log`.
+- a `point`, at whose `nth` passing it dies;
+- `frozen_seconds` in the middle of it (SIGSTOP, SIGCONT);
+- `full_disk`: nothing that it writes can be synced;
+- `hangs_at`: the number of the poll that never returns;
+- `damaged`: how its checkpoint is damaged before it begins.
+
+With `forgets` set, each life begins without the checkpoint of the life before. After them comes another life,
+until stdin is closed: then SIGTERM, and this program ends with the daemon's exit code, plus 100 if a life
+ended by itself. Each life is a fork, because loading PyTorch takes longer than most of them last.
+
+The folder then holds `windows` and `alerts`, a JSON line each; `summaries`, the number of episodes in each;
+`reached`, the points at which a life ended; and `log`.
 """
 
 from __future__ import annotations
@@ -34,6 +39,7 @@ from monitor.clock import SystemClock
 from monitor.config.explain import parse_config
 from monitor.daemon.daemon import Daemon
 from monitor.daemon.watchdog import EXIT_CODE, end_process
+from monitor.detection.view import WatchObserver
 from monitor.storage.checkpoint import FORMAT_VERSION, load_checkpoint
 
 STALLED_SECONDS = 5.0  # in a life that is to hang: long enough for a busy machine, where nothing else ends it
@@ -76,7 +82,7 @@ class Crash:
 
 
 class FileOutlet:
-    """Writes every alert, as it opens and as it resolves, and dies before or behind it where it should."""
+    """Writes every alert, as it opens and as it resolves, and dies before or after it if planned."""
 
     def __init__(self, file, crash):
         self._file = file.open("a", buffering=1)
@@ -112,7 +118,9 @@ def alert_line(alert):
 def live(plan, point=None, nth=1, hears=None, full_disk=False, hangs_at=None):
     """Be the daemon, until SIGTERM or the end that is planned."""
     folder = Path(plan["folder"])
-    logging.basicConfig(filename=folder / "log", level=logging.INFO, format="%(asctime)s %(process)d %(name)s %(message)s")
+    logging.basicConfig(
+        filename=folder / "log", level=logging.INFO, format="%(asctime)s %(process)d %(name)s %(message)s"
+    )
     logging.getLogger("kafka").setLevel(logging.WARNING)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -122,7 +130,12 @@ def live(plan, point=None, nth=1, hears=None, full_disk=False, hangs_at=None):
     config, guards = plan["config"], {}
     if hangs_at is not None:
         config, guards = {**config, "stalled_after_seconds": STALLED_SECONDS}, {"on_stalled": end_process}
-    daemon = Daemon(parse_config(config, place="plan"), outlets=[FileOutlet(folder / "alerts", crash)], clock=SystemClock(), **guards)
+    daemon = Daemon(
+        parse_config(config, place="plan"),
+        outlets=[FileOutlet(folder / "alerts", crash)],
+        clock=SystemClock(),
+        **guards,
+    )
     (watch,) = daemon.pipeline.watches
     windows = (folder / "windows").open("a", buffering=1)
 
@@ -131,7 +144,7 @@ def live(plan, point=None, nth=1, hears=None, full_disk=False, hangs_at=None):
         values = dict(zip(watch.entities.entities, rows, strict=False))
         windows.write(json.dumps({"time_ms": scored.time_ms, "values": values}) + "\n")
 
-    watch.on_scored = write
+    watch.observe(WatchObserver(on_scored=write))
     daemon._save_checkpoint = crash.around("checkpoint", daemon._save_checkpoint)
     daemon._source.commit = crash.around("commit", daemon._source.commit)
     if hangs_at is not None:
@@ -177,17 +190,23 @@ def damage(file, how):
         {
             "cut off": lambda: whole[: len(whole) // 2],
             "a bit turned": lambda: whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:],
-            "newer": lambda: json.dumps({**head, "format_version": FORMAT_VERSION + 1}).encode() + whole[whole.index(b"\n") :],
+            "newer": lambda: (
+                json.dumps({**head, "format_version": FORMAT_VERSION + 1}).encode()
+                + whole[whole.index(b"\n") :]
+            ),
             # As version 1 wrote it, by hand: other arrays, no partitions, nothing undelivered.
             "older": lambda: (
-                json.dumps({"format_version": 1, "sha256": "0" * 64, "about": {"watches": {}, "source": "{}"}}).encode() + b"\n"
+                json.dumps(
+                    {"format_version": 1, "sha256": "0" * 64, "about": {"watches": {}, "source": "{}"}}
+                ).encode()
+                + b"\n"
             ),
         }[how]()
     )
 
 
 def fill_disk(checkpoint):
-    """Let nothing be synced any more, once there is a checkpoint that says where to go on: one that never was costs warm-up."""
+    """Fail every sync once there is a checkpoint with a position: without any, only warm-up would be lost."""
     fsync = os.fsync
 
     def sync_or_fail(file):
@@ -236,7 +255,13 @@ def main(plan):
         if "damaged" in life:
             damage(Path(plan["config"]["data_dir"]) / "checkpoint" / "state", life["damaged"])
         hangs_at = life.get("hangs_at")
-        pid = fork(plan, point=life.get("point"), nth=life.get("nth", 1), full_disk=life.get("full_disk", False), hangs_at=hangs_at)
+        pid = fork(
+            plan,
+            point=life.get("point"),
+            nth=life.get("nth", 1),
+            full_disk=life.get("full_disk", False),
+            hangs_at=hangs_at,
+        )
         if "frozen_seconds" in life and waited(pid, life["seconds"] / 2) is None:
             os.kill(pid, signal.SIGSTOP)
             time.sleep(life["frozen_seconds"])

@@ -1,4 +1,4 @@
-"""librdkafka's mock cluster in a process of its own: the real wire protocol, no Java, faults by its C interface.
+"""librdkafka's mock cluster in its own process: the real wire protocol, no Java, faults by its C interface.
 
     python mock_cluster.py BROKERS
 
@@ -8,8 +8,8 @@ prints the address of its brokers, and then answers each line on stdin with `ok`
     delete TOPIC PARTITION BEFORE  up BROKER             clear API
     leader TOPIC PARTITION BROKER  rtt BROKER MS         coordinator GROUP BROKER
 
-It ends with its stdin, and so with the test that started it. Kafka's own numbers stand for APIs and
-errors. A partition keeps its newest 5 MiB only. It speaks no newer protocol than kafka-python's `api_version=(2, 3)`.
+It ends with its stdin, and so with the test that started it. Kafka's own numbers stand for APIs and errors. A
+partition keeps its newest 5 MiB only. The protocol is no newer than kafka-python's `api_version=(2, 3)`.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import confluent_kafka
 
-_REBALANCE_DELAY_MS = 100  # before a new group's first assignment; 3 s unless told
+_REBALANCE_DELAY_MS = 100  # before a new group's first assignment; the default is 3 s
 
 
 def function(library, name, result, *arguments):
@@ -28,15 +28,23 @@ def function(library, name, result, *arguments):
 
 
 def main(n_brokers):
-    libraries = sorted((Path(confluent_kafka.__file__).parents[1] / "confluent_kafka.libs").glob("librdkafka*"))
+    libraries = sorted(
+        (Path(confluent_kafka.__file__).parents[1] / "confluent_kafka.libs").glob("librdkafka*")
+    )
     library = ctypes.CDLL(str(libraries[0]))
     pointer, text, number, long = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int32, ctypes.c_int64
     message = ctypes.create_string_buffer(512)
     settings = function(library, "conf_new", pointer)()
-    function(library, "conf_set", ctypes.c_int, pointer, text, text, text, ctypes.c_size_t)(settings, b"log_level", b"0", message, 512)
-    handle = function(library, "new", pointer, ctypes.c_int, pointer, text, ctypes.c_size_t)(0, settings, message, 512)  # 0: a producer
+    function(library, "conf_set", ctypes.c_int, pointer, text, text, text, ctypes.c_size_t)(
+        settings, b"log_level", b"0", message, 512
+    )
+    handle = function(library, "new", pointer, ctypes.c_int, pointer, text, ctypes.c_size_t)(
+        0, settings, message, 512
+    )  # 0: a producer
     cluster = function(library, "mock_cluster_new", pointer, pointer, ctypes.c_int)(handle, n_brokers)
-    function(library, "mock_group_initial_rebalance_delay_ms", None, pointer, number)(cluster, _REBALANCE_DELAY_MS)
+    function(library, "mock_group_initial_rebalance_delay_ms", None, pointer, number)(
+        cluster, _REBALANCE_DELAY_MS
+    )
 
     create = function(library, "mock_topic_create", ctypes.c_int, pointer, text, ctypes.c_int, ctypes.c_int)
     delete = function(library, "mock_partition_delete_records", ctypes.c_int, pointer, text, number, long)
@@ -47,7 +55,13 @@ def main(n_brokers):
     coordinator = function(library, "mock_coordinator_set", ctypes.c_int, pointer, text, text, number)
     clear = function(library, "mock_clear_request_errors", None, pointer, ctypes.c_int16)
     errors = function(
-        library, "mock_push_request_errors_array", None, pointer, ctypes.c_int16, ctypes.c_size_t, ctypes.POINTER(ctypes.c_int)
+        library,
+        "mock_push_request_errors_array",
+        None,
+        pointer,
+        ctypes.c_int16,
+        ctypes.c_size_t,
+        ctypes.POINTER(ctypes.c_int),
     )
 
     def push(api, *codes):

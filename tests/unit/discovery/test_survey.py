@@ -1,3 +1,5 @@
+"""What a survey of a topic's records finds out, by hand arithmetic."""
+
 from __future__ import annotations
 
 import json
@@ -21,7 +23,7 @@ def surveyed(by_partition, *, format_name="auto"):
     table = SeriesTable()
     survey = Survey("metrics", format_name, build_decoder(format_name), table)
     for partition, records in by_partition.items():
-        survey.take(partition, records, n_keyed=0, n_empty=0)
+        survey.add(partition, records, n_keyed=0, n_empty=0)
     return survey, table
 
 
@@ -30,7 +32,9 @@ def names(table, numbers):
 
 
 def test_format_series_and_interval_are_found_out():
-    survey, table = surveyed({0: [line(second, host, a=1) for second in (0, 10, 20) for host in ("h1", "h2")]})
+    survey, table = surveyed(
+        {0: [line(second, host, a=1) for second in (0, 10, 20) for host in ("h1", "h2")]}
+    )
 
     assert survey.format == "influx"
     assert names(table, survey.series) == ['load_a{host="h1"}', 'load_a{host="h2"}']
@@ -73,9 +77,11 @@ def test_entities_on_several_partitions_are_found_though_none_of_their_series_is
     assert group.spread == ("h1",)
 
 
-def test_a_watch_takes_what_its_rules_take():
+def test_a_watch_judges_what_its_rules_match():
     survey, table = surveyed({0: [line(0, "h1", a=1, b=2), line(0, "h2", a=1)]})
-    group = group_of(EntityTable(metrics=["*"], match={"host": "h1"}, by=("host",), ignore=["load_b"]), table, [survey])
+    group = group_of(
+        EntityTable(metrics=["*"], match={"host": "h1"}, by=("host",), ignore=["load_b"]), table, [survey]
+    )
 
     assert group.n_series == 1
     assert group.entities == ("h1",)
@@ -83,9 +89,16 @@ def test_a_watch_takes_what_its_rules_take():
 
 @pytest.mark.parametrize(
     ("values", "grows"),
-    [([1, 2, 3, 4], True), ([1, 1, 2, 3], True), ([4, 4, 4, 4], False), ([1, 2, 1, 3], False), ([1, 2, 3], False), ([1, 1, 1, 2], False)],
+    [
+        ([1, 2, 3, 4], True),
+        ([1, 1, 2, 3], True),
+        ([4, 4, 4, 4], False),
+        ([1, 2, 1, 3], False),
+        ([1, 2, 3], False),
+        ([1, 1, 1, 2], False),
+    ],
 )
-def test_a_level_that_only_grows_is_told(values, grows):
+def test_a_level_that_only_grows_is_found(values, grows):
     survey, _ = surveyed({0: [line(10 * k, "h1", up=value) for k, value in enumerate(values)]})
 
     assert survey.growing() == (["load_up"] if grows else [])
@@ -104,7 +117,10 @@ def test_a_metric_that_falls_in_one_series_does_not_only_grow():
 
 
 def test_a_counter_is_not_among_what_only_grows():
-    record = [Record(json.dumps({"name": "hits_total", "labels": {}, "time": k, "value": k}).encode()) for k in range(1, 6)]
+    record = [
+        Record(json.dumps({"name": "hits_total", "labels": {}, "time": k, "value": k}).encode())
+        for k in range(1, 6)
+    ]
 
     assert surveyed({0: record}, format_name="native_sample")[0].growing() == []
 
@@ -114,7 +130,7 @@ def test_the_mark_of_a_series_end_is_no_sample_of_it():
     number = table.intern("a", ())
     columns = Columns(np.array([number], np.int32), np.array([1], np.int64), np.array([STALE_NAN]))
     survey = Survey("metrics", "remote_write", lambda records, table: Decoded(columns), table)
-    survey.take(0, [Record(b"x")], n_keyed=1, n_empty=0)
+    survey.add(0, [Record(b"x")], n_keyed=1, n_empty=0)
 
     assert survey.series == []
 
@@ -131,7 +147,12 @@ def test_a_topic_of_nonsense_has_no_format_and_no_series():
     survey, _ = surveyed({0: [Record(b"hello \xff")]})
 
     assert survey.format is None
-    assert (survey.series, survey.spread_series, survey.interval_seconds(), survey.growing()) == ([], [], None, [])
+    assert (survey.series, survey.spread_series, survey.interval_seconds(), survey.growing()) == (
+        [],
+        [],
+        None,
+        [],
+    )
 
 
 @pytest.mark.parametrize(
@@ -154,7 +175,7 @@ def test_series_beyond_the_table_s_bound_are_passed_over():
     table = SeriesTable(1)
     survey = Survey("metrics", "influx", build_decoder("influx"), table)
 
-    survey.take(0, [line(0, "h1", a=1), line(0, "h2", a=1)], n_keyed=0, n_empty=0)
+    survey.add(0, [line(0, "h1", a=1), line(0, "h2", a=1)], n_keyed=0, n_empty=0)
 
     assert survey.series == [0]
     assert group_of(EntityTable(metrics=["*"], match={}, by=("host",)), table, [survey]).entities == ("h1",)
