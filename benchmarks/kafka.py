@@ -97,7 +97,7 @@ def daemon(client, servers, topic, n_records, folder):
         "source": {"kind": "kafka", "kafka": kafka},
         "watch": [{"name": "w", "by": ["host"], "step_seconds": STEP_MS / 1000, "window_length": 32, "lateness_seconds": 10.0}],
     }
-    one = Daemon(parse_config(document, place="benchmark"), outlets=[], clock=SystemClock(), keeps_state=False)
+    one = Daemon(parse_config(document, origin="benchmark"), outlets=[], clock=SystemClock(), keeps_state=False)
     stop, spent, n_read = threading.Event(), Counter(), 0
 
     def timed(what, call):

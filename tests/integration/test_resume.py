@@ -63,7 +63,7 @@ def config(tmp_path):
                     }
                 ],
             },
-            place="test",
+            origin="test",
         )
 
     return make

@@ -122,7 +122,7 @@ def live(plan, point=None, nth=1, hears=None, full_disk=False, hangs_at=None):
     config, guards = plan["config"], {}
     if hangs_at is not None:
         config, guards = {**config, "stalled_after_seconds": STALLED_SECONDS}, {"on_stalled": end_process}
-    daemon = Daemon(parse_config(config, place="plan"), outlets=[FileOutlet(folder / "alerts", crash)], clock=SystemClock(), **guards)
+    daemon = Daemon(parse_config(config, origin="plan"), outlets=[FileOutlet(folder / "alerts", crash)], clock=SystemClock(), **guards)
     (watch,) = daemon.pipeline.watches
     windows = (folder / "windows").open("a", buffering=1)
 

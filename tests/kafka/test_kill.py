@@ -140,7 +140,7 @@ def test_what_is_read_again_fills_the_windows_behind_what_was_told(cluster, tmp_
 
 def run_without_state(folder, cluster, topic):
     """Let a daemon that keeps nothing read a topic to its end; give all steps that it closed, and those that it told."""
-    config = parse_config(config_of(folder, cluster.servers, topic, api_version="2.3", session_timeout_seconds=6.0), place="test")
+    config = parse_config(config_of(folder, cluster.servers, topic, api_version="2.3", session_timeout_seconds=6.0), origin="test")
     daemon = Daemon(config, outlets=[], clock=SystemClock(), keeps_state=False)
     (watch,) = daemon.pipeline.watches
     stop, closed, told = threading.Event(), {}, []

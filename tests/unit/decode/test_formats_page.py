@@ -19,7 +19,7 @@ TIME = 1_700_000_000
 
 def settings_of(block):
     """Give what decoders are built with under a block of the page."""
-    return parse_config({**tomllib.loads(block), "watch": [{"name": "web"}]}, place="docs/formats.md").decode.settings
+    return parse_config({**tomllib.loads(block), "watch": [{"name": "web"}]}, origin="docs/formats.md").decode.settings
 
 
 def read_by(mapping, payload):

@@ -180,7 +180,7 @@ def test_the_suggestion_is_a_good_configuration_for_what_was_seen():
     seen, _ = report({"metrics": [[line(age) for age in (50, 40, 30, 20, 10)]], "noise": [[Record(b"\xff", 1)]], "empty": [[]]})
     text = suggestion_of(seen, {"bootstrap_servers": ["b:9092"]}, {})
 
-    config = parse_config(tomllib.loads(text), place="suggestion")
+    config = parse_config(tomllib.loads(text), origin="suggestion")
     assert config.source.kafka.bootstrap_servers == ["b:9092"]
     assert config.source.kafka.topics == ["metrics"]
     assert config.decode.topics == {"metrics": "influx"}
@@ -212,7 +212,7 @@ def test_what_is_shown_fits_a_hundred_columns_and_holds_no_terminal_commands(cap
     }
     seen, _ = report(records, committed={}, watches=[{"name": "mine"}])
 
-    print_report(seen, parse_config({"watch": [{"name": "w"}]}, place="x").source.kafka, suggestion_of(seen, {}, {}))
+    print_report(seen, parse_config({"watch": [{"name": "w"}]}, origin="x").source.kafka, suggestion_of(seen, {}, {}))
 
     shown = capsys.readouterr().out
     assert "suggested watches" in shown
