@@ -37,8 +37,7 @@ def dead_letters(
             "Make a topic for them, and set its name there."
         )
     from monitor.clock import SystemClock
-    from monitor.kafka.dead_letter import report
-    from monitor.kafka.dead_letter_reader import read_dead_letters
+    from monitor.kafka.dead_letter_reader import read_dead_letters, report
     from monitor.kafka.topic_reader import TopicReader
 
     silence_kafka()

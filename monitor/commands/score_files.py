@@ -15,6 +15,7 @@ from monitor.config.watch import WatchConfig
 from monitor.detection.build import build_entities, build_watch
 from monitor.detection.pipeline import Pipeline
 from monitor.detection.scored_step import Reason, ScoredStep
+from monitor.detection.view import WatchObserver
 from monitor.detection.watch import Watch
 from monitor.errors import ConfigError, MonitorError
 from monitor.sample import SeriesTable
@@ -77,7 +78,7 @@ def score_recorded(
     """
     stages = build_watch(watch.settings(), champion)
     steps: list[ScoredStep] = []  # of the newest batch
-    stages.on_scored = steps.append
+    stages.observe(WatchObserver(on_scored=steps.append))
     pipeline = Pipeline([stages], table, max_future_ms=0)
     source = ReplaySource(recorded, SystemClock())
     stages.entities.update(table)  # the files are read already: all entities and channels are known

@@ -148,6 +148,8 @@ def _overlaid(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict
     merged = dict(document)
     for key, value in overrides.items():
         below = merged.get(key)
-        both_tables = isinstance(value, Mapping) and isinstance(below, Mapping)
-        merged[key] = _overlaid(below, value) if both_tables else value
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            merged[key] = _overlaid(below, value)
+        else:
+            merged[key] = value
     return merged

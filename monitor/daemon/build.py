@@ -13,6 +13,7 @@ from monitor.config.watch import WatchConfig
 from monitor.decode.topic_decoders import TopicDecoders
 from monitor.kafka.dead_letter_producer import DeadLetterProducer
 from monitor.kafka.libraries import library_of
+from monitor.kafka.record_decoder import Decoding
 from monitor.kafka.source import KafkaSource
 from monitor.sample import SeriesTable
 from monitor.sources.host import HostSource
@@ -47,12 +48,11 @@ def _build_kafka_source(config: Config, table: SeriesTable, clock: Clock, *, res
     decoders = TopicDecoders(config.decode.settings, config.decode.topics, config.decode.format)
     return KafkaSource(
         kafka,
-        decoders.of,
+        Decoding(decoders.of, decoders.explain),
         table,
         clock,
         rewind_ms=max(watch.settings().rewind_ms for watch in config.watch),
         max_future_ms=round(config.source.max_future_seconds * 1000),
         resumed=resumed,
         dead_letters=DeadLetterProducer(kafka, library_of(kafka), clock, version=version("barograph")) if kafka.dead_letter_topic else None,
-        explain=decoders.explain,
     )

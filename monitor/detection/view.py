@@ -1,8 +1,8 @@
-"""What others see of a watch: one view of its state, made when it is asked for."""
+"""What others see of a watch: a view of its state, made when it is asked for, and what it reports as it happens."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from models.limits import Limit
 from monitor.alerting.alert import Alert
 from monitor.detection.scored_step import ScoredStep
+from monitor.detection.steps import ClosedSteps
 
-__all__ = ["WatchView"]
+__all__ = ["WatchObserver", "WatchView"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,3 +71,25 @@ class WatchView:
     watermark_ms: int | None
     closed_until_ms: int | None
     longest_delay_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchObserver:
+    """Functions that a watch calls as things happen, in its own thread; those left out do nothing.
+
+    Attributes
+    ----------
+    on_scored : callable
+        Given each step once it is judged, but for those that an earlier run has reported.
+    on_rescored : callable
+        Given rows (m,), and a step of these m entities that late data had judged again.
+    on_closed : callable
+        Given each block of closed steps once all of it is judged.
+    on_forgotten : callable
+        Given the rows that stay where entities are forgotten, by their numbers up to then, in their new order.
+    """
+
+    on_scored: Callable[[ScoredStep], None] = lambda step: None
+    on_rescored: Callable[[NDArray[np.int64], ScoredStep], None] = lambda rows, step: None
+    on_closed: Callable[[ClosedSteps], None] = lambda closed: None
+    on_forgotten: Callable[[NDArray[np.int64]], None] = lambda rows: None

@@ -27,6 +27,7 @@ from monitor.clock import Clock
 from monitor.config.watch import WatchConfig
 from monitor.detection.build import build_watch, known_entities
 from monitor.detection.report import WatchReport
+from monitor.detection.view import WatchObserver
 from monitor.detection.watch import Watch
 from monitor.errors import HistoryError, LockedError, MonitorError
 from monitor.storage.step_history import History
@@ -188,9 +189,10 @@ def _try(
     replay_steps(pipeline, lived[:, :, : len(channels)], watch.step_ms, first_step=0)
     if pipeline.scorer.detector is None:
         raise HistoryError("no entity has shown enough for the companions to judge it: the history has too many gaps")
-    before = pipeline.scorer.detector.taken(np.arange(len(challenger.entities)))
+    before = pipeline.scorer.detector.take(np.arange(len(challenger.entities)))
     scores: list[NDArray[np.float64]] = []
-    pipeline.on_scored = lambda scored: scores.append(np.where(scored.judged, scored.score, np.nan))
+    observer = WatchObserver(on_scored=lambda scored: scores.append(np.where(scored.judged, scored.score, np.nan)))
+    pipeline.observe(observer)
     replay_steps(pipeline, held_out[:, :, : len(channels)], watch.step_ms, first_step=len(lived))
     return _Tried(pipeline, before, np.array(scores))
 
@@ -208,7 +210,7 @@ def _errors(first: _Tried, second: _Tried, champion: Bundle, rows: NDArray[np.in
 
 def _caught(watch: WatchConfig, tried: _Tried, faults: Faults) -> NDArray[np.bool_]:
     """Tell which faults (K,) open an episode; each is an entity of its own, which knows what its row knew before."""
-    detector = tried.before.taken(faults.row)
+    detector = tried.before.take(faults.row)
     detector.block_length[:] = _NEVER
     channels = tried.pipeline.entities.channels
     budget = Budget.parse(watch.budget)

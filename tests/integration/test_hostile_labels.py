@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.config.watch import WatchConfig
-from monitor.decode import Record
 from monitor.decode.native import decode_native_samples
+from monitor.decode.record import Record
 from monitor.detection.build import build_watch
 from monitor.detection.pipeline import Pipeline
 from monitor.metrics.exposition import ENTITY_METRICS, Exposition
