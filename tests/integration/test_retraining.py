@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from prometheus_client import CollectorRegistry
+from stage_settings import history_retention
 
 from models.bundle import Bundle
 from models.dataset import gather_windows, index_windows
@@ -34,7 +35,7 @@ from monitor.detection.view import WatchObserver
 from monitor.errors import LockedError
 from monitor.metrics.instruments import Metrics
 from monitor.sample import Columns, SeriesTable, concatenate, labels_of
-from monitor.storage.step_history import HistoryWriter, Retention
+from monitor.storage.step_history import HistoryWriter
 from monitor.testing import FakeClock
 from monitor.training.challenge import retrain
 from monitor.training.from_history import history_since, read_history, retrain_from_history
@@ -129,7 +130,7 @@ class Life:
             writers={
                 "w": HistoryWriter(
                     folder / "history" / "w",
-                    Retention(segment_seconds=50.0),
+                    history_retention(segment_seconds=50.0),
                     shape=WATCH.settings().history_shape,
                     step_ms=STEP_MS,
                     window_length=WATCH.window_length,
@@ -380,7 +381,7 @@ def with_history(tmp_path, config_file):
     (watch,) = config.watch
     folder = Path(config.data_dir) / "history" / "host"
     writer = HistoryWriter(
-        folder, Retention(), shape=watch.settings().history_shape, step_ms=watch.step_ms, window_length=watch.window_length
+        folder, history_retention(), shape=watch.settings().history_shape, step_ms=watch.step_ms, window_length=watch.window_length
     )
     pipeline = build_watch(watch.settings(), None)
     pipeline.entities.adopt(["here"], ["host_load1", "host_memory_available_bytes"])

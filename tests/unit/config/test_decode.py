@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 from parsed_config import errors_of, parsed
 
-from monitor.decode import Limits
 from monitor.decode.formats import FormatSettings
 from monitor.decode.graphite import Template
 from monitor.decode.mapped_json import JsonMapping
+from monitor.decode.record import Limits
 
 
 def test_what_decoders_are_built_with_is_what_was_written():
