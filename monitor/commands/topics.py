@@ -59,7 +59,9 @@ def topics(
             f"--output {output}: this file exists and is not overwritten. Name another file, or move it away."
         )
     from monitor.clock import SystemClock
-    from monitor.discovery.cluster import inspect, suggestion_of, to_json, user_settings
+    from monitor.discovery.cluster import inspect
+    from monitor.discovery.report_json import to_json
+    from monitor.discovery.suggested_settings import suggestion_of, user_settings
     from monitor.kafka.topic_reader import TopicReader
 
     kafka = settings.source.kafka

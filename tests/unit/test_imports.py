@@ -59,10 +59,15 @@ PURE = (
     "monitor.alerting",
     "monitor.decode",
     "monitor.detection",
-    "monitor.kafka.progress",
+    "monitor.kafka.backlog",
+    "monitor.kafka.batch_size",
+    "monitor.kafka.commit_metadata",
     "monitor.kafka.format_check",
+    "monitor.kafka.progress",
+    "monitor.discovery.advice",
     "monitor.discovery.survey",
     "monitor.discovery.suggest",
+    "monitor.discovery.topic_choice",
 )
 IMPURE = (
     "time", "datetime", "os", "io", "pathlib", "shutil", "tempfile", "glob", "socket", "ssl", "http",
