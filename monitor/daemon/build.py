@@ -27,8 +27,8 @@ __all__ = ["build_source", "training_command"]
 
 def training_command(config_file: Path, watch: WatchConfig, result_file: Path) -> list[str]:
     """Give the command that trains a watch beside the daemon: the offline one."""
-    options = ["--history", "--candidate", "--background", "--result", str(result_file)]
-    return [sys.executable, "-m", "monitor", "train", "--config", str(config_file), "--watch", watch.name, *options]
+    options = ["--candidate", "--background", "--result", str(result_file)]
+    return [sys.executable, "-m", "monitor", "retrain", "--config", str(config_file), "--watch", watch.name, *options]
 
 
 def build_source(config: Config, table: SeriesTable, clock: Clock, *, resumed: Position | None) -> Source:

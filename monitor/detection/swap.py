@@ -38,7 +38,7 @@ def swap_champion(watch: Watch, settings: WatchSettings, challenger: Bundle) -> 
         raise SwapError(
             f"watch {settings.name}: the model does not take the running channels in their order "
             f"(the first that differs is {first}). Restart the daemon to let it serve, or train "
-            "with `barograph train --history`."
+            "with `barograph retrain`."
         )
     live.adopt(challenger.entities, challenger.channels)
     watch.swap(build_scorer(settings, align_rows(challenger, live.entities), live))

@@ -68,9 +68,9 @@ class Span:
 class Retention:
     """How much of a history is kept; times are event time."""
 
-    segment_seconds: float = 300.0
-    max_age_seconds: float = 30 * 86400.0
-    max_bytes: int = 1 << 30  # 0: keep none
+    segment_seconds: float
+    max_age_seconds: float
+    max_bytes: int  # 0: keep none
 
 
 def list_segments(folder: Path) -> list[Segment]:

@@ -78,7 +78,7 @@ def live(tmp_path, monkeypatch):
                     }
                 ],
             },
-            place="test",
+            origin="test",
         )  # fmt: skip
         monkeypatch.setattr(
             app,

@@ -84,7 +84,7 @@ def run(data_dir, *, until_open=False):
     stop = threading.Event()
     kept = Kept(stop if until_open else None)
     with mock.patch.object(replay, "_BATCH_SAMPLES", BATCH_SAMPLES):
-        daemon = Daemon(parse_config(settings(data_dir), place="artefacts"), outlets=[kept], clock=FakeClock(START_MS / 1000))
+        daemon = Daemon(parse_config(settings(data_dir), origin="artefacts"), outlets=[kept], clock=FakeClock(START_MS / 1000))
         scored = {watch.name: [] for watch in daemon.pipeline.watches}
         for watch in daemon.pipeline.watches:
             watch.observe(
@@ -105,7 +105,7 @@ def run(data_dir, *, until_open=False):
 
 def histories(data_dir):
     """Give the kept steps of every watch, as a training reads them."""
-    config = parse_config(settings(data_dir), place="artefacts")
+    config = parse_config(settings(data_dir), origin="artefacts")
     found = {watch.name: read_history(history_folder(data_dir, watch), watch, channels=()).history for watch in config.watch}
     return {f"{name}.history": history.values for name, history in found.items()}
 

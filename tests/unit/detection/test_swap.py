@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
+from stage_settings import history_retention
 
 from models.bundle import Bundle
 from models.errors import BundleError
@@ -22,7 +23,7 @@ from monitor.detection.view import WatchObserver
 from monitor.errors import ConfigError, SwapError
 from monitor.metrics.instruments import Metrics
 from monitor.sources.position import Position
-from monitor.storage.step_history import History, HistoryWriter, Retention, list_segments
+from monitor.storage.step_history import History, HistoryWriter, list_segments
 from monitor.testing import FakeClock
 from monitor.training.train import fit_watch
 
@@ -286,7 +287,7 @@ class House:
         self.serving["w"] = self.registry.champion()
         self.pipeline = running(self.watch, champion)
         shape = self.watch.settings().history_shape
-        self.writer = HistoryWriter(self.folder, Retention(segment_seconds=5.0), shape=shape, step_ms=1000, window_length=8)
+        self.writer = HistoryWriter(self.folder, history_retention(segment_seconds=5.0), shape=shape, step_ms=1000, window_length=8)
         self.retraining = Retraining(
             [(self.watch, self.pipeline)],
             self.serving,

@@ -8,11 +8,12 @@ import resource
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from stage_settings import history_retention
 
 from monitor.alerting.alert import Alert
 from monitor.detection.steps import ClosedSteps
 from monitor.errors import HistoryError
-from monitor.storage.step_history import HistoryWriter, Retention, Segment, Span, list_segments, read_spans
+from monitor.storage.step_history import HistoryWriter, Segment, Span, list_segments, read_spans
 from monitor.storage.step_history_reader import read_steps
 
 STEP_MS = 1000
@@ -21,7 +22,8 @@ NAN = np.nan
 
 
 def writer(folder, *, shape="s", **retention):
-    return HistoryWriter(folder, Retention(**{"segment_seconds": 10.0, **retention}), shape=shape, step_ms=STEP_MS, window_length=WINDOW)
+    kept = history_retention(**{"segment_seconds": 10.0, **retention})
+    return HistoryWriter(folder, kept, shape=shape, step_ms=STEP_MS, window_length=WINDOW)
 
 
 def steps(first_step, rows):
