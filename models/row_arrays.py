@@ -118,8 +118,7 @@ class RowArrays:
         """Copy these rows, in their order, into a new object; -1 gives a row that holds the fill."""
         other = self._blank(len(rows))
         known = np.flatnonzero(rows >= 0)
-        for name in self._declared:
-            getattr(other, name)[known] = getattr(self, name)[rows[known]]
+        other.put(known, self, rows[known])
         return other
 
     def keep_rows(self, rows: NDArray[np.int64]) -> None:
@@ -128,10 +127,11 @@ class RowArrays:
         for name in self._declared:
             setattr(self, name, getattr(self, name)[rows])
 
-    def put(self, rows: NDArray[np.int64], other: Self) -> None:
-        """Write all rows of `other`, in their order, into these rows."""
+    def put(self, rows: NDArray[np.int64], other: Self, of_rows: NDArray[np.int64] | None = None) -> None:
+        """Write rows of `other` into these rows: all of them in their order, or `of_rows`."""
         for name in self._declared:
-            getattr(self, name)[rows] = getattr(other, name)
+            array = getattr(other, name)
+            getattr(self, name)[rows] = array if of_rows is None else array[of_rows]
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give the arrays by name; the arrays themselves, not copies."""

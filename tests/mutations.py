@@ -371,7 +371,7 @@ MUTATIONS = [
     ),
     *in_module(
         "models/raw_scores.py",
-        "unit/models/test_reads.py",
+        "unit/models/test_raw_scores.py",
         (
             "in_window = np.minimum(_rms(errors, axis=1) / scale.window, ERROR_CAP)",
             "in_window = _rms(errors, axis=1) / scale.window",
@@ -380,7 +380,7 @@ MUTATIONS = [
         (
             "_rms(errors[:, -TAIL_STEPS:], axis=1) / scale.tail",
             "_rms(errors[:, :TAIL_STEPS], axis=1) / scale.tail",
-            "test_the_tail_read_sees_the_newest_four_steps_only",
+            "test_the_raw_score_of_the_tail_sees_the_newest_four_steps_only",
         ),
         ("max(_FLOOR_SHARE * typical, 1e-6)", "1e-6", "test_a_channel_that_was_silent_in_training_does_not_dominate"),
     ),
@@ -399,8 +399,8 @@ MUTATIONS = [
             "test_a_new_lstm_starts_with_the_forget_bias_at_one_and_every_other_bias_at_zero",
         ),
         (
-            "_detached(state) if start else state)",
-            "state)",
+            "_detached(state) if start else state",
+            "state",
             "test_no_gradient_flows_from_steps_behind_the_decoders_first_cut_to_its_initial_state",
         ),
     ),
@@ -437,12 +437,12 @@ MUTATIONS = [
         (
             "np.where(free[:, None], np.minimum(raw_scores, furthest), raw_scores)",
             "raw_scores.copy()",
-            "test_a_few_reads_far_out_do_not_stretch_the_tail",
+            "test_a_few_extreme_raw_scores_do_not_stretch_the_tail",
         ),
         (
             "np.clip(np.where(raw_scores > threshold, above, below), 0.0, MAX_SURPRISE)",
             "np.maximum(np.where(raw_scores > threshold, above, below), 0.0)",
-            "test_surprise_never_falls_as_the_read_grows_and_ends_at_its_cap",
+            "test_surprise_never_falls_as_the_raw_score_grows_and_ends_at_its_cap",
         ),
         ("max(1.0, _START_SHARE * self.memory_steps / ", "max(1.0, 0.0 / ", "test_a_short_history_starts_with_the_weight_of_half_a_memory"),
     ),
@@ -472,21 +472,21 @@ MUTATIONS = [
         (
             "now = np.minimum(np.abs(np.where(known, step, 0.0) - self.mean[rows]) / spread, _DEVIATION_CAP)",
             "now = np.abs(np.where(known, step, 0.0) - self.mean[rows]) / spread",
-            "test_one_wild_step_is_capped_in_the_gaussians_read",
+            "test_a_wild_step_is_capped_in_the_gaussians_raw_score",
         ),
     ),
     *in_module(
         "models/detector.py",
         "unit/models/test_detector.py",
         (
-            "self.tails.start(row, raw_scores[:, at])",
+            "self.tails.start(row, raw_scores[:, index])",
             "self.tails.n_learned[row] = len(raw_scores)",
             "test_after_calibration_normal_steps_surprise_little_and_a_level_shift_much",
         ),  # a swap without re-scoring
         (
-            "raw_scores[:first, at, :n_network] = np.nan",
-            "raw_scores[:0, at, :n_network] = np.nan",
-            "test_reads_of_windows_that_the_network_was_trained_on_do_not_calibrate_it",
+            "raw_scores[:first, index, :n_network] = np.nan",
+            "raw_scores[:0, index, :n_network] = np.nan",
+            "test_raw_scores_of_windows_that_the_network_was_trained_on_do_not_calibrate_it",
         ),
         (
             "self.gaussian.learn(rows[free], windows[free, -1])",

@@ -41,7 +41,7 @@ class Rescorer:
         self, first: Scorer, rows: NDArray[np.int64], snapshots: Sequence[Mapping[str, NDArray[Any]]]
     ) -> None:
         assert first.detector is not None
-        self.detector = first.detector.taken(rows)
+        self.detector = first.detector.take(rows)
         self.limit: Limit | None = first.limit
         self.elevated_since: NDArray[np.int64] = snapshots[0]["elevated_since"][rows]
         self._settings = first.settings

@@ -87,7 +87,7 @@ class ScoredStep:
         return replace(self, learnable=None, snapshot=None)
 
     def take(self, rows: NDArray[np.int64]) -> ScoredStep:
-        """Give the step of these entities only, in order, without inputs; rows beyond the last are ignored."""
+        """Give these entities' step, in order and without inputs; rows beyond the last are ignored."""
         rows = rows[rows < len(self.reason)]
         return ScoredStep(
             self.time_ms,

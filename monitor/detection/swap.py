@@ -51,4 +51,4 @@ def align_rows(bundle: Bundle, entities: Sequence[str]) -> Bundle:
     """
     row_of = {name: row for row, name in enumerate(bundle.entities)}
     rows = np.array([row_of.get(name, -1) for name in entities], np.int64)
-    return replace(bundle, detector=bundle.detector.taken(rows), entities=tuple(entities))
+    return replace(bundle, detector=bundle.detector.take(rows), entities=tuple(entities))

@@ -189,7 +189,7 @@ def _try(
     replay_steps(pipeline, lived[:, :, : len(channels)], watch.step_ms, first_step=0)
     if pipeline.scorer.detector is None:
         raise HistoryError("no entity has shown enough for the companions to judge it: the history has too many gaps")
-    before = pipeline.scorer.detector.taken(np.arange(len(challenger.entities)))
+    before = pipeline.scorer.detector.take(np.arange(len(challenger.entities)))
     scores: list[NDArray[np.float64]] = []
     observer = WatchObserver(on_scored=lambda scored: scores.append(np.where(scored.judged, scored.score, np.nan)))
     pipeline.observe(observer)
@@ -210,7 +210,7 @@ def _errors(first: _Tried, second: _Tried, champion: Bundle, rows: NDArray[np.in
 
 def _caught(watch: WatchConfig, tried: _Tried, faults: Faults) -> NDArray[np.bool_]:
     """Tell which faults (K,) open an episode; each is an entity of its own, which knows what its row knew before."""
-    detector = tried.before.taken(faults.row)
+    detector = tried.before.take(faults.row)
     detector.block_length[:] = _NEVER
     channels = tried.pipeline.entities.channels
     budget = Budget.parse(watch.budget)
