@@ -33,6 +33,7 @@ from monitor.decode import Record
 from monitor.decode.native import decode_native_columns, decode_native_samples
 from monitor.detection.build import build_watch
 from monitor.detection.pipeline import Pipeline
+from monitor.detection.report import WatchReport
 from monitor.detection.steps import ClosedSteps, LocatedSamples
 from monitor.metrics.exposition import Exposition
 from monitor.metrics.instruments import Metrics
@@ -118,8 +119,7 @@ def calibrated_pipeline(n_series: int, table: SeriesTable, rng: np.random.Genera
     entities = [str(table[number]) for number in range(len(table))]
     watch = build_watch(config.settings(), Bundle(detector, ("value",), tuple(entities), {}))
     closed = ClosedSteps(START // STEP_SECONDS - len(history), STEP_SECONDS * 1000, history)
-    for scored in watch.scorer.score(closed):
-        watch.scorer.learn(scored, watch.book.frozen if len(watch.book.phase) else np.zeros(n_series, bool))
+    watch.judge(closed, WatchReport())
     return Pipeline([watch], table, max_future_ms=60_000)
 
 
@@ -155,7 +155,6 @@ def measure(n_series: int) -> dict[str, float]:
                 )
                 in_alert += time.process_time() - before
                 watch.scorer.learn(scored, watch.book.frozen)
-                watch.last_scored, watch.out_of_range = scored, np.zeros(n_series, bool)
             seconds["score"].append(time.process_time() - started - in_alert)
             seconds["alert"].append(in_alert)
             _timed(seconds["render"], lambda: exposition.render(pipeline.watches))

@@ -118,12 +118,12 @@ def resume_watch(
     """
     about = checkpoint.about["watches"].get(config.name) if checkpoint else None
     if checkpoint is None or about is None:
-        return build_watch(config.settings(), champion), "no state"
+        return build_watch(config.settings(), champion, live=True), "no state"
     if about["settings"] != _fingerprint(config):
-        return build_watch(config.settings(), champion), "settings changed"
+        return build_watch(config.settings(), champion, live=True), "settings changed"
     same = about["version"] == version
-    entities = known_entities(config.settings(), about["entities"], about["channels"], fixed=about["fixed"])
-    watch = build_watch(config.settings(), champion if same else None, entities=entities)
+    entities = known_entities(config.settings(), about["entities"], about["channels"], fixed=about["fixed"], live=True)
+    watch = build_watch(config.settings(), champion if same else None, entities=entities, live=True)
     prefix, of_model = f"{config.name}/", f"{config.name}/scorer/detector."
     arrays = {
         name.removeprefix(prefix): array
@@ -143,7 +143,7 @@ def resume_watch(
             return watch, "resumed with another model"
     except SwapError as error:
         log.warning("episodes and newest steps are lost watch=%s: %s", config.name, error)
-    return build_watch(config.settings(), champion), "model changed"
+    return build_watch(config.settings(), champion, live=True), "model changed"
 
 
 def _identity(source: SourceConfig) -> str:

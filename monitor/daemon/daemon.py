@@ -197,8 +197,6 @@ class Daemon:
             self.metrics.checkpoint_failed()
             log.error("checkpoint refused watch=%s error=%s; it warms up again", watch.name, error)
             built, what = resume_watch(watch, self._versions[watch.name], self._load_champion(watch), None, refresh=refresh)
-        built.entities.limit_series(watch.max_series)
-        built.forgets = True
         log.info("state watch=%s: %s", watch.name, what)
         return built
 

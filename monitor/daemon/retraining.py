@@ -13,6 +13,7 @@ from monitor.config.watch import WatchConfig
 from monitor.daemon.champion_watcher import ChampionWatcher, PreparedModel
 from monitor.detection.pipeline import Decision
 from monitor.detection.swap import swap_champion
+from monitor.detection.view import WatchObserver
 from monitor.detection.watch import Watch
 from monitor.errors import ConfigError, HistoryError, SwapError
 from monitor.metrics.instruments import Metrics
@@ -90,8 +91,7 @@ class Retraining:
         self._broken: set[str] = set()  # watches whose history could not be written the last time
         self._checked_at = clock.monotonic()
         for name, writer in writers.items():
-            self._watches[name].on_closed = writer.add
-            self._watches[name].on_forgotten = writer.keep_rows
+            self._watches[name].observe(WatchObserver(on_closed=writer.add, on_forgotten=writer.keep_rows))
 
     def start(self) -> None:
         """Begin to train at the set times."""

@@ -45,13 +45,14 @@ class EntityTable:
         Known already, from a bundle or a checkpoint, in its order.
     fixed : bool, optional
         Whether new channels are ignored, and counted in `n_ignored`; if left out, where channels are given.
+    max_series : int, optional
+        Entities times channels that there is room for: arrays hold a cell for each. A series that would need
+        more is refused, and counted in `n_refused`; those that have a row keep it.
 
     Attributes
     ----------
     row_of, channel_of, kind : ndarray
         By series number. A row below 0 says why there is none: `UNKNOWN`, `REFUSED`, `VACANT` or `IGNORED`.
-    max_series : int or None
-        Entities times channels that there is room for, see `limit_series`.
     n_ignored, n_refused : int
         Series that have no row for these reasons now.
     version : int
@@ -68,12 +69,13 @@ class EntityTable:
         entities: Sequence[str] = (),
         channels: Sequence[str] = (),
         fixed: bool | None = None,
+        max_series: int | None = None,
     ) -> None:
         self._selector = SeriesSelector(metrics=metrics, match=match, by=by, ignore=ignore)
         self.entities = list(entities)
         self.channels = list(channels)
         self.fixed = bool(channels) if fixed is None else fixed
-        self.max_series: int | None = None
+        self.max_series = max_series
         self._rows = {name: row for row, name in enumerate(self.entities)}
         self._columns = {name: column for column, name in enumerate(self.channels)}
         self.row_of = np.empty(0, np.int32)
@@ -85,13 +87,6 @@ class EntityTable:
         self.version = 0
         self._retained: frozenset[str] = frozenset()
         self._is_lasting = np.empty(0, bool)  # by row, as far as it is known
-
-    def limit_series(self, max_series: int | None) -> None:
-        """Allow so many entities times channels: arrays hold a cell for each.
-
-        A series that would need more is refused and counted in `n_refused`; those that have a row keep it.
-        """
-        self.max_series = max_series
 
     def adopt(self, entities: Sequence[str], channels: Sequence[str]) -> None:
         """Append what another model knows, and fix the channels; every series is located anew.

@@ -105,7 +105,7 @@ class Exposition:
             "barograph_score": np.where(scored.judged, scored.score, np.nan),
             "barograph_limit": watch.scorer.limits(),
             "barograph_anomaly": is_anomalous,
-            "barograph_out_of_range": watch.out_of_range.astype(float),
+            "barograph_out_of_range": watch.view().out_of_range.astype(float),
             "barograph_judged": scored.judged.astype(float),
             "barograph_warming_steps": watch.scorer.missing_steps().astype(float),
         }

@@ -27,6 +27,7 @@ from monitor.clock import Clock
 from monitor.config.watch import WatchConfig
 from monitor.detection.build import build_watch, known_entities
 from monitor.detection.report import WatchReport
+from monitor.detection.view import WatchObserver
 from monitor.detection.watch import Watch
 from monitor.errors import HistoryError, LockedError, MonitorError
 from monitor.storage.step_history import History
@@ -190,7 +191,8 @@ def _try(
         raise HistoryError("no entity has shown enough for the companions to judge it: the history has too many gaps")
     before = pipeline.scorer.detector.take(np.arange(len(challenger.entities)))
     scores: list[NDArray[np.float64]] = []
-    pipeline.on_scored = lambda scored: scores.append(np.where(scored.judged, scored.score, np.nan))
+    observer = WatchObserver(on_scored=lambda scored: scores.append(np.where(scored.judged, scored.score, np.nan)))
+    pipeline.observe(observer)
     replay_steps(pipeline, held_out[:, :, : len(channels)], watch.step_ms, first_step=len(lived))
     return _Tried(pipeline, before, np.array(scores))
 

@@ -34,6 +34,7 @@ from monitor.clock import SystemClock
 from monitor.config.explain import parse_config
 from monitor.daemon.daemon import Daemon
 from monitor.daemon.watchdog import EXIT_CODE, end_process
+from monitor.detection.view import WatchObserver
 from monitor.storage.checkpoint import FORMAT_VERSION, load_checkpoint
 
 STALLED_SECONDS = 5.0  # in a life that is to hang: long enough for a busy machine, where nothing else ends it
@@ -131,7 +132,7 @@ def live(plan, point=None, nth=1, hears=None, full_disk=False, hangs_at=None):
         values = dict(zip(watch.entities.entities, rows, strict=False))
         windows.write(json.dumps({"time_ms": scored.time_ms, "values": values}) + "\n")
 
-    watch.on_scored = write
+    watch.observe(WatchObserver(on_scored=write))
     daemon._save_checkpoint = crash.around("checkpoint", daemon._save_checkpoint)
     daemon._source.commit = crash.around("commit", daemon._source.commit)
     if hangs_at is not None:

@@ -13,6 +13,7 @@ from kafka import KafkaConsumer, TopicPartition
 from monitor.clock import SystemClock
 from monitor.config.explain import parse_config
 from monitor.daemon.daemon import Daemon
+from monitor.detection.view import WatchObserver
 from tests.kafka.harness import WATCH, check, config_of, lives_of, run_through_kills, undisturbed_alerts
 from tests.kafka.verifiable import Workload, verify_alerts, verify_windows
 
@@ -160,7 +161,7 @@ def run_without_state(folder, cluster, topic):
         return batch
 
     watch.scorer.score, daemon._source.poll = rebalance_event, poll_to_the_end
-    watch.on_scored = lambda scored: told.append(scored.time_ms // 1000 - 1 - first_step)
+    watch.observe(WatchObserver(on_scored=lambda scored: told.append(scored.time_ms // 1000 - 1 - first_step)))
     try:
         daemon.run(stop)
     finally:

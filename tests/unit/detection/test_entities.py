@@ -123,8 +123,7 @@ def test_a_series_that_would_need_more_places_than_there_may_be_is_refused_and_t
     table.intern(
         "queue_depth", labels_of({"host": "web0"})
     )  # a second channel: three entities would need six places
-    places = EntityTable(metrics=["load", "queue_*"], match={}, by=("host",))
-    places.limit_series(3)
+    places = EntityTable(metrics=["load", "queue_*"], match={}, by=("host",), max_series=3)
     places.update(table)
     table.intern("memory", labels_of({"host": "web9"}))  # of no concern to the watch
     places.update(table)
@@ -137,8 +136,9 @@ def test_a_series_that_would_need_more_places_than_there_may_be_is_refused_and_t
 
 def test_a_model_may_know_more_than_there_is_room_for():
     table = table_of(("load", {"host": "web2"}), ("load", {"host": "web9"}))
-    places = EntityTable(metrics=["*"], match={}, by=("host",), entities=("web1", "web2"), channels=("load",))
-    places.limit_series(1)
+    places = EntityTable(
+        metrics=["*"], match={}, by=("host",), entities=("web1", "web2"), channels=("load",), max_series=1
+    )
     places.update(table)
 
     assert places.row_of.tolist() == [1, REFUSED]
