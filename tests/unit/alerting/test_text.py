@@ -65,8 +65,8 @@ def test_a_revision_says_what_it_is_and_its_number(changes, event):
 def test_a_summary_says_how_many_when_and_where():
     assert summary_text(Summary(3, ("host/web1", "host/web2"), 0, 60_000)) == (
         "caught up episodes=3 entities=2 opened_from=1970-01-01T00:00:00Z "
-        "resolved_until=1970-01-01T00:01:00Z first=[host/web1, host/web2]: these episodes were over before they were found, and are not notified "
-        "separately; `barograph episodes` lists them"
+        "resolved_until=1970-01-01T00:01:00Z first=[host/web1, host/web2]: these episodes were over before "
+        "they were found, and are not notified separately; `barograph episodes` lists them"
     )
 
 
