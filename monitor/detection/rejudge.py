@@ -187,7 +187,7 @@ class Rejudge:
         """
         live = self._judge.book
         old, was_frozen = live.phase[rows], live.frozen[rows]
-        live.replace_rows(rows, book)
+        live.put(rows, book)
         is_frozen = live.frozen[rows]
         for row in rows[is_frozen & ~was_frozen].tolist():
             self._scorer.freeze(row)

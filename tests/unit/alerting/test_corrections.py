@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
-from monitor.alerting.alert import Alert, ChannelShare, alert_of
+from monitor.alerting.alert import Alert, ChannelShare
 from monitor.alerting.corrections import correct
 
 
-def episode(opened_ms, resolved_ms=None, *, since_ms=None, score=2.0, reason="recovered", channel="load", **more):
+def episode(
+    opened_ms, resolved_ms=None, *, since_ms=None, score=2.0, reason="recovered", channel="load", **more
+):
     return Alert(
         watch="w",
         entity="web1",
@@ -44,7 +46,9 @@ def test_one_that_is_found_as_it_was_is_nothing_new():
     outcome = corrected([episode(100, score=2.0)], [episode(100, score=2.019)])
 
     assert outcome.notified == []
-    assert outcome.is_open == episode(100, score=2.0)  # small changes do not add up unseen: the next is held against this
+    assert outcome.is_open == episode(
+        100, score=2.0
+    )  # small changes do not add up unseen: the next is held against this
 
 
 def test_a_higher_peak_another_channel_or_another_beginning_amend():
@@ -134,10 +138,3 @@ def test_what_was_retracted_is_remembered_and_told_once():
 
     assert second.notified == []
     assert [alert.reason for alert in second.over] == ["retracted"]
-
-
-def test_an_alert_written_by_an_older_version_reads_as_never_revised():
-    alert = episode(100)
-    fields = {name: getattr(alert, name) for name in ("watch", "entity", "since_ms", "opened_ms", "score", "limit", "provisional")}
-
-    assert alert_of({**fields, "channels": [], "resolved_ms": None, "reason": None}) == replace(alert, channels=())

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 from metric_stream import LEVELS, Stream, watch
+from stage_settings import alert_policy
 
-from monitor.alerting.episodes import AlertPolicy
 from monitor.detection.pipeline import Pipeline
 from monitor.detection.view import WatchObserver
 from monitor.sample import Columns, SeriesTable, concatenate, labels_of
 from monitor.testing import samples
 
-GONE = AlertPolicy(close_seconds=10, rest_seconds=10, accept_after_seconds=200)
+GONE = alert_policy(close_seconds=10, rest_seconds=10, accept_after_seconds=200)
 
 
 # Alerts
@@ -66,7 +66,7 @@ def test_a_second_fault_after_recovery_is_caught_as_well():
 
 
 def test_a_fault_as_long_as_the_policy_bears_is_accepted_as_the_new_normal():
-    policy = AlertPolicy(close_seconds=10, rest_seconds=10, accept_after_seconds=400)
+    policy = alert_policy(close_seconds=10, rest_seconds=10, accept_after_seconds=400)
 
     stream = Stream(watch(policy=policy), seed=16).run(300).run(800, load=15)
 
@@ -165,7 +165,7 @@ def test_an_entity_that_appears_during_an_episode_does_not_disturb_it():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_every_over_limit_score_is_part_of_an_alert_or_counted_as_suppressed(seed):
-    policy = AlertPolicy(hold_seconds=2, close_seconds=5, rest_seconds=30, accept_after_seconds=1e6)
+    policy = alert_policy(hold_seconds=2, close_seconds=5, rest_seconds=30, accept_after_seconds=1e6)
     stream = Stream(watch(policy=policy), seed=seed)
     over, suppressed, reported = [], 0, 0
 

@@ -1,8 +1,9 @@
 """The numbers of one batch."""
 
 import numpy as np
+from stage_settings import alert_policy
 
-from monitor.alerting.episodes import AlertPolicy, EpisodeBook
+from monitor.alerting.episodes import EpisodeBook
 from monitor.detection.report import WatchReport, count_step
 from monitor.detection.scored_step import Reason, ScoredStep
 
@@ -28,7 +29,7 @@ def counted(report, reasons, scores, *, book):
 
 
 def test_steps_and_reasons_add_up_over_a_batch():
-    report, book = WatchReport(), EpisodeBook(AlertPolicy())
+    report, book = WatchReport(), EpisodeBook(alert_policy())
 
     counted(report, [Reason.JUDGED, Reason.JUDGED, Reason.GAP], [1.5, 0.5, np.nan], book=book)
     counted(report, [Reason.JUDGED, Reason.STALE, Reason.WARMING], [2.5, np.nan, np.nan], book=book)
@@ -40,6 +41,6 @@ def test_steps_and_reasons_add_up_over_a_batch():
 def test_scores_that_become_no_part_of_an_episode_are_counted_by_reason():
     report = WatchReport()
 
-    counted(report, [Reason.JUDGED], [1.5], book=EpisodeBook(AlertPolicy()))
+    counted(report, [Reason.JUDGED], [1.5], book=EpisodeBook(alert_policy()))
 
     assert report.suppressed == {"policy": 1, "rest": 0, "hold": 0}

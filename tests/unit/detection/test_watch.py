@@ -2,13 +2,13 @@
 
 import numpy as np
 from metric_stream import LEVELS, NEEDED, Stream, watch
+from stage_settings import alert_policy
 
-from monitor.alerting.episodes import AlertPolicy
 from monitor.detection.view import WatchObserver
 from monitor.sample import Columns, concatenate, labels_of, no_samples
 from monitor.testing import samples
 
-GONE = AlertPolicy(close_seconds=10, rest_seconds=10, accept_after_seconds=200)
+GONE = alert_policy(close_seconds=10, rest_seconds=10, accept_after_seconds=200)
 
 
 def test_late_samples_are_counted_in_the_report():
@@ -94,7 +94,7 @@ def test_an_episode_that_is_open_when_the_clock_is_set_back_resolves_in_its_time
 
 
 def test_a_rest_that_is_under_way_when_the_clock_is_set_back_ends_in_its_time():
-    policy = AlertPolicy(close_seconds=10, rest_seconds=60, accept_after_seconds=1e6)
+    policy = alert_policy(close_seconds=10, rest_seconds=60, accept_after_seconds=1e6)
     stream = Stream(watch(policy=policy), seed=13).run(300).run(30, load=15).run(30)
     n_alerts = len(stream.alerts)
     stream.now -= 200
