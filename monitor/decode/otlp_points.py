@@ -275,7 +275,7 @@ def kind_of(form: Form, temporality: int, *, is_monotonic: bool) -> Kind:
 
 
 def missing_value() -> RejectedError:
-    """Give the error for a point that has no value, and does not say that it has none."""
+    """Give the error for a point that has no value, and whose flags do not say so."""
     return RejectedError("wrong_schema", "a point without a value")
 
 

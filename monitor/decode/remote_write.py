@@ -219,7 +219,7 @@ class _Batch:
         n_before = len(self._numbers)
         try:
             self._add_series(index, data, position, stop, protocol)
-        except (RejectedError, IndexError) as error:  # an index behind the last byte of the request
+        except (RejectedError, IndexError) as error:  # an index past the end of the request
             del self._numbers[n_before:], self._times_ms[n_before:], self._values[n_before:]
             self.rejections.add(index, error if isinstance(error, RejectedError) else cut_off())
 

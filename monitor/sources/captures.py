@@ -36,7 +36,7 @@ class Captured:
 
 
 class NoCaptureError(Exception):
-    """Line `number`, counted from 1, is no record; `n_before` records stand before it."""
+    """Line `number`, counted from 1, is no record; `n_before` records come before it."""
 
     def __init__(self, number: int, n_before: int) -> None:
         super().__init__(number, n_before)

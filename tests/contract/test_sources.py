@@ -1,4 +1,4 @@
-"""What every source promises, checked on the real ones and on the fake that stands for them in tests."""
+"""What every source promises, checked on the real ones and on the fake that tests use."""
 
 import numpy as np
 import pytest
@@ -51,12 +51,12 @@ FINITE = {
 }
 KAFKA = {"kafka": "kafka-python", "confluent": "confluent"}
 EVERY = [*FINITE, "host", *KAFKA]
-LASTING = [*FINITE, *KAFKA]  # they can go on where they were
+LASTING = [*FINITE, *KAFKA]  # they can continue from a position
 
 
 @pytest.fixture
 def make(request):
-    """Give what builds a source, by its name; built again, it is the same source."""
+    """Give a function that builds a source, by its name; called again, it opens the same source."""
     if request.param in KAFKA:
         return request.getfixturevalue("kafka_source")
     return {**FINITE, "host": host_source}[request.param]
@@ -70,7 +70,7 @@ def client(request):
 
 @pytest.fixture
 def kafka_source(cluster, open_kafka, sample):
-    """Put the recording into a topic of two partitions, a series each."""
+    """Write the recording to a topic of two partitions, one series to each."""
     topic = cluster.topic(2)
     table, columns, order = recording()
     for number in range(2):

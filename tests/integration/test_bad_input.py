@@ -9,7 +9,7 @@
 | missing model | `test_without_a_model...`, `test_what_is_refused...` |
 | bundle corrupt, truncated, bit-flipped | `test_a_damaged_champion...`, `test_what_is_refused...`; each file: test_bundle.py |
 | checkpoint corrupt, truncated, bit-flipped, of other settings | `test_a_damaged_checkpoint...`; test_resume.py, test_checkpoint.py |
-| replay: wrong columns, empty file, empty folder | `test_files_without_metrics...`; torn, ragged, no text: test_replay.py |
+| replay: wrong columns, empty file, empty folder | `test_files_without_metrics...`; torn, ragged, no text: test_metric_files.py |
 | replay: unsorted, duplicate and future times, NaN, infinity, strings, 1e308 | `test_every_good_sample_of_a_messy_file...` |
 | live: future times, late samples | test_pipeline.py, test_grid.py |
 | constant series, one that stops, one that begins midway, an entity that lacks a channel, counter reset | `test_odd_series...` |
