@@ -57,11 +57,12 @@ class Rejudge:
     ) -> list[Alert]:
         """Judge again the windows that these steps changed, and give the alerts that follow."""
         report.n_revised = reclosed.n_samples
-        changed = self._scorer.patch(reclosed, n_rows=n_rows, n_channels=n_channels)
+        next_step = reclosed.first_step + len(reclosed.values)
+        self._scorer.make_room(n_rows, n_channels, next_step)
+        changed = self._scorer.recent.patch(reclosed)
         if changed is None:
             return []
         first_step, rows = changed
-        next_step = reclosed.first_step + len(reclosed.values)
         snapshots = self._judge.snapshots.newest(next_step - first_step)
         if not snapshots:
             return []

@@ -6,7 +6,7 @@ it is *warming*. A watch without a model is judged by the baselines alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -20,7 +20,7 @@ from monitor.detection.entities import EntityTable, resolution_of
 from monitor.detection.recent_steps import RecentSteps
 from monitor.detection.scored_step import ScoredStep, scale_block, score_step, snapshot_of
 from monitor.detection.settings import WatchSettings
-from monitor.detection.steps import ClosedSteps, Reclosed
+from monitor.detection.steps import ClosedSteps
 
 __all__ = ["Rescored", "Scorer", "ScorerRows"]
 
@@ -104,7 +104,7 @@ class Scorer:
     def missing_steps(self) -> NDArray[np.int64]:
         """Tell how many steps each entity (n,) still needs before it can be judged."""
         missing = np.maximum(self._window + WARMING_STEPS - self.recent.seen.n_seen, 0)
-        return np.where(self._calibrated, 0, missing)
+        return np.where(_calibrated(self.detector, len(missing)), 0, missing)
 
     def stale_from_ms(self) -> NDArray[np.int64]:
         """Tell from when on each entity (n,) is stale, if no more samples come."""
@@ -116,11 +116,14 @@ class Scorer:
         Network and windowed PCA score the whole block in one batch; what depends on order
         (the other baselines, tails) goes step by step.
         """
-        self._make_room(closed.values.shape[1], closed.values.shape[2], closed.first_step)
+        self.make_room(closed.values.shape[1], closed.values.shape[2], closed.first_step)
         start = 0
         while start < len(closed.values):
-            n_steps = self._steps_to_next_calibration(closed, start)
-            values = closed.values[start : start + n_steps]
+            values = closed.values[start:]
+            waiting = np.flatnonzero(~_calibrated(self.detector, self.recent.seen.n_rows))
+            n_missing = self._window + WARMING_STEPS - self.recent.seen.n_seen[waiting]
+            n_steps = _steps_to_next_calibration(values[:, waiting], n_missing)
+            values = values[:n_steps]
             part = ClosedSteps(closed.first_step + start, closed.step_ms, values)
             yield from self._score_block(part)
             self.recent.append(values)
@@ -163,13 +166,6 @@ class Scorer:
         self.recent.keep_rows(rows)
         self._rows.keep_rows(rows)
 
-    def patch(
-        self, reclosed: Reclosed, *, n_rows: int, n_channels: int
-    ) -> tuple[int, NDArray[np.int64]] | None:
-        """Put steps that were closed again in place of what they were; see `RecentSteps.patch`."""
-        self._make_room(n_rows, n_channels, reclosed.first_step + len(reclosed.values))
-        return self.recent.patch(reclosed)
-
     def replace_rows(self, rows: NDArray[np.int64], rescored: Rescored) -> None:
         """Continue with some entities from where a second scoring of their newest steps has come to."""
         self._rows.correct(rows, rescored.elevated_since)
@@ -186,10 +182,13 @@ class Scorer:
         self.recent, self._rows = old.recent, old._rows
         self._rows.thaw_all()
         next_step = int(np.max(self.recent.seen.last_seen, initial=-1)) + 1
-        self._make_room(len(self._entities.entities), len(self._entities.channels), next_step)
-        ready = np.flatnonzero(~self._calibrated & (self.recent.n_shown() >= self._window + WARMING_STEPS))
+        self.make_room(len(self._entities.entities), len(self._entities.channels), next_step)
+        ready = np.flatnonzero(
+            ~_calibrated(self.detector, self.recent.seen.n_rows)
+            & (self.recent.n_shown() >= self._window + WARMING_STEPS)
+        )
         if self.detector is not None and ready.size:
-            self._calibrate(self.detector, ready)
+            _calibrate(self.detector, ready, self.recent, self._entities)
         for row in np.flatnonzero(frozen).tolist():
             self.freeze(row)
 
@@ -218,16 +217,12 @@ class Scorer:
         if of_detector:
             n_rows, n_channels = of_detector["scaling.centre"].shape
             if self.detector is None:
-                self.detector = self._untrained_detector(n_rows, n_channels)
+                self.detector = _untrained_detector(
+                    self.settings, self._entities.channels[:n_channels], n_rows
+                )
             elif self.detector.n_rows < n_rows:
                 self.detector.grow(n_rows)
             self.detector.load_state(of_detector)
-
-    @property
-    def _calibrated(self) -> NDArray[np.bool_]:
-        if self.detector is None:
-            return np.zeros(self.recent.seen.n_rows, bool)
-        return self.detector.calibrated
 
     def _score_block(self, block: ClosedSteps) -> Iterator[ScoredStep]:
         detector, scaled = self.detector, None
@@ -235,7 +230,9 @@ class Scorer:
             scaled = scale_block(self.recent.before(self._window - 1, block.values), detector)
         for t in range(len(block.values)):
             limits = self.limits()
-            snapshot = self._snapshot(limits)
+            snapshot = None
+            if self.settings.revision_steps and detector is not None:
+                snapshot = snapshot_of(limits, self.recent.seen, self._rows.elevated_since, detector)
             self.recent.count_step(block.first_step + t, block.values[t])
             step = score_step(
                 block,
@@ -250,55 +247,64 @@ class Scorer:
             self._rows.elevate(step.elevated_since_ms)
             yield replace(step, snapshot=snapshot)
 
-    def _snapshot(self, limits: NDArray[np.float64]) -> dict[str, NDArray[np.generic]] | None:
-        """Give what the next step is judged by, where late data may have it judged again."""
-        if not self.settings.revision_steps or self.detector is None:
-            return None
-        return snapshot_of(limits, self.recent.seen, self._rows.elevated_since, self.detector)
-
-    def _untrained_detector(self, n_rows: int, n_channels: int) -> Detector:
-        channels = self._entities.channels[:n_channels]
-        step_seconds = self.settings.step_seconds
-        return Detector(
-            self.settings.model,
-            n_rows=n_rows,
-            resolution=np.array([resolution_of(channel, step_seconds) for channel in channels]),
-            step_seconds=step_seconds,
-            block_steps=self.settings.block_steps,
-        )
-
-    def _steps_to_next_calibration(self, block: ClosedSteps, start: int) -> int:
-        """Count the steps up to the next behind which an entity can be calibrated.
-
-        Blocks are cut there, so that blocks of any size give the same scores.
-        """
-        n_steps = len(block.values) - start
-        waiting = np.flatnonzero(~self._calibrated)
-        if not waiting.size:
-            return n_steps
-        is_seen = ~np.isnan(block.values[start:, waiting]).all(axis=2)  # (T, n_waiting)
-        n_seen = self.recent.seen.n_seen[waiting] + np.cumsum(is_seen, axis=0)
-        ready = (is_seen & (n_seen >= self._window + WARMING_STEPS)).any(axis=1)
-        return int(np.argmax(ready)) + 1 if ready.any() else n_steps
-
     def _calibrate_ready(self, block: ClosedSteps) -> None:
         newest_step = block.first_step + len(block.values) - 1
         seen = self.recent.seen
         long_enough = (seen.last_seen == newest_step) & (seen.n_seen >= self._window + WARMING_STEPS)
-        ready = np.flatnonzero(long_enough & ~self._calibrated)
+        ready = np.flatnonzero(long_enough & ~_calibrated(self.detector, self.recent.seen.n_rows))
         if not ready.size:
             return
         if self.detector is None:
             self._entities.fix_channels()
-            self.detector = self._untrained_detector(seen.n_rows, self.recent.values.shape[2])
-        self._calibrate(self.detector, ready)
+            channels = self._entities.channels[: self.recent.values.shape[2]]
+            self.detector = _untrained_detector(self.settings, channels, seen.n_rows)
+        _calibrate(self.detector, ready, self.recent, self._entities)
 
-    def _calibrate(self, detector: Detector, rows: NDArray[np.int64]) -> None:
-        resolution = self._entities.series_resolution(rows.tolist(), self.settings.step_seconds)
-        detector.calibrate(rows, self.recent.values[:, rows], resolution=resolution)
-
-    def _make_room(self, n_rows: int, n_channels: int, first_step: int) -> None:
+    def make_room(self, n_rows: int, n_channels: int, first_step: int) -> None:
+        """Make room for more entities and channels; new entities are known from `first_step` on."""
         self.recent.make_room(n_rows, n_channels, first_step)
         self._rows.grow(n_rows, channels=n_channels)
         if self.detector is not None and self.detector.n_rows < n_rows:
             self.detector.grow(n_rows)
+
+
+def _calibrated(detector: Detector | None, n_rows: int) -> NDArray[np.bool_]:
+    """Tell which entities (n,) can be judged."""
+    return np.zeros(n_rows, bool) if detector is None else detector.calibrated
+
+
+def _steps_to_next_calibration(values: NDArray[np.float64], n_missing: NDArray[np.int64]) -> int:
+    """Count the steps up to the next behind which an entity can be calibrated; all where there is none.
+
+    Blocks are cut there, so that blocks of any size give the same scores.
+
+    Parameters
+    ----------
+    values : ndarray, shape (T, n, C)
+        Of the entities that are not calibrated yet.
+    n_missing : ndarray, shape (n,)
+        Steps that each must show still.
+    """
+    is_seen = ~np.isnan(values).all(axis=2)
+    ready = (is_seen & (np.cumsum(is_seen, axis=0) >= n_missing)).any(axis=1)
+    return int(np.argmax(ready)) + 1 if ready.any() else len(values)
+
+
+def _untrained_detector(settings: WatchSettings, channels: Sequence[str], n_rows: int) -> Detector:
+    """Build the detector of a watch without a model: the baselines, not calibrated yet."""
+    step_seconds = settings.step_seconds
+    return Detector(
+        settings.model,
+        n_rows=n_rows,
+        resolution=np.array([resolution_of(channel, step_seconds) for channel in channels]),
+        step_seconds=step_seconds,
+        block_steps=settings.block_steps,
+    )
+
+
+def _calibrate(
+    detector: Detector, rows: NDArray[np.int64], recent: RecentSteps, entities: EntityTable
+) -> None:
+    """Let a detector learn from the newest steps what is normal for some entities."""
+    resolution = entities.series_resolution(rows.tolist(), detector.step_seconds)
+    detector.calibrate(rows, recent.values[:, rows], resolution=resolution)

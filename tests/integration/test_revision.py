@@ -1,4 +1,7 @@
-"""Late samples through the whole pipeline: windows judged again, alerts amended, retracted, opened late; and the same over a restart."""
+"""Late samples through the whole pipeline: windows judged again, alerts amended, retracted, opened late.
+
+And the same over a restart.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,7 @@ class Stream:
         self.scores[scored.time_ms][rows] = scored.score
 
     def values(self, n_steps, **shifts):
-        """Make so many steps of quiet metrics (T, n, C), those of the first host shifted by so many standard deviations."""
+        """Make quiet metrics (T, n, C), those of the first host shifted by so many standard deviations."""
         values = self.rng.normal(100.0, 1.0, (n_steps, len(self.hosts), len(METRICS)))
         for metric, shift in shifts.items():
             values[:, 0, METRICS.index(metric)] += shift
@@ -82,8 +85,8 @@ class Stream:
             points = []
             for host in range(len(self.hosts)):
                 for metric in range(len(METRICS)):
-                    one = (self.numbers[host, metric], self.now * 1000, step[host, metric])
-                    (kept_back if (at, host, metric) in missing else points).append(one)
+                    point = (self.numbers[host, metric], self.now * 1000, step[host, metric])
+                    (kept_back if (at, host, metric) in missing else points).append(point)
             self.now += 1
             self.take(points)
         return kept_back
@@ -348,7 +351,7 @@ def test_metrics_and_the_log_tell_of_revisions(caplog):
 
 
 class NoLearning(Stream):
-    """A stream whose watch has learned all that it will: two orders can only be compared by the same tails and memories."""
+    """A stream whose watch learns nothing more: only so can two orders be compared, by the same tails."""
 
     def build(self, watch):
         super().build(watch)
@@ -376,9 +379,10 @@ def settle(stream, n_steps):
     stream.now = WARM + n_steps + 1
     stream.take([(int(number), (stream.now - 1) * 1000, 100.0) for number in stream.numbers.ravel()])
     scores = np.array([score for time_ms, score in sorted(stream.scores.items()) if time_ms > WARM * 1000])
-    return {"scores": scores, "ring": stream.watch.scorer.state()["recent"], **{
-        name: array for name, array in stream.watch.scorer.state().items() if name.startswith(("n_seen", "last", "elev", "detector.gauss"))
-    }}  # fmt: skip
+    state = stream.watch.scorer.state()
+    prefixes = ("n_seen", "last", "elev", "detector.gauss")
+    shaped = {name: array for name, array in state.items() if name.startswith(prefixes)}
+    return {"scores": scores, "ring": state["recent"], **shaped}
 
 
 @settings(deadline=None, max_examples=25)
@@ -431,7 +435,7 @@ def test_a_restart_from_a_checkpoint_in_between_corrects_the_same(restart_behind
         fault = stream.values(6, queue_depth=15.0)
         fault[2, 0, 1] += 20.0
         more = stream.send(fault, missing={(2, 0, 1), (4, 1, 0)})
-        queue = [[one] for one in (*late, *more)]
+        queue = [[point] for point in (*late, *more)]
         for at, points in enumerate([*queue, *([[]] * 4)]):
             if at == restart_behind:
                 stream.restart()

@@ -33,9 +33,8 @@ def settings(**changes):
 
 
 def scorer(n_entities=1, channels=("load", "queue_depth"), **changes):
-    entities = EntityTable(
-        metrics=["*"], match={}, by=("host",), entities=[f"web{row}" for row in range(n_entities)], channels=channels
-    )  # fmt: skip
+    names = [f"web{row}" for row in range(n_entities)]
+    entities = EntityTable(metrics=["*"], match={}, by=("host",), entities=names, channels=channels)
     return Scorer(entities, settings(**changes))
 
 

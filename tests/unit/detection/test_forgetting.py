@@ -1,4 +1,4 @@
-"""Entities that come and go: those that are gone are let go of, and those that are left are judged as if nothing had happened.
+"""Entities that come and go: those that are gone are dropped, the others judged as if nothing had happened.
 
 Steps are 1 s, windows 8 steps; an entity is stale after 10 s, and gone 40 s later.
 """
@@ -51,7 +51,10 @@ def life(n_steps=N_STEPS):
 
 
 def values_of(names):
-    """Give each one's two metrics (T, 2): quiet noise, with faults of two hosts and of pods, one of which dies in its fault."""
+    """Give the two metrics (T, 2) of each: quiet noise, with faults of two hosts and two pods.
+
+    One of the pods dies in its fault.
+    """
     values = {}
     for number, name in enumerate(sorted(names)):
         values[name] = 100 + np.random.default_rng(number).normal(0, 1, (N_STEPS, 2))
@@ -139,8 +142,10 @@ def test_those_that_are_left_are_judged_bit_equal_to_a_run_that_forgets_nobody(q
         model={"hidden": 4, "latent": 2, "epochs": 2},
     )
     forgets, keeps = (
-        Run(config, forgets=one, champion=champion_of(config) if kind == "with a model" else None).go()
-        for one in (True, False)
+        Run(
+            config, forgets=forgets_gone, champion=champion_of(config) if kind == "with a model" else None
+        ).go()
+        for forgets_gone in (True, False)
     )
 
     assert len(forgets.forgot) >= 2

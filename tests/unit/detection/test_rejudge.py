@@ -94,13 +94,13 @@ def test_a_fault_that_comes_late_opens_and_freezes_its_entity(judged):
 
 
 def test_a_fault_that_was_none_is_retracted_and_its_entity_thawed(judged):
-    quiet = noise(N_STEPS, 2, seed=3)
-    values = quiet.copy()
+    normal = noise(N_STEPS, 2, seed=3)
+    values = normal.copy()
     values[-4:, 0, 0] += 40.0
     first = judged(values)
     assert [alert.entity for alert in first.alerts] == ["web1"]
 
-    alerts, report = first.again(N_STEPS - 4, quiet[-4:, :1])
+    alerts, report = first.again(N_STEPS - 4, normal[-4:, :1])
 
     assert [(alert.identity, alert.reason) for alert in alerts] == [(first.alerts[0].identity, "retracted")]
     assert report.revised == {"retracted": 1}

@@ -47,7 +47,7 @@ def test_what_came_late_is_judged_as_if_it_had_come_in_time_given_the_same_tails
     late[142], late[144] = 50.0, np.nan
     judge, _, snapshots = judged(late, 140)
 
-    first_changed, rows = judge.patch(Reclosed(140, np.array([0]), in_time[140:], 2), n_rows=1, n_channels=2)
+    first_changed, rows = judge.recent.patch(Reclosed(140, np.array([0]), in_time[140:], 2))
     again = second_time(judge, [0], snapshots[-8:], in_time)
 
     other, expected, _ = judged(in_time, 140)

@@ -137,7 +137,8 @@ def test_a_missing_step_is_a_gap_and_a_longer_silence_is_stale():
 
     scored = run(scorer(), values)
 
-    # The last sample is step 119's: 5 s of silence are a gap, more is stale. Then a window needs half of its 8 steps.
+    # The last sample is step 119's: 5 s of silence are a gap, more is stale.
+    # Then a window needs half of its 8 steps.
     assert reasons(scored)[118:136] == [
         *[Reason.JUDGED] * 2, *[Reason.GAP] * 5, *[Reason.STALE] * 5, *[Reason.GAP] * 3, *[Reason.JUDGED] * 3,
     ]  # fmt: skip
@@ -180,7 +181,7 @@ def test_a_spike_scores_above_the_limit(seed):
 
 
 def disturbed(seed):
-    """Score quiet noise whose second channel is disturbed from step 400 on; give the last step, and its values."""
+    """Score noise whose second channel is disturbed from step 400 on; give the last step and its values."""
     values = noise(420, seed=seed)
     values[400:, 0, 1] += 20
     return run(scorer(), values)[-1], values[-1, 0]

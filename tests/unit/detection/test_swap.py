@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
-from stage_settings import history_retention
 
 from models.bundle import Bundle
 from models.errors import BundleError
@@ -23,7 +22,7 @@ from monitor.detection.view import WatchObserver
 from monitor.errors import ConfigError, SwapError
 from monitor.metrics.instruments import Metrics
 from monitor.sources.position import Position
-from monitor.storage.step_history import History, HistoryWriter, list_segments
+from monitor.storage.step_history import History, HistoryWriter, Retention, list_segments
 from monitor.testing import FakeClock
 from monitor.training.train import fit_watch
 
@@ -54,9 +53,11 @@ def running(watch, champion, *, entities=None):
 def live(pipeline, values, *, first_step):
     """Judge steps one after the other; give scores (T, n) and alerts."""
     scores, alerts = [], []
-    pipeline.observe(
-        WatchObserver(on_scored=lambda scored: scores.append((scored.time_ms, scored.score.copy())))
-    )
+
+    def keep(scored):
+        scores.append((scored.time_ms, scored.score.copy()))
+
+    pipeline.observe(WatchObserver(on_scored=keep))
     for at in range(len(values)):
         alerts += pipeline.judge(ClosedSteps(first_step + at, 1000, values[at : at + 1]), WatchReport())
     return scores, alerts
@@ -86,9 +87,7 @@ def test_weights_scaling_tails_and_limit_are_all_the_new_models(watch):
         "gaussian.mean",
     ):
         np.testing.assert_array_equal(detector.state()[name], new.detector.state()[name], err_msg=name)
-        assert not np.array_equal(detector.state()[name], kept[name]), (
-            f"{name} does not tell the models apart: the test could not fail"
-        )
+        assert not np.array_equal(detector.state()[name], kept[name]), f"{name} is the same in both models"
 
 
 def test_the_next_step_is_judged_as_by_a_daemon_that_had_the_new_model_from_the_start(watch):
@@ -99,9 +98,8 @@ def test_the_next_step_is_judged_as_by_a_daemon_that_had_the_new_model_from_the_
     swap_champion(swapped, watch.settings(), new)
     # It has the same newest window behind it, and has learned nothing from it yet.
     undisturbed.judge(ClosedSteps(413, 1000, values[13:20]), WatchReport())
-    undisturbed.swap(
-        build_watch(watch.settings(), align_rows(new, new.entities), entities=undisturbed.entities).scorer
-    )
+    aligned = align_rows(new, new.entities)
+    undisturbed.swap(build_watch(watch.settings(), aligned, entities=undisturbed.entities).scorer)
 
     after, _ = live(swapped, values[20:], first_step=420)
     as_expected, _ = live(undisturbed, values[20:], first_step=420)
@@ -182,9 +180,7 @@ def test_an_entity_of_which_too_little_was_seen_goes_on_warming_up(watch):
     assert pipeline.scorer.missing_steps().tolist() == [0, 48]
 
 
-def test_a_channel_that_only_the_model_knows_comes_behind_and_its_series_are_taken_from_now_on(
-    watch, table, noise
-):
+def test_a_channel_that_only_the_model_knows_comes_behind_and_its_series_are_accepted(watch, table, noise):
     columns = noise(20)  # two metrics, a and b
     pipeline = running(watch, bundle_of(watch, channels=("a",)))
     pipeline.process(columns, table, 19_000, latest_ms=19_000, finished=False)
@@ -204,9 +200,8 @@ def test_channels_in_another_order_are_refused_and_nothing_changes(watch, channe
     live(pipeline, noise(20), first_step=400)
     scorer = pipeline.scorer
 
-    with pytest.raises(
-        SwapError, match=r"does not take the running channels in their order .*Restart the daemon"
-    ):
+    expected = r"does not take the running channels in their order .*Restart the daemon"
+    with pytest.raises(SwapError, match=expected):
         swap_champion(pipeline, watch.settings(), bundle_of(watch, channels=channels))
 
     assert pipeline.scorer is scorer
@@ -255,9 +250,8 @@ def test_a_restart_with_another_model_goes_on_with_the_episode_and_judges_at_onc
 
 
 def test_a_restart_with_the_first_model_goes_on_from_the_companions(watch):
-    pipeline = running(
-        watch, None, entities=known_entities(watch.settings(), ["web1"], ["a", "b"], fixed=False)
-    )
+    entities = known_entities(watch.settings(), ["web1"], ["a", "b"], fixed=False)
+    pipeline = running(watch, None, entities=entities)
     live(pipeline, noise(150), first_step=0)
     checkpoint = capture([(watch, None, pipeline)], source=SourceConfig(), position=Position())
 
@@ -301,9 +295,7 @@ class House:
         self.serving["w"] = self.registry.champion()
         self.pipeline = running(self.watch, champion)
         shape = self.watch.settings().history_shape
-        self.writer = HistoryWriter(
-            self.folder, history_retention(segment_seconds=5.0), shape=shape, step_ms=1000, window_length=8
-        )
+        self.writer = HistoryWriter(self.folder, Retention(segment_seconds=5.0), shape=shape, step_ms=1000, window_length=8)
         self.retraining = Retraining(
             [(self.watch, self.pipeline)],
             self.serving,
@@ -323,13 +315,9 @@ class House:
 
     def live(self, values, first_step=400):
         for at in range(len(values)):
-            alerts = self.pipeline.judge(
-                ClosedSteps(first_step + at, 1000, values[at : at + 1]), WatchReport()
-            )
+            alerts = self.pipeline.judge(ClosedSteps(first_step + at, 1000, values[at : at + 1]), WatchReport())
             self.clock.advance(1.0)
-            yield self.retraining.after_step(
-                Decision(tuple(alerts), {}, {"gap": 0, "not_finite": 0, "future": 0})
-            )
+            yield self.retraining.after_step(Decision(tuple(alerts), {}, {"gap": 0, "not_finite": 0, "future": 0}))
 
     def count(self, name, **labels):
         return self.metrics.registry.get_sample_value(name, {"watch": "w", **labels})
@@ -451,9 +439,7 @@ def test_the_loop_keeps_its_steps_and_leaves_out_an_episode(house):
     assert house.count("barograph_history_bytes") > 0
 
 
-def test_a_history_that_cannot_be_written_is_counted_each_time_and_said_once_and_scoring_goes_on(
-    house, caplog
-):
+def test_a_history_that_cannot_be_written_is_counted_each_time_and_said_once_and_scoring_goes_on(house, caplog):
     caplog.set_level("INFO")
     house.begin(house.registry.load(promoted(house, 1)))
     house.folder.parent.mkdir(parents=True)
