@@ -127,7 +127,7 @@ class SeriesTable:
         return number
 
     def forget(self) -> NDArray[np.int32]:
-        """Forget the series that were not interned since the last call; give their numbers, which are free then.
+        """Forget the series that were not interned since the last call; give their numbers, now free.
 
         Every holder of numbers must drop these; columns that were made before are void.
         """

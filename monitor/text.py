@@ -9,7 +9,9 @@ _CHARACTERS_PER_CONTROL = 10  # text with more control characters than one in so
 
 
 def printable(text: str, *, reversible: bool = False) -> str:
-    r"""Replace every character that cannot be seen by its escape: nothing in the text can move a terminal or end a line.
+    r"""Replace every character that cannot be seen by its escape.
+
+    So nothing in the text can move a terminal or end a line.
 
     Parameters
     ----------
@@ -28,7 +30,7 @@ def printable(text: str, *, reversible: bool = False) -> str:
 
 
 def excerpt(value: bytes) -> str:
-    """Write how a record begins: as text with reversible escapes where it is UTF-8, otherwise as hexadecimal."""
+    """Write how a record begins: as text with reversible escapes if it is UTF-8, else as hexadecimal."""
     if not value:
         return "(empty)"
     text = _text_of(value[:_EXCERPT_BYTES])
@@ -40,12 +42,12 @@ def excerpt(value: bytes) -> str:
 
 
 def escape_quotes(text: str) -> str:
-    """Put a backslash before every backslash and double quote, as Prometheus writes label values between quotes."""
+    """Put a backslash before every backslash and double quote, as Prometheus does in label values."""
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _text_of(head: bytes) -> str | None:
-    """Give a record's first bytes as text; None where they are not UTF-8, or have too many control characters."""
+    """Give a record's first bytes as text; None if they are not UTF-8 or have too many controls."""
     try:
         text = head.decode()
     except UnicodeDecodeError as error:

@@ -192,7 +192,7 @@ MUTATIONS = [
         (
             'suppressed["hold"] += int(self._n_held[lapsed].sum())',
             'suppressed["hold"] += 0',
-            "test_too_short_a_rise_lapses_and_its_scores_are_counted_as_held_back",
+            "test_too_short_a_rise_lapses_and_its_scores_are_counted_as_suppressed",
         ),
         (
             "self._rest_until_ms -= n_ms",
@@ -270,12 +270,12 @@ MUTATIONS = [
         (
             'if alert.reason != "retracted"]',
             "]",
-            "test_what_was_retracted_is_remembered_and_told_once",
+            "test_what_was_retracted_is_remembered_and_notified_once",
         ),
         (
             "elif episode.resolved_ms is None and correction.is_open is None:",
             "elif False:",
-            "test_one_that_was_told_as_over_stays_over_though_it_is_found_open",
+            "test_one_that_was_notified_as_over_stays_over_though_it_is_found_open",
         ),
         (
             "revision=retracted.revision + 1",
@@ -620,17 +620,17 @@ MUTATIONS = [
         (
             "if alert.identity in self._notified or not self._is_old",
             "if not self._is_old",
-            "test_what_was_told_and_not_kept_as_told_is_told_again_and_ends_aloud",
+            "test_what_was_notified_and_not_saved_as_such_is_notified_again_and_so_is_its_end",
         ),
         (
             "self._withheld.difference_update(alert.identity for alert in released)",
             "pass",
-            "test_what_is_held_back_and_still_open_is_told_once_as_it_is_then",
+            "test_what_is_withheld_and_still_open_is_notified_once_as_it_is_then",
         ),
         (
             "notified += [replace(alert, resolved_ms=None, reason=None), alert]",
             "notified.append(alert)",
-            "test_what_opened_long_ago_and_has_just_ended_is_told_as_both",
+            "test_what_opened_long_ago_and_has_just_ended_is_notified_as_both",
         ),
         (
             "is_over = all(",

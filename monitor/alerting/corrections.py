@@ -54,7 +54,7 @@ class Correction:
             self.over.append(alert)
 
 
-def correct(was: Sequence[Alert], found: Sequence[Alert], *, now_ms: int, is_pending: bool) -> Correction:
+def correct(was: Sequence[Alert], rejudged: Sequence[Alert], *, now_ms: int, is_pending: bool) -> Correction:
     """Compare the episodes that were notified with those that are found now, all of one entity and in order.
 
     - None found where one was notified: it is retracted, but not while another is about to open there.
@@ -77,7 +77,7 @@ def correct(was: Sequence[Alert], found: Sequence[Alert], *, now_ms: int, is_pen
     notified = [alert for alert in was if alert.reason != "retracted"]
     retracted = {alert.identity: alert for alert in was if alert.reason == "retracted"}
     for alert in notified:
-        in_place = [episode for episode in found if _overlap(alert, episode)]
+        in_place = [episode for episode in rejudged if _overlap(alert, episode)]
         if in_place:
             owned = [episode for episode in in_place if _owner(episode, notified) is alert]
             _amend(alert, owned, in_place[-1], correction)
@@ -86,7 +86,7 @@ def correct(was: Sequence[Alert], found: Sequence[Alert], *, now_ms: int, is_pen
             correction.settle(alert)
         else:
             retracted[alert.identity] = _retract(alert, now_ms, correction)
-    for episode in found:
+    for episode in rejudged:
         if _owner(episode, notified) is None:
             _open(episode, retracted.pop(episode.identity, None), correction)
         elif episode.resolved_ms is None and correction.is_open is None:

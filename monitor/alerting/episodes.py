@@ -108,7 +108,8 @@ class EpisodeBook(RowArrays):
         suppressed = {}
         if vetoed is not None:
             suppressed["policy"] = int((over & vetoed & (self.phase != Phase.OPEN)).sum())
-            over, low = over & ~vetoed, low | (judged & vetoed)
+            low |= judged & vetoed
+            over &= ~vetoed
 
         self.phase[(self.phase == Phase.RESTING) & (time_ms >= self._rest_until_ms)] = Phase.IDLE
         suppressed |= {"rest": int((over & (self.phase == Phase.RESTING)).sum()), "hold": 0}

@@ -1,4 +1,6 @@
-"""A daemon that was down for long catches up quietly; killed at any moment of it, it tells nothing twice as new and loses no alert.
+"""A daemon that was down for long catches up without old alerts.
+
+Killed at any moment of it, it notifies nothing twice as new and loses no alert.
 
 One sample a second of three metrics. Four faults: one while the daemon is up; two that are over when it is
 back, 470 s behind; and one that ends 54 s before that moment. What ended more than 100 s ago (and 4.5 s,
@@ -35,7 +37,7 @@ class KilledError(Exception):
 
 
 class Kept:
-    """Keeps what it is told, and dies before or behind the nth time."""
+    """Keeps what it is notified of, and dies before or behind the nth time."""
 
     def __init__(self):
         self.alerts, self.summaries = [], []
@@ -48,7 +50,7 @@ class Kept:
 
 
 def batches(table, *, down_seconds=0, batch_steps=30):
-    """Give the stream: each batch at its own time until the daemon is down, all others at the moment when it is back."""
+    """Give the stream: each batch at its own time until the daemon is down, the others when it is back."""
     values = 100 + np.random.default_rng(0).normal(0, 1, (N_STEPS, 3))
     for fault in FAULTS:
         values[fault : fault + 20, 0] += 30
@@ -66,7 +68,7 @@ def batches(table, *, down_seconds=0, batch_steps=30):
 
 @pytest.fixture
 def live(tmp_path, monkeypatch):
-    """Run a daemon over the stream until it ends, or is killed at the nth passing of a point; it keeps state in `name`."""
+    """Run a daemon over the stream until it ends, or is killed at the nth passing of a point."""
 
     def make(name, *, point="", nth=0, down_seconds=0, max_alert_age_seconds=100.0):
         config = parse_config(
@@ -78,13 +80,17 @@ def live(tmp_path, monkeypatch):
                 "alerts": {"max_alert_age_seconds": max_alert_age_seconds},
                 "watch": [
                     {
-                        "name": "w", "step_seconds": 1.0, "window_length": 8, "lateness_seconds": 2.0, "budget": "1/day",
+                        "name": "w",
+                        "step_seconds": 1.0,
+                        "window_length": 8,
+                        "lateness_seconds": 2.0,
+                        "budget": "1/day",
                         "alert": {"close_seconds": 5.0, "rest_seconds": 5.0},
                     }
                 ],
             },
             origin="test",
-        )  # fmt: skip
+        )
         monkeypatch.setattr(
             app,
             "build_source",
@@ -114,9 +120,13 @@ def live(tmp_path, monkeypatch):
                 raise KilledError
 
         for holder, attribute, where in (
-            (outlet, "deliver", "outlets"), (outlet, "send_summary", "summary"), (daemon, "_save_checkpoint", "checkpoint"),
-            (daemon._source, "commit", "commit"), (daemon._source, "poll", "poll"), (daemon, "_record", "history"),
-        ):  # fmt: skip
+            (outlet, "deliver", "outlets"),
+            (outlet, "send_summary", "summary"),
+            (daemon, "_save_checkpoint", "checkpoint"),
+            (daemon._source, "commit", "commit"),
+            (daemon._source, "poll", "poll"),
+            (daemon, "_record", "history"),
+        ):
             around(holder, attribute, where)
         try:
             daemon.run(threading.Event(), exit_at_end=True)
@@ -130,7 +140,7 @@ def live(tmp_path, monkeypatch):
 
 
 def notified(outlet):
-    """Give what was told, in seconds since the start: opened, and resolved or None."""
+    """Give what was notified, in seconds since the start: opened, and resolved or None."""
     return [
         (
             one.opened_ms // 1000 - START_MS // 1000,
@@ -147,7 +157,7 @@ def facts(config):
     ]
 
 
-def test_what_is_over_goes_to_the_history_and_one_summary_and_what_is_not_is_told(live):
+def test_what_is_over_goes_to_the_history_and_one_summary_and_the_rest_is_notified(live):
     outlet, _, config = live("whole")
 
     opened = [at for at, resolved in notified(outlet) if resolved is None]
@@ -180,10 +190,10 @@ def test_a_log_line_sums_it_up(live, caplog):
         "caught up episodes=2 entities=1 opened_from=2023-11-14T22:21:41Z resolved_until=2023-11-14T22:2"
         in caplog.text
     )
-    assert "first=[w/web1]: they were over before they were found" in caplog.text
+    assert "first=[w/web1]: these episodes were over before they were found" in caplog.text
 
 
-def test_without_a_greatest_age_all_is_told(live):
+def test_without_a_greatest_age_everything_is_notified(live):
     outlet, _, config = live("all", max_alert_age_seconds=0)
 
     assert sorted(Counter(at for at, _ in notified(outlet))) == [301, 501, 651, 831]
@@ -231,7 +241,7 @@ def test_killed_anywhere_it_loses_no_alert_and_ends_none_that_it_has_not_begun(l
             assert before.summaries + after.summaries in (whole, whole * 2), name
 
 
-def test_a_held_back_episode_shows_no_anomaly_until_it_is_told(live, monkeypatch):
+def test_a_withheld_episode_shows_no_anomaly_until_it_is_notified(live, monkeypatch):
     shown = {}
     render = app.Exposition.render
 

@@ -58,7 +58,7 @@ def sample(name, labels, second):
 
 
 def records(second):
-    """Write a sample of every kind; those with an empty host or label name, or of no name, are rejected or belong to no entity."""
+    """Write a sample of every kind; without a name, a host or a label's name it belongs to no entity."""
     for text in TEXTS.values():
         yield sample("load", {"host": text}, second)
     for number, text in enumerate(TEXTS.values()):

@@ -31,7 +31,7 @@ def age_filter():
     return AlertAgeFilter({"w": 100_000})
 
 
-def test_what_is_young_is_told_as_it_comes(age_filter):
+def test_young_episodes_are_notified_as_they_come(age_filter):
     alerts = [opening(900), end(900, 950)]
 
     filtered = age_filter.filter(alerts, NOW_MS, reached(990))
@@ -39,7 +39,7 @@ def test_what_is_young_is_told_as_it_comes(age_filter):
     assert (filtered.notified, filtered.withheld, filtered.summary) == (tuple(alerts), (), None)
 
 
-def test_what_opened_and_ended_too_long_ago_is_not_told(age_filter):
+def test_what_opened_and_ended_too_long_ago_is_not_notified(age_filter):
     alerts = [opening(500), end(500, 899)]
 
     filtered = age_filter.filter(alerts, NOW_MS, reached(899))
@@ -48,7 +48,7 @@ def test_what_opened_and_ended_too_long_ago_is_not_told(age_filter):
     assert age_filter.withheld == set()
 
 
-def test_what_was_told_while_it_was_young_ends_aloud_however_old_the_end_is(age_filter):
+def test_the_end_of_a_notified_episode_is_notified_however_old_it_is(age_filter):
     age_filter.filter([opening(400)], 410_000, reached(410))  # then the daemon is down
 
     filtered = age_filter.filter([end(400, 500)], NOW_MS, reached(600))
@@ -56,7 +56,7 @@ def test_what_was_told_while_it_was_young_ends_aloud_however_old_the_end_is(age_
     assert filtered.notified == (end(400, 500),)
 
 
-def test_what_is_held_back_and_still_open_is_told_once_as_it_is_then(age_filter):
+def test_what_is_withheld_and_still_open_is_notified_once_as_it_is_then(age_filter):
     still_open = opening(500, score=7.0)  # it has risen since
     first = age_filter.filter([opening(500)], NOW_MS, reached(899, still_open))
     second = age_filter.filter([], NOW_MS, reached(900, still_open))
@@ -70,13 +70,13 @@ def test_what_is_held_back_and_still_open_is_told_once_as_it_is_then(age_filter)
     )
 
 
-def test_what_opened_long_ago_and_has_just_ended_is_told_as_both(age_filter):
+def test_what_opened_long_ago_and_has_just_ended_is_notified_as_both(age_filter):
     filtered = age_filter.filter([opening(500), end(500, 950)], NOW_MS, reached(990))
 
     assert filtered.notified == (replace(end(500, 950), resolved_ms=None, reason=None), end(500, 950))
 
 
-def test_the_cut_into_batches_changes_nothing_of_what_is_told():
+def test_the_cut_into_batches_does_not_change_what_is_notified():
     alerts = [
         opening(500),
         opening(600, entity="web2"),
@@ -128,7 +128,7 @@ def test_one_summary_follows_when_all_its_watches_have_caught_up():
     assert second.summary == Summary(3, ("w/web1", "v/db1"), 400_000, 560_000)
 
 
-def test_a_watch_that_never_catches_up_is_summed_up_now_and_then(age_filter):
+def test_a_watch_that_never_catches_up_is_summed_up_at_intervals(age_filter):
     summaries = []
     for now_s in range(1000, 1400, 10):  # always 200 s behind, and an episode of 5 s every 10 s
         at_s = now_s - 200
@@ -139,7 +139,7 @@ def test_a_watch_that_never_catches_up_is_summed_up_now_and_then(age_filter):
     assert summaries == [11, 11, 11]  # those of 100 s, and the one that ends them; seven are still to come
 
 
-def test_a_watch_without_a_greatest_age_is_told_of_everything(age_filter):
+def test_a_watch_without_a_greatest_age_is_notified_of_everything(age_filter):
     alerts = [opening(1, watch="v"), end(1, 2, watch="v")]
 
     assert age_filter.filter(alerts, NOW_MS, reached(3, watch="v")).notified == tuple(alerts)
@@ -154,7 +154,7 @@ def again(age_filter, *, still_open, notified=()):
     return other
 
 
-def test_what_is_held_back_and_what_is_to_be_summed_up_outlive_the_daemon(age_filter):
+def test_what_is_withheld_and_what_is_to_be_summed_up_outlive_the_daemon(age_filter):
     age_filter.filter(
         [opening(400), end(400, 410), opening(500, entity="web2")],
         NOW_MS,
@@ -169,7 +169,7 @@ def test_what_is_held_back_and_what_is_to_be_summed_up_outlive_the_daemon(age_fi
     assert filtered.summary == Summary(2, ("w/web1", "w/web2"), 400_000, 700_000)
 
 
-def test_what_was_told_and_not_kept_as_told_is_told_again_and_ends_aloud(age_filter):
+def test_what_was_notified_and_not_saved_as_such_is_notified_again_and_so_is_its_end(age_filter):
     # Told at its time; killed before the checkpoint; started again when it is old.
     successor = again(age_filter, still_open=[], notified=["w/web1/400000"])
 
@@ -178,7 +178,7 @@ def test_what_was_told_and_not_kept_as_told_is_told_again_and_ends_aloud(age_fil
     assert filtered.notified == (opening(400), end(400, 500))
 
 
-def test_what_was_told_after_it_had_been_kept_as_held_back_is_held_back_no_more(age_filter):
+def test_what_was_notified_after_it_was_saved_as_withheld_is_withheld_no_more(age_filter):
     age_filter.filter([opening(500)], NOW_MS, reached(600, opening(500)))
 
     successor = again(age_filter, still_open=["w/web1/500000"], notified=["w/web1/500000"])
@@ -187,7 +187,7 @@ def test_what_was_told_after_it_had_been_kept_as_held_back_is_held_back_no_more(
     assert successor.filter([end(500, 700)], 9 * NOW_MS, reached(800)).notified == (end(500, 700),)
 
 
-def test_what_is_not_open_any_more_is_not_held_back(age_filter):
+def test_what_is_not_open_any_more_is_not_withheld(age_filter):
     age_filter.filter([opening(500)], NOW_MS, reached(600, opening(500)))
 
     assert again(age_filter, still_open=[]).withheld == set()
@@ -198,13 +198,13 @@ def amended(opened_s, resolved_s=None, **more):
     return replace(alert, score=9.0, revision=1, amends=True, **more)
 
 
-def test_an_old_episode_that_was_told_and_is_open_is_amended_aloud(age_filter):
+def test_the_amendment_of_an_old_open_episode_that_was_notified_is_notified(age_filter):
     age_filter.filter([opening(400)], 410_000, reached(410))
 
     assert age_filter.filter([amended(400)], NOW_MS, reached(600)).notified == (amended(400),)
 
 
-def test_what_nobody_was_told_of_is_amended_in_silence(age_filter):
+def test_the_amendment_of_a_withheld_episode_is_withheld(age_filter):
     age_filter.filter([opening(500)], NOW_MS, reached(520))
 
     filtered = age_filter.filter([amended(500)], NOW_MS, reached(540))
@@ -214,7 +214,9 @@ def test_what_nobody_was_told_of_is_amended_in_silence(age_filter):
 
 
 @pytest.mark.parametrize(("resolved_s", "notifies"), [(899, False), (950, True)])
-def test_what_is_over_is_amended_aloud_as_long_as_its_end_is_young(age_filter, resolved_s, notifies):
+def test_an_amendment_of_an_ended_episode_is_notified_while_its_end_is_young(
+    age_filter, resolved_s, notifies
+):
     alert = amended(500, resolved_s)
 
     filtered = age_filter.filter([alert], NOW_MS, reached(990))
@@ -222,7 +224,7 @@ def test_what_is_over_is_amended_aloud_as_long_as_its_end_is_young(age_filter, r
     assert (filtered.notified, filtered.withheld) == (((alert,), ()) if notifies else ((), (alert,)))
 
 
-def test_what_is_retracted_before_anybody_was_told_of_it_is_never_told(age_filter):
+def test_what_is_retracted_while_it_is_withheld_is_never_notified(age_filter):
     age_filter.filter([opening(500)], NOW_MS, reached(520))
     retracted = replace(end(500, 990), reason="retracted", revision=1)
 

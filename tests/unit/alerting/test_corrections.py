@@ -76,7 +76,7 @@ def test_an_end_that_moved_amends():
     assert outcome.notified == [("amended", episode(100, 400, revision=1, amends=True))]
 
 
-def test_one_that_was_told_as_over_stays_over_though_it_is_found_open():
+def test_one_that_was_notified_as_over_stays_over_though_it_is_found_open():
     outcome = corrected([episode(100, 300)], [episode(100)])
 
     assert outcome.notified == []
@@ -91,14 +91,14 @@ def test_one_that_is_found_where_none_was_opens_late():
     assert outcome.is_open == episode(500)
 
 
-def test_one_that_opens_late_and_is_over_is_told_with_its_end():
+def test_one_that_opens_late_and_is_over_is_notified_with_its_end():
     outcome = corrected([], [episode(100, 200)])
 
     assert outcome.notified == [("opened", episode(100)), (None, episode(100, 200))]
     assert outcome.over == [episode(100, 200)]
 
 
-def test_two_that_are_found_in_the_place_of_one_are_told_as_that_one():
+def test_two_that_are_found_in_the_place_of_one_are_notified_as_that_one():
     outcome = corrected([episode(100)], [episode(100, 200, score=5.0), episode(300, score=4.0)])
 
     ((kind, alert),) = outcome.notified
@@ -132,7 +132,7 @@ def test_one_that_was_retracted_and_is_found_again_goes_on_counting_its_revision
     assert outcome.over == []
 
 
-def test_what_was_retracted_is_remembered_and_told_once():
+def test_what_was_retracted_is_remembered_and_notified_once():
     first = corrected([episode(100)], [])
     second = corrected(first.over, [])
 

@@ -57,7 +57,7 @@ def test_with_a_hold_it_opens_when_the_score_has_been_over_for_that_long():
     assert suppressed == {"hold": 0, "rest": 0}
 
 
-def test_too_short_a_rise_lapses_and_its_scores_are_counted_as_held_back():
+def test_too_short_a_rise_lapses_and_its_scores_are_counted_as_suppressed():
     happened, suppressed, book = run("1 1.5 0.9", policy(hold_seconds=30))
 
     assert happened["lapsed"] == [30]
@@ -311,7 +311,7 @@ def test_a_hold_of_an_entity_that_is_gone_lapses_and_its_scores_are_counted():
     assert book.frozen.tolist() == [False]
 
 
-def test_quiet_entities_and_those_without_a_step_yet_are_never_gone():
+def test_idle_entities_and_those_without_a_step_yet_are_never_gone():
     _, _, book = run("0.1", policy(accept_after_seconds=100))
 
     changes = book.expire(np.array([0, 0]), 1_000_000)  # the second has no phase yet
