@@ -28,7 +28,7 @@ from kafka import KafkaConsumer
 
 from monitor.clock import SystemClock
 from monitor.config.explain import parse_config
-from monitor.daemon.daemon import Daemon
+from monitor.daemon.build import build_daemon
 from monitor.daemon.process import tune_process
 
 MOCK = Path(__file__).parents[1] / "tests" / "kafka" / "mock_cluster.py"
@@ -97,7 +97,7 @@ def daemon(client, servers, topic, n_records, folder):
         "source": {"kind": "kafka", "kafka": kafka},
         "watch": [{"name": "w", "by": ["host"], "step_seconds": STEP_MS / 1000, "window_length": 32, "lateness_seconds": 10.0}],
     }
-    one = Daemon(parse_config(document, place="benchmark"), outlets=[], clock=SystemClock(), keeps_state=False)
+    one = build_daemon(parse_config(document, place="benchmark"), outlets=[], clock=SystemClock(), keeps_state=False)
     stop, spent, n_read = threading.Event(), Counter(), 0
 
     def timed(what, call):
@@ -125,9 +125,9 @@ def daemon(client, servers, topic, n_records, folder):
             stop.set()
         return batch
 
-    library, polled = one._source._library, timed("source", one._source.poll)
-    one._source._library = SimpleNamespace(open_client=open_client)
-    one._source.poll, one.pipeline.step = poll, timed("pipeline", one.pipeline.step)
+    library, polled = one.loop.source._library, timed("source", one.loop.source.poll)
+    one.loop.source._library = SimpleNamespace(open_client=open_client)
+    one.loop.source.poll, one.loop.pipeline.process = poll, timed("pipeline", one.loop.pipeline.process)
     begun, begun_in_loop = time.process_time(), time.thread_time()
     one.run(stop)
     spent["all"], spent["loop"] = time.process_time() - begun, time.thread_time() - begun_in_loop

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from models.atomic_file import replace_file
 from models.bundle import Bundle, load_bundle, save_bundle
 from models.errors import BundleError
 
@@ -98,13 +97,10 @@ class Registry:
 
     def keep_training(self, state: bytes) -> None:
         """Keep a training that is under way, so that it can be resumed."""
-        temporary = self.folder / f"{_TRAINING}.new"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(state)
-            temporary.replace(self.folder / _TRAINING)
+            replace_file(self.folder / _TRAINING, state)
         except OSError as error:
-            _remove(temporary)
             raise BundleError(f"cannot write {self.folder / _TRAINING}: {error.strerror}") from error
 
     def interrupted(self) -> bytes:
@@ -162,18 +158,7 @@ class Registry:
             raise BundleError(f"cannot read {self.folder / name}: {error.strerror}") from error
 
     def _point(self, name: str, version: str) -> None:
-        temporary = self.folder / f".{name}.new"
         try:
-            with temporary.open("w") as file:
-                file.write(version + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.folder / name)
+            replace_file(self.folder / name, f"{version}\n".encode())
         except OSError as error:
-            _remove(temporary)
             raise BundleError(f"cannot write {self.folder / name}: {error.strerror}. The old champion stays.") from error
-
-
-def _remove(temporary: Path) -> None:
-    with suppress(OSError):  # where a folder should be may lie a file
-        temporary.unlink(missing_ok=True)

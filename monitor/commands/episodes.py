@@ -34,10 +34,10 @@ def episodes(
         chosen_watches(settings, [watch], config)
     from monitor.config.times import parse_time
     from monitor.storage.alert_history import read_episodes
-    from monitor.storage.data_dir import episodes_file
+    from monitor.storage.data_dir import DataDir
 
     newest = None if shows_all else N_EPISODES
-    found = read_episodes(episodes_file(settings.data_dir), watch=watch, since_ms=parse_time(since, "--since"), newest=newest)
+    found = read_episodes(DataDir(settings.data_dir).episodes_file, watch=watch, since_ms=parse_time(since, "--since"), newest=newest)
     if as_json:
         for one in found:
             print(one.to_json())

@@ -79,11 +79,11 @@ def rollback_model(config: ConfigFile = Path("config.toml"), watch: WatchName = 
 
 
 def _registries(config: Path, watch: str) -> dict[str, Registry]:
-    from models.registry import Registry
     from monitor.config.load import load_config
+    from monitor.storage.data_dir import DataDir
 
     settings = load_config(config, environ=os.environ)
-    named = {one.name: Registry(Path(settings.data_dir) / "bundles" / one.name) for one in settings.watch}
+    named = {one.name: DataDir(settings.data_dir).registry(one.name) for one in settings.watch}
     if watch and watch not in named:
         raise ConfigError(f"{config}: no watch is named {watch}; there are {', '.join(named)}")
     return {watch: named[watch]} if watch else named

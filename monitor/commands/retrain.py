@@ -28,18 +28,26 @@ def train_from_history(config: Path, named: list[str], *, promotes: bool, until:
     from monitor.commands.console import out, outcome_text, training_progress
     from monitor.config.times import parse_time
     from monitor.daemon.process import tune_process
-    from monitor.storage.data_dir import history_folder, model_registry, prepare_data_dir
+    from monitor.storage.data_dir import DataDir
     from monitor.training.from_history import retrain_from_history
 
     tune_process()
-    prepare_data_dir(settings)
+    data_dir = DataDir(settings.data_dir)
+    data_dir.prepare()
     outcomes = []
     for one in chosen:
         with training_progress(one.name, one.model.epochs) as on_epoch:
-            folder, registry = history_folder(Path(settings.data_dir), one), model_registry(settings, one)
+            folder, registry = data_dir.history_folder(one.name), data_dir.registry(one.name)
             until_ms = parse_time(until, "--until")
             outcome = retrain_from_history(
-                one, folder, registry, clock=SystemClock(), promotes=promotes, until_ms=until_ms, on_epoch=on_epoch
+                one.settings(),
+                folder,
+                registry,
+                clock=SystemClock(),
+                max_steps=one.retrain.max_steps,
+                promotes=promotes,
+                until_ms=until_ms,
+                on_epoch=on_epoch,
             )
         outcomes.append(outcome)
         out.print(outcome_text(outcome))

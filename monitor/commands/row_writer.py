@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from models.atomic_file import replacing
 from monitor.errors import MonitorError
 
 __all__ = ["RowWriter", "open_writer"]
@@ -107,22 +108,15 @@ def open_writer(file: Path | None, stdout: IO[str]) -> Iterator[RowWriter]:
         return
     if file.suffix not in (".csv", ".parquet"):
         raise MonitorError(f"cannot write scores to {file}: the name must end in .csv or .parquet")
-    temporary = file.with_name(f".{file.name}.new")
     try:
-        writer = CsvWriter(temporary.open("w", newline=""), owned=True) if file.suffix == ".csv" else ParquetWriter(_writable(temporary))
-    except OSError as error:
-        raise MonitorError(f"cannot write scores to {file}: {error.strerror}") from error
-    try:
-        yield writer
-        writer.close()
-        temporary.replace(file)
+        with replacing(file) as temporary:
+            temporary.touch()
+            is_csv = file.suffix == ".csv"
+            writer = CsvWriter(temporary.open("w", newline=""), owned=True) if is_csv else ParquetWriter(temporary)
+            try:
+                yield writer
+                writer.close()
+            finally:
+                writer.abandon()
     except OSError as error:
         raise MonitorError(f"cannot write scores to {file}: {error.strerror or error}. What was there before stays.") from error
-    finally:
-        writer.abandon()
-        temporary.unlink(missing_ok=True)
-
-
-def _writable(file: Path) -> Path:
-    with file.open("wb"):
-        return file

@@ -36,14 +36,14 @@ def score(
     from monitor.daemon.process import tune_process
     from monitor.sample import SeriesTable
     from monitor.sources.recorded import recorded_files
-    from monitor.storage.data_dir import model_registry
+    from monitor.storage.data_dir import DataDir
 
     tune_process()
     table = SeriesTable()
     recorded = recorded_files(settings, table)
     print_rejected(recorded.n_bad)
     one = choose_watch(settings, table, watch)
-    serving = model_registry(settings, one).serving(lambda version, error: print(f"model {version} refused: {error}", file=sys.stderr))
+    serving = DataDir(settings.data_dir).registry(one.name).serving(lambda version, error: print(f"model {version} refused: {error}", file=sys.stderr))
     if serving is None:
         print(f"watch {one.name} has no model: its companions judge alone", file=sys.stderr)
     with open_writer(output, sys.stdout) as writer, scoring_progress(one.name) as progress:

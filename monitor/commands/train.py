@@ -64,27 +64,28 @@ def train(
     from monitor.daemon.process import tune_process
     from monitor.sample import SeriesTable
     from monitor.sources.recorded import recorded_files
-    from monitor.storage.data_dir import model_registry, prepare_data_dir
+    from monitor.storage.data_dir import DataDir
     from monitor.training.train import collect_history, judge_folds, train_watch
 
     tune_process()
-    prepare_data_dir(settings)
+    data_dir = DataDir(settings.data_dir)
+    data_dir.prepare()
     table = SeriesTable()
     recorded = recorded_files(settings, table, first_share=share)
     print_rejected(recorded.n_bad)
     results, failed = [], []
     for one in chosen:
-        history = collect_history(one, recorded.columns, table)
+        history = collect_history(one.settings(), recorded.columns, table)
         if history is None:
             print(f"watch {one.name}: no series of it in these files; left as it is", file=sys.stderr)
             continue
         try:
             if folds:
                 with training_progress(f"{one.name}, {folds} folds", folds * one.model.epochs) as on_epoch:
-                    out.print(folds_table(one.name, judge_folds(one, history, folds, on_epoch=on_epoch)))
+                    out.print(folds_table(one.name, judge_folds(one.settings(), history, folds, on_epoch=on_epoch)))
             with training_progress(one.name, one.model.epochs) as on_epoch:
                 results.append(
-                    train_watch(one, history, model_registry(settings, one), now=SystemClock().now(), on_epoch=on_epoch, resumes=resume)
+                    train_watch(one.settings(), history, data_dir.registry(one.name), now=SystemClock().now(), on_epoch=on_epoch, resumes=resume)
                 )
         except TrainingError as error:
             failed.append(str(error))  # the other watches are trained all the same

@@ -16,7 +16,7 @@ from protobuf_writer import snappy
 
 from monitor.config.explain import parse_config
 from monitor.config.watch import WatchConfig
-from monitor.daemon.daemon import Daemon
+from monitor.daemon.build import build_daemon
 from monitor.decode import Record
 from monitor.decode.influx import decode_influx
 from monitor.detection.build import build_watch
@@ -210,7 +210,7 @@ def test_a_day_and_a_half_of_entities_that_come_and_go_leave_memory_files_and_th
         },
         place="test",
     )  # fmt: skip
-    daemon = Daemon(config, outlets=[], clock=clock)
+    daemon = build_daemon(config, outlets=[], clock=clock)
     rng, stop, seen = np.random.default_rng(0), threading.Event(), []
     n_minutes = 36 * 60
 
@@ -224,13 +224,13 @@ def test_a_day_and_a_half_of_entities_that_come_and_go_leave_memory_files_and_th
             seen.append((resident_bytes(), len(os.listdir("/proc/self/fd")), threading.active_count()))
         if minute >= n_minutes:
             stop.set()
-        return Batch(decode_influx([Record(b"\n".join(lines))], daemon.pipeline.table).columns, second * 1000)
+        return Batch(decode_influx([Record(b"\n".join(lines))], daemon.loop.pipeline.table).columns, second * 1000)
 
-    daemon._source.poll = poll
+    daemon.loop.source.poll = poll
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("monitor.detection.watch._FORGET_AT_LEAST", 8)
         daemon.run(stop)
-    watch = daemon.pipeline.watches[0]
+    watch = daemon.loop.pipeline.watches[0]
     daemon.close()
 
     hours, (memory, files, threads) = np.arange(len(seen)), np.array(seen).T

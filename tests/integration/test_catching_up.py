@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from monitor.config.explain import parse_config
-from monitor.daemon import daemon as app
-from monitor.daemon.daemon import Daemon
+from monitor.daemon import build
+from monitor.daemon.build import build_daemon
 from monitor.sample import Columns, labels_of
 from monitor.sources.source import Batch
 from monitor.storage.alert_history import read_episodes
-from monitor.storage.data_dir import episodes_file
+from monitor.storage.data_dir import DataDir
 from monitor.testing import FakeClock, ListSource
 
 START_MS = 1_700_000_000_000
@@ -81,12 +81,12 @@ def live(tmp_path, monkeypatch):
             place="test",
         )  # fmt: skip
         monkeypatch.setattr(
-            app,
+            build,
             "build_source",
             lambda config, table, clock, *, resumed: ListSource(list(batches(table, down_seconds=down_seconds)), resumed=resumed),
         )
         clock, outlet, passed = FakeClock(1000.0), Kept(), Counter()
-        daemon = Daemon(config, outlets=[outlet], clock=clock)
+        daemon = build_daemon(config, outlets=[outlet], clock=clock)
 
         def around(holder, attribute, name):
             call = getattr(holder, attribute)
@@ -107,8 +107,8 @@ def live(tmp_path, monkeypatch):
                 raise KilledError
 
         for holder, attribute, where in (
-            (outlet, "deliver", "outlets"), (outlet, "send_summary", "summary"), (daemon, "_save_checkpoint", "checkpoint"),
-            (daemon._source, "commit", "commit"), (daemon._source, "poll", "poll"), (daemon, "_record", "history"),
+            (outlet, "deliver", "outlets"), (outlet, "send_summary", "summary"), (daemon.loop.checkpoints, "save", "checkpoint"),
+            (daemon.loop.source, "commit", "commit"), (daemon.loop.source, "poll", "poll"), (daemon.loop.notifier._alert_history, "record", "history"),
         ):  # fmt: skip
             around(holder, attribute, where)
         try:
@@ -130,7 +130,7 @@ def notified(outlet):
 
 
 def facts(config):
-    found = read_episodes(episodes_file(config.data_dir))
+    found = read_episodes(DataDir(config.data_dir).episodes_file)
     return [(one.opened_ms // 1000 - START_MS // 1000, one.resolved_ms, one.reason, one.notified) for one in found]
 
 
@@ -205,7 +205,7 @@ def test_killed_anywhere_it_loses_no_alert_and_ends_none_that_it_has_not_begun(l
 
 def test_a_held_back_episode_shows_no_anomaly_until_it_is_told(live, monkeypatch):
     shown = {}
-    render = app.Exposition.render
+    render = build.Exposition.render
 
     def render_and_note(exposition, watches):
         render(exposition, watches)
@@ -218,7 +218,7 @@ def test_a_held_back_episode_shows_no_anomaly_until_it_is_told(live, monkeypatch
             (*state, lines['barograph_episodes_open{watch="w"}'], lines['barograph_episodes_quiet_total{watch="w"}'])
         )
 
-    monkeypatch.setattr(app.Exposition, "render", render_and_note)
+    monkeypatch.setattr(build.Exposition, "render", render_and_note)
     live("whole")
 
     assert {(anomaly, is_open) for anomaly, _, is_open, _ in shown[301]} == {("1.0", "1.0")}

@@ -12,7 +12,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from monitor.clock import SystemClock
 from monitor.config.explain import parse_config
-from monitor.daemon.daemon import Daemon
+from monitor.daemon.build import build_daemon
 from tests.kafka.harness import WATCH, check, config_of, lives_of, run_through_kills, undisturbed_alerts
 from tests.kafka.verifiable import Workload, verify_alerts, verify_windows
 
@@ -141,11 +141,11 @@ def test_what_is_read_again_fills_the_windows_behind_what_was_told(cluster, tmp_
 def run_without_state(folder, cluster, topic):
     """Let a daemon that keeps nothing read a topic to its end; give all steps that it closed, and those that it told."""
     config = parse_config(config_of(folder, cluster.servers, topic, api_version="2.3", session_timeout_seconds=6.0), place="test")
-    daemon = Daemon(config, outlets=[], clock=SystemClock(), keeps_state=False)
-    (watch,) = daemon.pipeline.watches
+    daemon = build_daemon(config, outlets=[], clock=SystemClock(), keeps_state=False)
+    (watch,) = daemon.loop.pipeline.watches
     stop, closed, told = threading.Event(), {}, []
     first_step = Workload.start_ms // 1000
-    score, poll = watch.scorer.score, daemon._source.poll
+    score, poll = watch.scorer.score, daemon.loop.source.poll
 
     def rebalance_event(block):
         hosts = np.argsort(watch.entities.entities)
@@ -159,7 +159,7 @@ def run_without_state(folder, cluster, topic):
             stop.set()
         return batch
 
-    watch.scorer.score, daemon._source.poll = rebalance_event, poll_to_the_end
+    watch.scorer.score, daemon.loop.source.poll = rebalance_event, poll_to_the_end
     watch.on_scored = lambda scored: told.append(scored.time_ms // 1000 - 1 - first_step)
     try:
         daemon.run(stop)

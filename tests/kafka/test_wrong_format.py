@@ -10,7 +10,7 @@ import numpy as np
 
 from monitor.clock import SystemClock
 from monitor.config.explain import parse_config
-from monitor.daemon.daemon import Daemon
+from monitor.daemon.build import build_daemon
 from monitor.decode.influx import decode_influx
 from monitor.kafka.client import FatalClientError
 from monitor.sample import SeriesTable
@@ -199,9 +199,9 @@ def test_a_daemon_with_the_wrong_settings_loses_no_window(cluster, client, tmp_p
 
     def live(until, **decode):
         config = config_of(tmp_path, cluster.servers, topic, client=client, api_version="2.3", session_timeout_seconds=6.0)
-        daemon = Daemon(parse_config({**config, "decode": decode}, place="test"), outlets=[], clock=SystemClock())
+        daemon = build_daemon(parse_config({**config, "decode": decode}, place="test"), outlets=[], clock=SystemClock())
         stop = threading.Event()
-        (watch,), poll = daemon.pipeline.watches, daemon._source.poll
+        (watch,), poll = daemon.loop.pipeline.watches, daemon.loop.source.poll
 
         def rebalance_event(scored):
             hosts = np.argsort(watch.entities.entities)
@@ -213,7 +213,7 @@ def test_a_daemon_with_the_wrong_settings_loses_no_window(cluster, client, tmp_p
                 stop.set()
             return batch
 
-        watch.on_scored, daemon._source.poll = rebalance_event, poll_until
+        watch.on_scored, daemon.loop.source.poll = rebalance_event, poll_until
         try:
             daemon.run(stop)
         finally:

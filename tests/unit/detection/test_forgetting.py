@@ -26,6 +26,8 @@ from monitor.storage.step_history_reader import read_steps
 from monitor.testing import samples
 from monitor.training.train import fit_watch
 
+RETENTION = Retention(segment_seconds=300.0, max_age_seconds=1e9, max_bytes=1 << 30)
+
 N_STEPS = 500
 GONE_STEPS = 52  # 10 until it is stale, 40 until it is gone, and the step itself
 
@@ -107,7 +109,7 @@ def settings(quiet_watch, **more):
 def champion_of(config):
     """Train on two hosts, of which one never comes."""
     values = 100 + np.random.default_rng(5).normal(0, 1, (400, 2, 2))
-    fit = fit_watch(config, History(("absent", "host2"), ("a", "b"), values, 0, 400_000))
+    fit = fit_watch(config.settings(), History(("absent", "host2"), ("a", "b"), values, 0, 400_000))
     return Bundle(fit.detector, ("a", "b"), ("absent", "host2"), {})
 
 
@@ -215,7 +217,7 @@ def test_the_history_that_is_collected_keeps_its_names(quiet_watch, tmp_path):
     for forgets in (True, False):
         run = Run(settings(quiet_watch, by=["host"]), forgets=forgets)
         folder = tmp_path / str(forgets)
-        writer = HistoryWriter(folder, Retention(), shape="", step_ms=1000, window_length=8)
+        writer = HistoryWriter(folder, RETENTION, shape="", step_ms=1000, window_length=8)
         run.watch.on_closed, run.watch.on_forgotten = writer.add, writer.keep_rows
         run.go(0, 400)
         writer.write(run.watch.entities.entities, run.watch.entities.channels, [])
