@@ -24,9 +24,9 @@ import numpy as np
 import orjson
 
 from monitor.daemon.process import tune_process
-from monitor.decode import Record
 from monitor.decode.formats import AUTO, FormatSettings
 from monitor.decode.mapped_json import JsonMapping
+from monitor.decode.record import Record
 from monitor.decode.topic_decoders import build_decoder
 from monitor.sample import SeriesTable
 
@@ -52,50 +52,66 @@ def payloads() -> dict[str, list[bytes]]:
     values = np.round(np.random.default_rng(0).normal(50, 5, (N_HOSTS, N_TIMES, N_METRICS)), 6).tolist()
     labels = [{"host": host, "zone": "eu-1"} for host in HOSTS]
     groups = [  # what one host measures at one time
-        (host, at, dict(zip(METRICS, values[number][step], strict=True)))
-        for step, at in enumerate(TIMES)
+        (host, seconds, dict(zip(METRICS, values[number][step], strict=True)))
+        for step, seconds in enumerate(TIMES)
         for number, host in enumerate(HOSTS)
     ]
-    single = [(host, at, name, value) for host, at, fields in groups for name, value in fields.items()]
+    single = [
+        (host, seconds, name, value) for host, seconds, fields in groups for name, value in fields.items()
+    ]
     tags = dict(zip(HOSTS, labels, strict=True))
-    series = [series_1({"__name__": name, **tags[host]}, sample(value, at * 1000)) for host, at, name, value in single]
+    series = [
+        series_1({"__name__": name, **tags[host]}, sample(value, seconds * 1000))
+        for host, seconds, name, value in single
+    ]
     return {
         "native_columns": [
             orjson.dumps(
                 {
                     "labels": labels[number],
-                    "time_ms": [at * 1000 for at in TIMES],
-                    "metrics": {name: [values[number][step][metric] for step in range(N_TIMES)] for metric, name in enumerate(METRICS)},
+                    "time_ms": [seconds * 1000 for seconds in TIMES],
+                    "metrics": {
+                        name: [values[number][step][metric] for step in range(N_TIMES)]
+                        for metric, name in enumerate(METRICS)
+                    },
                 }
             )
             for number in range(N_HOSTS)
         ],
         "native_sample": [
-            orjson.dumps({"name": name, "labels": tags[host], "time": at, "value": value}) for host, at, name, value in single
+            orjson.dumps({"name": name, "labels": tags[host], "time": seconds, "value": value})
+            for host, seconds, name, value in single
         ],
         "influx": [
-            f"app,host={host},zone=eu-1 {','.join(f'{name}={value}' for name, value in fields.items())} {at}000000000\n".encode()
-            for host, at, fields in groups
+            f"app,host={host},zone=eu-1 {_influx_fields(fields)} {seconds}000000000\n".encode()
+            for host, seconds, fields in groups
         ],
         "telegraf_json": [
-            orjson.dumps({"fields": fields, "name": "app", "tags": tags[host], "timestamp": at}) for host, at, fields in groups
+            orjson.dumps({"fields": fields, "name": "app", "tags": tags[host], "timestamp": seconds})
+            for host, seconds, fields in groups
         ],
         "prometheus_adapter": [
             orjson.dumps(
                 {
                     "value": str(value),
-                    "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)),
+                    "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds)),
                     "name": name,
                     "labels": {"__name__": name, **tags[host]},
                 }
             )
-            for host, at, name, value in single
+            for host, seconds, name, value in single
         ],
-        "remote_write": [snappy(b"".join(series[start : start + SERIES_IN_REQUEST])) for start in range(0, len(series), SERIES_IN_REQUEST)],
-        "otlp_json": [_otlp_json(tags[host], at, fields) for host, at, fields in groups],
+        "remote_write": [
+            snappy(b"".join(series[start : start + SERIES_IN_REQUEST]))
+            for start in range(0, len(series), SERIES_IN_REQUEST)
+        ],
+        "otlp_json": [_otlp_json(tags[host], seconds, fields) for host, seconds, fields in groups],
         "otlp_proto": [
-            resource_metrics(tags[host], *(gauge(name, number_point(at * 10**9, real=value)) for name, value in fields.items()))
-            for host, at, fields in groups
+            resource_metrics(
+                tags[host],
+                *(gauge(name, number_point(seconds * 10**9, real=value)) for name, value in fields.items()),
+            )
+            for host, seconds, fields in groups
         ],
         "collectd_json": [
             orjson.dumps(
@@ -104,7 +120,7 @@ def payloads() -> dict[str, list[bytes]]:
                         "values": [value],
                         "dstypes": ["gauge"],
                         "dsnames": ["value"],
-                        "time": float(at),
+                        "time": float(seconds),
                         "interval": 10.0,
                         "host": host,
                         "plugin": "app",
@@ -114,20 +130,33 @@ def payloads() -> dict[str, list[bytes]]:
                     }
                 ]
             )
-            for host, at, name, value in single
+            for host, seconds, name, value in single
         ],
-        "graphite": [f"eu-1.{host.replace('.', '_')}.app.{name} {value} {at}\r\n".encode() for host, at, name, value in single],
-        "mapped:flat": [orjson.dumps({"at": at, **tags[host], **fields, "measurement": "app"}) for host, at, fields in groups],
+        "graphite": [
+            f"eu-1.{host.replace('.', '_')}.app.{name} {value} {seconds}\r\n".encode()
+            for host, seconds, name, value in single
+        ],
+        "mapped:flat": [
+            orjson.dumps({"at": seconds, **tags[host], **fields, "measurement": "app"})
+            for host, seconds, fields in groups
+        ],
     }
 
 
-def _otlp_json(labels: dict[str, str], at: int, fields: dict[str, float]) -> bytes:
+def _influx_fields(fields: dict[str, float]) -> str:
+    return ",".join(f"{name}={value}" for name, value in fields.items())
+
+
+def _otlp_json(labels: dict[str, str], seconds: int, fields: dict[str, float]) -> bytes:
     attributes = [{"key": key, "value": {"stringValue": value}} for key, value in labels.items()]
     metrics = [
-        {"name": name, "gauge": {"dataPoints": [{"asDouble": value, "timeUnixNano": f"{at}000000000"}]}} for name, value in fields.items()
+        {"name": name, "gauge": {"dataPoints": [{"asDouble": value, "timeUnixNano": f"{seconds}000000000"}]}}
+        for name, value in fields.items()
     ]
     scope = {"scope": {"name": "app"}, "metrics": metrics}
-    return orjson.dumps({"resourceMetrics": [{"resource": {"attributes": attributes}, "scopeMetrics": [scope]}]})
+    return orjson.dumps(
+        {"resourceMetrics": [{"resource": {"attributes": attributes}, "scopeMetrics": [scope]}]}
+    )
 
 
 def measure() -> dict[str, tuple[float, float]]:
@@ -145,9 +174,12 @@ def measure() -> dict[str, tuple[float, float]]:
         records = [Record(payload, START * 1000) for payload in messages]
         batches = [records[start : start + BATCH] for start in range(0, len(records), BATCH)]
         decode, table = build_decoder(name if ":" in name else AUTO, SETTINGS), SeriesTable()
-        decoded = [decode(batch, table) for batch in batches]  # the series get their numbers, and auto its format
-        assert sum(len(one.columns) for one in decoded) == N_SAMPLES, name
-        rate = _rate(lambda batches=batches, decode=decode, table=table: [decode(batch, table) for batch in batches])
+        # The first time, the series get their numbers, and auto its format.
+        decoded = [decode(batch, table) for batch in batches]
+        assert sum(len(batch.columns) for batch in decoded) == N_SAMPLES, name
+        rate = _rate(
+            lambda batches=batches, decode=decode, table=table: [decode(batch, table) for batch in batches]
+        )
         figures[name] = rate, rate / floor
     return figures
 
@@ -168,7 +200,9 @@ def _rate(work: Callable[[], object]) -> float:
 
 def main(argv: list[str]) -> None:
     """Print the figures; optionally write them as one flat JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args(argv)
     tune_process()

@@ -3,9 +3,10 @@
     python -m benchmarks.kafka
     python -m benchmarks.kafka --json figures.json --steps 300
 
-The plain loop polls the same topic and parses its records, no more. The broker is librdkafka's mock cluster in a process of its own. Each
-figure is from a process of its own, so that none sees another's memory. CPU time is that of the whole process, joining the group and the
-client's own threads among it. No model: the companions judge.
+The plain loop polls the same topic and parses its records, no more. The broker is librdkafka's mock
+cluster in a process of its own. Each figure is from a separate process, so that none sees another's
+memory. CPU time is that of the whole process, including joining the group and the client's own
+threads. There is no model: the baselines judge.
 """
 
 from __future__ import annotations
@@ -50,10 +51,18 @@ def payloads(kind, n_steps):
             values = rng.normal(50, 5, len(names)).round(6).tolist()
             if kind == "single samples":
                 for name, value in zip(names, values, strict=True):
-                    yield host % N_PARTITIONS, orjson.dumps({"name": name, "labels": labels, "time": time_ms / 1000, "value": value})
+                    yield (
+                        host % N_PARTITIONS,
+                        orjson.dumps(
+                            {"name": name, "labels": labels, "time": time_ms / 1000, "value": value}
+                        ),
+                    )
             else:
                 metrics = {name: [value] for name, value in zip(names, values, strict=True)}
-                yield host % N_PARTITIONS, orjson.dumps({"labels": labels, "time_ms": [time_ms], "metrics": metrics})
+                yield (
+                    host % N_PARTITIONS,
+                    orjson.dumps({"labels": labels, "time_ms": [time_ms], "metrics": metrics}),
+                )
 
 
 def plain(client, servers, topic, n_records):
@@ -61,9 +70,14 @@ def plain(client, servers, topic, n_records):
     begun, n_read = time.process_time(), 0
     if client == "kafka-python":
         consumer = KafkaConsumer(
-            topic, bootstrap_servers=servers, group_id=f"plain-{topic}", api_version=(2, 3), auto_offset_reset="earliest",
-            enable_auto_commit=False, max_poll_records=5000,
-        )  # fmt: skip
+            topic,
+            bootstrap_servers=servers,
+            group_id=f"plain-{topic}",
+            api_version=(2, 3),
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            max_poll_records=5000,
+        )
         while n_read < n_records:
             for records in consumer.poll(timeout_ms=1000).values():
                 for record in records:
@@ -71,9 +85,14 @@ def plain(client, servers, topic, n_records):
                 n_read += len(records)
     else:
         consumer = confluent_kafka.Consumer(
-            {"bootstrap.servers": servers, "group.id": f"plain-confluent-{topic}", "auto.offset.reset": "earliest",
-             "enable.auto.commit": False, "check.crcs": True}
-        )  # fmt: skip
+            {
+                "bootstrap.servers": servers,
+                "group.id": f"plain-confluent-{topic}",
+                "auto.offset.reset": "earliest",
+                "enable.auto.commit": False,
+                "check.crcs": True,
+            }
+        )
         consumer.subscribe([topic])
         while n_read < n_records:
             messages = consumer.consume(5000, 0.1)
@@ -86,22 +105,36 @@ def plain(client, servers, topic, n_records):
 
 
 def daemon(client, servers, topic, n_records, folder):
-    """Run the daemon until everything has been read and judged; give CPU-seconds, whole and by what they were spent on."""
+    """Run the daemon until everything has been read and judged; give CPU-seconds, in all and by part."""
     kafka = {
-        "client": client, "bootstrap_servers": servers, "topics": [topic], "group_id": f"daemon-{client}-{topic}", "api_version": "2.3",
+        "client": client,
+        "bootstrap_servers": servers,
+        "topics": [topic],
+        "group_id": f"daemon-{client}-{topic}",
+        "api_version": "2.3",
         "start": "earliest",
-    }  # fmt: skip
+    }
     document = {
         "data_dir": folder,
         "web": {"listen": "127.0.0.1:0"},
         "source": {"kind": "kafka", "kafka": kafka},
-        "watch": [{"name": "w", "by": ["host"], "step_seconds": STEP_MS / 1000, "window_length": 32, "lateness_seconds": 10.0}],
+        "watch": [
+            {
+                "name": "w",
+                "by": ["host"],
+                "step_seconds": STEP_MS / 1000,
+                "window_length": 32,
+                "lateness_seconds": 10.0,
+            }
+        ],
     }
-    one = build_daemon(parse_config(document, place="benchmark"), outlets=[], clock=SystemClock(), keeps_state=False)
+    measured = build_daemon(
+        parse_config(document, place="benchmark"), outlets=[], clock=SystemClock(), keeps_state=False
+    )
     stop, spent, n_read = threading.Event(), Counter(), 0
 
     def timed(what, call):
-        """Count a call's time of its thread, which is the loop's; what the library's own threads do is none of it."""
+        """Count a call's time in its thread, which is the loop's, without the library's own threads."""
 
         def wrapped(*arguments, **options):
             started = time.thread_time()
@@ -125,24 +158,28 @@ def daemon(client, servers, topic, n_records, folder):
             stop.set()
         return batch
 
-    library, polled = one.loop.source._library, timed("source", one.loop.source.poll)
-    one.loop.source._library = SimpleNamespace(open_client=open_client)
-    one.loop.source.poll, one.loop.pipeline.process = poll, timed("pipeline", one.loop.pipeline.process)
+    library, polled = measured.loop.source._library, timed("source", measured.loop.source.poll)
+    measured.loop.source._library = SimpleNamespace(open_client=open_client)
+    measured.loop.source.poll, measured.loop.pipeline.process = poll, timed("pipeline", measured.loop.pipeline.process)
     begun, begun_in_loop = time.process_time(), time.thread_time()
-    one.run(stop)
+    measured.run(stop)
     spent["all"], spent["loop"] = time.process_time() - begun, time.thread_time() - begun_in_loop
-    one.close()
+    measured.close()
     return spent
 
 
 def measure(kind, n_steps, folder):
     """Produce one kind of messages, and let each reader read them in a process of its own."""
-    mock = subprocess.Popen([sys.executable, MOCK, "1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    mock = subprocess.Popen(
+        [sys.executable, MOCK, "1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     servers, topic = mock.stdout.readline().strip(), "metrics"
     mock.stdin.write(f"topic {topic} {N_PARTITIONS}\n")
     mock.stdin.flush()
     assert mock.stdout.readline() == "ok\n"
-    producer = confluent_kafka.Producer({"bootstrap.servers": servers, "queue.buffering.max.messages": 2_000_000, "log_level": 0})
+    producer = confluent_kafka.Producer(
+        {"bootstrap.servers": servers, "queue.buffering.max.messages": 2_000_000, "log_level": 0}
+    )
     n_records = 0
     for partition, payload in payloads(kind, n_steps):
         producer.produce(topic, payload, partition=partition)
@@ -151,7 +188,17 @@ def measure(kind, n_steps, folder):
     producer.flush()
     spent = {}
     for reader in itertools.product(("plain loop", "daemon"), ("kafka-python", "confluent")):
-        command = [sys.executable, "-m", "benchmarks.kafka", "--reader", *reader, servers, topic, str(n_records), str(folder)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.kafka",
+            "--reader",
+            *reader,
+            servers,
+            topic,
+            str(n_records),
+            str(folder),
+        ]
         spent[reader] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     mock.stdin.close()
     mock.wait()
@@ -160,7 +207,9 @@ def measure(kind, n_steps, folder):
 
 
 def main(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--folder", default="data/benchmark")
@@ -170,7 +219,11 @@ def main(argv):
         reader, client, servers, topic, n_records, folder = options.reader
         tune_process()
         is_plain = reader == "plain loop"
-        read = plain(client, servers, topic, int(n_records)) if is_plain else daemon(client, [servers], topic, int(n_records), folder)
+        read = (
+            plain(client, servers, topic, int(n_records))
+            if is_plain
+            else daemon(client, [servers], topic, int(n_records), folder)
+        )
         print(json.dumps(read))
         return
     figures = {}
@@ -190,8 +243,12 @@ def main(argv):
                     "grid to alerts": seconds["pipeline"],
                     "the rest": seconds["loop"] - seconds["source"] - seconds["pipeline"],
                 }
-                print("    " + ", ".join(f"{part} {spent_on / whole:.0%}" for part, spent_on in parts.items()))
-                figures |= {f"{kind}.{name}.{part}.ratio": spent_on / whole for part, spent_on in parts.items()}
+                print(
+                    "    " + ", ".join(f"{part} {spent_on / whole:.0%}" for part, spent_on in parts.items())
+                )
+                figures |= {
+                    f"{kind}.{name}.{part}.ratio": spent_on / whole for part, spent_on in parts.items()
+                }
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
 

@@ -1,4 +1,12 @@
-"""Arrays in, arrays out: the network, its companions, calibration, and bundles on disk.
+"""Arrays in, arrays out: the network, the baselines, calibration, and bundles on disk.
 
-Knows no Kafka, no Prometheus and no labels; never imports `monitor`.
+Knows nothing of Kafka, Prometheus or labels, and never imports `monitor`. Begin with `detector`:
+it turns windows into raw scores and surprise, and holds what is normal for each entity.
+
+Settings and errors: `settings`, `errors`.
+Data: `row_arrays` (one row per entity), `dataset` (windows and their gaps), `scaling`.
+Network: `network`, `training`, `training_checkpoint` (resume), `gradients`, `raw_scores` (of its error).
+Scoring: `detector`, `baselines` (no training), `tail` (raw score to surprise), `limits` (budget to limit).
+A new model: `fit_detector` (history to detector), `evaluation` (two models compared).
+On disk: `bundle` (one model), `registry` (all versions of a watch's model).
 """

@@ -2,7 +2,7 @@
 
 weights.safetensors   the network's weights
 state.safetensors     error scale, PCA, and per entity scaling, tails and memories
-bundle.json           settings, channels in order, entities in row order, step, how it was made
+bundle.json           settings, channels in order, entities in row order, step, metadata
 MANIFEST.sha256       checksum of each, as `sha256sum -c` reads it
 """
 
@@ -35,14 +35,15 @@ __all__ = ["FORMAT_VERSION", "Bundle", "load_bundle", "save_bundle"]
 FORMAT_VERSION = 1
 _FILES = ("weights.safetensors", "state.safetensors", "bundle.json")
 _MANIFEST = "MANIFEST.sha256"
+_WHAT_TO_DO = "Train again or roll back to another version."
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A model and what it says of itself.
+    """A model with its inputs and its metadata.
 
-    `channels` and `entities` are in the order of the detector's channels and rows. `metadata` is
-    free information for people: when, from which data, how good.
+    `channels` and `entities` are in the order of the detector's channels and rows. `metadata`
+    has no fixed form and is for people: when it was trained, from which data, how good it is.
     """
 
     detector: Detector
@@ -52,12 +53,12 @@ class Bundle:
 
 
 def save_bundle(bundle: Bundle, folder: Path, *, attachments: Mapping[str, bytes] | None = None) -> None:
-    """Write a bundle as one unit: it is there whole or not at all.
+    """Write a bundle as one unit: all of it, or nothing.
 
     Parameters
     ----------
     attachments : mapping, optional
-        Further files, by name, for people: a plot of the training. They are no part of the
+        Further files for people, by name: a plot of the training. They are not part of the
         model, and not checked when it is loaded.
 
     Raises
@@ -67,7 +68,7 @@ def save_bundle(bundle: Bundle, folder: Path, *, attachments: Mapping[str, bytes
     """
     detector = bundle.detector
     if detector.trained is None:
-        raise BundleError("a detector without a network is not kept: it calibrates itself when it starts")
+        raise BundleError("a detector without a network is not saved: it calibrates itself when it starts")
     if folder.exists():
         raise BundleError(f"{folder} exists: a bundle is never overwritten")
     temporary = None
@@ -82,7 +83,9 @@ def save_bundle(bundle: Bundle, folder: Path, *, attachments: Mapping[str, bytes
         temporary.rename(folder)
         _sync(folder.parent)
     except OSError as error:
-        raise BundleError(f"cannot write the bundle {folder}: {error.strerror or error}. Nothing was changed.") from error
+        raise BundleError(
+            f"cannot write the bundle {folder}: {error.strerror or error}. Nothing was changed."
+        ) from error
     finally:
         if temporary is not None and temporary.exists():
             shutil.rmtree(temporary, ignore_errors=True)
@@ -95,19 +98,24 @@ def load_bundle(folder: Path) -> Bundle:
     ------
     BundleError
         If a file is missing or differs from its checksum, the format is another one, or the
-        parts do not fit each other.
+        parts do not fit together.
     """
     _verify(folder)
     try:
         about = json.loads((folder / "bundle.json").read_bytes())
         if about["format_version"] != FORMAT_VERSION:
-            raise BundleError(f"{folder} has format {about['format_version']}, this program reads {FORMAT_VERSION}. Train again.")
+            raise BundleError(
+                f"{folder} has format {about['format_version']}, this program reads {FORMAT_VERSION}. "
+                f"Train again."
+            )
         if len(set(about["channels"])) != len(about["channels"]):
-            raise BundleError(f"{folder} names a channel twice: its inputs cannot be told apart. Train again.")
+            raise BundleError(f"{folder} lists a channel twice: its inputs are ambiguous. Train again.")
         arrays = safetensors.numpy.load((folder / "state.safetensors").read_bytes())
         settings = ModelSettings(**about["settings"])
         network = Autoencoder(len(about["channels"]), **settings.network_options())
-        network.load_state_dict(safetensors.torch.load((folder / "weights.safetensors").read_bytes()), strict=True)
+        network.load_state_dict(
+            safetensors.torch.load((folder / "weights.safetensors").read_bytes()), strict=True
+        )
         detector = Detector(
             settings,
             n_rows=len(about["entities"]),
@@ -120,9 +128,9 @@ def load_bundle(folder: Path) -> Bundle:
         _smoke(folder, detector, arrays)
         bundle = Bundle(detector, tuple(about["channels"]), tuple(about["entities"]), dict(about["made"]))
     except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
-        raise BundleError(f"{folder} cannot be read as a bundle: {error}. Train again or go back to another version.") from error
+        raise BundleError(f"{folder} cannot be read as a bundle: {error}. {_WHAT_TO_DO}") from error
     if not all(bool(weight.isfinite().all()) for weight in network.state_dict().values()):
-        raise BundleError(f"{folder} holds weights that are not finite. Train again or go back to another version.")
+        raise BundleError(f"{folder} has weights that are not finite. {_WHAT_TO_DO}")
     return bundle
 
 
@@ -139,7 +147,11 @@ def _write_files(bundle: Bundle, trained: Trained, folder: Path) -> None:
         **detector.state(),
     }
     if trained.pca is not None:
-        arrays |= {f"pca.{name}": getattr(trained.pca, name) for name in ("mean", "components", "error_scale")}
+        arrays |= {
+            "pca.mean": trained.pca.mean,
+            "pca.components": trained.pca.components,
+            "pca.error_scale": trained.pca.error_scale,
+        }
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     (folder / "state.safetensors").write_bytes(safetensors.numpy.save(contiguous))
     weights = {name: tensor.contiguous() for name, tensor in trained.network.state_dict().items()}
@@ -165,18 +177,23 @@ def _verify(folder: Path) -> None:
         for name in _FILES:
             if manifest.get(name) != _checksum(folder / name):
                 raise BundleError(
-                    f"{folder / name} differs from its checksum: the bundle is damaged. Train again or go back to another version."
+                    f"{folder / name} differs from its checksum: the bundle is damaged. {_WHAT_TO_DO}"
                 )
     except (OSError, ValueError) as error:
-        raise BundleError(f"{folder} is no whole bundle: {error}. Train again or go back to another version.") from error
+        raise BundleError(f"{folder} is not a complete bundle: {error}. {_WHAT_TO_DO}") from error
 
 
 def _smoke(folder: Path, detector: Detector, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-    """Score the windows that were scored when the bundle was saved, and see that they score the same."""
+    """Score the windows that were scored when the bundle was saved; refuse it if they score differently."""
     assert detector.trained is not None
-    raw_scores = raw_score_windows(detector.trained.network, _smoke_windows(detector), detector.trained.error_scale).raw_scores
+    raw_scores = raw_score_windows(
+        detector.trained.network, _smoke_windows(detector), detector.trained.error_scale
+    ).raw_scores
     if not np.allclose(raw_scores, arrays["smoke.reads"], rtol=1e-3, atol=1e-6):
-        raise BundleError(f"{folder} scores otherwise than when it was saved: this build of PyTorch computes differently. Train again.")
+        raise BundleError(
+            f"{folder} scores differently than when it was saved: this build of PyTorch computes "
+            f"otherwise. Train again."
+        )
 
 
 def _smoke_windows(detector: Detector) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Training windows: which rows of which entity, and what fills their gaps."""
+"""Windows of closed steps: which of them can be judged, and what fills their gaps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["WindowIndex", "fill_gaps", "gather_windows", "index_windows", "padde
 
 T = TypeVar("T", bound=np.generic)
 
-_ROWS_TOGETHER = 16
+_ROWS_TOGETHER = 16  # matrix products of fewer rows take other code paths
 MIN_KNOWN_SHARE = 0.5  # of a window's cells; a window with less shows its gaps more than its metrics
 
 
@@ -40,13 +40,15 @@ def windows_of(steps: NDArray[np.float32], window_length: int) -> NDArray[np.flo
 def index_windows(steps: NDArray[np.float32], window_length: int) -> WindowIndex:
     """Find the windows of steps (T, n, C) that can be judged, oldest first.
 
-    A window counts when its newest step was measured, and at least half of the cells of the
-    channels that it shows at all. A channel that never comes is not held against it.
+    A window can be judged if its newest step was measured, and at least half of the cells of
+    those channels that have any value in it. A channel without values does not count against it.
     """
     if len(steps) < window_length:
         return WindowIndex(np.empty(0, np.int64), np.empty(0, np.int64))
     known = ~np.isnan(steps)  # (T, n, C)
-    counted = np.concatenate([np.zeros((1, *known.shape[1:]), np.int32), np.cumsum(known, axis=0, dtype=np.int32)])
+    counted = np.concatenate(
+        [np.zeros((1, *known.shape[1:]), np.int32), np.cumsum(known, axis=0, dtype=np.int32)]
+    )
     in_window = counted[window_length:] - counted[:-window_length]  # (T - W + 1, n, C)
     enough = in_window.sum(axis=-1) >= MIN_KNOWN_SHARE * window_length * (in_window > 0).sum(axis=-1)
     end, row = np.nonzero(enough & known[window_length - 1 :].any(axis=-1))
@@ -54,14 +56,15 @@ def index_windows(steps: NDArray[np.float32], window_length: int) -> WindowIndex
 
 
 def gather_windows(steps: NDArray[np.float32], index: WindowIndex, window_length: int) -> NDArray[np.float32]:
-    """Copy the indexed windows out of steps (T, n, C); shape (n_windows, W, C), NaN where nothing was measured."""
+    """Copy the indexed windows of steps (T, n, C); shape (n_windows, W, C), NaN in gaps."""
     return windows_of(steps, window_length)[index.end - window_length + 1, index.row]
 
 
 def fill_gaps(windows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Fill NaN in windows (B, W, C): the last value before it, else the first one after it, else 0, the median.
+    """Fill NaN in windows (B, W, C): with the last value before it, else the first after it, else 0.
 
-    What was filled is masked in loss and error; the filling only keeps the network's input whole.
+    In scaled units 0 is the median. Filled cells are masked in loss and error: they only make
+    the network's input complete.
     """
     known = ~np.isnan(windows)
     if known.all():
@@ -78,8 +81,8 @@ def fill_gaps(windows: NDArray[np.float32]) -> NDArray[np.float32]:
 def padded(windows: NDArray[T]) -> NDArray[T]:
     """Repeat the last of the windows (B, ...) up to a multiple of 16.
 
-    Matrix products take other paths for a few rows than for many, with other roundings. So
-    padded, a window is read bit-equal whatever it is read with.
+    Matrix products round differently for a few rows than for many. Padded like this, a
+    window's result is bit-equal whichever windows it is computed with.
     """
     n_missing = -len(windows) % _ROWS_TOGETHER
     return np.concatenate([windows, np.repeat(windows[-1:], n_missing, axis=0)]) if n_missing else windows

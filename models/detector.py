@@ -1,14 +1,14 @@
-"""One watch's detector: the network and its companions, and for every entity what is normal for it.
+"""The detector of one watch: network and baselines, and for every entity what is normal for it.
 
-A *row* is an entity's place in the arrays. The detector is told which rows may learn a step:
-rows in an open episode may not.
+A *row* is an entity's index in the arrays. The caller says which rows may learn a step: rows in
+an open episode may not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,18 +18,19 @@ from models.dataset import WindowIndex, gather_windows, index_windows, windows_o
 from models.limits import PeakHistogram
 from models.network import Autoencoder
 from models.raw_scores import ErrorScale, NetworkRawScores, raw_score_windows
+from models.row_arrays import RowArrays, row_array
 from models.scaling import Scaling, fit_scaling
 from models.settings import ModelSettings
 from models.tail import TailBank
 
 __all__ = ["WARMING_STEPS", "BlockRawScores", "Detector", "Trained"]
 
-WARMING_STEPS = 100  # beyond a window: fewer reads say nothing of a tail
+WARMING_STEPS = 100  # beyond a window: fewer raw scores say nothing about a tail
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What training made and serving never changes."""
+    """The result of training; serving never changes it."""
 
     network: Autoencoder
     error_scale: ErrorScale
@@ -38,10 +39,10 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class BlockRawScores:
-    """Reads of all windows of a block of steps that need no order: the network's and the PCA's.
+    """Those raw scores of a block's windows that depend on no order: the network's and the PCA's.
 
-    `index` names the windows; the arrays run parallel to it. `raw_scores` is (B, R) with the
-    ordered companions' columns still NaN; `channel_error` and `expected` are (B, C), empty
+    `index` lists the windows, in the order of the arrays. `raw_scores` is (B, R); the columns of
+    the baselines with memory are still NaN. `channel_error` and `expected` are (B, C), empty
     without a network.
     """
 
@@ -51,21 +52,25 @@ class BlockRawScores:
     expected: NDArray[np.float32]
 
 
-class Detector:
-    """Turns scaled windows into reads and surprise, and learns what is normal for each row.
+class Detector(RowArrays):
+    """Turns scaled windows into raw scores and surprise, and learns what is normal for each row.
 
-    Reads and their weights, as measured on labelled series: with one channel the network's
-    three reads together, the nearest neighbour and the windowed Gaussian weigh a third each;
-    with several, the network's window and tail reads and the windowed PCA. Without a network
-    the neighbour and the Gaussian judge alone.
+    Raw scores and their weights were measured on labelled series. With one channel, the
+    network's three raw scores together, the nearest neighbour and the windowed Gaussian weigh
+    a third each. With several channels, the network's raw scores of window and tail and the
+    windowed PCA weigh a third each. Without a network, neighbour and Gaussian weigh half each.
 
     Parameters
     ----------
     resolution : ndarray, shape (C,)
         Smallest meaningful change of each channel, in its own unit.
     block_steps : int
-        Steps of one block of the peak histogram: an episode and its rest, at their shortest.
+        Steps of one block of the peak histogram: the shortest episode and its rest.
     """
+
+    calibrated = row_array(np.bool_)
+    block_peak = row_array(np.float64)  # highest surprise so far of the block that is under way
+    block_length = row_array(np.int64)  # its steps so far
 
     def __init__(
         self,
@@ -77,6 +82,7 @@ class Detector:
         block_steps: int,
         trained: Trained | None = None,
     ) -> None:
+        super().__init__(n_rows)
         self.settings = settings
         self.resolution = resolution
         self.step_seconds = step_seconds
@@ -85,101 +91,71 @@ class Detector:
         self.block_steps = block_steps
         self.peaks = PeakHistogram(block_steps * step_seconds)
         n_channels = len(resolution)
-        self.calibrated = np.zeros(n_rows, bool)
-        self.scaling = Scaling(np.zeros((n_rows, n_channels)), np.ones((n_rows, n_channels)))
+        self.scaling = Scaling(n_rows, channels=n_channels)
         self.tails = TailBank(n_rows, len(self.weights))
-        self.gaussian = GaussianBaseline(n_rows, n_channels)
+        self.gaussian = GaussianBaseline(n_rows, channels=n_channels)
         n_windows = settings.memory_windows if self._uses_neighbour else 0
         self.neighbour = NeighbourBaseline(n_rows, n_windows, settings.window_length, n_channels)
-        self.block_peak = np.zeros(n_rows)
-        self.block_length = np.zeros(n_rows, np.int64)
-
-    @property
-    def n_rows(self) -> int:
-        """Entities that there is room for."""
-        return len(self.calibrated)
 
     @property
     def _uses_neighbour(self) -> bool:
         return self.trained is None or self.trained.pca is None
 
-    def grow(self, n_rows: int) -> None:
-        """Make room for more rows, uncalibrated ones; the old ones keep what they know."""
-        more = Detector(
-            self.settings,
-            n_rows=n_rows - self.n_rows,
-            resolution=self.resolution,
-            step_seconds=self.step_seconds,
-            block_steps=self.block_steps,
-            trained=self.trained,
-        )
-        for part in ("tails", "gaussian", "neighbour"):
-            mine, new = getattr(self, part), getattr(more, part)
-            for name in mine.STATE:
-                setattr(mine, name, np.concatenate([getattr(mine, name), getattr(new, name)]))
-        self.scaling = Scaling(
-            np.concatenate([self.scaling.centre, more.scaling.centre]), np.concatenate([self.scaling.scale, more.scaling.scale])
-        )
-        for name in ("calibrated", "block_peak", "block_length"):
-            setattr(self, name, np.concatenate([getattr(self, name), getattr(more, name)]))
+    @property
+    def _parts(self) -> dict[str, RowArrays]:
+        """The parts that hold row arrays too, by the prefix of their arrays' names."""
+        return {
+            "scaling": self.scaling,
+            "tails": self.tails,
+            "gaussian": self.gaussian,
+            "neighbour": self.neighbour,
+        }
+
+    def grow(self, n_rows: int, **sizes: int) -> None:
+        """Make room for more rows, which are uncalibrated; the old rows keep what they know."""
+        super().grow(n_rows, **sizes)
+        for part in self._parts.values():
+            part.grow(n_rows)
 
     def keep_rows(self, rows: NDArray[np.int64]) -> None:
-        """Let go of all but these rows, which are numbered anew, in this order, and go on as they would have."""
-        self.tails.keep_rows(rows)
-        for part in (self.gaussian, self.neighbour):
-            for name in part.STATE:
-                setattr(part, name, getattr(part, name)[rows])
-        self.scaling = Scaling(self.scaling.centre[rows], self.scaling.scale[rows])
-        for name in ("calibrated", "block_peak", "block_length"):
-            setattr(self, name, getattr(self, name)[rows])
+        """Drop all but these rows and number them anew, in this order; their scores stay the same."""
+        super().keep_rows(rows)
+        for part in self._parts.values():
+            part.keep_rows(rows)
 
-    def taken(self, rows: NDArray[np.int64]) -> Detector:
-        """Give a detector whose rows are copies of these rows of this one, in their order; an uncalibrated one for -1.
+    def put(self, rows: NDArray[np.int64], other: Self, of_rows: NDArray[np.int64] | None = None) -> None:
+        """Write rows of `other`, a detector of the same network, into these rows."""
+        super().put(rows, other, of_rows)
+        for name, part in self._parts.items():
+            part.put(rows, other._parts[name], of_rows)
 
-        Network and limit are the same; what one of the two learns from now on the other does not.
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """Copy these rows, in their order, into a new detector; -1 gives an uncalibrated row.
+
+        Network and limit are the same. What either detector learns from now on, the other does not.
         """
-        other = Detector(
-            self.settings,
-            n_rows=len(rows),
-            resolution=self.resolution,
-            step_seconds=self.step_seconds,
-            block_steps=self.block_steps,
-            trained=self.trained,
-        )
-        at = np.flatnonzero(rows >= 0)
-        of = rows[at]
-        for part in ("tails", "gaussian", "neighbour"):
-            mine, its = getattr(self, part), getattr(other, part)
-            for name in mine.STATE:
-                getattr(its, name)[at] = getattr(mine, name)[of]
-        other.tails.frozen[:] = False
-        other.scaling.centre[at], other.scaling.scale[at] = self.scaling.centre[of], self.scaling.scale[of]
-        for name in ("calibrated", "block_peak", "block_length"):
-            getattr(other, name)[at] = getattr(self, name)[of]
-        other.peaks.counts[:], other.peaks.total[:] = self.peaks.counts, self.peaks.total
+        other = super().take(rows)
+        other.peaks.counts[:] = self.peaks.counts
+        other.peaks.total[:] = self.peaks.total
         return other
 
     def snapshot(self) -> dict[str, NDArray[np.generic]]:
-        """Copy what steps are judged by and learning changes, by name, a row first; the neighbours' memory by how full it is."""
-        arrays: dict[str, NDArray[np.generic]] = {"calibrated": self.calibrated}
-        arrays |= {f"tails.{name}": getattr(self.tails, name) for name in self.tails.FIT}
+        """Copy what steps are judged by and learning changes, by name; each array has a row per entity."""
+        parts = {"tails": self.tails.snapshot()}
         if self._uses_neighbour:
-            arrays |= {f"gaussian.{name}": getattr(self.gaussian, name) for name in ("mean", "variance", "deviation")}
-            arrays |= {f"neighbour.{name}": getattr(self.neighbour, name) for name in ("n_kept", "stride")}
-        return {name: array.copy() for name, array in arrays.items()}
+            parts |= {"gaussian": self.gaussian.snapshot(), "neighbour": self.neighbour.snapshot()}
+        return {"calibrated": self.calibrated.copy()} | _prefixed(parts)
 
     def restore(self, snapshot: Mapping[str, NDArray[Any]], *, begins: bool) -> None:
-        """Judge by what an earlier moment was judged by; the smoothed deviation goes on from where the first one `begins`."""
+        """Judge by a snapshot; restore the smoothed deviation only if a run of snapshots `begins`."""
         self.calibrated = snapshot["calibrated"].copy()
-        for name in self.tails.FIT:
-            setattr(self.tails, name, snapshot[f"tails.{name}"].copy())
+        self.tails.restore(_of_part(snapshot, "tails"))
         if self._uses_neighbour:
-            for name in ("mean", "variance", "deviation") if begins else ("mean", "variance"):
-                setattr(self.gaussian, name, snapshot[f"gaussian.{name}"].copy())
-            self.neighbour.restore(snapshot["neighbour.n_kept"], snapshot["neighbour.stride"])
+            self.gaussian.restore(_of_part(snapshot, "gaussian"), begins=begins)
+            self.neighbour.restore(_of_part(snapshot, "neighbour"))
 
     def raw_score_block(self, scaled: NDArray[np.float32]) -> BlockRawScores:
-        """Read every window of scaled steps (T + W - 1, n, C) that can be judged, all in one batch."""
+        """Score every window of scaled steps (T + W - 1, n, C) that can be judged, in one batch."""
         index = index_windows(scaled, self.settings.window_length)
         raw_scores = np.full((len(index), len(self.weights)), np.nan)
         if self.trained is None:
@@ -194,7 +170,13 @@ class Detector:
     def complete_raw_scores(
         self, rows: NDArray[np.int64], raw_scores: NDArray[np.float64], windows: NDArray[np.float32]
     ) -> NDArray[np.float64]:
-        """Add what the companions with memory read off the windows (n, W, C) of distinct rows, steps in order."""
+        """Add the raw scores of the baselines with memory; to be called step by step, in order.
+
+        Parameters
+        ----------
+        rows, raw_scores, windows : ndarray, shapes (n,), (n, R), (n, W, C)
+            Distinct rows, their raw scores from `raw_score_block`, and their newest windows.
+        """
         gaussian = self.gaussian.raw_score(rows, windows[:, -1])
         if not self._uses_neighbour:
             return raw_scores
@@ -204,8 +186,8 @@ class Detector:
         return raw_scores
 
     def surprise(self, rows: NDArray[np.int64], raw_scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give the surprise (n,) of reads (n, R): the weighted mean over the reads that are there."""
-        each = self.tails.surprise(rows, raw_scores)
+        """Give the surprise (n,) of raw scores (n, R): their weighted mean surprise, ignoring NaN."""
+        each = self.tails.surprise(rows, raw_scores)  # (n, R)
         weights = np.where(np.isnan(each), 0.0, self.weights)
         total = weights.sum(axis=1)
         with np.errstate(invalid="ignore"):
@@ -219,12 +201,12 @@ class Detector:
         surprise: NDArray[np.float64],
         free: NDArray[np.bool_],
     ) -> None:
-        """Let distinct rows learn one step; those not `free` (in an episode) teach only their shadow tails.
+        """Let distinct rows learn one step; rows that are not `free` update only their frozen tails.
 
         Parameters
         ----------
-        reads, windows, surprise : ndarray, shapes (n, R), (n, W, C), (n,)
-            What was seen of the rows at this step.
+        raw_scores, windows, surprise : ndarray, shapes (n, R), (n, W, C), (n,)
+            The rows' newest windows, and what was computed from them.
         free : ndarray, shape (n,)
             True where no episode is open or about to open.
         """
@@ -247,19 +229,19 @@ class Detector:
         held_out_from: NDArray[np.int64] | None = None,
         resolution: NDArray[np.float64] | None = None,
     ) -> None:
-        """Learn from history what is normal for some rows: scaling, companions' memories, tails, peaks.
+        """Learn from history what is normal for some rows: scaling, baselines' memories, tails, peaks.
 
-        A row that shows less than `W + 100` steps of it stays uncalibrated.
+        A row with less than `W + 100` measured steps stays uncalibrated.
 
         Parameters
         ----------
         history : ndarray, shape (T, n, C)
             In the channels' own units, oldest first; NaN is a gap.
         held_out_from : ndarray, shape (n,), optional
-            First step of each row that the network was not trained on: its reads of older
-            windows are too good to calibrate by. Left out where it never saw these rows.
+            First step of each row that the network was not trained on: its errors on older
+            windows are too small to calibrate by. None if it was trained on none of these rows.
         resolution : ndarray, shape (n, C), optional
-            Of each of these rows' channels, where rows differ; that of the channels when left out.
+            Smallest meaningful change, where it differs between rows; by default that of the channels.
         """
         window_length = self.settings.window_length
         fitted = fit_scaling(history, self.resolution if resolution is None else resolution)
@@ -279,19 +261,19 @@ class Detector:
         n_network = 0 if self.trained is None else len(self.weights) - (2 if self._uses_neighbour else 0)
         n_shown = (~np.isnan(history).all(axis=2)).sum(axis=0)  # (n,)
         peaks = [np.empty(0)]
-        for at, row in enumerate(rows.tolist()):
-            first = 0 if held_out_from is None else int(held_out_from[at])
-            raw_scores[:first, at, :n_network] = np.nan
-            if n_shown[at] < window_length + WARMING_STEPS:
-                continue  # too little was seen of it: it is calibrated when there is more
+        for index, row in enumerate(rows.tolist()):
+            first = 0 if held_out_from is None else int(held_out_from[index])
+            raw_scores[:first, index, :n_network] = np.nan
+            if n_shown[index] < window_length + WARMING_STEPS:
+                continue  # it is calibrated later, once there is more
             self.calibrated[row] = True
-            self.tails.start(row, raw_scores[:, at])
-            held_out = raw_scores[first:, at]
+            self.tails.start(row, raw_scores[:, index])
+            held_out = raw_scores[first:, index]
             peaks.append(self._block_peaks(self.surprise(np.full(len(held_out), row), held_out)))
         self.peaks.start(np.concatenate(peaks))
 
     def _block_peaks(self, surprise: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give the highest surprise of each whole block of one row's steps (T,), the newest block ending at the last."""
+        """Give the highest surprise of each whole block of one row's steps (T,); the newest ends last."""
         n_blocks = len(surprise) // self.block_steps
         blocks = surprise[len(surprise) - n_blocks * self.block_steps :].reshape(n_blocks, self.block_steps)
         judged = ~np.isnan(blocks).all(axis=1)
@@ -299,43 +281,57 @@ class Detector:
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give every array that learning changes, by name; the arrays themselves, not copies."""
-        arrays: dict[str, NDArray[np.generic]] = {
-            "calibrated": self.calibrated,
-            "scaling.centre": self.scaling.centre,
-            "scaling.scale": self.scaling.scale,
-            "block_peak": self.block_peak,
-            "block_length": self.block_length,
-            "peaks": self.peaks.counts,
-            "n_blocks": self.peaks.total,
-        }
-        arrays |= {f"tails.{name}": array for name, array in self.tails.state().items()}
-        for part in ("gaussian", "neighbour"):
-            arrays |= {f"{part}.{name}": getattr(getattr(self, part), name) for name in getattr(self, part).STATE}
-        return arrays
+        parts = _prefixed({name: part.state() for name, part in self._parts.items()})
+        return super().state() | parts | {"peaks": self.peaks.counts, "n_blocks": self.peaks.total}
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over arrays that `state` gave.
+        """Copy arrays that `state` gave.
 
         Raises
         ------
         ValueError
-            If one is missing, or is of another number of rows or channels; nothing is changed then.
+            If an array is missing, of another dtype, or of another number of rows or channels;
+            nothing is changed then.
         """
-        for name, array in self.state().items():  # all of them first: half a state is worse than none
+        for name, array in self.state().items():  # check all first: half a state is worse than none
             if name not in arrays:
                 raise ValueError(f"{name} is missing")
+            if array.dtype != arrays[name].dtype:
+                raise ValueError(f"{name} has dtype {arrays[name].dtype}, expected {array.dtype}")
             if array.shape != arrays[name].shape and not name.startswith("tails.saved"):
                 raise ValueError(f"{name} has shape {arrays[name].shape}, expected {array.shape}")
-        for name, array in self.state().items():
-            if not name.startswith("tails."):
-                array[...] = arrays[name]
-        self.tails.load_state({name.removeprefix("tails."): array for name, array in arrays.items() if name.startswith("tails.")})
+        for name, part in self._parts.items():
+            part.load_state(_of_part(arrays, name))
+        super().load_state(arrays)
+        self.peaks.counts[:] = arrays["peaks"]
+        self.peaks.total[:] = arrays["n_blocks"]
+
+    def _blank(self, n_rows: int) -> Self:
+        return type(self)(
+            self.settings,
+            n_rows=n_rows,
+            resolution=self.resolution,
+            step_seconds=self.step_seconds,
+            block_steps=self.block_steps,
+            trained=self.trained,
+        )
+
+
+def _prefixed(parts: Mapping[str, Mapping[str, NDArray[np.generic]]]) -> dict[str, NDArray[np.generic]]:
+    return {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+
+
+def _of_part(arrays: Mapping[str, NDArray[Any]], part: str) -> dict[str, NDArray[Any]]:
+    prefix = f"{part}."
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _raw_score_weights(trained: Trained | None) -> NDArray[np.float64]:
-    """Weigh the reads in the order of their columns; the companions with memory come last."""
+    """Give the weight of each column of raw scores; the baselines with memory are the last columns."""
     if trained is None:
         return np.array([1 / 2, 1 / 2])  # neighbour, Gaussian
     if trained.pca is not None:
         return np.array([1 / 3, 1 / 3, 1 / 3])  # network's window and tail, PCA
-    return np.array([1 / 9, 1 / 9, 1 / 9, 1 / 3, 1 / 3])  # network's window, tail, Mahalanobis; neighbour, Gaussian
+    return np.array(
+        [1 / 9, 1 / 9, 1 / 9, 1 / 3, 1 / 3]
+    )  # network's window, tail, Mahalanobis; neighbour, Gaussian

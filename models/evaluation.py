@@ -1,7 +1,7 @@
-"""Two models on the same held-out steps: calibrated error, blocks over the limit, injected faults. Arrays only.
+"""Two models on the same held-out steps: calibrated error, blocks over the limit, injected faults.
 
-What is measured with is the same for both: the divisor of errors, the places and the sizes of
-faults. So a model cannot look better by measuring itself with a longer yardstick.
+Both are measured by the same scale: the divisor of errors, the places and the sizes of faults.
+A model with a wide error scale of its own does not seem better for it.
 """
 
 from __future__ import annotations
@@ -19,26 +19,36 @@ from models.detector import Detector
 from models.raw_scores import ERROR_CAP, error_windows
 from models.scaling import CLIP
 
-__all__ = ["FAULT_KINDS", "FaultKind", "Faults", "blocks_over_limit", "calibrated_error", "inject_faults", "poisson_bound"]
+__all__ = [
+    "FAULT_KINDS",
+    "FaultKind",
+    "Faults",
+    "blocks_over_limit",
+    "calibrated_error",
+    "inject_faults",
+    "poisson_bound",
+]
 
 FaultKind = Literal["spike", "level", "drift", "flat", "uncorrelated"]
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
-_MAX_WINDOWS = 4000  # compared; more do not change the second digit of their mean
-_SIZES = (3.0, 6.0, 12.0)  # of faults, in robust standard deviations: from hardly to plainly seen
+_MAX_WINDOWS = 4000  # compared at most; more do not change the second digit of their mean
+_SIZES = (3.0, 6.0, 12.0)  # of faults, in robust standard deviations: from barely to clearly visible
 _SPIKE_STEPS = 2
-_CHANNEL_SHARE = 0.25  # of an entity's channels that a fault disturbs: one of many would be no incident
-_SHOWN_SHARE = 0.9  # of the steps around a fault that must hold something
-_FEW = 500.0  # up to here the Poisson distribution is summed up, beyond it is as good as normal
+_CHANNEL_SHARE = 0.25  # of an entity's channels that a fault changes: a single one of many is no incident
+_SHOWN_SHARE = 0.9  # of the steps around a fault that must have values
+_FEW = 500.0  # up to here the Poisson distribution is summed; beyond it is close to normal
 _SIGMAS = 3.09  # of a normal distribution: 99.9 % lie below
 
 
-def calibrated_error(detector: Detector, values: NDArray[np.float64], rows: NDArray[np.int64], divisor: NDArray[np.float64]) -> float:
-    """Give the root mean square of a network's reconstruction error over `divisor`, on the windows of some rows.
+def calibrated_error(
+    detector: Detector, values: NDArray[np.float64], rows: NDArray[np.int64], divisor: NDArray[np.float64]
+) -> float:
+    """Give the root mean square of a network's reconstruction error on windows of some rows.
 
-    The error of a window's channel is a root mean square over its measured steps, taken in
-    the channel's own unit and over the divisor, and capped as reads are. A cell that scaling
-    clips counts with its whole distance.
+    The error of a window's channel is the root mean square over its measured steps, in the
+    channel's own unit, divided by `divisor`, and capped as in raw scores. A cell that scaling
+    clips counts with its full distance.
 
     Parameters
     ----------
@@ -47,13 +57,14 @@ def calibrated_error(detector: Detector, values: NDArray[np.float64], rows: NDAr
     rows : ndarray
         The rows of `values`, and of the detector, that are compared.
     divisor : ndarray, shape (n, C_compared)
-        A normal error of each row's channels, in their own units; the same for all models compared. Channels
-        behind these are left out.
+        A normal error of each row's channels, in their own units; the same for all models
+        compared. Channels beyond `C_compared` are left out.
 
     Returns
     -------
     float
-        1 is about a normal window's highest error. Infinite where the network gives no numbers; NaN without a window.
+        1 is about a normal window's highest error. Infinite if the network's output is not
+        finite; NaN without a window.
     """
     assert detector.trained is not None
     window_length = detector.settings.window_length
@@ -62,9 +73,11 @@ def calibrated_error(detector: Detector, values: NDArray[np.float64], rows: NDAr
     index = index.take(np.linspace(0, len(index) - 1, min(len(index), _MAX_WINDOWS)).astype(np.int64))
     if not len(index):
         return math.nan
-    windows = sliding_window_view(chosen, window_length, axis=0)[index.end - window_length + 1, index.row].transpose(0, 2, 1)  # (B, W, C)
+    windows = sliding_window_view(chosen, window_length, axis=0)  # (T - W + 1, n, C, W)
+    windows = windows[index.end - window_length + 1, index.row].transpose(0, 2, 1)  # (B, W, C)
     row = rows[index.row]
-    centre, scale = detector.scaling.centre[row][:, None], detector.scaling.scale[row][:, None]  # (B, 1, C)
+    centre = detector.scaling.centre[row][:, None]  # (B, 1, C)
+    scale = detector.scaling.scale[row][:, None]
     scaled = np.clip((windows - centre) / scale, -CLIP, CLIP).astype(np.float32)
     errors, _ = error_windows(detector.trained.network, scaled)
     n_compared = divisor.shape[1]
@@ -79,10 +92,10 @@ def calibrated_error(detector: Detector, values: NDArray[np.float64], rows: NDAr
 
 
 def blocks_over_limit(score: NDArray[np.float64], block_steps: int) -> tuple[int, int]:
-    """Count the blocks in which some step's score was 1 or more, and all that were judged.
+    """Count the blocks in which the score of a step reached 1, and all blocks that were judged.
 
-    Blocks, not steps: a limit is chosen so that blocks as long as an episode and its rest
-    exceed it as often as the budget allows; errors of neighbouring steps come together.
+    Blocks, not steps: the limit is chosen so that blocks as long as an episode and its rest
+    exceed it as often as the budget allows. Errors of neighbouring steps are correlated.
 
     Parameters
     ----------
@@ -98,7 +111,7 @@ def blocks_over_limit(score: NDArray[np.float64], block_steps: int) -> tuple[int
 
 
 def poisson_bound(expected: float) -> int:
-    """Give the number of events that chance stays at or below in 99.9 % of the cases, where `expected` are expected."""
+    """Give the 99.9 % quantile of a Poisson distribution with mean `expected`."""
     if expected > _FEW:
         return math.ceil(expected + _SIGMAS * math.sqrt(expected))
     number, term = 0, math.exp(-expected)
@@ -112,10 +125,10 @@ def poisson_bound(expected: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Stretches of K entities' steps, each with one fault from step `first` on.
+    """K stretches of an entity's steps, each with one fault from step `first` on.
 
-    `values` (steps, K, C): a window of nothing, a window as it was, and the fault. `row` (K,)
-    is the entity's row in the history, `kind` (K,) an index into `FAULT_KINDS`.
+    `values` (steps, K, C): an empty window, an unchanged window, and the fault. `row` (K,) is
+    the entity's row in the history, `kind` (K,) an index into `FAULT_KINDS`.
     """
 
     values: NDArray[np.float64]
@@ -137,18 +150,18 @@ def inject_faults(
     n_each: int,
     seed: int,
 ) -> Faults:
-    """Put faults of every kind into copies of held-out steps, at seeded places.
+    """Inject faults of every kind into copies of held-out steps, at places given by the seed.
 
     Spike, level and drift move a quarter of the entity's channels by 3, 6 or 12 of `scale`,
-    up or down. A flat line holds their last value. Lost correlation lays their values of
-    another time in place of them: each channel alone looks normal.
+    up or down. A flat line repeats their last value. Lost correlation replaces their values by
+    those of another time: each channel alone is normal.
 
     Parameters
     ----------
     values : ndarray, shape (T, n, C)
         Held-out steps in the channels' own units.
     rows : ndarray
-        The rows that may be disturbed.
+        The rows that faults may be injected into.
     scale : ndarray, shape (n, C)
         Robust standard deviation of each row's channels.
     fault_steps : int
@@ -159,13 +172,17 @@ def inject_faults(
     Returns
     -------
     Faults
-        None at all where no stretch of the steps shows enough.
+        Empty if no stretch of the steps has enough values.
     """
     length = window_length + fault_steps
     n_channels = values.shape[2]
     shown = ~np.isnan(values).all(axis=2)  # (T, n)
     counted = np.concatenate([np.zeros((1, shown.shape[1]), np.int64), np.cumsum(shown, axis=0)])
-    within = counted[length:] - counted[:-length] if len(values) >= length else np.empty((0, shown.shape[1]), np.int64)
+    within = (
+        counted[length:] - counted[:-length]
+        if len(values) >= length
+        else np.empty((0, shown.shape[1]), np.int64)
+    )
     enough = np.zeros(within.shape, bool)
     enough[:, rows] = within[:, rows] >= _SHOWN_SHARE * length
     starts, of_row = np.nonzero(enough)
@@ -179,7 +196,11 @@ def inject_faults(
         start = int(starts[chosen[number]])
         stretch = values[start : start + length, row[number]].copy()  # (length, C)
         channels = rng.permutation(n_channels)[: max(1, round(_CHANNEL_SHARE * n_channels))]
-        size = _SIZES[number // len(FAULT_KINDS) % len(_SIZES)] * rng.choice([-1.0, 1.0]) * scale[row[number], channels]
+        size = (
+            _SIZES[number // len(FAULT_KINDS) % len(_SIZES)]
+            * rng.choice([-1.0, 1.0])
+            * scale[row[number], channels]
+        )
         elsewhere = int(rng.choice(starts[of_row == row[number]]))
         other = values[elsewhere : elsewhere + length, row[number]]
         _disturb(stretch, window_length, FAULT_KINDS[kind[number]], channels, size, other, rng)
@@ -196,7 +217,7 @@ def _disturb(
     other: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> None:
-    """Lay one fault over a stretch (steps, C) from step `first` on, in place."""
+    """Inject one fault into a stretch (steps, C) from step `first` on, in place."""
     n_steps = len(stretch) - first
     if kind == "spike":
         stretch[first : first + _SPIKE_STEPS, channels] += size
@@ -206,9 +227,9 @@ def _disturb(
         stretch[first:, channels] += np.linspace(0.0, 1.0, n_steps)[:, None] * size
     elif kind == "flat":
         before = stretch[:first, channels]
-        last = first - 1 - np.argmax(~np.isnan(before[::-1]), axis=0)  # the last step that shows anything
+        last = first - 1 - np.argmax(~np.isnan(before[::-1]), axis=0)  # the last step with a value
         stretch[first:, channels] = stretch[last, channels]
     elif stretch.shape[1] > 1:
         stretch[first:, channels] = other[first:, channels]
-    else:  # one channel has only itself to be correlated with: its order in time
+    else:  # a single channel is correlated only with itself: shuffle its order in time
         stretch[first:] = stretch[first + rng.permutation(n_steps)]

@@ -1,4 +1,4 @@
-"""From history to a detector that can serve: scale, train, measure the held-out error, calibrate."""
+"""From history to a calibrated detector: scale, train, measure the held-out error, calibrate."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from models.training import Epoch, TrainingResult, first_held_out, split_by_time
 
 __all__ = ["Fit", "Fold", "cross_validate", "fit_detector"]
 
-_MAX_PCA_WINDOWS = 4000  # the decomposition's cost grows with their number, its directions do not change
+_MAX_PCA_WINDOWS = 4000  # more cost more and give the same directions
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A calibrated detector, and how good it is on data that it did not learn from.
+    """A calibrated detector, and how good it is on data that it was not trained on.
 
-    `explained_ratio`: 1 - squared error over squared deviation from the median, on held-out
-    windows; 1 is perfect, 0 is what always answering with the median would give.
+    `explained_ratio`: 1 - squared error / squared deviation from the median, on held-out
+    windows; 1 is perfect, 0 is as good as always predicting the median.
     """
 
     detector: Detector
@@ -55,31 +55,36 @@ def fit_detector(
         Closed steps of n entities in the channels' own units, each entity's ending at the
         last step; NaN is a gap. Assumed free of incidents.
     resolution : ndarray, shape (C,) or (n, C)
-        Smallest meaningful change of each channel in its own unit, of each entity where they differ.
+        Smallest meaningful change of each channel in its own unit; (n, C) if entities differ.
     step_seconds, block_steps
-        As `Detector` takes them.
-    resume, keep
-        As `train_autoencoder` takes them.
+        As in `Detector`.
+    on_epoch, resume, on_state
+        As in `train_autoencoder`.
 
     Raises
     ------
     TrainingError
         If the history is too short, or training fails.
     """
-    if len(history) < 2 * settings.window_length + 100:
+    n_needed = 2 * settings.window_length + 100
+    if len(history) < n_needed:
         raise TrainingError(
-            f"the history has {len(history)} steps of {step_seconds:g} s; it needs {2 * settings.window_length + 100}: "
-            f"two windows of {settings.window_length} and 100. Give a longer history, a shorter step or a shorter window."
+            f"the history has {len(history)} steps of {step_seconds:g} s; it needs {n_needed}: two windows "
+            f"of {settings.window_length} and 100. Give a longer history, a shorter step or a shorter window."
         )
     scaled = fit_scaling(history, resolution).apply(history)
     training = train_autoencoder(scaled, settings, on_epoch=on_epoch, resume=resume, on_state=on_state)
     held_out_from = first_held_out(scaled, settings.validation_share)
-    older, newer = split_by_time(index_windows(scaled, settings.window_length), held_out_from, settings.window_length)
+    older, newer = split_by_time(
+        index_windows(scaled, settings.window_length), held_out_from, settings.window_length
+    )
     held_out = gather_windows(scaled, newer, settings.window_length)
     errors, _ = error_windows(training.network, held_out)
     pca = None
     if history.shape[2] > 1:
-        sample = older.take(np.linspace(0, len(older) - 1, min(len(older), _MAX_PCA_WINDOWS)).astype(np.int64))
+        sample = older.take(
+            np.linspace(0, len(older) - 1, min(len(older), _MAX_PCA_WINDOWS)).astype(np.int64)
+        )
         pca = WindowPca.fit(gather_windows(scaled, sample, settings.window_length), held_out)
     of_rows = np.broadcast_to(resolution, history.shape[1:])  # (n, C)
     detector = Detector(
@@ -98,7 +103,7 @@ def fit_detector(
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """How well a network trained on the oldest `n_steps` does on the steps that follow."""
+    """How well a network trained on the oldest `n_steps` performs on the steps that follow."""
 
     n_steps: int
     validation_loss: float
@@ -112,10 +117,10 @@ def cross_validate(
     n_folds: int,
     on_epoch: Callable[[int, Epoch], None] = lambda fold, epoch: None,
 ) -> list[Fold]:
-    """Train and validate on forward-chaining folds: each trains on all that came before its own later part.
+    """Train and validate on forward-chaining folds: each is validated on the part behind its training data.
 
-    History (T, n, C) is cut into `n_folds + 1` equal parts; fold k trains on the first k and is
-    validated on part k + 1, so no fold ever sees later data than it is judged by.
+    The history (T, n, C) is cut into `n_folds + 1` equal parts. Fold k trains on the first k
+    parts and is validated on part k + 1, so no fold is trained on data later than its validation.
 
     Raises
     ------

@@ -12,11 +12,13 @@ from models.network import Autoencoder, masked_huber
 __all__ = ["gradient_norms_per_step"]
 
 
-def gradient_norms_per_step(network: Autoencoder, windows: NDArray[np.float32], *, tbptt_steps: int = 0) -> NDArray[np.float64]:
+def gradient_norms_per_step(
+    network: Autoencoder, windows: NDArray[np.float32], *, tbptt_steps: int = 0
+) -> NDArray[np.float64]:
     """Give the root mean square over windows of the loss's gradient with respect to each input step.
 
-    Where gradients vanish the norms fall by orders of magnitude from the newest step to the
-    oldest; where they explode they grow.
+    If gradients vanish, the norms fall by orders of magnitude from the newest step to the
+    oldest; if they explode, the norms grow.
 
     Parameters
     ----------

@@ -18,18 +18,20 @@ _BIN_WIDTH = 0.05  # of the peak histogram, in surprise
 _N_BINS = 600  # up to a surprise of 30
 _START_BLOCKS = 100.0
 _UPPER = 0.8  # quantile that, with the median, gives the tail's scale
-_MIN_TAIL_SCALE = 0.1  # in surprise; a handful of equal peaks must not make the limit touch them
-_MAX_TAIL_SCALE = 1 / math.log(10)  # a calibrated surprise is -log10 of a probability: no heavier tail is real
+_MIN_TAIL_SCALE = 0.1  # in surprise; a few equal peaks must not put the limit right above them
+_MAX_TAIL_SCALE = 1 / math.log(
+    10
+)  # a calibrated surprise is -log10 of a probability: no heavier tail is real
 # Peaks that a new histogram starts with, so that a limit exists from the first block on: quantiles
-# of block maxima of surprise on quiet series. A few real blocks outweigh them.
+# of block maxima of surprise on normal series. A few real blocks outweigh them.
 _PRIOR_PEAKS = (1.0, 1.3, 1.6, 1.9, 2.3, 3.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How many false episodes a watch may raise: `count` in `period_seconds`, all its entities together.
+    """How many false episodes a watch may raise: `count` per `period_seconds`, all entities together.
 
-    With `per_entity` each entity may raise that many.
+    With `per_entity`, each entity may raise that many.
     """
 
     count: float
@@ -38,31 +40,34 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str) -> Budget:
-        """Read `"1/week"` or `"3/day per entity"`; the periods are hour, day, week and month (30 days)."""
+        """Parse `"1/week"` or `"3/day per entity"`; periods are hour, day, week and month (30 days)."""
         match = _BUDGET.match(text)
         if match is None or float(match[1]) == 0:
-            raise ValueError(f'{text!r} is no budget: write "1/week", "3/day" or "1/week per entity" (hour, day, week, month)')
+            raise ValueError(
+                f'{text!r} is not a budget: write "1/week", "3/day" or "1/week per entity" '
+                f"(hour, day, week, month)"
+            )
         return cls(float(match[1]), _PERIODS[match[2]], match[3] is not None)
 
     def rate_per_second(self, n_entities: int) -> float:
-        """Give the false episodes allowed in a second, all entities together."""
+        """Give the false episodes allowed per second, all entities together."""
         rate = self.count / self.period_seconds
         return rate * n_entities if self.per_entity else rate
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The surprise at which the budget is spent; provisional while it rests on less than one period."""
+    """The surprise that spends the budget; provisional while less than one period was seen."""
 
     value: float
     provisional: bool
 
 
 class PeakHistogram:
-    """Highest surprise in each block of event time, of all entities of a watch, in bounded memory.
+    """Highest surprise in each block of event time, over all entities of a watch, in bounded memory.
 
-    Blocks are as long as an episode and its rest at their shortest, so that each block can
-    hold one episode at most and errors of neighbouring steps count once.
+    A block is as long as the shortest episode and its rest, so that it holds one episode at
+    most, and errors of neighbouring steps count once.
 
     Parameters
     ----------
@@ -73,19 +78,19 @@ class PeakHistogram:
     def __init__(self, block_seconds: float) -> None:
         self.block_seconds = block_seconds
         self.counts = np.zeros(_N_BINS)
-        self.total = np.zeros(1)  # blocks seen, without the made-up ones and unweighted
+        self.total = np.zeros(1)  # blocks seen, unweighted, without the prior ones
         self._count(np.array(_PRIOR_PEAKS), 1.0)
 
     def add(self, peaks: NDArray[np.float64]) -> None:
-        """Count the peaks of finished blocks, in surprise, as they come in operation."""
+        """Count the peaks of finished blocks, in surprise, during operation."""
         self._count(peaks, 1.0)
         self.total += len(peaks)
 
     def start(self, peaks: NDArray[np.float64]) -> None:
-        """Count the peaks of a calibration, together as 100 blocks at least.
+        """Count the peaks of a calibration, with a total weight of 100 blocks at least.
 
-        Its history was chosen as normal; what follows was not, and a run of faint faults in
-        the first hours must not outweigh it.
+        Its history was chosen as normal. What follows was not, and many faint faults in the
+        first hours must not outweigh it.
         """
         if len(peaks):
             self._count(peaks, max(1.0, _START_BLOCKS / len(peaks)))
@@ -110,16 +115,16 @@ def limit_for_budget(peaks: PeakHistogram, budget: Budget, *, n_entities: int) -
     """Choose the surprise that normal operation exceeds as often as the budget allows.
 
     Counts episodes, not steps: one peak stands for a block as long as an episode and its
-    rest. Assumes that the history is free of incidents; one that is not yields a limit that
-    is too high, never one that is too low.
+    rest. Assumes a history without incidents: with incidents the limit is too high, never
+    too low.
 
-    The peaks above their median are taken as exponential, which extrapolates beyond the
-    largest one seen: P(peak > s) = 1/2 exp(-(s - median) / scale).
+    Peaks above their median are assumed to be exponential, which extrapolates beyond the
+    largest peak seen: P(peak > s) = 1/2 exp(-(s - median) / scale).
 
     Parameters
     ----------
     peaks : PeakHistogram
-        From steps that were judged while no episode was open.
+        From steps judged while no episode was open.
     n_entities : int
         Entities that share the budget.
 
@@ -130,11 +135,13 @@ def limit_for_budget(peaks: PeakHistogram, budget: Budget, *, n_entities: int) -
     was within noise of the general one on labelled series.
     """
     median = peaks.quantile(0.5)
-    # From two quantiles instead of the mean: blocks that hold a faint fault must not stretch the tail.
+    # From two quantiles instead of the mean: blocks with a faint fault must not stretch the tail.
     spread = (peaks.quantile(_UPPER) - median) / math.log(0.5 / (1 - _UPPER))
     scale = min(max(spread, _MIN_TAIL_SCALE), _MAX_TAIL_SCALE)
     blocks_per_second = n_entities / peaks.block_seconds
-    allowed_share = budget.rate_per_second(n_entities) / blocks_per_second  # of blocks that may exceed the limit
+    allowed_share = (
+        budget.rate_per_second(n_entities) / blocks_per_second
+    )  # of blocks that may exceed the limit
     value = median + scale * max(0.0, math.log(0.5 / allowed_share))
     history_seconds = peaks.n_blocks * peaks.block_seconds / max(1, n_entities)
     return Limit(value, provisional=history_seconds < budget.period_seconds)

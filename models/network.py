@@ -1,8 +1,8 @@
 """The LSTM autoencoder: a window in, its reconstruction out.
 
-The encoder reads the window oldest step first; its last state is squeezed into the latent
-`z`; the decoder starts from a state made of `z`, is fed `z` at every step, and emits the
-window newest step first. There is no teacher forcing: the decoder never sees the window.
+The encoder reads the window oldest step first; its last state is reduced to the latent `z`. The
+decoder starts from a state computed from `z`, gets `z` as input at every step, and emits the window
+newest step first. There is no teacher forcing: the decoder never sees the window.
 
 Shapes: B batch, W window length, C channels, H hidden, Z latent.
 """
@@ -22,7 +22,7 @@ _State = Tensor | tuple[Tensor, Tensor]  # (layers, B, H); an LSTM carries two
 
 
 class Autoencoder(nn.Module):
-    """Squeeze a window into a few numbers and rebuild it from them.
+    """Reduces a window to a few numbers and rebuilds it from them.
 
     Input weights start Xavier uniform, recurrent ones orthogonal, biases at zero but for the
     LSTM's forget gate at one, so that gradients reach the oldest steps from the start
@@ -43,14 +43,18 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.cell = cell
         self.layers = layers
-        between_layers = dropout if layers > 1 else 0.0  # there is none behind the last layer
-        self.encoder = _CELLS[cell](n_channels, hidden, num_layers=layers, dropout=between_layers, batch_first=True)
+        between_layers = dropout if layers > 1 else 0.0  # there is none after the last layer
+        self.encoder = _CELLS[cell](
+            n_channels, hidden, num_layers=layers, dropout=between_layers, batch_first=True
+        )
         self.encoder_norm = nn.LayerNorm(hidden) if layer_norm else nn.Identity()
         self.to_latent = nn.Linear(hidden, latent)
         self.latent_dropout = nn.Dropout(dropout)
         n_states = 2 if cell == "lstm" else 1
         self.to_state = nn.Linear(latent, n_states * layers * hidden)
-        self.decoder = _CELLS[cell](latent, hidden, num_layers=layers, dropout=between_layers, batch_first=True)
+        self.decoder = _CELLS[cell](
+            latent, hidden, num_layers=layers, dropout=between_layers, batch_first=True
+        )
         self.decoder_norm = nn.LayerNorm(hidden) if layer_norm else nn.Identity()
         self.output = nn.Linear(hidden, n_channels)
         self._initialise()
@@ -63,8 +67,8 @@ class Autoencoder(nn.Module):
         windows : Tensor, shape (B, W, C)
             Scaled, gaps filled.
         tbptt_steps : int
-            Truncated backpropagation through time: the state is carried on but detached
-            every so many steps, so that no gradient flows back further. 0: never.
+            Truncated backpropagation through time: the state is detached every so many steps,
+            so that no gradient flows back further. 0: never.
 
         Returns
         -------
@@ -74,7 +78,7 @@ class Autoencoder(nn.Module):
         return self.decode(latent, windows.shape[1], tbptt_steps=tbptt_steps)  # (B, Z) -> (B, W, C)
 
     def encode(self, windows: Tensor, *, tbptt_steps: int = 0) -> Tensor:
-        """Squeeze windows (B, W, C) into latents (B, Z)."""
+        """Encode windows (B, W, C) as latents (B, Z)."""
         state: _State | None = None
         for chunk in _chunks(windows, tbptt_steps or windows.shape[1]):
             _, state = self.encoder(chunk, None if state is None else _detached(state))
@@ -91,12 +95,14 @@ class Autoencoder(nn.Module):
         chunk_length = tbptt_steps or window_length
         for start in range(0, window_length, chunk_length):
             n_steps = min(chunk_length, window_length - start)
-            steps, state = self.decoder(latent.unsqueeze(1).expand(-1, n_steps, -1), _detached(state) if start else state)
+            steps, state = self.decoder(
+                latent.unsqueeze(1).expand(-1, n_steps, -1), _detached(state) if start else state
+            )
             emitted.append(self.output(self.decoder_norm(steps)))  # (B, n_steps, H) -> (B, n_steps, C)
         return torch.cat(emitted, dim=1).flip(1)
 
     def _first_state(self, latent: Tensor) -> _State:
-        """Make the decoder's state, each part (layers, B, H), from latents (B, Z)."""
+        """Compute the decoder's first state, each part (layers, B, H), from latents (B, Z)."""
         flat = torch.tanh(self.to_state(latent))  # (B, n_states * layers * H)
         parts = flat.view(len(latent), -1, self.layers, self.decoder.hidden_size).permute(1, 2, 0, 3)
         hidden = parts[0].contiguous()
@@ -113,7 +119,9 @@ class Autoencoder(nn.Module):
                         nn.init.orthogonal_(gate)
                 else:
                     nn.init.zeros_(weight)
-                    if self.cell == "lstm" and name.startswith("bias_ih"):  # gates: input, forget, cell, output
+                    if self.cell == "lstm" and name.startswith(
+                        "bias_ih"
+                    ):  # gates: input, forget, cell, output
                         nn.init.ones_(weight.data[part.hidden_size : 2 * part.hidden_size])
         for linear in (self.to_latent, self.to_state, self.output):
             nn.init.xavier_uniform_(linear.weight)
@@ -123,26 +131,30 @@ class Autoencoder(nn.Module):
 def masked_huber(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
     """Give the mean Huber loss over the cells that were measured; all (B, W, C).
 
-    The knee is at 1 scaled unit: beyond it a cell pulls with constant force, so that one
-    spike does not outweigh the window around it.
+    Its quadratic part ends at 1 scaled unit: beyond it a cell's gradient is constant, so that a
+    single spike does not outweigh the rest of the window.
     """
     losses = nn.functional.huber_loss(output, target, reduction="none", delta=1.0) * known
     return losses.sum() / known.sum().clamp(min=1.0)
 
 
 def choose_device(device: Device) -> torch.device:
-    """Resolve `auto` to CUDA where there is a usable GPU, else the CPU; refuse CUDA that is not there."""
+    """Resolve `auto` to CUDA if there is a usable GPU, else to the CPU; refuse CUDA without a GPU."""
     if device == "cuda" and not torch.cuda.is_available():
-        raise TrainingError('model.device is "cuda", but PyTorch finds no usable GPU here. Use "auto" or "cpu".')
+        raise TrainingError(
+            'model.device is "cuda", but PyTorch finds no usable GPU here. Use "auto" or "cpu".'
+        )
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(device)
 
 
 def _chunks(windows: Tensor, length: int) -> tuple[Tensor, ...]:
-    """Cut windows (B, W, C) along time; a shorter chunk is the oldest, so that the newest learns over its whole length."""
+    """Cut windows (B, W, C) along time; if a chunk is shorter, it is the oldest one."""
     n_first = windows.shape[1] % length
-    return torch.split(windows, [n_first, *[length] * (windows.shape[1] // length)] if n_first else length, dim=1)
+    return torch.split(
+        windows, [n_first, *[length] * (windows.shape[1] // length)] if n_first else length, dim=1
+    )
 
 
 def _detached(state: _State) -> _State:

@@ -1,4 +1,4 @@
-"""Reads of the network's error: a few numbers for each window, and what each channel adds to them."""
+"""Raw scores of the network's error: a few numbers for each window, and each channel's share."""
 
 from __future__ import annotations
 
@@ -11,22 +11,31 @@ from numpy.typing import NDArray
 from models.dataset import fill_gaps, padded
 from models.network import Autoencoder
 
-__all__ = ["ERROR_CAP", "TAIL_STEPS", "ErrorScale", "NetworkRawScores", "fit_error_scale", "raw_score_windows"]
+__all__ = [
+    "ERROR_CAP",
+    "TAIL_STEPS",
+    "ErrorScale",
+    "NetworkRawScores",
+    "fit_error_scale",
+    "raw_score_windows",
+]
 
-TAIL_STEPS = 4  # the newest steps of the tail read; the last step alone is copied by the network
-ERROR_CAP = 20.0  # of one channel's error over its own scale: one broken channel must not outshout all
-_FLOOR_SHARE = 0.5  # of the median over channels: one that was silent in training must not dominate
+TAIL_STEPS = (
+    4  # the newest steps, with a raw score of their own; the last step alone is copied by the network
+)
+ERROR_CAP = 20.0  # of a channel's error over its scale: one broken channel must not dominate all others
+_FLOOR_SHARE = 0.5  # of the median over channels: a channel constant in training must not dominate
 _SHRINKAGE = 0.1  # of the error's covariance towards its mean variance, so that it can be inverted
 _BLOCK = 512  # windows scored at once: their working set stays in the cache
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorScale:
-    """What an error is measured against, from held-out windows.
+    """The scale of normal errors, from held-out windows.
 
-    `window` and `tail`, shape (C,): a high (99 %) root mean square error of a normal window
-    and of its newest four steps. `mean` (W,) and `precision` (W, W): of a univariate watch's
-    error windows; empty for multivariate ones.
+    `window` and `tail`, shape (C,): the 99 % quantile of the root mean square error of a normal
+    window and of its newest four steps. `mean` (W,) and `precision` (W, W) are those of the
+    error windows of a univariate watch, and empty for multivariate ones.
     """
 
     window: NDArray[np.float64]
@@ -37,7 +46,7 @@ class ErrorScale:
 
 @dataclass(frozen=True, slots=True)
 class NetworkRawScores:
-    """What the network says of B windows.
+    """What the network computes for B windows.
 
     `raw_scores` (B, R): window RMS, tail RMS and, for one channel, Mahalanobis distance.
     `channel_error` (B, C): each channel's error over its scale, 0 where it was not measured.
@@ -49,13 +58,17 @@ class NetworkRawScores:
     expected: NDArray[np.float32]
 
 
-def error_windows(network: Autoencoder, windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def error_windows(
+    network: Autoencoder, windows: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Give errors (B, W, C), NaN where nothing was measured, and the newest step's reconstruction (B, C)."""
     errors, expected = np.empty_like(windows), np.empty((len(windows), windows.shape[2]), np.float32)
     with torch.inference_mode():
         for start in range(0, len(windows), _BLOCK):
             block = windows[start : start + _BLOCK]
-            output = network(torch.from_numpy(padded(fill_gaps(np.ascontiguousarray(block))))).numpy()[: len(block)]
+            output = network(torch.from_numpy(padded(fill_gaps(np.ascontiguousarray(block))))).numpy()[
+                : len(block)
+            ]
             errors[start : start + _BLOCK] = block - output  # NaN stays NaN: a gap has no error
             expected[start : start + _BLOCK] = output[:, -1]
     return errors, expected
@@ -74,15 +87,19 @@ def fit_error_scale(errors: NDArray[np.float32]) -> ErrorScale:
     return ErrorScale(_high_error(errors), _high_error(errors[:, -TAIL_STEPS:]), mean, precision)
 
 
-def raw_score_windows(network: Autoencoder, windows: NDArray[np.float32], scale: ErrorScale) -> NetworkRawScores:
-    """Read windows (B, W, C); NaN cells are masked out of every read."""
+def raw_score_windows(
+    network: Autoencoder, windows: NDArray[np.float32], scale: ErrorScale
+) -> NetworkRawScores:
+    """Give the raw scores of windows (B, W, C); NaN cells are masked out of each."""
     errors, expected = error_windows(network, windows)
     in_window = np.minimum(_rms(errors, axis=1) / scale.window, ERROR_CAP)  # (B, C)
     in_tail = np.minimum(_rms(errors[:, -TAIL_STEPS:], axis=1) / scale.tail, ERROR_CAP)
     raw_scores = [_rms(in_window, axis=1), _rms(in_tail, axis=1)]
     if scale.mean.size:
         centred = np.nan_to_num(errors[:, :, 0] - scale.mean)
-        raw_scores.append(np.sqrt(np.einsum("bi,ij,bj->b", centred, scale.precision, centred) / len(scale.mean)))
+        raw_scores.append(
+            np.sqrt(np.einsum("bi,ij,bj->b", centred, scale.precision, centred) / len(scale.mean))
+        )
     return NetworkRawScores(np.stack(raw_scores, axis=1), np.nan_to_num(in_window), expected)
 
 

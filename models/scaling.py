@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
+
+from models.row_arrays import RowArrays, row_array
 
 __all__ = ["CLIP", "Scaling", "fit_scaling"]
 
@@ -15,12 +15,11 @@ _MIN_SD_SHARE = 0.2  # keeps a channel that rests most of the time from being al
 _CONSTANT_SHARE = 0.01  # of its own value: the smallest change that counts on a constant channel
 
 
-@dataclass(frozen=True, slots=True)
-class Scaling:
+class Scaling(RowArrays):
     """Centre and scale of `n` entities' channels, both of shape (n, C), in the channels' own units."""
 
-    centre: NDArray[np.float64]
-    scale: NDArray[np.float64]
+    centre = row_array(np.float64, "channels")
+    scale = row_array(np.float64, "channels", fill=1.0)
 
     def apply(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
         """Scale values of shape (..., n, C) to about unit spread, clipped at +-10; NaN stays NaN."""
@@ -51,4 +50,4 @@ def fit_scaling(values: NDArray[np.float64], resolution: NDArray[np.float64]) ->
         scale = np.maximum(spread, _MIN_SD_SHARE * np.nanstd(known, axis=0))
     at_rest = spread <= 1e-9 * np.maximum(1.0, np.abs(centre))
     floor = np.maximum(np.abs(centre) * _CONSTANT_SHARE, resolution)
-    return Scaling(centre, np.where(at_rest, np.maximum(scale, floor), scale))
+    return Scaling.of(centre=centre, scale=np.where(at_rest, np.maximum(scale, floor), scale))

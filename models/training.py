@@ -1,4 +1,4 @@
-"""Backpropagation through time over windows: batches, one-cycle rate, clipping, early stopping on later data."""
+"""Backpropagation through time over windows: one-cycle rate, clipping, early stopping on later data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ N_WINDOWS_NEEDED = 64  # one batch
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One pass over the training windows: mean losses, and the gradient's mean global norm before clipping."""
+    """One pass over the training windows; `grad_norm` is the mean global norm before clipping."""
 
     number: int
     loss: float
@@ -36,14 +36,14 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """The best network by validation loss, on the CPU, and how it came to be."""
+    """The best network by validation loss, on the CPU, and how its training went."""
 
     network: Autoencoder
     epochs: list[Epoch]
     best_epoch: int
     n_windows: int
     seconds: float
-    gradient_norms: NDArray[np.float64]  # of the loss at each input step of held-out windows, (W,), oldest first
+    gradient_norms: NDArray[np.float64]  # (W,): of the loss at each input step of held-out windows
 
     @property
     def validation_loss(self) -> float:
@@ -52,17 +52,19 @@ class TrainingResult:
 
 
 def first_held_out(steps: NDArray[np.float32], validation_share: float) -> NDArray[np.int64]:
-    """Give, for each entity of steps (T, n, C), the first step (n,) of the newest part of its own span."""
+    """Give the first step (n,) of the newest part of each entity's own span, of steps (T, n, C)."""
     known = ~np.isnan(steps).all(axis=2)  # (T, n)
     span = len(steps) - np.argmax(known, axis=0)
     return np.asarray(len(steps) - np.maximum(1, np.round(span * validation_share)), np.int64)
 
 
-def split_by_time(index: WindowIndex, held_out_from: NDArray[np.int64], window_length: int) -> tuple[WindowIndex, WindowIndex]:
+def split_by_time(
+    index: WindowIndex, held_out_from: NDArray[np.int64], window_length: int
+) -> tuple[WindowIndex, WindowIndex]:
     """Split windows into older ones to train on and newer ones to validate on.
 
-    No step of an entity is in both: its validation windows lie wholly behind its newest
-    training window.
+    No step of an entity is in both: its validation windows begin after its newest training
+    window.
     """
     older = index.take(index.end < held_out_from[index.row])
     newer = index.take(index.end >= held_out_from[index.row] + window_length - 1)
@@ -79,7 +81,7 @@ def train_autoencoder(  # noqa: PLR0915 - one straight story
 ) -> TrainingResult:
     """Train one network for all entities of a watch.
 
-    A training that was interrupted and resumed ends bit-equal to one that was not.
+    A training that was interrupted and resumed gives the same network, to the bit.
 
     Parameters
     ----------
@@ -87,11 +89,11 @@ def train_autoencoder(  # noqa: PLR0915 - one straight story
         Scaled history of the n entities, each ending at the last step; NaN is a gap. Assumed
         free of incidents: what is in it is learned as normal.
     on_epoch : callable
-        Told each epoch when it ends, for progress.
+        Called with each epoch when it ends, to show progress.
     resume : bytes, optional
-        What `on_state` was last given: go on behind that epoch.
-    keep : callable, optional
-        Given the state of the training behind each epoch.
+        The state that `on_state` was last called with: continue after that epoch.
+    on_state : callable, optional
+        Called with the state of the training after each epoch.
 
     Raises
     ------
@@ -101,11 +103,14 @@ def train_autoencoder(  # noqa: PLR0915 - one straight story
     """
     device = choose_device(settings.device)
     held_out_from = first_held_out(steps, settings.validation_share)
-    training, validation = split_by_time(index_windows(steps, settings.window_length), held_out_from, settings.window_length)
+    training, validation = split_by_time(
+        index_windows(steps, settings.window_length), held_out_from, settings.window_length
+    )
     if len(training) < N_WINDOWS_NEEDED or len(validation) == 0:
         raise TrainingError(
-            f"cannot train on {len(training)} windows and validate on {len(validation)}: it needs {N_WINDOWS_NEEDED} and 1. "
-            f"Give a longer history ({len(steps)} steps here) or a shorter window ({settings.window_length} steps)."
+            f"cannot train on {len(training)} windows and validate on {len(validation)}: it needs "
+            f"{N_WINDOWS_NEEDED} and 1. Give a longer history ({len(steps)} steps here) or a shorter "
+            f"window ({settings.window_length} steps)."
         )
     started = time.perf_counter()
     torch.manual_seed(settings.seed)
@@ -125,12 +130,15 @@ def train_autoencoder(  # noqa: PLR0915 - one straight story
     of = fingerprint(steps, settings) if resume or on_state else ""
     if resume is not None:
         progress = unpack(resume, of, network, optimizer, schedule)
-        epochs = [Epoch(int(epoch["number"]), epoch["loss"], epoch["validation_loss"], epoch["grad_norm"]) for epoch in progress.epochs]
+        epochs = [
+            Epoch(int(epoch["number"]), epoch["loss"], epoch["validation_loss"], epoch["grad_norm"])
+            for epoch in progress.epochs
+        ]
         best_epoch, best_weights = progress.best_epoch, progress.best_weights
     for number in range(len(epochs), settings.epochs):
         if epochs and number - 1 - best_epoch >= settings.patience:
             break
-        rng = np.random.default_rng([settings.seed, number])  # an epoch's own, so that resuming needs no state of it
+        rng = np.random.default_rng([settings.seed, number])  # new for each epoch: resuming needs no state
         torch.manual_seed(int(rng.integers(2**62)))
         chosen = rng.permutation(len(training))[: settings.windows_per_epoch]
         losses, norms = [], []
@@ -143,43 +151,56 @@ def train_autoencoder(  # noqa: PLR0915 - one straight story
             norm = torch.nn.utils.clip_grad_norm_(network.parameters(), settings.max_grad_norm)
             if not math.isfinite(loss.item()) or not math.isfinite(norm.item()):
                 raise TrainingError(
-                    f"the loss became {loss.item()} with gradient norm {norm.item()} in epoch {number + 1}: training stopped, nothing was "
-                    f"changed. Lower learning_rate ({settings.learning_rate:g}) or max_grad_norm ({settings.max_grad_norm:g})."
+                    f"the loss became {loss.item()} with gradient norm {norm.item()} in epoch {number + 1}: "
+                    f"training stopped, nothing was changed. Lower learning_rate "
+                    f"({settings.learning_rate:g}) or max_grad_norm ({settings.max_grad_norm:g})."
                 )
             optimizer.step()
             schedule.step()
             losses.append(loss.item())
             norms.append(norm.item())
-        epoch = Epoch(number, float(np.mean(losses)), _loss_on(network, steps, validation, settings, device), float(np.mean(norms)))
+        validation_loss = _loss_on(network, steps, validation, settings, device)
+        epoch = Epoch(number, float(np.mean(losses)), validation_loss, float(np.mean(norms)))
         if not math.isfinite(epoch.validation_loss):
             raise TrainingError(
-                f"the held-out loss became {epoch.validation_loss} in epoch {number + 1}: training stopped, nothing was changed. "
-                f"Lower learning_rate ({settings.learning_rate:g})."
+                f"the held-out loss became {epoch.validation_loss} in epoch {number + 1}: training stopped, "
+                f"nothing was changed. Lower learning_rate ({settings.learning_rate:g})."
             )
         epochs.append(epoch)
         on_epoch(epoch)
         if epoch.validation_loss < epochs[best_epoch].validation_loss or number == 0:
             best_epoch, best_weights = number, _copied(network)
         if on_state is not None:
-            on_state(pack(of, TrainingProgress([asdict(one) for one in epochs], best_epoch, best_weights), network, optimizer, schedule))
+            progress = TrainingProgress([asdict(epoch) for epoch in epochs], best_epoch, best_weights)
+            on_state(pack(of, progress, network, optimizer, schedule))
     network.load_state_dict(best_weights)
     network.cpu().eval()
-    sample = gather_windows(steps, validation.take(np.arange(min(len(validation), _BLOCK))), settings.window_length)
-    norms_per_step = gradient_norms_per_step(network, sample, tbptt_steps=tbptt_steps)
-    return TrainingResult(network, epochs, best_epoch, len(training), time.perf_counter() - started, norms_per_step)
+    sample = validation.take(np.arange(min(len(validation), _BLOCK)))
+    windows_of_sample = gather_windows(steps, sample, settings.window_length)
+    norms_per_step = gradient_norms_per_step(network, windows_of_sample, tbptt_steps=tbptt_steps)
+    seconds = time.perf_counter() - started
+    return TrainingResult(network, epochs, best_epoch, len(training), seconds, norms_per_step)
 
 
 def _copied(network: Autoencoder) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
-def _tensors(steps: NDArray[np.float32], index: WindowIndex, window_length: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def _tensors(
+    steps: NDArray[np.float32], index: WindowIndex, window_length: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
     windows = gather_windows(steps, index, window_length)
     known = ~np.isnan(windows)
     return torch.from_numpy(fill_gaps(windows)).to(device), torch.from_numpy(known).to(device, torch.float32)
 
 
-def _loss_on(network: Autoencoder, steps: NDArray[np.float32], index: WindowIndex, settings: ModelSettings, device: torch.device) -> float:
+def _loss_on(
+    network: Autoencoder,
+    steps: NDArray[np.float32],
+    index: WindowIndex,
+    settings: ModelSettings,
+    device: torch.device,
+) -> float:
     total, n_windows = 0.0, 0
     network.eval()
     with torch.inference_mode():

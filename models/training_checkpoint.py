@@ -1,6 +1,6 @@
-"""An interrupted training, as bytes: weights, optimizer and schedule behind the last whole epoch.
+"""The state of a training, as bytes: weights, optimizer and schedule after the last complete epoch.
 
-Random numbers need no state: those of an epoch are drawn from the seed and its number.
+Random numbers need no state: an epoch draws its own from the seed and its number.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["TrainingProgress", "fingerprint", "pack", "unpack"]
 
 @dataclass(frozen=True, slots=True)
 class TrainingProgress:
-    """How far a training has come: its epochs as dictionaries, the best one so far and its weights."""
+    """How far a training has come: its epochs as dictionaries, the best epoch so far, and its weights."""
 
     epochs: list[dict[str, float]]
     best_epoch: int
@@ -33,7 +33,7 @@ class TrainingProgress:
 
 
 def fingerprint(steps: NDArray[np.float32], settings: ModelSettings) -> str:
-    """Tell apart trainings that must not be mixed: other data, or other settings."""
+    """Give a hash of data and settings: a training is only resumed with the same ones."""
     digest = hashlib.sha256(json.dumps([asdict(settings), steps.shape]).encode())
     digest.update(np.ascontiguousarray(steps).tobytes())
     return digest.hexdigest()
@@ -46,13 +46,17 @@ def pack(
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
 ) -> bytes:
-    """Write down a training; `of` is its fingerprint."""
+    """Serialise a training; `of` is its fingerprint."""
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in progress.best_weights.items()}
     state = optimizer.state_dict()
     for number, of_parameter in state["state"].items():
         tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in of_parameter.items()}
-    schedule_state = {name: value for name, value in schedule.state_dict().items() if isinstance(value, int | float | list | bool | str)}
+    schedule_state = {
+        name: value
+        for name, value in schedule.state_dict().items()
+        if isinstance(value, int | float | list | bool | str)
+    }
     about = {
         "of": of,
         "epochs": progress.epochs,
@@ -61,7 +65,8 @@ def pack(
         "schedule": schedule_state,
     }
     return safetensors.torch.save(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, {"about": json.dumps(about)}
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        {"about": json.dumps(about)},
     )
 
 
@@ -72,17 +77,19 @@ def unpack(
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
 ) -> TrainingProgress:
-    """Bring network, optimizer and schedule back to where they were.
+    """Restore network, optimizer and schedule from bytes that `pack` gave.
 
     Raises
     ------
     TrainingError
-        If it was another training, or the bytes are damaged.
+        If the fingerprint is another one, or the bytes are damaged.
     """
     try:
         about = _about(packed)
         if about["of"] != of:
-            raise TrainingError("the interrupted training had other data or other settings: train without --resume")
+            raise TrainingError(
+                "the interrupted training had other data or other settings: train without --resume"
+            )
         tensors = safetensors.torch.load(packed)
         network.load_state_dict(_named(tensors, "network."))
         state: dict[int, dict[str, torch.Tensor]] = {}
@@ -93,7 +100,9 @@ def unpack(
         schedule.load_state_dict(about["schedule"])
         return TrainingProgress(about["epochs"], about["best_epoch"], _named(tensors, "best."))
     except (KeyError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
-        raise TrainingError(f"the interrupted training cannot be read: {error}. Train without --resume.") from error
+        raise TrainingError(
+            f"the interrupted training cannot be read: {error}. Train without --resume."
+        ) from error
 
 
 def _about(packed: bytes) -> dict[str, Any]:

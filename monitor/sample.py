@@ -13,6 +13,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.text import escape_quotes
+
 __all__ = [
     "FORGOTTEN",
     "STALE_NAN",
@@ -68,8 +70,7 @@ def series_text(name: str, labels: Labels) -> str:
     """Write a name and labels in Prometheus' notation: `name{key="value"}`."""
     if not labels:
         return name
-    escaped = ((key, value.replace("\\", "\\\\").replace('"', '\\"')) for key, value in labels)
-    inside = ",".join(f'{key}="{value}"' for key, value in escaped)
+    inside = ",".join(f'{key}="{escape_quotes(value)}"' for key, value in labels)
     return f"{name}{{{inside}}}"
 
 

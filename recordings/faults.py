@@ -42,20 +42,21 @@ class Episode:
     strength: float
 
 
-def draw_schedule(seed: int, *, minutes: float, quiet_minutes: float, n_episodes: int) -> list[Episode]:
+def draw_schedule(seed: int, *, minutes: float, fault_free_minutes: float, n_episodes: int) -> list[Episode]:
     """Draw kinds (each once before any twice), lengths, gaps and strengths from one seed."""
     rng = random.Random(seed)
     kinds: list[str] = []
     while len(kinds) < n_episodes:
         kinds += rng.sample(sorted(INJECTORS), len(INJECTORS))
     kinds = kinds[:n_episodes]
-    available = (minutes - quiet_minutes) * 60 - n_episodes * MIN_GAP_SECONDS  # one gap before or behind each
+    # One gap before or behind each.
+    available = (minutes - fault_free_minutes) * 60 - n_episodes * MIN_GAP_SECONDS
     lengths = [MAX_SECONDS] * n_episodes
     while sum(lengths) > 0.95 * available:
         lengths = [rng.randint(MIN_SECONDS, MAX_SECONDS) for _ in kinds]
     spare = available - sum(lengths)
     shares = [rng.random() for _ in range(n_episodes + 1)]
-    episodes, now = [], quiet_minutes * 60
+    episodes, now = [], fault_free_minutes * 60
     for number, (kind, seconds) in enumerate(zip(kinds, lengths, strict=True)):
         now += spare * shares[number] / sum(shares)
         episodes.append(Episode(kind, round(now), seconds, round(rng.random(), 3)))
@@ -65,7 +66,9 @@ def draw_schedule(seed: int, *, minutes: float, quiet_minutes: float, n_episodes
 
 def _cpu_hog(seconds: float, strength: float, scratch: Path) -> None:
     """Spin in one process, or two when strong."""
-    spinners = [multiprocessing.Process(target=_spin, args=(seconds,)) for _ in range(1 if strength < 0.5 else 2)]
+    spinners = [
+        multiprocessing.Process(target=_spin, args=(seconds,)) for _ in range(1 if strength < 0.5 else 2)
+    ]
     for spinner in spinners:
         spinner.start()
     for spinner in spinners:
@@ -139,7 +142,9 @@ def _dependency_latency(seconds: float, strength: float, scratch: Path) -> None:
 def _dependency_errors(seconds: float, strength: float, scratch: Path) -> None:
     """Let 15 to 80 % of the dependency's answers be errors."""
     port = workload.DEPENDENCY_PORT
-    with _undone(lambda: _post(port, error_share=0.15 + 0.65 * strength), lambda: _post(port, error_share=0.0)):
+    with _undone(
+        lambda: _post(port, error_share=0.15 + 0.65 * strength), lambda: _post(port, error_share=0.0)
+    ):
         _wait(seconds)
 
 
@@ -202,12 +207,14 @@ def _post(port: int, **body: float) -> None:
 
 def main(argv: list[str]) -> None:
     """Print a schedule, or inject one fault."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     schedule = commands.add_parser("schedule")
     schedule.add_argument("--seed", type=int, required=True)
     schedule.add_argument("--minutes", type=float, required=True)
-    schedule.add_argument("--quiet-minutes", type=float, required=True)
+    schedule.add_argument("--quiet-minutes", dest="fault_free_minutes", type=float, required=True)
     schedule.add_argument("--episodes", type=int, required=True)
     inject = commands.add_parser("inject")
     inject.add_argument("kind", choices=sorted(INJECTORS))
@@ -216,7 +223,12 @@ def main(argv: list[str]) -> None:
     inject.add_argument("--scratch", type=Path, required=True)
     options = parser.parse_args(argv)
     if options.command == "schedule":
-        episodes = draw_schedule(options.seed, minutes=options.minutes, quiet_minutes=options.quiet_minutes, n_episodes=options.episodes)
+        episodes = draw_schedule(
+            options.seed,
+            minutes=options.minutes,
+            fault_free_minutes=options.fault_free_minutes,
+            n_episodes=options.episodes,
+        )
         print(json.dumps([asdict(episode) for episode in episodes], indent=1))
     else:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # raises, so that `finally` undoes

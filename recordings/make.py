@@ -32,16 +32,25 @@ HOST_NAME = "demo"  # the label `host`: the machine's real name is nobody's busi
 
 def main(argv: list[str]) -> int:
     """Record, inject, label; every process that was started is ended again, whatever happens."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--minutes", type=float, default=85)
-    parser.add_argument("--quiet-minutes", type=float, default=40)
+    parser.add_argument("--quiet-minutes", dest="fault_free_minutes", type=float, default=40)
     parser.add_argument("--episodes", type=int, default=12)
     options = parser.parse_args(argv)
-    schedule = faults.draw_schedule(options.seed, minutes=options.minutes, quiet_minutes=options.quiet_minutes, n_episodes=options.episodes)
+    schedule = faults.draw_schedule(
+        options.seed,
+        minutes=options.minutes,
+        fault_free_minutes=options.fault_free_minutes,
+        n_episodes=options.episodes,
+    )
     options.folder.mkdir(parents=True)
-    (options.folder / "schedule.json").write_text(json.dumps([asdict(episode) for episode in schedule], indent=1) + "\n")
+    (options.folder / "schedule.json").write_text(
+        json.dumps([asdict(episode) for episode in schedule], indent=1) + "\n"
+    )
 
     started: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
@@ -58,7 +67,14 @@ def main(argv: list[str]) -> int:
             _wait_for_ports(workload.DEPENDENCY_PORT, workload.PROXY_PORT)
             start(role, "service", "--scratch", scratch)
             _wait_for_ports(workload.SERVICE_PORT)
-            load = start(role, "load", "--recording", str(options.folder / "service.parquet"), "--seed", str(options.seed))
+            load = start(
+                role,
+                "load",
+                "--recording",
+                str(options.folder / "service.parquet"),
+                "--seed",
+                str(options.seed),
+            )
             host = start("-m", "monitor", "record", str(options.folder / "host.parquet"), "--host", HOST_NAME)
             _inject(schedule, options, scratch, start)
             for process in (load, host):
@@ -73,13 +89,16 @@ def main(argv: list[str]) -> int:
 
 
 def _inject(
-    schedule: list[faults.Episode], options: argparse.Namespace, scratch: str, start: Callable[..., subprocess.Popen[bytes]]
+    schedule: list[faults.Episode],
+    options: argparse.Namespace,
+    scratch: str,
+    start: Callable[..., subprocess.Popen[bytes]],
 ) -> None:
     began = time.time()
     about = {
         "files": ["host.parquet", "service.parquet"],
         "started_ms": round(began * 1000),
-        "fault_free_seconds": options.quiet_minutes * 60,
+        "fault_free_seconds": options.fault_free_minutes * 60,
         "seed": options.seed,
     }
     (options.folder / "recording.json").write_text(json.dumps(about, indent=1) + "\n")

@@ -106,7 +106,9 @@ async def proxy() -> None:
     """Pass bytes between the service and its dependency, answers later by the delay last set."""
     delay = {"seconds": 0.0}
 
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wait: Callable[[], float]) -> None:
+    async def pump(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wait: Callable[[], float]
+    ) -> None:
         try:
             while data := await reader.read(65536):
                 if wait():
@@ -120,7 +122,9 @@ async def proxy() -> None:
 
     async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", DEPENDENCY_PORT)
-        await asyncio.gather(pump(reader, up_writer, lambda: 0.0), pump(up_reader, writer, lambda: delay["seconds"]))
+        await asyncio.gather(
+            pump(reader, up_writer, lambda: 0.0), pump(up_reader, writer, lambda: delay["seconds"])
+        )
 
     async def control(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         delay["seconds"] = float(await reader.readline())
@@ -205,11 +209,17 @@ class _Client:
 
     async def get(self, path: str) -> tuple[int, bytes]:
         """Make one request; a broken connection is thrown away."""
-        reader, writer = self.idle.pop() if self.idle else await asyncio.open_connection("127.0.0.1", SERVICE_PORT)
+        reader, writer = (
+            self.idle.pop() if self.idle else await asyncio.open_connection("127.0.0.1", SERVICE_PORT)
+        )
         try:
             writer.write(f"GET {path} HTTP/1.1\r\nHost: service\r\n\r\n".encode())
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            length = next(int(line.split(":")[1]) for line in head.split("\r\n") if line.lower().startswith("content-length"))
+            length = next(
+                int(line.split(":")[1])
+                for line in head.split("\r\n")
+                if line.lower().startswith("content-length")
+            )
             body = await reader.readexactly(length)
         except BaseException:
             writer.close()
@@ -252,7 +262,9 @@ class _Client:
             values |= {"service_queue_length": stats["queue"], "service_busy_workers": stats["busy"]}
         if latencies:
             for percent in (50, 90, 99):
-                values[f"service_latency_p{percent}_seconds"] = latencies[min(len(latencies) - 1, len(latencies) * percent // 100)]
+                values[f"service_latency_p{percent}_seconds"] = latencies[
+                    min(len(latencies) - 1, len(latencies) * percent // 100)
+                ]
         return [(name, labels, float(value)) for name, value in values.items()]
 
 
@@ -289,7 +301,9 @@ async def load(recording: Path, seed: int) -> None:
 
 def main(argv: list[str]) -> None:
     """Run one role."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("role", choices=["dependency", "proxy", "service", "load"])
     parser.add_argument("--scratch", type=Path, help="folder for the log and cache that the workload writes")
     parser.add_argument("--recording", type=Path, help="file that the load records to")

@@ -20,9 +20,10 @@ from prometheus_client import disable_created_metrics
 
 from monitor.clock import SystemClock
 from monitor.config.kafka import KafkaConfig
-from monitor.decode import Decoded, Rejection
+from monitor.decode.record import Decoded, Rejection
 from monitor.kafka.dead_letter_producer import DeadLetterProducer
 from monitor.kafka.libraries import library_of
+from monitor.kafka.record_decoder import Decoding
 from monitor.kafka.source import KafkaSource
 from monitor.sample import Columns, SeriesTable, labels_of
 
@@ -35,7 +36,9 @@ OFFSET_COMMIT, PRODUCE, FETCH, LIST_OFFSETS = 8, 0, 1, 2  # Kafka's numbers of r
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
-    may_be_skipped = item.get_closest_marker("gpu") or (item.get_closest_marker("kafka") and not os.environ.get("KAFKA_HOME"))
+    may_be_skipped = item.get_closest_marker("gpu") or (
+        item.get_closest_marker("kafka") and not os.environ.get("KAFKA_HOME")
+    )
     if report.skipped and os.environ.get("REQUIRE_SERVERS") and not may_be_skipped:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
@@ -47,12 +50,19 @@ class MockCluster:
     """The mock cluster's process, and a producer to it."""
 
     def __init__(self, n_brokers=3):
-        self._process = subprocess.Popen([sys.executable, MOCK, str(n_brokers)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            [sys.executable, MOCK, str(n_brokers)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self.brokers = range(1, n_brokers + 1)
         self.servers = self._process.stdout.readline().strip().split(",")
         self._names = itertools.count()
         self._producer = confluent_kafka.Producer(
-            {"bootstrap.servers": ",".join(self.servers), "linger.ms": 0, "log_level": 0, "reconnect.backoff.max.ms": 500}
+            {
+                "bootstrap.servers": ",".join(self.servers),
+                "linger.ms": 0,
+                "log_level": 0,
+                "reconnect.backoff.max.ms": 500,
+            }
         )
 
     def tell(self, *words):
@@ -111,11 +121,16 @@ def decode(records, table):
     for index, record in enumerate(records):
         try:
             one = json.loads(record.value)
-            samples.append((table.intern(one["name"], labels_of(one["labels"])), one["time_ms"], one["value"]))
+            samples.append(
+                (table.intern(one["name"], labels_of(one["labels"])), one["time_ms"], one["value"])
+            )
         except ValueError as error:
             rejections.append(Rejection(index, "invalid_json", str(error)))
     series, times, values = zip(*samples, strict=True) if samples else ((), (), ())
-    return Decoded(Columns(np.array(series, np.int32), np.array(times, np.int64), np.array(values, np.float64)), tuple(rejections))
+    return Decoded(
+        Columns(np.array(series, np.int32), np.array(times, np.int64), np.array(values, np.float64)),
+        tuple(rejections),
+    )
 
 
 @pytest.fixture
@@ -130,7 +145,17 @@ def open_kafka(cluster, request, client):
     opened = []
     group = f"{request.node.name[:80]}-{time.monotonic_ns()}"
 
-    def make(topic, *, table=None, resumed=None, rewind_ms=10_000, max_future_ms=60_000, clock=None, decoder=decode, **settings):
+    def make(
+        topic,
+        *,
+        table=None,
+        resumed=None,
+        rewind_ms=10_000,
+        max_future_ms=60_000,
+        clock=None,
+        decoder=decode,
+        **settings,
+    ):
         config = KafkaConfig.model_validate(
             {
                 "client": client,
@@ -145,9 +170,21 @@ def open_kafka(cluster, request, client):
         )
         table = SeriesTable() if table is None else table
         clock = clock or SystemClock()
-        dead_letters = DeadLetterProducer(config, library_of(config), clock, version="0.test") if config.dead_letter_topic else None
+        dead_letters = (
+            DeadLetterProducer(config, library_of(config), clock, version="0.test")
+            if config.dead_letter_topic
+            else None
+        )
         limits = {"rewind_ms": rewind_ms, "max_future_ms": max_future_ms}
-        source = KafkaSource(config, lambda _: decoder, table, clock, **limits, resumed=resumed, dead_letters=dead_letters)
+        source = KafkaSource(
+            config,
+            Decoding(lambda _: decoder),
+            table,
+            clock,
+            **limits,
+            resumed=resumed,
+            dead_letters=dead_letters,
+        )
         opened.append(source)
         return source
 

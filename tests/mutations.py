@@ -95,20 +95,29 @@ MUTATIONS = [
             "test_a_sample_exactly_at_the_boundary_of_the_open_steps_is_on_time",
         ),
         (
-            "max(self._newest_ms - self._lateness_ms, now_ms",
-            "max(self._newest_ms + self._lateness_ms, now_ms",
+            "max(newest_ms - self._lateness_ms, now_ms",
+            "max(newest_ms + self._lateness_ms, now_ms",
             "test_the_watermark_trails_the_newest_sample_by_the_lateness",
         ),
         (
-            "watermark if self.watermark_ms is None else max(self.watermark_ms, watermark)",
-            "watermark",
+            "watermark_ms = max(self.watermark_ms, watermark_ms)",
+            "pass",
             "test_the_watermark_never_goes_back",
         ),
         (
-            "until = self.watermark_ms // self.step_ms - self._look_ahead",
-            "until = self.watermark_ms // self.step_ms + 1 - self._look_ahead",
+            "until = watermark_ms // self.step_ms - self._rules.n_ahead",
+            "until = watermark_ms // self.step_ms + 1 - self._rules.n_ahead",
             "test_a_step_closes_at_the_millisecond_at_which_the_watermark_reaches_its_end",
         ),
+        (
+            "self._carried.aged(self._rules.max_gap_steps + 1)",
+            "self._carried",
+            "test_a_value_is_not_held_across_a_skipped_silence",
+        ),
+    ),
+    *in_module(
+        "monitor/detection/steps.py",
+        "unit/detection/test_steps.py",
         (
             "return (self.first_step + t + 1) * self.step_ms",
             "return (self.first_step + t) * self.step_ms",
@@ -119,35 +128,46 @@ MUTATIONS = [
             "np.lexsort((-samples.value, samples.time_ms",
             "test_of_two_samples_at_one_time_the_larger_stands",
         ),
+    ),
+    *in_module(
+        "monitor/detection/rates.py",
+        "unit/detection/test_rates.py",
         (
             "np.where(raw < before, raw, raw - before)",
             "np.where(raw < before, 0.0, raw - before)",
             "test_a_counter_that_falls_was_reset_and_grew_by_its_new_count",
         ),
-        ("self._held_age += self._max_gap + 1", "self._held_age += 0", "test_a_value_is_not_held_across_a_skipped_silence"),
+    ),
+    *in_module(
+        "monitor/detection/rates.py",
+        "unit/detection/test_grid.py",
         (
-            "self._count[:], self._held[:] = np.nan, np.nan",
-            "self._held[:] = np.nan",
+            "return Carried.of(count=nothing,",
+            "return Carried.of(count=self.count,",
             "test_a_counter_has_no_rate_across_a_clock_that_was_set_back",
         ),
     ),
     *in_module(
         "monitor/detection/grid.py",
-        "unit/detection/test_grid_revision.py",
+        "unit/detection/test_late_samples.py",
         (
-            "kept = ~on_time & (step >= self._kept_from)",
-            "kept = ~on_time & (step > self._kept_from)",
+            "is_kept = ~on_time & (step >=",
+            "is_kept = ~on_time & (step >",
             "test_what_is_later_than_the_span_is_counted_and_dropped",
         ),
         (
-            "if block is not blocks[0]:",
-            "if False:",
-            "test_what_is_late_goes_on_from_what_was_late_before",
-        ),
-        (
-            "setattr(self, name, _with_rows(getattr(self, name), rows, getattr(again, name)))",
+            "self._carried = self._carried.grown(shape).with_rows(revision.reclosed.rows, revision.carried)",
             "pass",
             "test_a_late_count_changes_the_rate_of_a_step_that_is_still_open",
+        ),
+    ),
+    *in_module(
+        "monitor/detection/late_samples.py",
+        "unit/detection/test_late_samples.py",
+        (
+            "if index > n_before:",
+            "if False:",
+            "test_what_is_late_goes_on_from_what_was_late_before",
         ),
     ),
     *in_module(
@@ -371,7 +391,7 @@ MUTATIONS = [
     ),
     *in_module(
         "models/raw_scores.py",
-        "unit/models/test_reads.py",
+        "unit/models/test_raw_scores.py",
         (
             "in_window = np.minimum(_rms(errors, axis=1) / scale.window, ERROR_CAP)",
             "in_window = _rms(errors, axis=1) / scale.window",
@@ -380,7 +400,7 @@ MUTATIONS = [
         (
             "_rms(errors[:, -TAIL_STEPS:], axis=1) / scale.tail",
             "_rms(errors[:, :TAIL_STEPS], axis=1) / scale.tail",
-            "test_the_tail_read_sees_the_newest_four_steps_only",
+            "test_the_raw_score_of_the_tail_sees_the_newest_four_steps_only",
         ),
         ("max(_FLOOR_SHARE * typical, 1e-6)", "1e-6", "test_a_channel_that_was_silent_in_training_does_not_dominate"),
     ),
@@ -399,8 +419,8 @@ MUTATIONS = [
             "test_a_new_lstm_starts_with_the_forget_bias_at_one_and_every_other_bias_at_zero",
         ),
         (
-            "_detached(state) if start else state)",
-            "state)",
+            "_detached(state) if start else state",
+            "state",
             "test_no_gradient_flows_from_steps_behind_the_decoders_first_cut_to_its_initial_state",
         ),
     ),
@@ -437,12 +457,12 @@ MUTATIONS = [
         (
             "np.where(free[:, None], np.minimum(raw_scores, furthest), raw_scores)",
             "raw_scores.copy()",
-            "test_a_few_reads_far_out_do_not_stretch_the_tail",
+            "test_a_few_extreme_raw_scores_do_not_stretch_the_tail",
         ),
         (
             "np.clip(np.where(raw_scores > threshold, above, below), 0.0, MAX_SURPRISE)",
             "np.maximum(np.where(raw_scores > threshold, above, below), 0.0)",
-            "test_surprise_never_falls_as_the_read_grows_and_ends_at_its_cap",
+            "test_surprise_never_falls_as_the_raw_score_grows_and_ends_at_its_cap",
         ),
         ("max(1.0, _START_SHARE * self.memory_steps / ", "max(1.0, 0.0 / ", "test_a_short_history_starts_with_the_weight_of_half_a_memory"),
     ),
@@ -472,21 +492,21 @@ MUTATIONS = [
         (
             "now = np.minimum(np.abs(np.where(known, step, 0.0) - self.mean[rows]) / spread, _DEVIATION_CAP)",
             "now = np.abs(np.where(known, step, 0.0) - self.mean[rows]) / spread",
-            "test_one_wild_step_is_capped_in_the_gaussians_read",
+            "test_a_wild_step_is_capped_in_the_gaussians_raw_score",
         ),
     ),
     *in_module(
         "models/detector.py",
         "unit/models/test_detector.py",
         (
-            "self.tails.start(row, raw_scores[:, at])",
+            "self.tails.start(row, raw_scores[:, index])",
             "self.tails.n_learned[row] = len(raw_scores)",
             "test_after_calibration_normal_steps_surprise_little_and_a_level_shift_much",
         ),  # a swap without re-scoring
         (
-            "raw_scores[:first, at, :n_network] = np.nan",
-            "raw_scores[:0, at, :n_network] = np.nan",
-            "test_reads_of_windows_that_the_network_was_trained_on_do_not_calibrate_it",
+            "raw_scores[:first, index, :n_network] = np.nan",
+            "raw_scores[:0, index, :n_network] = np.nan",
+            "test_raw_scores_of_windows_that_the_network_was_trained_on_do_not_calibrate_it",
         ),
         (
             "self.gaussian.learn(rows[free], windows[free, -1])",
@@ -532,11 +552,15 @@ MUTATIONS = [
     *in_module(
         "monitor/kafka/format_check.py",
         "unit/kafka/test_format_check.py",
-        ("one.n_bad > self._ratio * one.n_records", "one.n_bad >= self._ratio * one.n_records", "test_half_of_them_is_none"),
+        (
+            "partition.n_bad > self._ratio * partition.n_records",
+            "partition.n_bad >= self._ratio * partition.n_records",
+            "test_half_of_them_is_none",
+        ),
         ("while self.n_records > _N_NEWEST", "while False", "test_a_share_of_the_newest_thousand_counts_however_many_were_good_before"),
         (
-            "while at < end and one.held_offset is None",
-            "while at < end",
+            "while index < end and partition.held_offset is None",
+            "while index < end",
             "test_a_run_of_bad_records_is_a_wrong_format_from_its_first_one_on",
         ),
     ),
@@ -544,13 +568,13 @@ MUTATIONS = [
         "monitor/kafka/progress.py",
         "unit/kafka/test_progress.py",
         (
-            "one.held is not None or now - one.empty_at",
-            "now - one.empty_at",
+            "partition.held_offset is not None or now - partition.confirmed_empty_at",
+            "now - partition.confirmed_empty_at",
             "test_a_held_partition_that_tells_no_time_holds_nobody_up_whatever_the_broker_says",
         ),
         (
-            "return PartitionPosition(one.held, min(one.held, rewind))",
-            "return PartitionPosition(one.offset, min(one.held, rewind))",
+            "return PartitionPosition(held_offset, min(held_offset, rewind))",
+            "return PartitionPosition(partition.offset, min(held_offset, rewind))",
             "test_the_position_of_a_held_partition_is_where_it_is_held",
         ),
     ),
@@ -558,10 +582,14 @@ MUTATIONS = [
         "monitor/kafka/backlog.py",
         "unit/kafka/test_backlog.py",
         (
-            "key_of=lambda index: one.key_of(n_first + index)",
-            "key_of=one.key_of",
+            "key_of=lambda index: fetched.key_of(n_first + index)",
+            "key_of=fetched.key_of",
             "test_pieces_say_which_offsets_they_are_of_and_know_their_keys",
         ),
+    ),
+    *in_module(
+        "monitor/kafka/batch_size.py",
+        "unit/kafka/test_batch_size.py",
         ("max(_FEWEST_RECORDS, int(", "max(1, int(", "test_what_a_step_costs_by_itself_does_not_end_in_one_record_a_step"),
     ),
     *in_module(
@@ -570,13 +598,13 @@ MUTATIONS = [
         (
             "lambda: not self._n_pending or not self._answers",
             "lambda: not self._n_pending",
-            "test_once_one_was_not_taken_nobody_waits_for_the_others",
+            "test_after_the_first_refusal_nobody_waits_for_the_others",
         ),
     ),
     *in_module(
-        "monitor/kafka/dead_letter.py",
-        "unit/kafka/test_dead_letter.py",
-        ("return safe(text) +", "return text +", "test_no_byte_reaches_a_terminal_as_a_command"),
+        "monitor/text.py",
+        "unit/test_text.py",
+        ("return printable(text, reversible=True) + more", "return text + more", "test_no_byte_reaches_a_terminal_as_a_command"),
     ),
     *in_module(
         "monitor/alerting/alert_age.py",

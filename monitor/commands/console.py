@@ -22,8 +22,9 @@ from monitor.alerting.alert import Alert
 from monitor.alerting.text import channel_text, time_text
 from monitor.commands.demo_run import DemoOutcome
 from monitor.sample import Columns, SeriesTable, is_stale
-from monitor.sources.decode_captures import N_SHOWN, printable
+from monitor.sources.decode_captures import N_SHOWN
 from monitor.storage.alert_history import StoredEpisode
+from monitor.text import printable
 from monitor.training.gate import TrainingOutcome
 from monitor.training.train import TrainedWatch
 

@@ -33,8 +33,7 @@ def dead_letters(
     if not kafka.dead_letter_topic:
         raise ConfigError(f"{config}: source.kafka.dead_letter_topic is empty: no dead letters are kept. Make a topic, and name it there.")
     from monitor.clock import SystemClock
-    from monitor.kafka.dead_letter import report
-    from monitor.kafka.dead_letter_reader import read_dead_letters
+    from monitor.kafka.dead_letter_reader import read_dead_letters, report
     from monitor.kafka.topic_reader import TopicReader
 
     silence_kafka()

@@ -43,7 +43,8 @@ def score(
     recorded = recorded_files(settings, table)
     print_rejected(recorded.n_bad)
     one = choose_watch(settings, table, watch)
-    serving = DataDir(settings.data_dir).registry(one.name).serving(lambda version, error: print(f"model {version} refused: {error}", file=sys.stderr))
+    registry = DataDir(settings.data_dir).registry(one.name)
+    serving = registry.serving(lambda version, error: print(f"model {version} refused: {error}", file=sys.stderr))
     if serving is None:
         print(f"watch {one.name} has no model: its companions judge alone", file=sys.stderr)
     with open_writer(output, sys.stdout) as writer, scoring_progress(one.name) as progress:

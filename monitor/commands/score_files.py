@@ -15,6 +15,7 @@ from monitor.config.watch import WatchConfig
 from monitor.detection.build import build_entities, build_watch
 from monitor.detection.pipeline import Pipeline
 from monitor.detection.scored_step import Reason, ScoredStep
+from monitor.detection.view import WatchObserver
 from monitor.detection.watch import Watch
 from monitor.errors import ConfigError, MonitorError
 from monitor.sample import SeriesTable
@@ -77,7 +78,7 @@ def score_recorded(
     """
     pipeline_of_watch = build_watch(watch.settings(), champion)
     kept: list[ScoredStep] = []
-    pipeline_of_watch.on_scored = kept.append
+    pipeline_of_watch.observe(WatchObserver(on_scored=kept.append))
     pipeline = Pipeline([pipeline_of_watch], table, max_future_ms=0)
     source = ReplaySource(recorded, SystemClock())
     pipeline_of_watch.entities.update(table)  # every file is read already: all entities and channels are known

@@ -85,7 +85,14 @@ def train(
                     out.print(folds_table(one.name, judge_folds(one.settings(), history, folds, on_epoch=on_epoch)))
             with training_progress(one.name, one.model.epochs) as on_epoch:
                 results.append(
-                    train_watch(one.settings(), history, data_dir.registry(one.name), now=SystemClock().now(), on_epoch=on_epoch, resumes=resume)
+                    train_watch(
+                        one.settings(),
+                        history,
+                        data_dir.registry(one.name),
+                        now=SystemClock().now(),
+                        on_epoch=on_epoch,
+                        resumes=resume,
+                    )
                 )
         except TrainingError as error:
             failed.append(str(error))  # the other watches are trained all the same

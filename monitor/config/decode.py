@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from monitor.config.table import Table
-from monitor.decode import DEFAULT_LIMITS, Limits
 from monitor.decode.fields import TimeUnit
 from monitor.decode.formats import AUTO, FormatSettings
 from monitor.decode.graphite import Template
 from monitor.decode.mapped_json import JsonMapping, KindName
 from monitor.decode.native import SampleFields
+from monitor.decode.record import DEFAULT_LIMITS, Limits
 from monitor.decode.topic_decoders import check_format
 
 __all__ = ["DecodeConfig"]

@@ -38,6 +38,7 @@ from monitor.decode.topic_decoders import TopicDecoders
 from monitor.detection.pipeline import Pipeline
 from monitor.kafka.dead_letter_producer import DeadLetterProducer
 from monitor.kafka.libraries import library_of
+from monitor.kafka.record_decoder import Decoding
 from monitor.kafka.source import KafkaSource
 from monitor.metrics.exposition import Exposition
 from monitor.metrics.instruments import Metrics
@@ -146,14 +147,13 @@ def _build_kafka_source(
         dead_letters = DeadLetterProducer(kafka, library_of(kafka), clock, version=version("barograph"))
     return KafkaSource(
         kafka,
-        decoders.of,
+        Decoding(decoders.of, decoders.explain),
         table,
         clock,
         rewind_ms=max(watch.settings().rewind_ms for watch in config.watch),
         max_future_ms=round(config.source.max_future_seconds * 1000),
         resumed=resumed,
         dead_letters=dead_letters,
-        explain=decoders.explain,
     )
 
 
@@ -185,8 +185,8 @@ class _Builder:
         pipeline = self.pipeline(served, table)
         alert_history = self.alert_history() if keeps_state else None
         age_filter = self.age_filter(pipeline, alert_history, checkpoint)
-        metrics.withheld = age_filter.withheld
-        metrics.started(version("barograph"), pipeline.watches, clock.now())
+        views = [watch.view() for watch in pipeline.watches]
+        metrics.started(version("barograph"), views, now=clock.now(), withheld=age_filter.withheld)
         checkpoints = CheckpointKeeper(
             checkpoint_file,
             served,
@@ -215,7 +215,7 @@ class _Builder:
             limit_log=LimitLog(clock),
             clock=clock,
         )
-        loop.exposition.render(pipeline.watches)
+        loop.exposition.render(views, age_filter.withheld)
         return Daemon(
             loop,
             self.web(loop.exposition, loop.health),
@@ -256,12 +256,10 @@ class _Builder:
         try:
             watch, outcome = resume_watch(config, serving, champion, checkpoint, refresh=loader.warm_up)
         except CheckpointError as error:
-            self.metrics.checkpoint_failed()
+            self.metrics.storage.checkpoint_failed()
             log.error("checkpoint refused watch=%s error=%s; it warms up again", config.name, error)
             serving, champion = self.champion(config.name, loader)
             watch, outcome = resume_watch(config, serving, champion, None)
-        watch.entities.max_series = config.max_series
-        watch.forgets = True
         log.info("state watch=%s: %s", config.name, outcome)
         return ServedWatch(config, watch, serving, loader)
 
@@ -269,11 +267,11 @@ class _Builder:
         """Load the version that serves; nothing where the baselines judge alone."""
 
         def on_refused(version: str, error: BundleError) -> None:
-            self.metrics.model_refused(watch)
+            self.metrics.models.refused(watch)
             log.error("model refused watch=%s version=%s error=%s", watch, version, error)
 
         serving, champion = loader.registry.serving(on_refused) or (None, None)
-        self.metrics.model_loaded(watch, serving)
+        self.metrics.models.loaded(watch, serving)
         if champion is None:
             log.warning(
                 "no model watch=%s: the baselines judge alone until `barograph train` has made one", watch
@@ -295,7 +293,7 @@ class _Builder:
             keep_seconds=alerts.keep_seconds,
             max_episodes=alerts.keep_episodes,
             clock=self.clock,
-            on_failure=self.metrics.alert_history_failed,
+            on_failure=self.metrics.storage.alert_history_failed,
         )
 
     def age_filter(
@@ -344,7 +342,7 @@ class _Builder:
         last_made = {watch: self.data_dir.registry(watch).made_at() for watch in schedules}
         for watch, made_at in last_made.items():
             if made_at is not None:
-                self.metrics.training_known(watch, made_at)
+                self.metrics.models.training_known(watch, made_at)
 
         def train(watch: str, stop: threading.Event) -> TrainingOutcome:
             registry = self.data_dir.registry(watch)
@@ -371,5 +369,5 @@ class _Builder:
             train,
             last_made=last_made,
             clock=self.clock,
-            on_skipped=self.metrics.training_left_out,
+            on_skipped=self.metrics.models.training_skipped,
         )

@@ -108,10 +108,10 @@ class CheckpointKeeper:
             )
             save_checkpoint(checkpoint, self._file)
         except CheckpointError as error:
-            self._metrics.checkpoint_failed()
+            self._metrics.storage.checkpoint_failed()
             log.error("checkpoint failed error=%s", error)
         else:
-            self._metrics.checkpoint_saved(self._clock.now())
+            self._metrics.storage.checkpoint_saved(self._clock.now())
 
 
 def load_usable(file: Path, source: SourceConfig, metrics: Metrics) -> Checkpoint | None:
@@ -119,7 +119,7 @@ def load_usable(file: Path, source: SourceConfig, metrics: Metrics) -> Checkpoin
     try:
         checkpoint = load_checkpoint(file)
     except CheckpointError as error:
-        metrics.checkpoint_failed()
+        metrics.storage.checkpoint_failed()
         log.error("checkpoint refused error=%s; every watch warms up again", error)
         return None
     return checkpoint if checkpoint is not None and continues(checkpoint, source) else None
@@ -216,12 +216,14 @@ def resume_watch(
     settings = config.settings()
     about = checkpoint.about["watches"].get(config.name) if checkpoint else None
     if checkpoint is None or about is None:
-        return build_watch(settings, champion), "no state"
+        return build_watch(settings, champion, live=True), "no state"
     if about["settings"] != _fingerprint(config):
-        return build_watch(settings, champion), "settings changed"
+        return build_watch(settings, champion, live=True), "settings changed"
     same = about["version"] == version
-    entities = known_entities(settings, about["entities"], about["channels"], fixed=about["fixed"])
-    watch = build_watch(settings, champion if same else None, entities=entities)
+    entities = known_entities(
+        settings, about["entities"], about["channels"], fixed=about["fixed"], live=True
+    )
+    watch = build_watch(settings, champion if same else None, entities=entities, live=True)
     arrays = _arrays_of(config.name, checkpoint, with_model=same)
     try:
         open_alerts = {int(row): alert_of(fields) for row, fields in about["open_alerts"].items()}
@@ -236,7 +238,7 @@ def resume_watch(
             return watch, "resumed with another model"
     except SwapError as error:
         log.warning("episodes and newest steps are lost watch=%s: %s", config.name, error)
-    return build_watch(settings, champion), "model changed"
+    return build_watch(settings, champion, live=True), "model changed"
 
 
 def _arrays_of(watch: str, checkpoint: Checkpoint, *, with_model: bool) -> dict[str, NDArray[np.generic]]:

@@ -14,6 +14,7 @@ from monitor.daemon.limit_log import LimitLog
 from monitor.daemon.notifier import Notifier
 from monitor.daemon.retraining import Retraining
 from monitor.detection.pipeline import Decision, Pipeline
+from monitor.detection.view import WatchView
 from monitor.metrics.exposition import Exposition
 from monitor.metrics.instruments import Metrics
 from monitor.sources.position import Position
@@ -108,12 +109,16 @@ class Loop:
         self, batch: Batch, decision: Decision, filtered: FilteredAlerts, *, duration_seconds: float
     ) -> None:
         """Count what a batch did."""
-        watches = self.pipeline.watches
         self.metrics.batch_done(
-            decision, watches, batch.n_bad, duration_seconds=duration_seconds, now=self.clock.now()
+            decision,
+            self._views(),
+            batch.n_bad,
+            duration_seconds=duration_seconds,
+            now=self.clock.now(),
+            withheld=self.notifier.withheld,
         )
         self.metrics.count_withheld(filtered.withheld)
-        self.metrics.source_turned(batch.report, ready=batch.ready)
+        self.metrics.source_polled(batch.report, ready=batch.ready)
         self.metrics.series_known(self.pipeline.table)
 
     def _log(self, batch: Batch, decision: Decision) -> None:
@@ -134,9 +139,12 @@ class Loop:
         """Render the text of a scrape where that is due, and report that the loop has turned."""
         now = self.clock.monotonic()
         if renders or now - self._rendered_at >= _RENDER_SECONDS:
-            self.exposition.render(self.pipeline.watches)
+            self.exposition.render(self._views(), self.notifier.withheld)
             self._rendered_at = now
         self.health.tick(now, ready=batch.ready)
+
+    def _views(self) -> list[WatchView]:
+        return [watch.view() for watch in self.pipeline.watches]
 
     def _save(self) -> None:
         self._position = self.source.position()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 from monitor.alerting.alert import Alert
 from monitor.alerting.alert_age import AlertAgeFilter, FilteredAlerts, Summary, WatchProgress
@@ -42,6 +43,11 @@ class Notifier:
         self._age_filter = age_filter
         self._alert_history = alert_history
         self._undelivered = undelivered
+
+    @property
+    def withheld(self) -> AbstractSet[str]:
+        """Open episodes without a notification, by identity; changes with each batch."""
+        return self._age_filter.withheld
 
     def filter(self, decision: Decision, pipeline: Pipeline, now_ms: int) -> FilteredAlerts:
         """Choose the alerts to notify; store those that are withheld.

@@ -12,6 +12,7 @@ from monitor.clock import Clock
 from monitor.daemon.champion_watcher import ChampionWatcher, PreparedModel
 from monitor.daemon.served_watch import ServedWatch
 from monitor.detection.pipeline import Decision
+from monitor.detection.view import WatchObserver
 from monitor.errors import ConfigError, HistoryError, SwapError
 from monitor.metrics.instruments import Metrics
 from monitor.storage.step_history import HistoryWriter
@@ -40,11 +41,11 @@ def report_training(
         outcome.seconds,
         outcome.reason,
     )
-    metrics.training_done(watch, outcome.result, duration_seconds=outcome.seconds, now=now)
-    metrics.history_skipped(watch, outcome.segments_skipped)
+    metrics.models.training_done(watch, outcome.result, duration_seconds=outcome.seconds, now=now)
+    metrics.storage.history_skipped(watch, outcome.segments_skipped)
     gate = outcome.gate
     if gate is not None:
-        metrics.gate_decided(
+        metrics.models.gate_decided(
             watch,
             error={"challenger": gate.error, "opponent": gate.opponent_error},
             over_limit={
@@ -91,8 +92,8 @@ class Retraining:
         self._failing: set[str] = set()  # watches whose history could not be written the last time
         self._checked_at = clock.monotonic()
         for name, writer in writers.items():
-            self._watches[name].watch.on_closed = writer.add
-            self._watches[name].watch.on_forgotten = writer.keep_rows
+            observer = WatchObserver(on_closed=writer.add, on_forgotten=writer.keep_rows)
+            self._watches[name].watch.observe(observer)
 
     def start(self) -> None:
         """Begin to train at the set times."""
@@ -125,7 +126,7 @@ class Retraining:
             try:
                 self._write_history(name, writer, of_watch, all_steps=all_steps)
             except HistoryError as error:
-                self._metrics.history_failed(name)
+                self._metrics.storage.history_failed(name)
                 if name not in self._failing:  # an outage is logged once; the metric counts each failure
                     self._failing.add(name)
                     log.error("history not kept watch=%s error=%s; scoring goes on", name, error)
@@ -139,7 +140,7 @@ class Retraining:
         if not writer.is_due and not all_steps:
             return
         writer.write(watch.entities.entities, watch.entities.channels, watch.open_alerts.values())
-        self._metrics.history_kept(name, writer.n_bytes())
+        self._metrics.storage.history_written(name, writer.n_bytes())
         if name in self._failing:
             self._failing.remove(name)
             log.info("history kept again watch=%s", name)
@@ -152,7 +153,7 @@ class Retraining:
                 raise SwapError(prepared.reason)
             served.swap(prepared.version, prepared.bundle)
         except (SwapError, ConfigError) as error:
-            self._metrics.model_refused(served.name)
+            self._metrics.models.refused(served.name)
             log.error(
                 "model refused watch=%s version=%s error=%s; %s serves on",
                 served.name,
@@ -161,7 +162,7 @@ class Retraining:
                 before or "no model",
             )
             return False
-        self._metrics.model_swapped(served.name, before, prepared.version)
+        self._metrics.models.swapped(served.name, before, prepared.version)
         log.info(
             "model swapped watch=%s version=%s before=%s",
             served.name,

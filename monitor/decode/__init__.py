@@ -1,87 +1,18 @@
-"""Wire formats: records in, columns out; one file a format.
+"""Wire formats: records in, columns of samples out. Pure.
 
-Every decoder takes a batch of records and gives one `Decoded`. What cannot be read is counted
-by its reason and passed over; the good samples around it are kept.
+Every decoder takes a batch of records and returns one `Decoded`. Whatever cannot be read is counted by its
+reason and skipped; the good samples around it are kept.
+
+May import: `monitor.sample`, nothing else of ours. No files, no clock, no network, no logging.
+
+Begin with `record.py` (what goes in and what comes out), then `prometheus_adapter.py`, the shortest decoder.
+
+- Shared: `record.py` defines records, limits, rejections and results. `fields.py` checks times, names, labels
+  and values. `batch.py` collects samples and rejections and turns them into columns. `protobuf.py` reads
+  protobuf's wire format.
+- One file per format: `native.py` (columnar batches and single samples), `influx.py`, `telegraf.py`,
+  `prometheus_adapter.py`, `remote_write.py`, `collectd.py`, `graphite.py`, `mapped_json.py` (any other JSON).
+  OpenTelemetry has two encodings, `otlp_json.py` and `otlp_proto.py`, over the same `otlp_points.py`.
+- Which format: `formats.py` lists the formats by name, `detect.py` recognises the format of a record,
+  `topic_decoders.py` keeps one decoder for each topic.
 """
-
-from __future__ import annotations
-
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
-
-from monitor.sample import Columns, SeriesTable
-
-__all__ = ["DEFAULT_LIMITS", "MAX_TIME_MS", "MIN_TIME_MS", "Decoded", "Decoder", "Limits", "Record", "RejectedError", "Rejection"]
-
-MIN_TIME_MS = 0  # 1970
-MAX_TIME_MS = 253_370_764_800_000  # when the year 9999 begins: what lies beyond is a wrong unit
-
-
-class Record(NamedTuple):
-    """One message as it came: a Kafka record, an HTTP body, a line of a file.
-
-    `time_ms` is what the broker or the producer stamped it with, -1 where there is nothing; it
-    stands for a sample's time only in formats that may leave that out.
-    """
-
-    value: bytes
-    time_ms: int = -1
-    headers: tuple[tuple[str, bytes], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a record may hold before it is refused: it is checked before anything is allocated for it."""
-
-    max_record_bytes: int = 16 << 20  # after decompression
-    max_label_bytes: int = 16 << 10  # of one label's value
-
-
-DEFAULT_LIMITS = Limits()
-
-
-class RejectedError(Exception):
-    """A record, or a part of one, cannot be read: `reason` from a small closed set, `detail` for people."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """What could not be read: the record's place in its batch, why, and of how many of its parts.
-
-    A record may have several, one for each reason; `detail` is of the first.
-    """
-
-    index: int
-    reason: str
-    detail: str = ""
-    n_parts: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """The samples of a batch of records, in their order, and what was rejected.
-
-    A value is NaN where the producer wrote a gap down (null, NaN, an infinity), and
-    `monitor.sample.STALE_NAN` where it said that the series ends.
-    """
-
-    columns: Columns
-    rejections: tuple[Rejection, ...] = ()
-
-    @property
-    def rejected(self) -> dict[str, int]:
-        """What could not be read, by reason."""
-        counts: Counter[str] = Counter()
-        for rejection in self.rejections:
-            counts[rejection.reason] += rejection.n_parts
-        return dict(counts)
-
-
-Decoder = Callable[[Sequence[Record], SeriesTable], Decoded]

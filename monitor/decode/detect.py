@@ -1,27 +1,27 @@
-"""Which wire format a record is in, told from its bytes."""
+"""Recognises the wire format of records by their bytes: JSON by its keys, all else by trying to decode it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from monitor.decode import Decoded, Decoder, Limits, Record, RejectedError, Rejection
 from monitor.decode.fields import json_of, shown
 from monitor.decode.formats import DEFAULT_SETTINGS, FORMATS, FormatSettings
 from monitor.decode.native import SampleFields
+from monitor.decode.record import Decoded, Decoder, Limits, Record, RejectedError, Rejection
 from monitor.sample import SeriesTable, no_samples
 
 __all__ = ["AutoDecoder", "sniff"]
 
-_EMPTY_REQUEST = b"\x00"  # snappy of nothing: what Telegraf sends for a metric without a number
+_EMPTY_REQUEST = b"\x00"  # snappy of nothing: Telegraf sends it for a metric without a number
 
 
 class AutoDecoder:
-    """A decoder for the records of one topic, which finds out their format from the first that tells it.
+    """A decoder for the records of one topic that detects their format from the first record that shows it.
 
-    It stays with what it took, which is `format`: a record that cannot be read so, but is in
-    another format, is rejected as `other_format`. Before that, a record that tells nothing is
-    rejected as `unknown_format`.
+    The format then stays, as `format`: a record that cannot be read in it, but is in another format, is
+    rejected as `other_format`. Until then, records whose format cannot be recognised are rejected as
+    `unknown_format`.
     """
 
     def __init__(self, settings: FormatSettings = DEFAULT_SETTINGS) -> None:
@@ -32,17 +32,20 @@ class AutoDecoder:
     def __call__(self, records: Sequence[Record], table: SeriesTable) -> Decoded:
         """Decode records of the topic."""
         if self._decoder is None:
-            self.format = next((found for found in (sniff(record, self._settings) for record in records) if found), None)
+            names = (sniff(record, self._settings) for record in records)
+            self.format = next((name for name in names if name), None)
             if self.format is None:
-                return Decoded(no_samples(), tuple(_unknown(index, record) for index, record in enumerate(records)))
+                rejections = tuple(_unknown(index, record) for index, record in enumerate(records))
+                return Decoded(no_samples(), rejections)
             self._decoder = FORMATS[self.format](self._settings)
         decoded = self._decoder(records, table)
         if not decoded.rejections:
             return decoded
-        return Decoded(decoded.columns, tuple(self._judged(decoded.rejections, records)))
+        return Decoded(decoded.columns, tuple(self._explained(decoded.rejections, records)))
 
-    def _judged(self, rejections: Sequence[Rejection], records: Sequence[Record]) -> Iterator[Rejection]:
-        others: set[int] = set()  # records in another format; one rejection is enough for each
+    def _explained(self, rejections: Sequence[Rejection], records: Sequence[Record]) -> Iterator[Rejection]:
+        """Give the rejections, with `other_format` as the only one of each record in another format."""
+        others: set[int] = set()  # indices of such records
         for rejection in rejections:
             index = rejection.index
             if index in others:
@@ -52,23 +55,35 @@ class AutoDecoder:
                 yield rejection
                 continue
             others.add(index)
-            detail = f"it is {other}, and this topic is read as {self.format}: name the format in [decode.topics], or send one only"
+            detail = (
+                f"it is {other}, and this topic is read as {self.format}: "
+                "name the format in [decode.topics], or send only one format"
+            )
             yield Rejection(index, "other_format", detail)
 
 
-# Reasons that say: this is another thing than what was expected.
+# Reasons that hint at another format than the expected one.
 _SHAPE_REASONS = frozenset(
-    {"invalid_json", "invalid_line", "invalid_protobuf", "invalid_snappy", "invalid_utf8", "wrong_encoding", "wrong_schema"}
+    {
+        "invalid_json",
+        "invalid_line",
+        "invalid_protobuf",
+        "invalid_snappy",
+        "invalid_utf8",
+        "wrong_encoding",
+        "wrong_schema",
+    }
 )
 
 
 def sniff(record: Record, settings: FormatSettings = DEFAULT_SETTINGS) -> str | None:
-    """Tell the format of a record; None where it could be anything, or is bad.
+    """Recognise the format of a record; None where it is ambiguous or the record is bad.
 
-    JSON is told by its keys; anything else has to be read without a rejection. A mapping is never
-    taken: its shapes have no sign of their own.
+    JSON is recognised by its keys; anything else must decode without a rejection. A mapping is never
+    detected: its messages have no distinguishing shape.
     """
-    if any(name.lower() == "x-prometheus-remote-write-version" for name, _ in record.headers) or record.value == _EMPTY_REQUEST:
+    has_version = any(name.lower() == "x-prometheus-remote-write-version" for name, _ in record.headers)
+    if has_version or record.value == _EMPTY_REQUEST:
         return "remote_write"
     if not record.value.strip():
         return None
@@ -83,12 +98,12 @@ def sniff(record: Record, settings: FormatSettings = DEFAULT_SETTINGS) -> str | 
     return None
 
 
-# A line of text fields only, and a request of metadata only, are certain enough without a sample.
+# A line with text fields only, and a request with metadata only, are certain enough without a sample.
 _MAY_BE_EMPTY = frozenset({"influx", "remote_write"})
 
 
 def _parsed(record: Record, limits: Limits) -> object:
-    """Give what JSON says; None where it is none: a length byte of snappy may look like a brace."""
+    """Parse JSON; None where it is none: the length byte of a snappy block may look like a brace."""
     try:
         return json_of(record.value, limits)
     except RejectedError:
@@ -101,16 +116,20 @@ def _sniff_json(message: dict[str, Any] | list[Any], fields: SampleFields) -> st
         return "collectd_json" if isinstance(first, dict) and "dsnames" in first else None
     metrics = message.get("metrics")
     metric = metrics[0] if isinstance(metrics, list) and metrics else message
-    signs = {
+    has_fields = isinstance(metric, dict) and isinstance(metric.get("fields"), dict)
+    matches = {
         "otlp_json": "resourceMetrics" in message,
         "native_columns": isinstance(metrics, dict) and "time_ms" in message,
-        "telegraf_json": isinstance(metric, dict) and isinstance(metric.get("fields"), dict) and "timestamp" in metric,
+        "telegraf_json": has_fields and "timestamp" in metric,
         "native_sample": all(key in message for key in (fields.name, fields.time, fields.value)),
         "prometheus_adapter": all(key in message for key in ("name", "value", "timestamp", "labels")),
     }
-    return next((name for name, told in signs.items() if told), None)
+    return next((name for name, is_match in matches.items() if is_match), None)
 
 
 def _unknown(index: int, record: Record) -> Rejection:
-    detail = f"{shown(record.value)} is in no format that can be told: name it in [decode.topics], or write a mapping"
+    detail = (
+        f"the format of {shown(record.value)} cannot be recognised: "
+        "name it in [decode.topics], or write a mapping"
+    )
     return Rejection(index, "unknown_format", detail)

@@ -1,7 +1,7 @@
-"""What the fields of a record may hold: times, names, labels, values; each checked and brought into our form.
+"""What the fields of a record may hold: times, names, labels and values, each checked and converted.
 
-Details of a rejection are for people and are cut short: a payload may hold anything, and must not
-come back whole through a message.
+Details of a rejection are for people and are cut short: a payload may hold anything, and must not be copied
+whole into a message.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import orjson
 
-from monitor.decode import MAX_TIME_MS, MIN_TIME_MS, Limits, Record, RejectedError
+from monitor.decode.record import MAX_TIME_MS, MIN_TIME_MS, Limits, Record, RejectedError
 from monitor.sample import Labels
 
 __all__ = [
@@ -40,13 +40,13 @@ __all__ = [
 TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
 
 _SHOWN_CHARACTERS = 40  # of a value in a message
-# Without a unit the size tells it: a time in seconds is about 1e9, in ms 1e12, in us 1e15, in ns 1e18.
-# A unit begins at 1973; in the one before it that is the year 5138.
+# Without a unit the size of the number decides: a time in seconds is about 1e9, in ms 1e12, in us 1e15, in ns
+# 1e18. Each limit is March 1973 in its own unit, and the year 5138 in the next coarser one.
 _MS_FROM, _US_FROM, _NS_FROM = 10**11, 10**14, 10**17
 _US_PER_UNIT = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
 _MAX_TIME = MAX_TIME_MS * 1_000_000  # in the finest unit
-_NUMBER = (int, float)  # a union would be built anew for each value
-_LONGEST_TIME = 64  # characters: RFC 3339 with more digits than anyone counts
+_NUMBER = (int, float)  # a tuple: a union would be built for each value
+_LONGEST_TIME = 64  # characters; RFC 3339 with nanoseconds has 35
 _INTEGER = re.compile(r"-?[0-9]{1,20}")
 _RFC3339 = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9})[0-9]{0,9})?"
@@ -55,7 +55,7 @@ _RFC3339 = re.compile(
 
 
 def shown(value: object) -> str:
-    """Write a value as a message may show it: short, and only the type of what may hold others."""
+    """Write a value as a message may show it: short, and only the type of lists and objects."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "a list"
     if isinstance(value, bytes | str):
@@ -69,7 +69,7 @@ def shown(value: object) -> str:
 
 
 def text_from(raw: bytes) -> str:
-    """Give text as UTF-8 spells it; otherwise `invalid_utf8`. A surrogate on its own is none."""
+    """Decode UTF-8; `invalid_utf8` otherwise, also for a surrogate on its own."""
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
@@ -77,9 +77,9 @@ def text_from(raw: bytes) -> str:
 
 
 def lines_from(payload: bytes, limits: Limits) -> Iterator[str | RejectedError]:
-    """Give the text of a payload of lines: whole where it is UTF-8, else line by line, the bad ones as errors.
+    """Give the text of a payload of lines: whole if it is UTF-8, otherwise line by line, bad lines as errors.
 
-    So that a decoder can go through it as it likes, and one bad byte costs one line.
+    A decoder can then split the text as it likes, and one bad byte costs one line only.
     """
     check_size(payload, limits)
     try:
@@ -93,13 +93,16 @@ def lines_from(payload: bytes, limits: Limits) -> Iterator[str | RejectedError]:
 
 
 def check_size(payload: bytes, limits: Limits) -> None:
-    """Refuse a payload as `too_large`."""
+    """Reject a payload that exceeds the limit as `too_large`."""
     if len(payload) > limits.max_record_bytes:
-        raise RejectedError("too_large", f"{len(payload)} bytes, at most {limits.max_record_bytes} are read (decode.max_record_bytes)")
+        raise RejectedError(
+            "too_large",
+            f"{len(payload)} bytes, at most {limits.max_record_bytes} are read (decode.max_record_bytes)",
+        )
 
 
 def json_of(payload: bytes, limits: Limits) -> Any:
-    """Parse JSON; `too_large` or `invalid_json` otherwise. Of an object's equal keys the last stands."""
+    """Parse JSON; `too_large` or `invalid_json` otherwise. Of equal keys in an object the last counts."""
     if len(payload) > limits.max_record_bytes:
         check_size(payload, limits)
     try:
@@ -120,10 +123,10 @@ def json_object(payload: bytes, limits: Limits) -> dict[str, Any]:
 
 
 def time_ms_from(time: object, unit: TimeUnit = "auto") -> int:
-    """Give an event time in ms, floored; `bad_time` where it is none between 1970 and the year 9999.
+    """Give an event time in ms, floored; `bad_time` unless it is between 1970 and the year 9999.
 
-    A fraction is read to the microsecond, which is what a double holds of today's time in
-    seconds, and then floored: 0.863 s are 863 ms, though the double below it is nearest.
+    A fraction is rounded to the microsecond, the precision that a double has for today's time in seconds, and
+    then floored: 0.863 s are 863 ms, although the nearest double is a little less.
     """
     if not isinstance(time, _NUMBER) or isinstance(time, bool):
         raise RejectedError("bad_time", f"{shown(time)}, expected a number")
@@ -131,10 +134,16 @@ def time_ms_from(time: object, unit: TimeUnit = "auto") -> int:
         raise RejectedError("bad_time", f"{shown(time)} is no time between the years 1970 and 9999")
     if unit == "auto":
         unit = "s" if time < _MS_FROM else "ms" if time < _US_FROM else "us" if time < _NS_FROM else "ns"
-    if isinstance(time, int):
-        time_ms = time * 1000 if unit == "s" else time if unit == "ms" else time // 1000 if unit == "us" else time // 1_000_000
-    else:
+    if isinstance(time, float):
         time_ms = round(time * _US_PER_UNIT[unit]) // 1000
+    elif unit == "s":
+        time_ms = time * 1000
+    elif unit == "ms":
+        time_ms = time
+    elif unit == "us":
+        time_ms = time // 1000
+    else:
+        time_ms = time // 1_000_000
     if not MIN_TIME_MS <= time_ms <= MAX_TIME_MS:
         raise RejectedError("bad_time", f"{shown(time)} {unit} is no time between the years 1970 and 9999")
     return time_ms
@@ -147,7 +156,9 @@ def _rfc3339_ms(text: str) -> int | None:
         return None
     year, month, day, hour, minute, second = (int(part) for part in match.group(1, 2, 3, 4, 5, 6))
     fraction, sign, offset_hours, offset_minutes = match.group(7, 8, 9, 10)
-    if not (year and 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year, month)[1] and hour < 24 and minute < 60 and second <= 60):
+    is_date = year > 0 and 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year, month)[1]
+    is_time = hour < 24 and minute < 60 and second <= 60  # 60 is a leap second
+    if not (is_date and is_time):
         return None
     offset = (int(offset_hours) * 60 + int(offset_minutes)) * (-1 if sign == "-" else 1) if sign else 0
     seconds = calendar.timegm((year, month, day, hour, minute, second)) - offset * 60
@@ -155,15 +166,18 @@ def _rfc3339_ms(text: str) -> int | None:
 
 
 def rfc3339_ms(time: object) -> int:
-    """Give the event time that a text as `2026-01-31T12:00:00.25Z` says; without a zone it is UTC. `bad_time` where it says none."""
+    """Read a time such as `2026-01-31T12:00:00.25Z` as ms, as UTC if it has no zone; otherwise `bad_time`."""
     time_ms = _rfc3339_ms(time) if isinstance(time, str) and len(time) <= _LONGEST_TIME else None
     if time_ms is None or not MIN_TIME_MS <= time_ms <= MAX_TIME_MS:
-        raise RejectedError("bad_time", f"{shown(time)}, expected a time as 2026-01-31T12:00:00Z, between the years 1970 and 9999")
+        raise RejectedError(
+            "bad_time",
+            f"{shown(time)}, expected a time as 2026-01-31T12:00:00Z, between the years 1970 and 9999",
+        )
     return time_ms
 
 
 def any_time_ms(time: object, unit: TimeUnit = "auto") -> int:
-    """Give an event time in ms from a number, a number written as text, or a text of RFC 3339; else `bad_time`."""
+    """Read an event time as ms: a number, a number as text, or text of RFC 3339; otherwise `bad_time`."""
     if not isinstance(time, str):
         return time_ms_from(time, unit)
     if _INTEGER.fullmatch(time):
@@ -173,7 +187,7 @@ def any_time_ms(time: object, unit: TimeUnit = "auto") -> int:
 
 
 def record_time_ms(record: Record) -> int:
-    """Give the time that a record is stamped with; `bad_time` where it has none."""
+    """Give the timestamp of a record in ms; `bad_time` if it has none."""
     if record.time_ms < 0:
         raise RejectedError("bad_time", "no time in the message, and the record has none either")
     return time_ms_from(record.time_ms, "ms")
@@ -183,7 +197,7 @@ def record_time_ms(record: Record) -> int:
 
 
 def name_from(name: object, limits: Limits) -> str:
-    """Check the name of a metric: `wrong_schema` where it is missing or no text, `label_too_long`."""
+    """Check the name of a metric: `wrong_schema` if it is missing or no text, `label_too_long`."""
     if not isinstance(name, str) or not name:
         raise RejectedError("wrong_schema", f"{shown(name)} is no name of a metric")
     _check_length(name, limits)
@@ -191,13 +205,13 @@ def name_from(name: object, limits: Limits) -> str:
 
 
 def labels_from(pairs: Iterable[tuple[object, object]], limits: Limits) -> Labels:
-    """Check labels and order them by name, leaving out empty values.
+    """Check labels and sort them by name, without those of an empty value.
 
     Raises
     ------
     RejectedError
         `wrong_schema` (a name or value that is no text), `bad_label` (an empty name),
-        `label_too_long`, `duplicate_label` (one name twice, be it with the same value).
+        `label_too_long`, `duplicate_label` (a name twice, even with equal values).
     """
     labels: dict[str, str] = {}
     for name, value in pairs:
@@ -214,9 +228,9 @@ def labels_from(pairs: Iterable[tuple[object, object]], limits: Limits) -> Label
 
 
 def identity(name: object, labels: object) -> tuple[object, ...]:
-    """Give a key for a series as a message writes it: decoders look up with it what they have checked already.
+    """Give a key for a series as a message writes it: decoders use it to look up series already checked.
 
-    `wrong_schema` where the labels are no object, or one of them, or the name, is a list or an object.
+    `wrong_schema` if the labels are no object, or if the name or a label is a list or an object.
     """
     if not isinstance(labels, dict):
         raise RejectedError("wrong_schema", f"labels are {shown(labels)}, expected an object")
@@ -224,7 +238,9 @@ def identity(name: object, labels: object) -> tuple[object, ...]:
     try:
         hash(key)
     except TypeError as error:
-        raise RejectedError("wrong_schema", "the name or a label is a list or an object, expected text") from error
+        raise RejectedError(
+            "wrong_schema", "the name or a label is a list or an object, expected text"
+        ) from error
     return key
 
 
@@ -232,13 +248,15 @@ def _check_length(text: str, limits: Limits) -> None:
     at_most = limits.max_label_bytes
     # A character takes up to four bytes: most texts need not be encoded to know.
     if len(text) * 4 > at_most and len(text.encode(errors="surrogatepass")) > at_most:
-        raise RejectedError("label_too_long", f"{shown(text)} is longer than {at_most} bytes (decode.max_label_bytes)")
+        raise RejectedError(
+            "label_too_long", f"{shown(text)} is longer than {at_most} bytes (decode.max_label_bytes)"
+        )
 
 
 def number_from(value: object) -> float | None:
-    """Give a value as a float: NaN, a gap, for null and what is not finite; None, no sample, for text.
+    """Give a value as a float: NaN (a gap) for null and infinities; None (no sample) for text.
 
-    An integer of any size is taken as the nearest float. Lists and objects are `wrong_schema`.
+    An integer of any size becomes the nearest float. Lists and objects are `wrong_schema`.
     """
     if isinstance(value, float):
         return value if math.isfinite(value) else math.nan
@@ -255,7 +273,7 @@ def number_from(value: object) -> float | None:
 
 
 def number_from_text(text: str) -> float | None:
-    """Give the number that a text spells, NaN for `NaN` and infinities; None where it spells none."""
+    """Read a number from text: NaN for `NaN` and infinities; None if it is no number."""
     if not text.isascii() or "_" in text:  # float() takes other scripts' digits, and 1_000
         return None
     try:

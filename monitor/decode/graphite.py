@@ -1,12 +1,14 @@
-r"""Graphite's plain text: `path value time` a line, the time in seconds; several lines a message, `\n` or `\r\n`.
+r"""Graphite's plain text: `path value time` on each line, the time in seconds.
+
+A message may have several lines, which end in `\n` or `\r\n`.
 
 The path is the sample's name as sent. Templates turn parts of it into labels:
 
     servers.{host}.**       servers.web1.memory.used  ->  memory.used{host="web1"}
 
-A template is as long as the path, part for part between the dots: `{label}` takes a part as that
-label's value, `*` keeps it in the name, anything else must be equal and is left out; `**` at the end
-keeps all that is left, one part at least. The first that fits counts.
+A template matches a path part by part, between the dots: `{label}` makes the part that label's value, `*`
+keeps it in the name, any other word must be equal and is dropped. `**` at the end keeps all remaining parts,
+at least one. The first template that matches is used.
 """
 
 from __future__ import annotations
@@ -14,14 +16,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitor.decode import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.decode.batch import Gathered, gather
-from monitor.decode.fields import any_time_ms, labels_from, lines_from, name_from, number_from_text, record_time_ms, shown
+from monitor.decode.fields import (
+    any_time_ms,
+    labels_from,
+    lines_from,
+    name_from,
+    number_from_text,
+    record_time_ms,
+    shown,
+)
+from monitor.decode.record import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.sample import SeriesTable
 
 __all__ = ["Template", "decode_graphite"]
 
-_NOW = "-1"  # what Graphite takes as the time of arrival
+_NOW = "-1"  # Graphite reads it as the time of arrival
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +47,34 @@ class Template:
         Raises
         ------
         ValueError
-            If no part of a path would be its name, or a part is half a label.
+            If no part of a path would remain as the name, or a part is malformed.
         """
         parts = tuple(text.split("."))
         if not any(part in {"*", "**"} for part in parts):
-            raise ValueError(f'"{text}" keeps no part of a path as its name: expected `*` or, at the end, `**`')
+            raise ValueError(
+                f'"{text}" keeps no part of a path as its name: expected `*` or, at the end, `**`'
+            )
         for part in parts:
-            whole = part.startswith("{") and part.endswith("}") and len(part) > 2
-            if not part or "**" in parts[:-1] or (not whole and ("{" in part or "}" in part)):
-                raise ValueError(f'"{text}" is no template: expected parts between dots, each {{label}}, *, a word, or at the end **')
+            is_label = part.startswith("{") and part.endswith("}") and len(part) > 2
+            is_malformed = not is_label and ("{" in part or "}" in part)
+            if not part or "**" in parts[:-1] or is_malformed:
+                raise ValueError(
+                    f'"{text}" is no template: expected parts between dots, each {{label}}, *, a word, '
+                    "or at the end **"
+                )
         return cls(parts)
 
     def read(self, path: str) -> tuple[str, list[tuple[str, str]]] | None:
-        """Give the name and labels in a path; None where it does not fit."""
-        found = path.split(".")
+        """Give the name and labels in a path; None where it does not match."""
+        texts = path.split(".")
         parts = self.parts
         if parts[-1] == "**":
-            parts = (*parts[:-1], *["*"] * (len(found) - len(parts) + 1))
-        if len(parts) != len(found) or len(parts) < len(self.parts):
+            parts = (*parts[:-1], *["*"] * (len(texts) - len(parts) + 1))
+        if len(parts) != len(texts) or len(parts) < len(self.parts):
             return None
-        name, labels = [], []
-        for part, text in zip(parts, found, strict=True):
+        name: list[str] = []
+        labels: list[tuple[str, str]] = []
+        for part, text in zip(parts, texts, strict=True):
             if part == "*":
                 name.append(text)
             elif part.startswith("{"):
@@ -68,20 +85,24 @@ class Template:
 
 
 def decode_graphite(
-    records: Sequence[Record], table: SeriesTable, limits: Limits = DEFAULT_LIMITS, *, templates: Sequence[Template] = ()
+    records: Sequence[Record],
+    table: SeriesTable,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    templates: Sequence[Template] = (),
 ) -> Decoded:
-    """Read Graphite's lines; a bad one is rejected alone."""
+    """Read Graphite's lines; a bad line is rejected alone."""
     known: dict[str, int] = {}  # by path
 
     def read(index: int, record: Record, gathered: Gathered) -> None:
         for text in lines_from(record.value, limits):
             for line in [text] if isinstance(text, RejectedError) else text.split("\n"):
                 try:
-                    take(line, record, gathered)
+                    read_line(line, record, gathered)
                 except RejectedError as error:
                     gathered.reject(index, error)
 
-    def take(line: str | RejectedError, record: Record, gathered: Gathered) -> None:
+    def read_line(line: str | RejectedError, record: Record, gathered: Gathered) -> None:
         if isinstance(line, RejectedError):
             raise line
         words = line.split()
@@ -97,8 +118,8 @@ def decode_graphite(
         gathered.add(number, time_ms, value)
 
     def series_of(path: str) -> int:
-        read_by_templates = (template.read(path) for template in templates)
-        name, labels = next((found for found in read_by_templates if found is not None), (path, []))
+        matches = (template.read(path) for template in templates)
+        name, labels = next((match for match in matches if match is not None), (path, []))
         return table.intern(name_from(name, limits), labels_from(labels, limits))
 
     return gather(records, read)

@@ -1,8 +1,8 @@
-"""JSON of any other shape, read as a mapping in the configuration says.
+"""JSON of any other shape, read with a mapping from the configuration.
 
-A *path* leads to a part of a message: keys between dots, numbers for places in a list
-(`host.name`, `readings.0.value`). It starts at the element that is being read (see `each`), with a
-`/` in front at the message itself. A key that holds dots is found where it is the whole path.
+A *path* leads to a part of a message: keys between dots, numbers for positions in a list (`host.name`,
+`readings.0.value`). It starts at the element that is being read (see `each`), or at the whole message if it
+begins with `/`. A key that contains dots matches if it is the whole path.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from monitor.decode import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.decode.batch import FieldNumbers, Gathered, gather
 from monitor.decode.fields import (
     TimeUnit,
@@ -25,21 +24,27 @@ from monitor.decode.fields import (
     record_time_ms,
     shown,
 )
+from monitor.decode.record import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.sample import Kind, Labels, SeriesTable
 
 __all__ = ["JsonMapping", "KindName", "decode_mapped"]
 
 KindName = Literal["auto", "gauge", "counter", "delta"]
 
-_KINDS: dict[str, Kind | None] = {"auto": None, "gauge": Kind.GAUGE, "counter": Kind.COUNTER, "delta": Kind.DELTA}
-_EVERY = "*"  # at the end of a path: all that lies there; in a name: the field that a value was found in
+_KINDS: dict[str, Kind | None] = {
+    "auto": None,
+    "gauge": Kind.GAUGE,
+    "counter": Kind.COUNTER,
+    "delta": Kind.DELTA,
+}
+_EVERY = "*"  # at the end of a path: everything there; in a name: the field of the value
 _PART_OF_NAME = re.compile(r"\{([^{}?]+)(\?)?\}")
 _MISSING = object()
 
 
 @dataclass(frozen=True, kw_only=True)
 class JsonMapping:
-    """Where a message has what: one `[decode.mapped.<name>]` table; the keys' meaning is in config.toml.
+    """Which parts of a message are what: a `[decode.mapped.<name>]` table; config.toml explains its keys.
 
     Raises
     ------
@@ -60,7 +65,7 @@ class JsonMapping:
     kinds: Mapping[str, KindName] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse what could read no message."""
+        """Reject a mapping that could not read any message."""
         if not self.values:
             raise ValueError('values is empty, expected at least one path, or "*" for all numbers')
         for path in (*self.values, *(label.rpartition("=")[2] for label in self.labels)):
@@ -74,35 +79,35 @@ class JsonMapping:
 
 
 class _Path:
-    """A path, taken apart once."""
+    """A path, parsed once."""
 
     __slots__ = ("at_root", "every", "parts", "whole")
 
     def __init__(self, text: str) -> None:
         self.at_root = text.startswith("/")
         self.whole = text.removeprefix("/")
-        self.every = self.whole == _EVERY or self.whole.endswith("." + _EVERY)  # all that lies in a place
+        self.every = self.whole == _EVERY or self.whole.endswith("." + _EVERY)  # everything below
         if self.every:
             self.whole = self.whole.removesuffix(_EVERY).removesuffix(".")
         self.parts = tuple(self.whole.split(".")) if self.whole else ()
 
     def find(self, element: object, root: object) -> Any:
         """Give what the path leads to, or `_MISSING`."""
-        place: Any = root if self.at_root else element
-        if self.parts and isinstance(place, dict) and self.whole in place:
-            return place[self.whole]
+        value: Any = root if self.at_root else element
+        if self.parts and isinstance(value, dict) and self.whole in value:
+            return value[self.whole]
         for part in self.parts:
-            if isinstance(place, dict):
-                place = place.get(part, _MISSING)
-            elif isinstance(place, list) and part.isdecimal() and int(part) < len(place):
-                place = place[int(part)]
+            if isinstance(value, dict):
+                value = value.get(part, _MISSING)
+            elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+                value = value[int(part)]
             else:
                 return _MISSING
-        return place
+        return value
 
 
 class _Name:
-    """The template of a name, taken apart once: text, and paths to text with whether they may be absent."""
+    """The template of a name, parsed once: text, and paths to text with whether they are optional."""
 
     def __init__(self, template: str) -> None:
         self._pieces: list[str | tuple[_Path | None, bool]] = []
@@ -112,10 +117,11 @@ class _Name:
             self._pieces.append((None if match[1] == _EVERY else _Path(match[1]), match[2] is not None))
             end = match.end()
         self._pieces.append(template[end:])
-        self.paths = [piece[0] for piece in self._pieces if not isinstance(piece, str) and piece[0] is not None]
+        placeholders = [piece for piece in self._pieces if not isinstance(piece, str)]
+        self.paths = [path for path, _ in placeholders if path is not None]
 
-    def found(self, element: object, root: object) -> tuple[str | None, ...]:
-        """Give what the paths lead to, None where it is absent and may be."""
+    def find(self, element: object, root: object) -> tuple[str | None, ...]:
+        """Give the texts that the paths lead to, None for an optional one that is absent."""
         texts: list[str | None] = []
         for piece in self._pieces:
             if isinstance(piece, str) or piece[0] is None:
@@ -130,9 +136,9 @@ class _Name:
                 raise RejectedError("wrong_schema", f'the name asks for "{piece[0].whole}", which is {what}')
         return tuple(texts)
 
-    def fill(self, found: tuple[str | None, ...], value_field: str) -> str:
-        """Write the name; an absent part goes together with the character behind it."""
-        texts = iter(found)
+    def fill(self, parts: tuple[str | None, ...], value_field: str) -> str:
+        """Write the name; an absent part is dropped together with the character after it."""
+        texts = iter(parts)
         name = ""
         absent = False
         for piece in self._pieces:
@@ -147,7 +153,7 @@ class _Name:
 
 
 class _Reader:
-    """A mapping at work on one batch."""
+    """Reads one batch with a mapping."""
 
     def __init__(self, mapping: JsonMapping, table: SeriesTable, limits: Limits) -> None:
         self._mapping = mapping
@@ -155,14 +161,18 @@ class _Reader:
         self._limits = limits
         self._name = _Name(mapping.name)
         self._values = [_Path(path) for path in mapping.values]
-        self._labels = [(label.rpartition("=")[0], _Path(label.rpartition("=")[2])) for label in mapping.labels]
-        self._each, self._time, self._kind_from = (_Path(path) for path in (mapping.each, mapping.time, mapping.kind_from))
-        paths = [*self._name.paths, *self._values, *(path for _, path in self._labels), self._time, self._kind_from]
+        self._labels = [_label_path(label) for label in mapping.labels]
+        self._each = _Path(mapping.each)
+        self._time = _Path(mapping.time)
+        self._kind_from = _Path(mapping.kind_from)
+        label_paths = [path for _, path in self._labels]
+        paths = [*self._name.paths, *self._values, *label_paths, self._time, self._kind_from]
         self._named = {path.whole for path in paths if not path.every and not path.at_root}
-        self._taken: dict[str, bool] = {}  # whether a field is for a `*` to take, by its path
+        self._is_other: dict[str, bool] = {}  # whether `*` matches a field, by its path
         self._known: dict[tuple[object, ...], FieldNumbers] = {}
 
     def read(self, index: int, record: Record, gathered: Gathered) -> None:
+        """Read one record: a message, or a list of messages."""
         message = json_of(record.value, self._limits)
         for root in message if isinstance(message, list) else [message]:
             try:
@@ -174,18 +184,24 @@ class _Reader:
     def _elements(self, root: object) -> list[Any]:
         if not self._mapping.each:
             return [root]
-        found = self._each.find(root, root)
-        if not isinstance(found, list | dict):
-            raise RejectedError("wrong_schema", f'"{self._mapping.each}", expected a list of objects or an object')
-        return found if isinstance(found, list) else [found]
+        elements = self._each.find(root, root)
+        if not isinstance(elements, list | dict):
+            detail = f'"{self._mapping.each}", expected a list of objects or an object'
+            raise RejectedError("wrong_schema", detail)
+        return elements if isinstance(elements, list) else [elements]
 
-    def _read_element(self, index: int, element: object, root: object, record: Record, gathered: Gathered) -> None:
+    def _read_element(
+        self, index: int, element: object, root: object, record: Record, gathered: Gathered
+    ) -> None:
         try:
             if not isinstance(element, dict):
                 raise RejectedError("wrong_schema", f"{shown(element)}, expected an object")
             fields = self._fields(element, root)
             time = self._time.find(element, root) if self._mapping.time else None
-            time_ms = record_time_ms(record) if time is None or time is _MISSING else any_time_ms(time, self._mapping.time_unit)
+            if time is None or time is _MISSING:
+                time_ms = record_time_ms(record)
+            else:
+                time_ms = any_time_ms(time, self._mapping.time_unit)
             gathered.extend_fields(index, self._series(element, root), time_ms, fields)
         except RejectedError as error:
             gathered.reject(index, error)
@@ -194,15 +210,16 @@ class _Reader:
         fields: dict[str, object] = {}
         n_found = 0
         for path in self._values:
-            found = path.find(element, root)
-            if found is _MISSING:
+            value = path.find(element, root)
+            if value is _MISSING:
                 continue
             n_found += 1
             if path.every:
-                fields |= {key: value for key, value in self._inside(path, found) if isinstance(value, int | float)}
+                others = self._others_in(value, path)
+                fields |= {key: other for key, other in others if isinstance(other, int | float)}
                 continue
-            number = number_from_text(found) if isinstance(found, str) else found
-            if number is not None or found is None:
+            number = number_from_text(value) if isinstance(value, str) else value
+            if number is not None or value is None:
                 fields[path.whole] = number
         if not n_found:
             raise RejectedError("wrong_schema", f"none of {', '.join(self._mapping.values)}"[:200])
@@ -210,7 +227,7 @@ class _Reader:
 
     def _series(self, element: dict[str, Any], root: object) -> FieldNumbers:
         labels = self._label_texts(element, root)
-        name = self._name.found(element, root)
+        name = self._name.find(element, root)
         kind = self._kind(element, root)
         key = (kind, name, *labels.items())
         series = self._known.get(key)
@@ -220,51 +237,64 @@ class _Reader:
         return series
 
     def _new_series(self, name: tuple[str | None, ...], labels: Labels, kind: Kind | None) -> FieldNumbers:
-        return FieldNumbers(self._table, lambda value_field: name_from(self._name.fill(name, value_field), self._limits), labels, kind)
+        return FieldNumbers(
+            self._table,
+            lambda value_field: name_from(self._name.fill(name, value_field), self._limits),
+            labels,
+            kind,
+        )
 
     def _kind(self, element: object, root: object) -> Kind | None:
         kind: str = self._mapping.kind
         if self._mapping.kind_from:
-            found = self._kind_from.find(element, root)
-            kind = self._mapping.kinds.get(found, kind) if isinstance(found, str) else kind
+            word = self._kind_from.find(element, root)
+            kind = self._mapping.kinds.get(word, kind) if isinstance(word, str) else kind
         return _KINDS[kind]
 
     def _label_texts(self, element: dict[str, Any], root: object) -> dict[str, str]:
-        """Give the labels in the order of the mapping: what comes later stands."""
+        """Give the labels in the order of the mapping: of two with one name the later counts."""
         labels: dict[str, str] = {}
         for name, path in self._labels:
-            found = path.find(element, root)
-            if found is _MISSING or found is None:
+            value = path.find(element, root)
+            if value is _MISSING or value is None:
                 continue
             if not path.every:
-                labels[name or path.parts[-1]] = _label_text(path.whole, found)
-            elif isinstance(found, list):
-                labels |= _from_list(found)
+                labels[name or path.parts[-1]] = _label_text(path.whole, value)
+            elif isinstance(value, list):
+                labels |= _from_list(value)
             else:
-                only_texts = not path.parts  # beside values, a number is one of them
-                for key, value in self._inside(path, found):
-                    if isinstance(value, str) or not (only_texts or value is None):
-                        labels[key] = _label_text(key, value)
+                only_texts = not path.parts  # at the top, numbers are values
+                for key, other in self._others_in(value, path):
+                    if isinstance(other, str) or not (only_texts or other is None):
+                        labels[key] = _label_text(key, other)
         return labels
 
-    def _inside(self, path: _Path, place: object) -> list[tuple[str, Any]]:
-        """Give what a `*` takes of an object: all that nothing else names, and nothing excludes."""
-        if not isinstance(place, dict):
-            raise RejectedError("wrong_schema", f'"{path.whole}" is {shown(place)}, expected an object')
+    def _others_in(self, value: object, path: _Path) -> list[tuple[str, Any]]:
+        """Give what `*` matches in an object: all fields that are neither named elsewhere nor excluded."""
+        if not isinstance(value, dict):
+            raise RejectedError("wrong_schema", f'"{path.whole}" is {shown(value)}, expected an object')
         prefix = f"{path.whole}." if path.parts else ""
-        return [(key, value) for key, value in place.items() if self._is_taken(prefix + key)]
+        return [(key, other) for key, other in value.items() if self._matches_every(prefix + key)]
 
-    def _is_taken(self, place: str) -> bool:
-        taken = self._taken.get(place)
-        if taken is None:
-            excluded = any(fnmatchcase(place, pattern) for pattern in self._mapping.exclude)
-            taken = self._taken[place] = place not in self._named and not excluded
-        return taken
+    def _matches_every(self, path: str) -> bool:
+        is_other = self._is_other.get(path)
+        if is_other is None:
+            is_excluded = any(fnmatchcase(path, pattern) for pattern in self._mapping.exclude)
+            is_other = self._is_other[path] = path not in self._named and not is_excluded
+        return is_other
 
 
-def decode_mapped(records: Sequence[Record], table: SeriesTable, limits: Limits = DEFAULT_LIMITS, *, mapping: JsonMapping) -> Decoded:
-    """Read JSON as the mapping says; a bad element of a list is rejected alone."""
+def decode_mapped(
+    records: Sequence[Record], table: SeriesTable, limits: Limits = DEFAULT_LIMITS, *, mapping: JsonMapping
+) -> Decoded:
+    """Read JSON with a mapping; a bad element of a list is rejected alone."""
     return gather(records, _Reader(mapping, table, limits).read)
+
+
+def _label_path(label: str) -> tuple[str, _Path]:
+    """Split `name=path`; the name is empty where only a path is given."""
+    name, _, path = label.rpartition("=")
+    return name, _Path(path)
 
 
 def _label_text(name: str, value: object) -> str:
@@ -276,13 +306,13 @@ def _label_text(name: str, value: object) -> str:
         return str(value)
     if isinstance(value, float):
         return f"{value:.15g}"
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ",".join(value)
     raise RejectedError("wrong_schema", f"label {shown(name)} is {shown(value)}, expected text")
 
 
 def _from_list(texts: list[Any]) -> dict[str, str]:
-    """Read labels written as `name:value`; one without a value is `true`."""
+    """Read labels written as `name:value`; without a value it is `true`."""
     labels: dict[str, str] = {}
     for text in texts:
         if not isinstance(text, str):

@@ -21,9 +21,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.decode import DEFAULT_LIMITS, MAX_TIME_MS, MIN_TIME_MS, Decoded, Limits, Record, RejectedError
 from monitor.decode.batch import Gathered, Rejections, gather
-from monitor.decode.fields import TimeUnit, identity, json_object, labels_from, name_from, number_from, shown, time_ms_from
+from monitor.decode.fields import (
+    TimeUnit,
+    identity,
+    json_object,
+    labels_from,
+    name_from,
+    number_from,
+    shown,
+    time_ms_from,
+)
+from monitor.decode.record import (
+    DEFAULT_LIMITS,
+    MAX_TIME_MS,
+    MIN_TIME_MS,
+    Decoded,
+    Limits,
+    Record,
+    RejectedError,
+)
 from monitor.sample import Columns, Labels, SeriesTable, concatenate
 
 __all__ = ["SampleFields", "decode_native_columns", "decode_native_samples", "is_columnar"]
@@ -33,7 +50,7 @@ _NO_LIMITS = Limits(max_record_bytes=1 << 62)
 
 @dataclass(frozen=True, slots=True)
 class SampleFields:
-    """What the fields of a single-sample message are called, and the unit of its time."""
+    """Names of the fields of a single-sample message, and the unit of its time."""
 
     name: str = "name"
     labels: str = "labels"
@@ -42,8 +59,10 @@ class SampleFields:
     time_unit: TimeUnit = "auto"
 
 
-def decode_native_columns(records: Sequence[Record], table: SeriesTable, limits: Limits = DEFAULT_LIMITS) -> Decoded:
-    """Read columnar batches; of a rejected one nothing is taken."""
+def decode_native_columns(
+    records: Sequence[Record], table: SeriesTable, limits: Limits = DEFAULT_LIMITS
+) -> Decoded:
+    """Read columnar batches; a bad batch is rejected as a whole."""
     parts: list[Columns] = []
     rejections = Rejections()
     for index, record in enumerate(records):
@@ -55,11 +74,15 @@ def decode_native_columns(records: Sequence[Record], table: SeriesTable, limits:
 
 
 def decode_native_samples(
-    records: Sequence[Record], table: SeriesTable, limits: Limits = DEFAULT_LIMITS, fields: SampleFields = SampleFields()
+    records: Sequence[Record],
+    table: SeriesTable,
+    limits: Limits = DEFAULT_LIMITS,
+    fields: SampleFields = SampleFields(),
 ) -> Decoded:
     """Read single-sample messages."""
-    known: dict[tuple[object, ...], int] = {}  # series as this batch writes them: labels are sorted once each
-    name_key, labels_key, time_key, value_key, unit = fields.name, fields.labels, fields.time, fields.value, fields.time_unit
+    known: dict[tuple[object, ...], int] = {}  # by name and labels as this batch writes them
+    name_key, labels_key, unit = fields.name, fields.labels, fields.time_unit
+    time_key, value_key = fields.time, fields.value
 
     def read(_: int, record: Record, gathered: Gathered) -> None:
         message = json_object(record.value, limits)
@@ -92,10 +115,14 @@ def _columns_of(payload: bytes, table: SeriesTable, limits: Limits) -> Columns:
     labels = _labels(message.get("labels", {}), limits)
     metrics = message.get("metrics")
     if not isinstance(metrics, dict) or not metrics:
-        raise RejectedError("wrong_schema", f"metrics is {shown(metrics)}, expected an object with a list for each metric")
+        raise RejectedError(
+            "wrong_schema", f"metrics is {shown(metrics)}, expected an object with a list for each metric"
+        )
     time_ms = _numbers("time_ms", message.get("time_ms"), kinds="iuf")
     if not ((time_ms >= MIN_TIME_MS) & (time_ms <= MAX_TIME_MS)).all():  # NaN is neither
-        raise RejectedError("bad_time", "time_ms holds what is no time between the years 1970 and 9999, in ms")
+        raise RejectedError(
+            "bad_time", "time_ms holds a time that is not between the years 1970 and 9999, in ms"
+        )
     times = np.floor(time_ms).astype(np.int64)
     names = [name_from(name, limits) for name in metrics]
     value = _rows(metrics, len(times))
@@ -104,10 +131,10 @@ def _columns_of(payload: bytes, table: SeriesTable, limits: Limits) -> Columns:
 
 
 def _rows(metrics: dict[str, Any], n_times: int) -> NDArray[np.float64]:
-    """Give the values of all metrics, (metrics, times)."""
+    """Give the values of all metrics, shape (n_metrics, n_times)."""
     try:
-        rows = np.array(list(metrics.values()))  # at once where all are numbers
-    except ValueError:  # not of one length
+        rows = np.array(list(metrics.values()))  # in one go if all are numbers
+    except ValueError:  # of different lengths
         rows = np.empty(0)
     if rows.shape == (len(metrics), n_times) and rows.dtype.kind in "iuf":
         return rows.astype(np.float64)

@@ -1,23 +1,35 @@
 """OpenTelemetry metrics in OTLP's JSON: names in lowerCamelCase, integers of 64 bits as text or as numbers.
 
-What is unknown is passed over. A resource, a metric or a point that cannot be read is rejected
-alone. Reasons of rejection: `too_large`, `invalid_json`, `wrong_schema`, `bad_time`, `too_deep`,
-and those of labels in `fields.py`.
+Unknown fields are skipped. A resource, a metric or a point that cannot be read is rejected alone. Reasons
+of rejection: `too_large`, `invalid_json`, `wrong_schema`, `bad_time`, `too_deep`, and those of labels in
+`fields.py`.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import orjson
 
-from monitor.decode import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.decode.fields import json_object, shown
-from monitor.decode.otlp_points import MAX_DEPTH, Attribute, Metric, Points, Resource, attribute_text, kind_of_counts, kind_of_sum, too_deep
+from monitor.decode.otlp_points import (
+    NO_RECORDED_VALUE,
+    Aggregate,
+    Attribute,
+    Form,
+    Metric,
+    Points,
+    Resource,
+    check_depth,
+    kind_of,
+    missing_value,
+    too_deep,
+)
+from monitor.decode.record import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.sample import Kind, SeriesTable
 
 __all__ = ["decode_otlp_json"]
@@ -28,65 +40,62 @@ _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _INT64 = (-(1 << 63), (1 << 63) - 1)
 _UINT64 = (0, (1 << 64) - 1)
 
-_Take = Callable[[dict[str, Any]], None]  # reads one object
+_ReadObject = Callable[[dict[str, Any]], None]
+_ReadPoint = Callable[[Metric, Kind, dict[str, Any]], None]
 
 
-def decode_otlp_json(records: Sequence[Record], table: SeriesTable, limits: Limits = DEFAULT_LIMITS) -> Decoded:
+def decode_otlp_json(
+    records: Sequence[Record], table: SeriesTable, limits: Limits = DEFAULT_LIMITS
+) -> Decoded:
     """Read export requests; an empty one holds no sample."""
-    reader = _Reader(Points(table, limits, _read_attributes))
-    for index, record in enumerate(records):
-        try:
-            reader.read(index, record, json_object(record.value, limits))
-        except RejectedError as error:
-            reader.points.gathered.reject(index, error)
-    return reader.points.gathered.decoded()
+    points = Points(table, limits, _read_attributes)
+    reader = _Reader(points)
+    return points.decode(records, lambda record: reader.read(json_object(record.value, limits)))
 
 
 class _Reader:
     """Walks down from requests to points."""
 
     def __init__(self, points: Points) -> None:
-        self.points = points
-        self._index = 0
+        self._points = points
+        self._readers: dict[Form, _ReadPoint] = {
+            "gauge": self._number,
+            "sum": self._number,
+            "histogram": self._histogram,
+            "exponentialHistogram": self._histogram,
+            "summary": self._summary,
+        }
 
-    def read(self, index: int, record: Record, message: dict[str, Any]) -> None:
+    def read(self, message: dict[str, Any]) -> None:
         """Read one request."""
         if message and "resourceMetrics" not in message:
             raise RejectedError("wrong_schema", 'no "resourceMetrics"')
-        self._index = index
-        self.points.begin(record)
         self._each(message, "resourceMetrics", self._resource_metrics)
 
-    def _each(self, message: dict[str, Any], key: str, take: _Take) -> None:
-        """Hand on the objects in a list; those that cannot be read are rejected alone."""
-        for one in _list(message, key):
+    def _each(self, message: dict[str, Any], key: str, read: _ReadObject) -> None:
+        """Read the objects of a list; those that cannot be read are rejected alone."""
+        for value in _list(message, key):
             try:
-                take(_checked_object(one, key))
+                read(_checked_object(value, key))
             except RejectedError as error:
-                self.points.gathered.reject(self._index, error)
+                self._points.reject(error)
 
     def _resource_metrics(self, message: dict[str, Any]) -> None:
-        resource = self.points.resource(_written(_object(message, "resource")))
-        metric = partial(self._metric, resource)
-        self._each(message, "scopeMetrics", lambda scope: self._each(scope, "metrics", metric))
+        resource = self._points.resource(_raw_attributes(_object(message, "resource")))
+        read_metric = partial(self._metric, resource)
+        self._each(message, "scopeMetrics", lambda scope: self._each(scope, "metrics", read_metric))
 
     def _metric(self, resource: Resource, message: dict[str, Any]) -> None:
-        metric = self.points.metric(resource, message.get("name"))
-        for form in ("gauge", "sum", "histogram", "exponentialHistogram", "summary"):
-            if message.get(form) is None:
+        metric = self._points.metric(resource, message.get("name"))
+        for form, read_point in self._readers.items():
+            value = message.get(form)
+            if value is None:
                 continue
-            data = _object(message, form)
+            data = _checked_object(value, form)
             temporality = _count(data, "aggregationTemporality")
-            take: _Take
-            if form == "gauge":
-                take = partial(self._number, metric, Kind.GAUGE)
-            elif form == "sum":
-                take = partial(self._number, metric, kind_of_sum(temporality, is_monotonic=_truth(data, "isMonotonic")))
-            elif form == "summary":
-                take = partial(self._summary, metric)
-            else:
-                take = partial(self._histogram, metric, kind_of_counts(temporality))
-            self._each(data, "dataPoints", take)
+            is_monotonic = form == "sum" and _flag(data, "isMonotonic")
+            kind = kind_of(form, temporality, is_monotonic=is_monotonic)
+            self._each(data, "dataPoints", partial(read_point, metric, kind))
 
     def _number(self, metric: Metric, kind: Kind, point: dict[str, Any]) -> None:
         flags = _count(point, "flags")
@@ -95,43 +104,34 @@ class _Reader:
             value = _real(point, "asDouble")
         elif point.get("asInt") is not None:
             value = float(_integer(point["asInt"], "asInt", _INT64))
-        elif "asInt" not in point and not flags & 1:
-            raise RejectedError("wrong_schema", "a point without a value")
-        self.points.number(metric, kind, _written(point), _time_ns(point), flags, value)
+        elif "asInt" not in point and not flags & NO_RECORDED_VALUE:
+            raise missing_value()
+        self._points.number(metric, kind, _raw_attributes(point), _time_ns(point), flags, value)
 
     def _histogram(self, metric: Metric, kind: Kind, point: dict[str, Any]) -> None:
-        bounds = tuple(_real({"bound": bound}, "bound") for bound in _list(point, "explicitBounds"))
+        bounds = tuple(_bound(bound) for bound in _list(point, "explicitBounds"))
         counts = [_integer(count, "bucketCounts", _UINT64) for count in _list(point, "bucketCounts")]
-        self.points.histogram(
-            metric,
-            kind,
-            _written(point),
-            _time_ns(point),
-            _count(point, "flags"),
-            _count(point, "count"),
-            _real(point, "sum"),
-            tuple(math.nan if bound is None else bound for bound in bounds),
-            counts,
-        )
+        self._points.histogram(metric, kind, _aggregate(point), bounds, counts)
 
-    def _summary(self, metric: Metric, point: dict[str, Any]) -> None:
+    def _summary(self, metric: Metric, kind: Kind, point: dict[str, Any]) -> None:
         quantiles: dict[float, float | None] = {}
-        for one in _list(point, "quantileValues"):
-            found = {"quantile": 0.0, "value": 0.0, **_checked_object(one, "quantileValues")}
-            quantile = _real(found, "quantile")
+        for value in _list(point, "quantileValues"):
+            pair = {"quantile": 0.0, "value": 0.0, **_checked_object(value, "quantileValues")}
+            quantile = _real(pair, "quantile")
             if quantile is None:
                 raise RejectedError("wrong_schema", "quantile is null, expected a number")
-            quantiles[quantile] = _real(found, "value")
-        total = _real(point, "sum")
-        self.points.summary(
-            metric,
-            _written(point),
-            _time_ns(point),
-            _count(point, "flags"),
-            _count(point, "count"),
-            0.0 if total is None else total,
-            quantiles,
-        )
+            quantiles[quantile] = _real(pair, "value")
+        self._points.summary(metric, kind, _aggregate(point), quantiles)
+
+
+def _aggregate(point: dict[str, Any]) -> Aggregate:
+    return Aggregate(
+        _raw_attributes(point),
+        _time_ns(point),
+        _count(point, "flags"),
+        _count(point, "count"),
+        _real(point, "sum"),
+    )
 
 
 def _checked_object(value: object, key: str) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def _text(message: dict[str, Any], key: str) -> str:
     return value
 
 
-def _truth(message: dict[str, Any], key: str) -> bool:
+def _flag(message: dict[str, Any], key: str) -> bool:
     value = message.get(key)
     if value is None or isinstance(value, bool):
         return bool(value)
@@ -202,18 +202,23 @@ def _real(message: dict[str, Any], key: str) -> float | None:
     raise RejectedError("wrong_schema", f"{key} is {shown(value)}, expected a number")
 
 
-def _written(message: dict[str, Any]) -> bytes:
+def _bound(value: object) -> float:
+    """Read the bound of a bucket; null is NaN, which is rejected where bounds are compared."""
+    bound = _real({"bound": value}, "bound")
+    return math.nan if bound is None else bound
+
+
+def _raw_attributes(message: dict[str, Any]) -> bytes:
     """Give a message's attributes as bytes again: a key that equal attributes share."""
     try:
         return orjson.dumps(_list(message, "attributes"))
-    except orjson.JSONEncodeError as error:  # it writes less deep than it reads
+    except orjson.JSONEncodeError as error:  # orjson writes fewer levels than it reads
         raise too_deep() from error
 
 
-def _read_attributes(written: Hashable) -> list[tuple[str, str]]:
-    assert isinstance(written, bytes)
-    pairs = (_key_value(one, 0) for one in orjson.loads(written))
-    return [(key, attribute_text(value)) for key, value in pairs]
+def _read_attributes(raw: Hashable) -> Iterator[tuple[str, Attribute]]:
+    assert isinstance(raw, bytes)
+    return (_key_value(message, 0) for message in orjson.loads(raw))
 
 
 def _key_value(message: object, depth: int) -> tuple[str, Attribute]:
@@ -221,28 +226,29 @@ def _key_value(message: object, depth: int) -> tuple[str, Attribute]:
     return _text({"key": "", **pair}, "key"), _any_value(_object(pair, "value"), depth + 1)
 
 
-def _any_value(value: dict[str, Any], depth: int) -> Attribute:
-    if depth > MAX_DEPTH:
-        raise too_deep()
-    for key, found in value.items():
-        if found is None:
+def _any_value(message: dict[str, Any], depth: int) -> Attribute:
+    """Read an attribute's value: the first field of a known name that is not null."""
+    check_depth(depth)
+    for key, value in message.items():
+        if value is None:
             continue
-        read: Attribute
+        attribute: Attribute
         match key:
             case "stringValue" | "bytesValue":
-                read = _text(value, key)
+                attribute = _text(message, key)
             case "boolValue":
-                read = _truth(value, key)
+                attribute = _flag(message, key)
             case "intValue":
-                read = _integer(found, key, _INT64)
+                attribute = _integer(value, key, _INT64)
             case "doubleValue":
-                read = _real(value, key)
+                attribute = _real(message, key)
             case "arrayValue":
-                values = _list(_checked_object(found, key), "values")
-                read = [_any_value(_checked_object(one, "values"), depth + 1) for one in values]
+                items = _list(_checked_object(value, key), "values")
+                attribute = [_any_value(_checked_object(item, "values"), depth + 1) for item in items]
             case "kvlistValue":
-                read = dict(_key_value(one, depth) for one in _list(_checked_object(found, key), "values"))
+                items = _list(_checked_object(value, key), "values")
+                attribute = dict(_key_value(item, depth) for item in items)
             case _:
                 continue
-        return read
+        return attribute
     return None

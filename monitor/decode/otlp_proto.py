@@ -1,22 +1,34 @@
 """OpenTelemetry metrics in protobuf: the fields of a request that samples are made of.
 
-Senders write fields in any order, the Collector backwards: the name of a metric behind its points.
-A resource, a metric or a point that cannot be read is rejected alone, as its length is known.
-Reasons of rejection: `too_large`, `invalid_protobuf`, `wrong_schema`, `bad_time`, `too_deep`, and
-those of labels and text in `fields.py`.
+Senders write fields in any order; the Collector writes them backwards, so that a metric's name comes after
+its points. A resource, a metric or a point that cannot be read is rejected alone, as its length is known.
+Reasons of rejection: `too_large`, `invalid_protobuf`, `wrong_schema`, `bad_time`, `too_deep`, and those of
+labels and text in `fields.py`.
 """
 
 from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
+from typing import NamedTuple
 
-from monitor.decode import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.decode.fields import check_size, text_from
-from monitor.decode.otlp_points import MAX_DEPTH, Attribute, Metric, Points, Resource, attribute_text, kind_of_counts, kind_of_sum, too_deep
+from monitor.decode.otlp_points import (
+    NO_RECORDED_VALUE,
+    Aggregate,
+    Attribute,
+    Form,
+    Metric,
+    Points,
+    Resource,
+    check_depth,
+    kind_of,
+    missing_value,
+)
 from monitor.decode.protobuf import BYTES, FIXED64, VARINT, Wanted, as_int64, field_tag, fields, fixed64s
+from monitor.decode.record import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.sample import Kind, SeriesTable
 
 __all__ = ["decode_otlp_proto"]
@@ -37,103 +49,119 @@ _POINTS = Wanted(_POINT)
 _TEMPORALITY, _IS_MONOTONIC = field_tag(2, VARINT), field_tag(3, VARINT)
 _AGGREGATION = Wanted(_TEMPORALITY, _IS_MONOTONIC)
 
-# Points: the time is in the same field of all, attributes and flags are not.
+
+class _PointFields(NamedTuple):
+    """The fields of a histogram's or a summary's point, and the tag that its attributes have."""
+
+    wanted: Wanted
+    attributes: int
+
+
+# Points: the time, the count and the sum are in the same fields of all, attributes and flags are not.
 _TIME = field_tag(3, FIXED64)
-_ATTRIBUTES_1, _ATTRIBUTES_7, _ATTRIBUTES_9 = field_tag(1, BYTES), field_tag(7, BYTES), field_tag(9, BYTES)
 _FLAGS_8, _FLAGS_10 = field_tag(8, VARINT), field_tag(10, VARINT)
+_ATTRIBUTES_1, _ATTRIBUTES_7, _ATTRIBUTES_9 = (field_tag(number, BYTES) for number in (1, 7, 9))
 _AS_DOUBLE, _AS_INT = field_tag(4, FIXED64), field_tag(6, FIXED64)
 _NUMBER = Wanted(_TIME, _AS_DOUBLE, _AS_INT, _ATTRIBUTES_7, _FLAGS_8)
 _COUNT, _TOTAL = field_tag(4, FIXED64), field_tag(5, FIXED64)
-_COUNTS, _COUNT_OF_BUCKET = field_tag(6, BYTES), field_tag(6, FIXED64)  # packed, or one by one
+_COUNTS, _COUNT_OF_BUCKET = field_tag(6, BYTES), field_tag(6, FIXED64)  # packed, or each on its own
 _BOUNDS, _BOUND = field_tag(7, BYTES), field_tag(7, FIXED64)
-_HISTOGRAM_POINT = Wanted(_TIME, _COUNT, _TOTAL, _COUNTS, _COUNT_OF_BUCKET, _BOUNDS, _BOUND, _ATTRIBUTES_9, _FLAGS_10)
-_EXPONENTIAL_POINT = Wanted(_TIME, _COUNT, _TOTAL, _ATTRIBUTES_1, _FLAGS_10)
+_BUCKETS = (_COUNTS, _COUNT_OF_BUCKET, _BOUNDS, _BOUND)
+_HISTOGRAM_POINT = _PointFields(
+    Wanted(_TIME, _COUNT, _TOTAL, *_BUCKETS, _ATTRIBUTES_9, _FLAGS_10), _ATTRIBUTES_9
+)
+_EXPONENTIAL_POINT = _PointFields(Wanted(_TIME, _COUNT, _TOTAL, _ATTRIBUTES_1, _FLAGS_10), _ATTRIBUTES_1)
 _QUANTILE_VALUE = field_tag(6, BYTES)
-_SUMMARY_POINT = Wanted(_TIME, _COUNT, _TOTAL, _QUANTILE_VALUE, _ATTRIBUTES_7, _FLAGS_8)
-_QUANTILE, _VALUE_AT = field_tag(1, FIXED64), field_tag(2, FIXED64)
-_QUANTILE_FIELDS = Wanted(_QUANTILE, _VALUE_AT)
+_SUMMARY_POINT = _PointFields(
+    Wanted(_TIME, _COUNT, _TOTAL, _QUANTILE_VALUE, _ATTRIBUTES_7, _FLAGS_8), _ATTRIBUTES_7
+)
+_QUANTILE, _VALUE_AT_QUANTILE = field_tag(1, FIXED64), field_tag(2, FIXED64)
+_QUANTILE_FIELDS = Wanted(_QUANTILE, _VALUE_AT_QUANTILE)
 
 _KEY, _VALUE = field_tag(1, BYTES), field_tag(2, BYTES)
 _KEY_VALUE = Wanted(_KEY, _VALUE)
-_STRING, _BOOL, _INT, _REAL = field_tag(1, BYTES), field_tag(2, VARINT), field_tag(3, VARINT), field_tag(4, FIXED64)
-_ARRAY, _KEY_VALUES, _RAW = field_tag(5, BYTES), field_tag(6, BYTES), field_tag(7, BYTES)
+_STRING, _ARRAY, _KEY_VALUES, _RAW = (field_tag(number, BYTES) for number in (1, 5, 6, 7))
+_BOOL, _INT, _REAL = field_tag(2, VARINT), field_tag(3, VARINT), field_tag(4, FIXED64)
 _ANY_VALUE = Wanted(_STRING, _BOOL, _INT, _REAL, _ARRAY, _KEY_VALUES, _RAW)
 
-_Take = Callable[[bytes, int, int], None]  # reads one message, by where its content begins and ends
+_Field = tuple[int, int, int]  # tag, and where the content begins and ends
+_ReadMessage = Callable[[bytes, int, int], None]  # of the data from a position to another
+_ReadPoint = Callable[[Metric, Kind, bytes, int, int], None]
 
 
-def decode_otlp_proto(records: Sequence[Record], table: SeriesTable, limits: Limits = DEFAULT_LIMITS) -> Decoded:
+def decode_otlp_proto(
+    records: Sequence[Record], table: SeriesTable, limits: Limits = DEFAULT_LIMITS
+) -> Decoded:
     """Read export requests; an empty one holds no sample."""
-    reader = _Reader(Points(table, limits, _read_attributes))
-    for index, record in enumerate(records):
-        try:
-            check_size(record.value, limits)
-            reader.read(index, record)
-        except RejectedError as error:
-            reader.points.gathered.reject(index, error)
-    return reader.points.gathered.decoded()
+    points = Points(table, limits, _read_attributes)
+    reader = _Reader(points)
+
+    def read(record: Record) -> None:
+        check_size(record.value, limits)
+        reader.read(record.value)
+
+    return points.decode(records, read)
 
 
 class _Reader:
     """Walks down from requests to points."""
 
     def __init__(self, points: Points) -> None:
-        self.points = points
-        self._index = 0
+        self._points = points
+        self._forms: dict[int, tuple[Form, _ReadPoint]] = {
+            _GAUGE: ("gauge", self._number),
+            _SUM: ("sum", self._number),
+            _HISTOGRAM: ("histogram", partial(self._histogram, _HISTOGRAM_POINT)),
+            _EXPONENTIAL: ("exponentialHistogram", partial(self._histogram, _EXPONENTIAL_POINT)),
+            _SUMMARY: ("summary", self._summary),
+        }
 
-    def read(self, index: int, record: Record) -> None:
+    def read(self, data: bytes) -> None:
         """Read one request."""
-        self._index = index
-        self.points.begin(record)
-        data = record.value
         self._each(data, 0, len(data), _FIRST_ALONE, self._resource_metrics)
 
-    def _each(self, data: bytes, at: int, end: int, wanted: Wanted, take: _Take) -> None:
-        """Hand on the messages in a message; those that cannot be read are rejected alone."""
-        for _, start, stop in fields(data, at, end, wanted):
+    def _each(self, data: bytes, begin: int, end: int, wanted: Wanted, read: _ReadMessage) -> None:
+        """Read the messages in a message; those that cannot be read are rejected alone."""
+        for _, start, stop in fields(data, begin, end, wanted):
             try:
-                take(data, start, stop)
+                read(data, start, stop)
             except RejectedError as error:
-                self.points.gathered.reject(self._index, error)
+                self._points.reject(error)
 
-    def _resource_metrics(self, data: bytes, at: int, end: int) -> None:
+    def _resource_metrics(self, data: bytes, begin: int, end: int) -> None:
         attributes: list[bytes] = []
-        for _, start, stop in fields(data, at, end, _FIRST_ALONE):
-            attributes += [data[first:last] for _, first, last in fields(data, start, stop, _FIRST_ALONE)]
-        resource = self.points.resource(tuple(attributes))
-        metric = partial(self._metric, resource)
-        self._each(data, at, end, _SECOND_ALONE, lambda data, start, stop: self._each(data, start, stop, _SECOND_ALONE, metric))
+        for _, start, stop in fields(data, begin, end, _FIRST_ALONE):
+            attributes += _contents(data, start, stop)
+        resource = self._points.resource(tuple(attributes))
+        read_metric = partial(self._metric, resource)
 
-    def _metric(self, resource: Resource, data: bytes, at: int, end: int) -> None:
+        def read_scope(data: bytes, start: int, stop: int) -> None:
+            self._each(data, start, stop, _SECOND_ALONE, read_metric)
+
+        self._each(data, begin, end, _SECOND_ALONE, read_scope)
+
+    def _metric(self, resource: Resource, data: bytes, begin: int, end: int) -> None:
         name = b""
-        for _, start, stop in fields(data, at, end, _NAME_ALONE):
+        for _, start, stop in fields(data, begin, end, _NAME_ALONE):
             name = data[start:stop]
-        metric = self.points.metric(resource, text_from(name))
-        for tag, start, stop in fields(data, at, end, _DATA):
+        metric = self._points.metric(resource, text_from(name))
+        for tag, start, stop in fields(data, begin, end, _DATA):
+            form, read_point = self._forms[tag]
             temporality = is_monotonic = 0
             if tag not in (_GAUGE, _SUMMARY):
-                for one, value, _ in fields(data, start, stop, _AGGREGATION):
-                    if one == _TEMPORALITY:
+                for aggregation_tag, value, _ in fields(data, start, stop, _AGGREGATION):
+                    if aggregation_tag == _TEMPORALITY:
                         temporality = value
                     else:
                         is_monotonic = value
-            take: _Take
-            if tag == _GAUGE:
-                take = partial(self._number, metric, Kind.GAUGE)
-            elif tag == _SUM:
-                take = partial(self._number, metric, kind_of_sum(temporality, is_monotonic=bool(is_monotonic)))
-            elif tag == _SUMMARY:
-                take = partial(self._summary, metric)
-            else:
-                wanted = _HISTOGRAM_POINT if tag == _HISTOGRAM else _EXPONENTIAL_POINT
-                take = partial(self._histogram, metric, kind_of_counts(temporality), wanted)
-            self._each(data, start, stop, _POINTS, take)
+            kind = kind_of(form, temporality, is_monotonic=bool(is_monotonic))
+            self._each(data, start, stop, _POINTS, partial(read_point, metric, kind))
 
-    def _number(self, metric: Metric, kind: Kind, data: bytes, at: int, end: int) -> None:
+    def _number(self, metric: Metric, kind: Kind, data: bytes, begin: int, end: int) -> None:
         attributes: list[bytes] = []
         time_ns = flags = 0
         value: float | None = None
-        for tag, start, stop in fields(data, at, end, _NUMBER):
+        for tag, start, stop in fields(data, begin, end, _NUMBER):
             if tag == _ATTRIBUTES_7:
                 attributes.append(data[start:stop])
             elif tag == _TIME:
@@ -144,67 +172,73 @@ class _Reader:
                 value = float(_SIGNED.unpack_from(data, start)[0])
             else:
                 flags = start
-        if value is None and not flags & 1:
-            raise RejectedError("wrong_schema", "a point without a value")
-        self.points.number(metric, kind, tuple(attributes), time_ns, flags, value)
+        if value is None and not flags & NO_RECORDED_VALUE:
+            raise missing_value()
+        self._points.number(metric, kind, tuple(attributes), time_ns, flags, value)
 
-    def _histogram(self, metric: Metric, kind: Kind, wanted: Wanted, data: bytes, at: int, end: int) -> None:
-        attributes: list[bytes] = []
-        time_ns = flags = count = 0
-        total: float | None = None
+    def _histogram(
+        self, point_fields: _PointFields, metric: Metric, kind: Kind, data: bytes, begin: int, end: int
+    ) -> None:
+        point, buckets = _aggregate(data, begin, end, point_fields)
         counts: list[int] = []
         bounds: list[float] = []
-        for tag, start, stop in fields(data, at, end, wanted):
-            if tag in (_ATTRIBUTES_9, _ATTRIBUTES_1):
-                attributes.append(data[start:stop])
-            elif tag == _TIME:
-                time_ns = int.from_bytes(data[start:stop], "little")
-            elif tag == _COUNT:
-                count = int.from_bytes(data[start:stop], "little")
-            elif tag == _TOTAL:
-                (total,) = _DOUBLE.unpack_from(data, start)
-            elif tag in (_COUNTS, _COUNT_OF_BUCKET):
-                counts += fixed64s(data, start, stop).tolist()
-            elif tag in (_BOUNDS, _BOUND):
-                bounds += fixed64s(data, start, stop).view("f8").tolist()
+        for tag, start, stop in buckets:
+            words = fixed64s(data, start, stop)
+            if tag in (_COUNTS, _COUNT_OF_BUCKET):
+                counts += words.tolist()
             else:
-                flags = start
-        self.points.histogram(metric, kind, tuple(attributes), time_ns, flags, count, total, tuple(bounds), counts)
+                bounds += words.view("f8").tolist()
+        self._points.histogram(metric, kind, point, tuple(bounds), counts)
 
-    def _summary(self, metric: Metric, data: bytes, at: int, end: int) -> None:
-        attributes: list[bytes] = []
-        time_ns = flags = count = 0
-        total = 0.0
+    def _summary(self, metric: Metric, kind: Kind, data: bytes, begin: int, end: int) -> None:
+        point, quantile_values = _aggregate(data, begin, end, _SUMMARY_POINT)
         quantiles: dict[float, float | None] = {}
-        for tag, start, stop in fields(data, at, end, _SUMMARY_POINT):
-            if tag == _ATTRIBUTES_7:
-                attributes.append(data[start:stop])
-            elif tag == _TIME:
-                time_ns = int.from_bytes(data[start:stop], "little")
-            elif tag == _COUNT:
-                count = int.from_bytes(data[start:stop], "little")
-            elif tag == _TOTAL:
-                (total,) = _DOUBLE.unpack_from(data, start)
-            elif tag == _QUANTILE_VALUE:
-                found = dict.fromkeys((_QUANTILE, _VALUE_AT), 0.0)
-                for one, first, _ in fields(data, start, stop, _QUANTILE_FIELDS):
-                    (found[one],) = _DOUBLE.unpack_from(data, first)
-                quantiles[found[_QUANTILE]] = found[_VALUE_AT]
-            else:
-                flags = start
-        self.points.summary(metric, tuple(attributes), time_ns, flags, count, total, quantiles)
+        for _, start, stop in quantile_values:
+            pair = {_QUANTILE: 0.0, _VALUE_AT_QUANTILE: 0.0}
+            for tag, position, _ in fields(data, start, stop, _QUANTILE_FIELDS):
+                (pair[tag],) = _DOUBLE.unpack_from(data, position)
+            quantiles[pair[_QUANTILE]] = pair[_VALUE_AT_QUANTILE]
+        self._points.summary(metric, kind, point, quantiles)
 
 
-def _read_attributes(written: Hashable) -> list[tuple[str, str]]:
-    assert isinstance(written, tuple)
-    pairs = (_key_value(message, 0, len(message), 0) for message in written)
-    return [(key, attribute_text(value)) for key, value in pairs]
+def _aggregate(
+    data: bytes, begin: int, end: int, point_fields: _PointFields
+) -> tuple[Aggregate, list[_Field]]:
+    """Read what points of histograms and summaries share; give it, and the fields that are left to read."""
+    attributes: list[bytes] = []
+    time_ns = flags = count = 0
+    total: float | None = None
+    others: list[_Field] = []
+    for tag, start, stop in fields(data, begin, end, point_fields.wanted):
+        if tag == point_fields.attributes:
+            attributes.append(data[start:stop])
+        elif tag == _TIME:
+            time_ns = int.from_bytes(data[start:stop], "little")
+        elif tag == _COUNT:
+            count = int.from_bytes(data[start:stop], "little")
+        elif tag == _TOTAL:
+            (total,) = _DOUBLE.unpack_from(data, start)
+        elif tag in (_FLAGS_8, _FLAGS_10):
+            flags = start
+        else:
+            others.append((tag, start, stop))
+    return Aggregate(tuple(attributes), time_ns, flags, count, total), others
 
 
-def _key_value(data: bytes, at: int, end: int, depth: int) -> tuple[str, Attribute]:
+def _contents(data: bytes, begin: int, end: int) -> list[bytes]:
+    """Give the messages in field 1 of a message."""
+    return [data[start:stop] for _, start, stop in fields(data, begin, end, _FIRST_ALONE)]
+
+
+def _read_attributes(raw: Hashable) -> Iterator[tuple[str, Attribute]]:
+    assert isinstance(raw, tuple)
+    return (_key_value(message, 0, len(message), 0) for message in raw)
+
+
+def _key_value(data: bytes, begin: int, end: int, depth: int) -> tuple[str, Attribute]:
     key = b""
     value: Attribute = None
-    for tag, start, stop in fields(data, at, end, _KEY_VALUE):
+    for tag, start, stop in fields(data, begin, end, _KEY_VALUE):
         if tag == _KEY:
             key = data[start:stop]
         else:
@@ -212,11 +246,11 @@ def _key_value(data: bytes, at: int, end: int, depth: int) -> tuple[str, Attribu
     return text_from(key), value
 
 
-def _any_value(data: bytes, at: int, end: int, depth: int) -> Attribute:
-    if depth > MAX_DEPTH:
-        raise too_deep()
+def _any_value(data: bytes, begin: int, end: int, depth: int) -> Attribute:
+    """Read an attribute's value: the last of its fields, as protobuf has it for a `oneof`."""
+    check_depth(depth)
     value: Attribute = None
-    for tag, start, stop in fields(data, at, end, _ANY_VALUE):
+    for tag, start, stop in fields(data, begin, end, _ANY_VALUE):
         if tag == _STRING:
             value = text_from(data[start:stop])
         elif tag == _BOOL:
@@ -226,9 +260,11 @@ def _any_value(data: bytes, at: int, end: int, depth: int) -> Attribute:
         elif tag == _REAL:
             value = float(_DOUBLE.unpack_from(data, start)[0])
         elif tag == _ARRAY:
-            value = [_any_value(data, first, last, depth + 1) for _, first, last in fields(data, start, stop, _FIRST_ALONE)]
+            items = fields(data, start, stop, _FIRST_ALONE)
+            value = [_any_value(data, first, last, depth + 1) for _, first, last in items]
         elif tag == _KEY_VALUES:
-            value = dict(_key_value(data, first, last, depth) for _, first, last in fields(data, start, stop, _FIRST_ALONE))
+            items = fields(data, start, stop, _FIRST_ALONE)
+            value = dict(_key_value(data, first, last, depth) for _, first, last in items)
         else:
-            value = base64.b64encode(data[start:stop]).decode()  # as OTLP's JSON has it
+            value = base64.b64encode(data[start:stop]).decode()  # as OTLP's JSON writes bytes
     return value

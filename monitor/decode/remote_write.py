@@ -1,12 +1,16 @@
 """Prometheus remote write, 1.0 and 2.0: requests in protobuf, compressed as one snappy block.
 
-Which of the two a request is, its headers say (`Content-Type`, else `X-Prometheus-Remote-Write-Version`);
-without headers it is 1.0. A native histogram gives `_count` and `_sum`; metadata, exemplars and
-creation times hold no samples.
+The headers say which version a request has (`Content-Type`, or else `X-Prometheus-Remote-Write-Version`);
+without headers it is 1.0. A native histogram gives `_count` and `_sum`; metadata, exemplars and creation
+times hold no samples.
 
-A series that is not well-formed is rejected alone, as its length is known; a sample with a bad
-time as well. Reasons of rejection: `too_large`, `invalid_snappy`, `wrong_encoding`,
-`invalid_protobuf`, `wrong_schema`, `bad_time`, and those of labels and text in `fields.py`.
+A malformed series is rejected alone, because its length is known; so is a sample with a bad time. Reasons of
+rejection: `too_large`, `invalid_snappy`, `wrong_encoding`, `invalid_protobuf`, `wrong_schema`, `bad_time`,
+and those of labels and text in `fields.py`.
+
+References
+----------
+https://prometheus.io/docs/specs/prw/remote_write_spec/ and remote_write_spec_2_0/
 """
 
 from __future__ import annotations
@@ -20,25 +24,44 @@ from dataclasses import dataclass, field
 import cramjam
 import numpy as np
 
-from monitor.decode import DEFAULT_LIMITS, MAX_TIME_MS, MIN_TIME_MS, Decoded, Limits, Record, RejectedError
 from monitor.decode.batch import Rejections
 from monitor.decode.fields import check_size, labels_from, name_from, shown, text_from, time_ms_from
-from monitor.decode.protobuf import BYTES, FIXED64, VARINT, Wanted, as_int64, cut_off, field_tag, fields, varint, varints
+from monitor.decode.protobuf import (
+    BYTES,
+    FIXED64,
+    VARINT,
+    Wanted,
+    as_int64,
+    cut_off,
+    field_tag,
+    fields,
+    varint,
+    varints,
+)
+from monitor.decode.record import (
+    DEFAULT_LIMITS,
+    MAX_TIME_MS,
+    MIN_TIME_MS,
+    Decoded,
+    Limits,
+    Record,
+    RejectedError,
+)
 from monitor.sample import STALE_NAN, Columns, Kind, SeriesTable, is_stale
 
 __all__ = ["decode_remote_write", "snappy_block"]
 
 _NAME = "__name__"
-_Key = bytes | tuple[bytes | int, ...]  # a series' labels as they were written: their fields in one piece, or in several
+_Key = bytes | tuple[bytes | int, ...]  # a series' labels as written: their fields in one piece or in several
 
 # A request: series in 1.0 and in 2.0, symbols in 2.0 only. Neither protocol uses the other's field numbers.
 _SERIES_1, _SYMBOL, _SERIES_2 = field_tag(1, BYTES), field_tag(4, BYTES), field_tag(5, BYTES)
 _REQUEST = Wanted(_SERIES_1, _SYMBOL, _SERIES_2)
 _SYMBOLS = Wanted(_SYMBOL)
 
-# A series: labels and samples stand in the same fields in both, and by every sender first.
+# A series: labels and samples are in the same fields in both versions, and every sender writes them first.
 _LABELS, _SAMPLE = field_tag(1, BYTES), field_tag(2, BYTES)
-_LABEL_REF = field_tag(1, VARINT)  # one reference that is not packed with others, in 2.0
+_LABEL_REF = field_tag(1, VARINT)  # a single reference, not packed with others, in 2.0
 _HISTOGRAM_1 = field_tag(4, BYTES)
 _HISTOGRAM_2, _METADATA = field_tag(3, BYTES), field_tag(5, BYTES)
 _FIELDS_1 = Wanted(_LABELS, _SAMPLE, _HISTOGRAM_1)
@@ -55,7 +78,7 @@ _HISTOGRAM = Wanted(_COUNT_INT, _COUNT_FLOAT, _SUM, _RESET_HINT, _HISTOGRAM_TIME
 _TYPE = field_tag(1, VARINT)
 _TYPE_ALONE = Wanted(_TYPE)
 
-# Numbers of 2.0's metric types and of the hint that a histogram counts nothing up.
+# Numbers of 2.0's metric types, and of the hint that a histogram is a gauge.
 _UNSPECIFIED, _COUNTER, _HISTOGRAM_TYPE, _SUMMARY = 0, 1, 3, 5
 _RESET_HINT_GAUGE = 3
 
@@ -63,16 +86,16 @@ _TIME_TAG = bytes([_TIME])
 _ZERO = bytes(8)  # proto3 leaves a value of zero out
 _DOUBLE = struct.Struct("<d")
 _STALE = _DOUBLE.pack(STALE_NAN)
-_EXPONENT = 0x7FF0000000000000  # all its bits are set in what is not finite
+_EXPONENT = 0x7FF0000000000000  # all of these bits are set in values that are not finite
 _MAX_EXPANSION = 22  # snappy's densest element is a copy of 64 bytes in 3
-_KNOWN_TIMES = 1 << 16  # of a batch: a scrape's samples share one; what bounds it is memory
+_KNOWN_TIMES = 1 << 16  # kept for a batch, to bound memory; the samples of a scrape share one
 
 
 @dataclass(slots=True)
 class _Protocol:
-    """How a series is written: what differs between 1.0 and 2.0.
+    """How a series is written: the differences between 1.0 and 2.0.
 
-    `pairs` reads labels from what `known` has as keys: the labels' fields as they were written.
+    `pairs` reads labels from the keys of `known`: the labels' fields as they were written.
     """
 
     wanted: Wanted
@@ -81,8 +104,10 @@ class _Protocol:
     known: dict[object, int] = field(default_factory=dict)
 
 
-def decode_remote_write(records: Sequence[Record], table: SeriesTable, limits: Limits = DEFAULT_LIMITS) -> Decoded:
-    """Read write requests of both versions; an empty one, or one with metadata only, holds no sample."""
+def decode_remote_write(
+    records: Sequence[Record], table: SeriesTable, limits: Limits = DEFAULT_LIMITS
+) -> Decoded:
+    """Read write requests of both versions; a request may hold no samples, such as one with metadata only."""
     batch = _Batch(table, limits)
     for index, record in enumerate(records):
         try:
@@ -94,30 +119,31 @@ def decode_remote_write(records: Sequence[Record], table: SeriesTable, limits: L
 
 
 def snappy_block(block: bytes, limits: Limits) -> bytes:
-    """Decompress a snappy block; what it promises to hold is checked before anything is allocated for it."""
+    """Decompress a snappy block; the size that it declares is checked before memory is allocated for it."""
     check_size(block, limits)
     try:
         size, _ = varint(block, 0)
     except RejectedError as error:
         raise RejectedError("invalid_snappy", "no length at the beginning") from error
     if size > limits.max_record_bytes:
-        raise RejectedError(
-            "too_large", f"{size} bytes when decompressed, at most {limits.max_record_bytes} are read (decode.max_record_bytes)"
-        )
+        at_most = f"at most {limits.max_record_bytes} are read (decode.max_record_bytes)"
+        raise RejectedError("too_large", f"{size} bytes when decompressed, {at_most}")
     if size > _MAX_EXPANSION * len(block):
         raise RejectedError("invalid_snappy", f"{size} bytes promised by a block of {len(block)}")
     try:
         data = bytes(cramjam.snappy.decompress_raw(block))
     except cramjam.DecompressionError as error:
         stream = block.startswith(b"\xff\x06\x00\x00sNaPpY")
-        raise RejectedError("invalid_snappy", "the stream format, expected a single block" if stream else shown(str(error))) from error
+        raise RejectedError(
+            "invalid_snappy", "the stream format, expected a single block" if stream else shown(str(error))
+        ) from error
     if len(data) != size:
         raise RejectedError("invalid_snappy", f"{len(data)} bytes, {size} were promised")
     return data
 
 
 def _version(headers: Iterable[tuple[str, bytes]]) -> int:
-    """Tell 1.0 from 2.0. The type of the content goes before the version, as the specification has it."""
+    """Tell 1.0 from 2.0. The content type takes precedence over the version, as the specification says."""
     named = {name.lower(): value.decode("latin-1").strip().lower() for name, value in headers}
     encoding = named.get("content-encoding", "snappy")
     if encoding != "snappy":
@@ -127,37 +153,48 @@ def _version(headers: Iterable[tuple[str, bytes]]) -> int:
     if proto:
         version = {"prometheus.writerequest": 1, "io.prometheus.write.v2.request": 2}.get(proto)
         if version is None:
-            raise RejectedError("wrong_schema", f"message {shown(proto)}, expected that of remote write 1.0 or 2.0")
+            raise RejectedError(
+                "wrong_schema", f"message {shown(proto)}, expected that of remote write 1.0 or 2.0"
+            )
         return version
-    version = {"0": 1, "1": 1, "2": 2}.get(named.get("x-prometheus-remote-write-version", "1").partition(".")[0])
+    version = {"0": 1, "1": 1, "2": 2}.get(
+        named.get("x-prometheus-remote-write-version", "1").partition(".")[0]
+    )
     if version is None:
-        raise RejectedError("wrong_schema", f"version {shown(named['x-prometheus-remote-write-version'])}, expected 1.0 or 2.0")
+        raise RejectedError(
+            "wrong_schema",
+            f"version {shown(named['x-prometheus-remote-write-version'])}, expected 1.0 or 2.0",
+        )
     return version
 
 
 class _Batch:
-    """What has been read of a batch: parallel lists, and every series and time as it was written."""
+    """What has been read of a batch: parallel lists, and all series and times by how they were written."""
 
     def __init__(self, table: SeriesTable, limits: Limits) -> None:
         self._table = table
         self._limits = limits
         self._numbers: list[int] = []
         self._times_ms: list[int] = []
-        self._values: list[bytes] = []  # the eight bytes as sent: the stale marker is told by its bits
+        self._values: list[bytes] = []  # the eight bytes as sent: only its bits identify the stale marker
         self._known_times: dict[bytes, int] = {}
         self._protocol_1 = _Protocol(_FIELDS_1, _HISTOGRAM_1, _pairs_1)
-        self._known_2: dict[object, dict[object, int]] = {}  # by symbol table: references mean nothing without theirs
+        self._known_2: dict[
+            object, dict[object, int]
+        ] = {}  # by symbol table: references mean nothing without theirs
         self.rejections = Rejections()
 
     def read(self, index: int, data: bytes, version: int) -> None:
         """Read one request."""
         protocol = self._protocol_1 if version == 1 else self._protocol_2(data)
-        theirs = _SERIES_1 if version == 1 else _SERIES_2
+        series_tag = _SERIES_1 if version == 1 else _SERIES_2
         for tag, start, stop in fields(data, 0, len(data), _REQUEST):
-            if tag == theirs:
+            if tag == series_tag:
                 self._read_series(index, data, start, stop, protocol)
             elif version == 1 or tag == _SERIES_1:
-                raise RejectedError("wrong_schema", f"a message of version {3 - version}.0, and no header that says so")
+                raise RejectedError(
+                    "wrong_schema", f"a message of version {3 - version}.0, and no header that says so"
+                )
 
     def decoded(self) -> Decoded:
         """Give everything as columns."""
@@ -168,59 +205,61 @@ class _Batch:
         return Decoded(columns, tuple(self.rejections))
 
     def _protocol_2(self, data: bytes) -> _Protocol:
-        """Read the symbols of a request, which may stand anywhere in it."""
-        bounds = array("Q")  # where each begins and ends: a million symbols are not a million objects
-        # Where the walk breaks off, the one over the series does as well, and says so.
+        """Read the symbols of a request, which may be anywhere in it."""
+        bounds = array("Q")  # start and end of each: a million symbols must not be a million objects
+        # Where this walk fails, the walk over the series fails too, and reports it.
         with contextlib.suppress(RejectedError):
             for _, start, stop in fields(data, 0, len(data), _SYMBOLS):
                 bounds.extend((start, stop))
         table = (bounds[1] - bounds[0], data[bounds[0] : bounds[-1]]) if bounds else None
         return _Protocol(_FIELDS_2, _HISTOGRAM_2, _pairs_2(data, bounds), self._known_2.setdefault(table, {}))
 
-    def _read_series(self, index: int, data: bytes, at: int, stop: int, protocol: _Protocol) -> None:
+    def _read_series(self, index: int, data: bytes, position: int, stop: int, protocol: _Protocol) -> None:
         """Read one series, or nothing of it."""
         n_before = len(self._numbers)
         try:
-            self._take_series(index, data, at, stop, protocol)
+            self._add_series(index, data, position, stop, protocol)
         except (RejectedError, IndexError) as error:  # an index behind the last byte of the request
             del self._numbers[n_before:], self._times_ms[n_before:], self._values[n_before:]
             self.rejections.add(index, error if isinstance(error, RejectedError) else cut_off())
 
-    def _take_series(self, index: int, data: bytes, at: int, stop: int, protocol: _Protocol) -> None:
-        """Read one series: this is the hot path, for labels and then samples as every sender writes them.
+    def _add_series(self, index: int, data: bytes, position: int, stop: int, protocol: _Protocol) -> None:
+        """Read one series. This is the hot path, for labels followed by samples, as every sender writes them.
 
-        Labels are not looked into: their bytes are the key of what is known. Nor are times: those
+        Labels and times are not parsed: their bytes are the keys of series and times already known. The times
         of a scrape are equal byte for byte.
         """
         n_before = len(self._times_ms)
-        behind = _behind_labels(data, at, stop)
-        key: _Key = (first_labels := data[at:behind])
-        at = behind
+        labels_end = _end_of_labels(data, position, stop)
+        key: _Key = (first_labels := data[position:labels_end])
+        position = labels_end
         times_ms, values, known_times = self._times_ms, self._values, self._known_times
-        while at < stop and data[at] == _SAMPLE:
-            size = data[at + 1]
-            at += 2
+        while position < stop and data[position] == _SAMPLE:
+            size = data[position + 1]
+            position += 2
             if size > 0x7F:
-                size, at = varint(data, at - 1)
-            end = at + size
+                size, position = varint(data, position - 1)
+            end = position + size
             if end > stop:
                 raise cut_off()
-            if size > 9 and data[at] == _VALUE:
-                value, time = data[at + 1 : at + 9], data[at + 9 : end]
+            if size > 9 and data[position] == _VALUE:
+                value, time = data[position + 1 : position + 9], data[position + 9 : end]
             else:
-                value, time = _ZERO, data[at:end]
+                value, time = _ZERO, data[position:end]
             time_ms = known_times.get(time)
             if time_ms is None:
                 time_ms = self._new_time(time)
             if time_ms is None:
-                self._take_sample(index, data, at, end)
+                self._add_sample(index, data, position, end)
             else:
                 values.append(value)
                 times_ms.append(time_ms)
-            at = end
+            position = end
         metric_type, histograms = _UNSPECIFIED, list[tuple[int, int]]()
-        if at < stop:
-            key, metric_type, histograms = self._take_rest(index, data, at, stop, first_labels, protocol)
+        if position < stop:
+            key, metric_type, histograms = self._read_rest(
+                index, data, position, stop, first_labels, protocol
+            )
         n_samples = len(times_ms) - n_before
         if n_samples:
             number = protocol.known.get(key)
@@ -228,18 +267,21 @@ class _Batch:
                 number = self._new_series(protocol, key, "", metric_type)
             self._numbers += [number] * n_samples
         for start, end in histograms:
-            self._take_histogram(index, data, start, end, key, protocol)
+            self._add_histogram(index, data, start, end, key, protocol)
 
-    def _take_rest(
-        self, index: int, data: bytes, at: int, stop: int, first_labels: bytes, protocol: _Protocol
+    def _read_rest(
+        self, index: int, data: bytes, position: int, stop: int, first_labels: bytes, protocol: _Protocol
     ) -> tuple[_Key, int, list[tuple[int, int]]]:
-        """Read what stands behind the first labels and samples of a series; give its key, its type, its histograms' places."""
+        """Read what follows the first labels and samples of a series.
+
+        Gives the series' key, its type, and where its histograms start and end.
+        """
         metric_type = _UNSPECIFIED
         histograms = []
         more_labels: list[bytes | int] = []
-        for tag, start, end in fields(data, at, stop, protocol.wanted):
+        for tag, start, end in fields(data, position, stop, protocol.wanted):
             if tag == _SAMPLE:
-                self._take_sample(index, data, start, end)
+                self._add_sample(index, data, start, end)
             elif tag == protocol.histogram:
                 histograms.append((start, end))
             elif tag == _METADATA:
@@ -250,7 +292,7 @@ class _Batch:
         return (first_labels, *more_labels) if more_labels else first_labels, metric_type, histograms
 
     def _new_time(self, time: bytes) -> int | None:
-        """Read a time that stands alone, and remember it; None for anything else, and for a time that is no good."""
+        """Read and cache a time that is the only field; None for anything else, and for a bad time."""
         if time[:1] != _TIME_TAG:
             return None
         time_ms, stop = varint(time, 1)
@@ -260,10 +302,10 @@ class _Batch:
             self._known_times[time] = time_ms
         return time_ms
 
-    def _take_sample(self, index: int, data: bytes, at: int, end: int) -> None:
-        """Take a sample of any shape; one with a bad time is rejected alone."""
+    def _add_sample(self, index: int, data: bytes, position: int, end: int) -> None:
+        """Add a sample of any shape; one with a bad time is rejected alone."""
         value, time = _ZERO, 0
-        for tag, start, stop in fields(data, at, end, _SAMPLE_FIELDS):
+        for tag, start, stop in fields(data, position, end, _SAMPLE_FIELDS):
             if tag == _VALUE:
                 value = data[start:stop]
             else:
@@ -273,10 +315,12 @@ class _Batch:
             self._values.append(value)
             self._times_ms.append(time_ms)
 
-    def _take_histogram(self, index: int, data: bytes, at: int, end: int, key: _Key, protocol: _Protocol) -> None:
-        """Take a native histogram's count and sum. When its series ends, the sum is the stale marker."""
+    def _add_histogram(
+        self, index: int, data: bytes, position: int, end: int, key: _Key, protocol: _Protocol
+    ) -> None:
+        """Add a native histogram's count and sum. At the end of its series, the sum is the stale marker."""
         count, total, time, hint = _ZERO, _ZERO, 0, 0
-        for tag, start, stop in fields(data, at, end, _HISTOGRAM):
+        for tag, start, stop in fields(data, position, end, _HISTOGRAM):
             if tag == _COUNT_INT:
                 count = _DOUBLE.pack(start)
             elif tag == _COUNT_FLOAT:
@@ -307,36 +351,40 @@ class _Batch:
             return None
 
     def _new_series(self, protocol: _Protocol, key: _Key, suffix: str, metric_type: int) -> int:
-        """Read a series' labels, give it its number, and remember it as it was written."""
+        """Read a series' labels, and give it a number that is found by its key from now on."""
         labels = labels_from(protocol.pairs(key), self._limits)
-        name = name_from(next((value for label, value in labels if label == _NAME), None), self._limits) + suffix
+        name = (
+            name_from(next((value for label, value in labels if label == _NAME), None), self._limits) + suffix
+        )
         others = tuple(pair for pair in labels if pair[0] != _NAME)
         number = self._table.intern(name, others, _kind(name, others, metric_type))
         protocol.known[(key, suffix) if suffix else key] = number
         return number
 
 
-def _behind_labels(data: bytes, at: int, stop: int) -> int:
-    """Give the place behind the labels that a series begins with."""
-    while at < stop and data[at] == _LABELS:
-        size = data[at + 1]
-        at += 2
+def _end_of_labels(data: bytes, position: int, stop: int) -> int:
+    """Give the position after the labels that a series begins with."""
+    while position < stop and data[position] == _LABELS:
+        size = data[position + 1]
+        position += 2
         if size > 0x7F:
-            size, at = varint(data, at - 1)
-        at += size
-    if at > stop:
+            size, position = varint(data, position - 1)
+        position += size
+    if position > stop:
         raise cut_off()
-    return at
+    return position
 
 
 def _kind(name: str, labels: Iterable[tuple[str, str]], metric_type: int) -> Kind | None:
-    """Tell the kind by the metric's type where that is sent; otherwise None, and its suffix decides.
+    """Tell the kind from the metric's type if that is sent; otherwise None, and the name's suffix decides.
 
-    A bucket with its bound counts up whatever is sent. `_count` and `_sum` do so in histograms
-    and summaries only: without a type they may be anything.
+    A bucket with a bound is always a counter. `_count` and `_sum` are counters in histograms and summaries
+    only: without a type they may be anything.
     """
     if metric_type == _UNSPECIFIED:
-        return Kind.COUNTER if name.endswith("_bucket") and any(label == "le" for label, _ in labels) else None
+        return (
+            Kind.COUNTER if name.endswith("_bucket") and any(label == "le" for label, _ in labels) else None
+        )
     if metric_type in (_HISTOGRAM_TYPE, _SUMMARY):
         return Kind.COUNTER if name.endswith(("_bucket", "_count", "_sum")) else Kind.GAUGE
     return Kind.COUNTER if metric_type == _COUNTER else Kind.GAUGE
@@ -359,7 +407,7 @@ def _pairs_1(key: _Key) -> Iterator[tuple[str, str]]:
 
 
 def _pairs_2(data: bytes, bounds: array[int]) -> Callable[[_Key], Iterator[tuple[str, str]]]:
-    """Give what reads the labels of a series of 2.0: references to symbols, name and value in turn."""
+    """Give a reader of the labels of a series of 2.0: references to symbols, names and values in turn."""
 
     def symbol(reference: int) -> str:
         if 2 * reference >= len(bounds):
@@ -375,8 +423,10 @@ def _pairs_2(data: bytes, bounds: array[int]) -> Callable[[_Key], Iterator[tuple
         for part in more:
             references += [part] if isinstance(part, int) else varints(part, 0, len(part))
         if len(references) % 2:
-            raise RejectedError("wrong_schema", f"{len(references)} references of labels, expected name and value in turn")
-        for at in range(0, len(references), 2):
-            yield symbol(references[at]), symbol(references[at + 1])
+            raise RejectedError(
+                "wrong_schema", f"{len(references)} references of labels, expected name and value in turn"
+            )
+        for name, value in zip(references[::2], references[1::2], strict=True):
+            yield symbol(name), symbol(value)
 
     return pairs

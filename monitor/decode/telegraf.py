@@ -1,10 +1,11 @@
 """Telegraf's JSON: a message for each metric with its fields, or a batch of them.
 
-    {"fields": {"usage_idle": 97.1}, "name": "cpu", "tags": {"cpu": "cpu0", "host": "web1"}, "timestamp": 1700000000}
+    {"fields": {"usage_idle": 97.1}, "name": "cpu", "tags": {"cpu": "cpu0", "host": "web1"},
+     "timestamp": 1700000000}
     {"metrics": [{"fields": ...}, ...]}
 
-A sample is called name `_` field. Times are in seconds unless Telegraf was told otherwise
-(`json_timestamp_units`), or text (`json_timestamp_format`).
+A sample is named after the metric, `_`, and the field. Times are in seconds unless Telegraf is configured
+otherwise (`json_timestamp_units`), or text (`json_timestamp_format`).
 """
 
 from __future__ import annotations
@@ -12,16 +13,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from monitor.decode import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.decode.batch import FieldNumbers, Gathered, gather
-from monitor.decode.fields import TimeUnit, any_time_ms, identity, json_object, labels_from, name_from, shown
+from monitor.decode.fields import (
+    TimeUnit,
+    any_time_ms,
+    identity,
+    json_object,
+    labels_from,
+    name_from,
+    shown,
+)
+from monitor.decode.record import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
 from monitor.sample import SeriesTable
 
 __all__ = ["decode_telegraf_json"]
 
 
 def decode_telegraf_json(
-    records: Sequence[Record], table: SeriesTable, limits: Limits = DEFAULT_LIMITS, *, time_unit: TimeUnit = "auto"
+    records: Sequence[Record],
+    table: SeriesTable,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    time_unit: TimeUnit = "auto",
 ) -> Decoded:
     """Read Telegraf's JSON; a bad metric of a batch is rejected alone."""
     known: dict[tuple[object, ...], FieldNumbers] = {}  # by the name and tags as this batch writes them
@@ -30,15 +43,15 @@ def decode_telegraf_json(
         message = json_object(record.value, limits)
         batch = message.get("metrics")
         if not isinstance(batch, list):
-            take(index, message, gathered)
+            read_metric(index, message, gathered)
             return
         for metric in batch:
             try:
-                take(index, metric, gathered)
+                read_metric(index, metric, gathered)
             except RejectedError as error:
                 gathered.reject(index, error)
 
-    def take(index: int, metric: object, gathered: Gathered) -> None:
+    def read_metric(index: int, metric: object, gathered: Gathered) -> None:
         if not isinstance(metric, dict):
             raise RejectedError("wrong_schema", f"a metric is {shown(metric)}, expected an object")
         fields = metric.get("fields")
@@ -53,7 +66,9 @@ def decode_telegraf_json(
         if series is None:
             measurement = name_from(name, limits)
             labels = labels_from(tags.items(), limits)
-            series = known[key] = FieldNumbers(table, lambda field: name_from(f"{measurement}_{field}", limits), labels)
+            series = known[key] = FieldNumbers(
+                table, lambda field: name_from(f"{measurement}_{field}", limits), labels
+            )
         return series
 
     return gather(records, read)

@@ -1,4 +1,4 @@
-"""The decoder of each topic, by configuration or by what its first records look like."""
+"""The decoder of each topic: of the configured format, or of the one that its first records are in."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 
-from monitor.decode import Decoder, Record
 from monitor.decode.detect import AutoDecoder, sniff
 from monitor.decode.formats import AUTO, DEFAULT_SETTINGS, FORMATS, FormatSettings
 from monitor.decode.mapped_json import decode_mapped
+from monitor.decode.record import Decoder, Record
 
 __all__ = ["TopicDecoders", "build_decoder", "check_format"]
 
@@ -17,17 +17,18 @@ _MAPPED = "mapped"
 
 
 def check_format(name: str, mappings: Sequence[str]) -> None:
-    """Refuse a name that is no format, with the mappings that there are.
+    """Check the name of a format; `mappings` are the names of the configured mappings.
 
     Raises
     ------
     ValueError
-        With what was expected.
+        If it is none, with the names that are expected.
     """
     known = [AUTO, *FORMATS, *(f"{_MAPPED}:{mapping}" for mapping in mappings)]
     if name == _MAPPED and len(mappings) != 1:
-        there_are = ", ".join(f'"{_MAPPED}:{mapping}"' for mapping in mappings) or f"a [decode.{_MAPPED}.<name>] table first"
-        raise ValueError(f'"{_MAPPED}" needs to name one mapping: expected {there_are}')
+        names = ", ".join(f'"{_MAPPED}:{mapping}"' for mapping in mappings)
+        expected = names or f"a [decode.{_MAPPED}.<name>] table first"
+        raise ValueError(f'"{_MAPPED}" needs to name one mapping: expected {expected}')
     if name not in known and name != _MAPPED:
         raise ValueError(f'"{name}" is no format, expected one of {", ".join(known)}')
 
@@ -38,7 +39,7 @@ def build_decoder(name: str, settings: FormatSettings = DEFAULT_SETTINGS) -> Dec
     Parameters
     ----------
     name : str
-        A key of `FORMATS`, `auto`, `mapped:<name>`, or `mapped` where there is one mapping.
+        A key of `FORMATS`, `auto`, `mapped:<name>`, or `mapped` if there is exactly one mapping.
 
     Raises
     ------
@@ -55,14 +56,14 @@ def build_decoder(name: str, settings: FormatSettings = DEFAULT_SETTINGS) -> Dec
 
 
 class TopicDecoders:
-    """A decoder for each topic, built when its first records come.
+    """A decoder for each topic, built when its first records arrive.
 
     Parameters
     ----------
     formats : mapping
-        Patterns (`*` and `?`) of topic names, with their formats; the first that fits counts.
+        Patterns (`*` and `?`) of topic names, with their formats; the first that matches is used.
     default : str
-        The format of every other topic.
+        The format of all other topics.
     """
 
     def __init__(self, settings: FormatSettings, formats: Mapping[str, str], default: str = AUTO) -> None:
@@ -73,22 +74,25 @@ class TopicDecoders:
 
     def format_of(self, topic: str) -> str:
         """Give the configured format of a topic; it may be `auto`."""
-        return next((name for pattern, name in self._formats.items() if fnmatchcase(topic, pattern)), self._default)
+        matches = (name for pattern, name in self._formats.items() if fnmatchcase(topic, pattern))
+        return next(matches, self._default)
 
     def of(self, topic: str) -> Decoder:
-        """Give the one decoder of a topic."""
+        """Give the decoder of a topic, always the same."""
         decoder = self._decoders.get(topic)
         if decoder is None:
             decoder = self._decoders[topic] = build_decoder(self.format_of(topic), self._settings)
         return decoder
 
     def explain(self, topic: str, record: Record) -> str:
-        """Say in which format a topic is read, and in which one a record of it seems to be."""
+        """Say in which format a topic is read, and in which format a record of it seems to be."""
         format_name = self.in_use().get(topic) or self.format_of(topic)
-        return f"the topic is read as {format_name}, and it looks like {sniff(record, self._settings) or 'no format that can be told'}"
+        detected = sniff(record, self._settings)
+        seems = f"looks like {detected}" if detected else "cannot be recognised"
+        return f"the topic is read as {format_name}, and the record {seems}"
 
     def in_use(self) -> dict[str, str | None]:
-        """Give the format that each topic met so far is read in; None where it is not known yet."""
+        """Give the format of each topic seen so far; None where it is not known yet."""
         return {
             topic: decoder.format if isinstance(decoder, AutoDecoder) else self.format_of(topic)
             for topic, decoder in self._decoders.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from models.bundle import Bundle
 from models.limits import Budget
@@ -24,6 +25,7 @@ def build_watch(
     *,
     entities: EntityTable | None = None,
     budget: Budget | None = None,
+    live: bool = False,
 ) -> Watch:
     """Build all stages of a watch; without a champion its baselines judge alone.
 
@@ -33,51 +35,60 @@ def build_watch(
         Entities and channels known from a checkpoint; the champion's when left out.
     budget : Budget, optional
         In place of the configured one.
+    live : bool
+        For a stream without end: `max_series` bounds the entities and channels, and entities that are gone
+        are forgotten. A table that is given has its own bound.
 
     Raises
     ------
     ConfigError
         If the champion was trained with another step or window than is configured.
     """
+    if budget is not None:
+        settings = replace(settings, budget=budget)
     if champion is not None:
         check_fits(champion, settings)
-    entities = entities or build_entities(settings, champion)
+    entities = entities or build_entities(settings, champion, live=live)
     if champion is not None:
         entities.retain(champion.entities)
     return Watch(
         settings.name,
         entities,
         build_grid(settings),
-        build_scorer(settings, champion, entities, budget or settings.budget),
+        build_scorer(settings, champion, entities),
         EpisodeBook(settings.alert),
         MetricRules(settings.metric_rules),
         revision_steps=settings.revision_steps,
+        forgets=live,
     )
 
 
-def build_scorer(settings: WatchSettings, champion: Bundle | None, entities: EntityTable, budget: Budget) -> Scorer:
+def build_scorer(settings: WatchSettings, champion: Bundle | None, entities: EntityTable) -> Scorer:
     """Build a watch's scorer for its champion, or for the baselines alone."""
-    return Scorer(
-        entities,
-        champion.detector.settings if champion else settings.model,
-        budget,
-        step_ms=settings.step_ms,
-        stale_ms=settings.stale_ms,
-        block_steps=settings.block_steps,
-        champion=champion,
-        gone_ms=round(settings.alert.accept_after_seconds * 1000),
-    )
+    return Scorer(entities, settings, champion.detector if champion else None)
 
 
-def build_entities(settings: WatchSettings, champion: Bundle | None = None) -> EntityTable:
-    """Build a watch's table of entities; a model's entities and channels come first, in its order, and stay fixed."""
+def build_entities(
+    settings: WatchSettings, champion: Bundle | None = None, *, live: bool = False
+) -> EntityTable:
+    """Build a watch's table of entities.
+
+    A model's entities and channels come first, in its order, and stay fixed.
+    """
     if champion is None:
-        return known_entities(settings, (), (), fixed=False)
-    return known_entities(settings, champion.entities, champion.channels, fixed=True)
+        return known_entities(settings, (), (), fixed=False, live=live)
+    return known_entities(settings, champion.entities, champion.channels, fixed=True, live=live)
 
 
-def known_entities(settings: WatchSettings, entities: Sequence[str], channels: Sequence[str], *, fixed: bool) -> EntityTable:
-    """Build a watch's table of entities where some are known already."""
+def known_entities(
+    settings: WatchSettings,
+    entities: Sequence[str],
+    channels: Sequence[str],
+    *,
+    fixed: bool,
+    live: bool = False,
+) -> EntityTable:
+    """Build a watch's table of entities where some are known already; `live` as for `build_watch`."""
     table = EntityTable(
         metrics=settings.metrics,
         ignore=settings.ignore,
@@ -87,6 +98,7 @@ def known_entities(settings: WatchSettings, entities: Sequence[str], channels: S
         channels=channels,
     )
     table.fixed = fixed
+    table.max_series = settings.max_series if live else None
     return table
 
 

@@ -44,7 +44,9 @@ class MetricRules:
         self._lay_out(tuple(channels))
         with np.errstate(invalid="ignore"):
             difference = step.actual - step.expected
-            matters = np.abs(difference) >= np.maximum(self._min_deviation, self._min_ratio * np.abs(step.expected))
+            matters = np.abs(difference) >= np.maximum(
+                self._min_deviation, self._min_ratio * np.abs(step.expected)
+            )
             right_side = np.where(self._side == 0, True, np.sign(difference) == self._side)
         unknown = np.isnan(difference)  # nothing can be said of it: it does not veto
         return np.asarray(~((step.channel_error > 1.0) & ((matters & right_side) | unknown)).any(axis=1))

@@ -1,8 +1,9 @@
-"""Judges the newest steps of some entities a second time, by what they were judged by the first time."""
+"""Scores the newest steps of some entities a second time, by what they were scored by the first time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,59 +11,90 @@ from numpy.typing import NDArray
 
 from models.limits import Limit
 from monitor.detection.scored_step import ScoredStep
-from monitor.detection.scorer import Scorer
+from monitor.detection.scorer import Scorer, scale_block, score_step, snapshot_of
 from monitor.detection.steps import ClosedSteps
 
+__all__ = ["Rescorer"]
 
-class Rescorer(Scorer):
-    """Judges the newest steps of some entities of another scorer again: as `snapshots` say that they were judged; learns nothing.
+
+class Rescorer:
+    """Scores the newest steps of some entities again, each by its snapshot; learns nothing.
+
+    It is built anew for each second scoring, and scores as many steps as it has snapshots.
 
     Parameters
     ----------
+    first : Scorer
+        Has scored the steps the first time; its recent steps are corrected already, and it is left as it is.
     rows : ndarray, shape (m,)
-        Entities that were calibrated at the first of the moments.
-    moments : sequence of mapping
-        What the other scorer gave as its `snapshot` for each of its newest steps, oldest first.
+        Entities that were calibrated at the first snapshot.
+    snapshots : sequence of mapping
+        What the first scorer judged each of its newest steps by, oldest first.
+
+    Attributes
+    ----------
+    limit : Limit or None
+        The limit that the first scorer has now.
     """
 
-    def __init__(self, first: Scorer, rows: NDArray[np.int64], snapshots: Sequence[Mapping[str, NDArray[Any]]]) -> None:
+    def __init__(
+        self, first: Scorer, rows: NDArray[np.int64], snapshots: Sequence[Mapping[str, NDArray[Any]]]
+    ) -> None:
         assert first.detector is not None
-        vars(self).update(vars(first))
-        self.detector = first.detector.taken(rows)
-        before = first._recent[: len(first._recent) - len(snapshots)]
-        self._recent = before[len(before) - min(len(before), self._window - 1) :, rows]
-        self._known_since = first._known_since[rows]
-        self._limit = first.limit
+        self.detector = first.detector.take(rows)
+        self.limit: Limit | None = first.limit
+        self.elevated_since: NDArray[np.int64] = snapshots[0]["elevated_since"][rows]
+        self._settings = first.settings
+        n_before = self._settings.window_length - 1
+        self._recent = first.recent.as_of(len(snapshots), rows, snapshots[0], n_steps=n_before)
         self._snapshots = [{name: array[rows] for name, array in snapshot.items()} for snapshot in snapshots]
-        for name in ("n_seen", "last_seen", "elevated_since"):
-            setattr(self, f"_{name}", self._snapshots[0][name])
-        self._at = 0
+        self._limits: NDArray[np.float64] = self._snapshots[0]["limits"]
 
-    @property
-    def limit(self) -> Limit | None:
-        """The limit that the other scorer has now."""
-        return self._limit
+    def limits(self) -> NDArray[np.float64]:
+        """Give the limit that each entity (m,) had at the step that was scored last."""
+        return self._limits
+
+    def stale_from_ms(self) -> NDArray[np.int64]:
+        """Tell from when on each entity (m,) is stale, if no more samples come."""
+        return self._recent.seen.stale_from_ms(self._settings.step_ms, self._settings.stale_ms)
 
     def score(self, closed: ClosedSteps) -> Iterator[ScoredStep]:
-        """Judge the steps, as they are now, in order."""
-        yield from self._score_block(closed)
+        """Score the steps as they are now, in order."""
+        detector, seen = self.detector, self._recent.seen
+        scaled = scale_block(self._recent.before(self._settings.window_length - 1, closed.values), detector)
+        for t in range(len(closed.values)):
+            self._restore(t)
+            snapshot = snapshot_of(self._limits, seen, self.elevated_since, detector)
+            self._recent.count_step(closed.first_step + t, closed.values[t])
+            step = score_step(
+                closed,
+                t,
+                scaled,
+                detector,
+                seen,
+                elevated_since=self.elevated_since,
+                limits=self._limits,
+                stale_ms=self._settings.stale_ms,
+            )
+            self.elevated_since = step.elevated_since_ms
+            yield replace(step, learnable=None, snapshot=snapshot)
 
     def learn(self, step: ScoredStep, frozen: NDArray[np.bool_]) -> None:
-        """Learn nothing: the step has been learned as it was."""
+        """Learn nothing: the step was learned when it was judged the first time."""
 
     def freeze(self, row: int) -> None:
-        """Go on by what each moment says: whether an entity was frozen then is in it."""
+        """Leave the entity to its snapshots, which say what it was judged by."""
 
     def thaw(self, row: int, *, keep: bool) -> None:
-        """Go on by what each moment says."""
+        """Leave the entity to its snapshots, which say what it was judged by."""
 
-    def _begin_step(self) -> None:
-        assert self.detector is not None
-        snapshot = self._snapshots[self._at]
-        self._frozen_limit = snapshot["limits"]
-        self.detector.restore(
-            {name.removeprefix("detector."): array for name, array in snapshot.items() if name.startswith("detector.")},
-            begins=self._at == 0,
-        )
-        self._at += 1
-        super()._begin_step()
+    def _restore(self, t: int) -> None:
+        """Let the detector know what it knew at the t-th step."""
+        snapshot = self._snapshots[t]
+        self._limits = snapshot["limits"]
+        of_detector = {
+            name.removeprefix("detector."): array
+            for name, array in snapshot.items()
+            if name.startswith("detector.")
+        }
+        self.detector.restore(of_detector, begins=t == 0)

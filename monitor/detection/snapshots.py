@@ -1,9 +1,9 @@
-"""What the newest steps of a watch were judged by, so that late data can have them judged again."""
+"""What the newest steps of a watch were judged by, so that they can be judged again with late data."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,7 +17,17 @@ __all__ = ["Snapshot", "Snapshots"]
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A watch as it was just before it judged one step, which ends at `time_ms`: arrays by name, a row first, and open alerts by row."""
+    """A watch as it was just before it judged one step.
+
+    Attributes
+    ----------
+    time_ms : int
+        When the step ends.
+    scorer, book : mapping
+        Arrays by name, a row first.
+    open_alerts : mapping
+        Open alerts by row.
+    """
 
     time_ms: int
     scorer: Mapping[str, NDArray[Any]]
@@ -26,7 +36,18 @@ class Snapshot:
 
 
 class Snapshots:
-    """The moments of a watch's newest steps, oldest first, and the alerts that have ended since the oldest."""
+    """The snapshots of a watch's newest steps, oldest first, and the alerts that have ended since the oldest.
+
+    Parameters
+    ----------
+    n_steps : int
+        How many snapshots are held; 0 where no step is judged again.
+
+    Attributes
+    ----------
+    over : list of Alert
+        Those that have ended, or were retracted.
+    """
 
     def __init__(self, n_steps: int) -> None:
         self.n_steps = n_steps
@@ -37,28 +58,39 @@ class Snapshots:
         return len(self._snapshots)
 
     def append(self, snapshot: Snapshot) -> None:
-        """Take in the moment of the next step; the oldest goes."""
+        """Add the next step's snapshot; the oldest is dropped."""
         self._snapshots.append(snapshot)
 
     def newest(self, n_steps: int) -> list[Snapshot]:
-        """Give the moments of the newest steps, oldest first; fewer where there are no more."""
+        """Give the snapshots of the newest steps, oldest first; fewer where there are no more."""
         return list(self._snapshots)[max(0, len(self._snapshots) - n_steps) :]
 
     def clear(self) -> None:
-        """Forget all: nothing of what was judged up to here is judged again."""
+        """Drop all: nothing that was judged up to now is judged again."""
         self._snapshots.clear()
         self.over.clear()
 
     def ended(self, alert: Alert) -> None:
-        """Remember an alert that has ended, as long as a step of it may be judged again."""
+        """Keep an alert that has ended, for as long as a step of its episode may be judged again."""
         self.over.append(alert)
         if self._snapshots:
             oldest = self._snapshots[0]
-            known = {one.identity for one in oldest.open_alerts.values()}
-            self.over = [one for one in self.over if one.opened_ms >= oldest.time_ms or one.identity in known]
+            was_open = {known.identity for known in oldest.open_alerts.values()}
+            self.over = [
+                known
+                for known in self.over
+                if known.opened_ms >= oldest.time_ms or known.identity in was_open
+            ]
 
-    def replace_rows(self, n_back: int, rows: NDArray[np.int64], snapshot: Snapshot, *, with_episodes: NDArray[np.bool_]) -> None:
-        """Replace some entities in the moment of one of the newest steps, by those of another moment, in their order.
+    def replace_over(self, identities: Collection[str], alerts: Iterable[Alert]) -> None:
+        """Replace the ended alerts of some identities by others."""
+        self.over = [alert for alert in self.over if alert.identity not in identities]
+        self.over += alerts
+
+    def replace_rows(
+        self, n_back: int, rows: NDArray[np.int64], snapshot: Snapshot, *, with_episodes: NDArray[np.bool_]
+    ) -> None:
+        """Replace some entities in the snapshot of one of the newest steps, by all those of another snapshot, in order.
 
         Parameters
         ----------
@@ -68,61 +100,69 @@ class Snapshots:
             True where that includes the entity's episodes.
         """
         old = self._snapshots[-n_back]
-        chosen = rows[with_episodes]
-        open_alerts = {row: alert for row, alert in old.open_alerts.items() if row not in set(chosen.tolist())}
-        open_alerts |= {int(rows[at]): alert for at, alert in snapshot.open_alerts.items() if with_episodes[at]}
+        changed = rows[with_episodes]
+        dropped = set(changed.tolist())
+        open_alerts = {row: alert for row, alert in old.open_alerts.items() if row not in dropped}
+        for index, alert in snapshot.open_alerts.items():
+            if with_episodes[index]:
+                open_alerts[int(rows[index])] = alert
+        book = {name: array[with_episodes] for name, array in snapshot.book.items()}
         self._snapshots[-n_back] = Snapshot(
             old.time_ms,
             _with_rows(old.scorer, rows, snapshot.scorer),
-            _with_rows(old.book, chosen, {name: array[with_episodes] for name, array in snapshot.book.items()}),
+            _with_rows(old.book, changed, book),
             open_alerts,
         )
 
     def keep_rows(self, rows: NDArray[np.int64]) -> None:
-        """Let go of all but these entities, which are numbered anew, in this order."""
-        to = {row: at for at, row in enumerate(rows.tolist())}
-        for at, snapshot in enumerate(self._snapshots):
-            self._snapshots[at] = Snapshot(
+        """Drop all but these entities, which are numbered anew, in this order."""
+        new_row = {row: index for index, row in enumerate(rows.tolist())}
+        for index, snapshot in enumerate(self._snapshots):
+            self._snapshots[index] = Snapshot(
                 snapshot.time_ms,
                 _of_rows(snapshot.scorer, rows),
                 _of_rows(snapshot.book, rows),
-                {to[row]: alert for row, alert in snapshot.open_alerts.items() if row in to},
+                {new_row[row]: alert for row, alert in snapshot.open_alerts.items() if row in new_row},
             )
 
     def state(self) -> dict[str, NDArray[np.generic]]:
-        """Give every array by name, those of all moments stacked: (T, n, ...), with zeros where a moment has no such row."""
-        arrays: dict[str, NDArray[np.generic]] = {"time_ms": np.array([snapshot.time_ms for snapshot in self._snapshots], np.int64)}
-        for part in ("scorer", "book"):
-            parts = [getattr(snapshot, part) for snapshot in self._snapshots]
-            arrays |= {f"{part}/{name}": _stacked([one[name] for one in parts]) for name in (parts[0] if parts else ())}
+        """Give every array by name, those of all snapshots stacked: (T, n, ...), with zeros where a snapshot has no such row."""
+        times = [snapshot.time_ms for snapshot in self._snapshots]
+        arrays: dict[str, NDArray[np.generic]] = {"time_ms": np.array(times, np.int64)}
+        arrays |= _stacked("scorer", [snapshot.scorer for snapshot in self._snapshots])
+        arrays |= _stacked("book", [snapshot.book for snapshot in self._snapshots])
         return arrays
 
     def about(self) -> dict[str, Any]:
-        """Give what is no array as JSON can hold it."""
+        """Give the alerts as JSON can hold them: each once, and those open at each snapshot by their number."""
         alerts = {id(alert): alert for snapshot in self._snapshots for alert in snapshot.open_alerts.values()}
-        number = {key: at for at, key in enumerate(alerts)}
+        number = {key: index for index, key in enumerate(alerts)}
+        open_at = [
+            {str(row): number[id(alert)] for row, alert in snapshot.open_alerts.items()}
+            for snapshot in self._snapshots
+        ]
         return {
             "alerts": [asdict(alert) for alert in alerts.values()],
-            "open": [{str(row): number[id(alert)] for row, alert in snapshot.open_alerts.items()} for snapshot in self._snapshots],
+            "open": open_at,
             "over": [asdict(alert) for alert in self.over],
         }
 
     def load(self, arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> None:
-        """Take over what `state` and `about` gave."""
+        """Take over what `state` and `about` gave; nothing where no snapshots are held."""
         self.clear()
         if not self.n_steps:
             return
         alerts = [alert_of(fields) for fields in about["alerts"]]
         self.over = [alert_of(fields) for fields in about["over"]]
         for t, time_ms in enumerate(arrays["time_ms"].tolist()):
-            scorer, book = (
-                {name.removeprefix(prefix): array[t].copy() for name, array in arrays.items() if name.startswith(prefix)}
-                for prefix in ("scorer/", "book/")
-            )
-            self.append(Snapshot(time_ms, scorer, book, {int(row): alerts[at] for row, at in about["open"][t].items()}))
+            open_alerts = {int(row): alerts[number] for row, number in about["open"][t].items()}
+            scorer, book = _at_step(arrays, "scorer/", t), _at_step(arrays, "book/", t)
+            self.append(Snapshot(time_ms, scorer, book, open_alerts))
 
 
-def _with_rows(arrays: Mapping[str, NDArray[Any]], rows: NDArray[np.int64], of_rows: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def _with_rows(
+    arrays: Mapping[str, NDArray[Any]], rows: NDArray[np.int64], of_rows: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
     changed = {}
     for name, array in arrays.items():
         changed[name] = array.copy()
@@ -134,7 +174,23 @@ def _of_rows(arrays: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> dic
     return {name: array[rows[rows < len(array)]] for name, array in arrays.items()}
 
 
-def _stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    shape = tuple(max(lengths) for lengths in zip(*(array.shape for array in arrays), strict=True))
-    padded = [np.pad(array, [(0, more - there) for more, there in zip(shape, array.shape, strict=True)]) for array in arrays]
-    return np.stack(padded)
+def _at_step(arrays: Mapping[str, NDArray[Any]], prefix: str, t: int) -> dict[str, NDArray[Any]]:
+    return {
+        name.removeprefix(prefix): array[t].copy()
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
+
+
+def _stacked(part: str, snapshots: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Stack the arrays of all snapshots by name, each padded with zeros to the largest shape."""
+    stacked = {}
+    for name in snapshots[0] if snapshots else ():
+        arrays = [snapshot[name] for snapshot in snapshots]
+        shape = tuple(max(lengths) for lengths in zip(*(array.shape for array in arrays), strict=True))
+        padded = []
+        for array in arrays:
+            margins = [(0, size - present) for size, present in zip(shape, array.shape, strict=True)]
+            padded.append(np.pad(array, margins))
+        stacked[f"{part}/{name}"] = np.stack(padded)
+    return stacked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from monitor.errors import SwapError
 __all__ = ["align_rows", "swap_champion"]
 
 
-def swap_champion(pipeline: Watch, settings: WatchSettings, challenger: Bundle) -> None:
+def swap_champion(watch: Watch, settings: WatchSettings, challenger: Bundle) -> None:
     """Let another model judge a running watch from its next step on: weights, scaling, calibration and tails as one unit.
 
     Rows and channels keep their numbers, so that the grid goes on undisturbed; entities and
@@ -30,19 +31,21 @@ def swap_champion(pipeline: Watch, settings: WatchSettings, challenger: Bundle) 
         If its channels are not those of the running watch, in their order; nothing is changed then.
     """
     check_fits(challenger, settings)
-    live = pipeline.entities
+    live = watch.entities
     if tuple(live.channels) != challenger.channels[: len(live.channels)]:
-        unlike = [name for at, name in enumerate(live.channels) if challenger.channels[at : at + 1] != (name,)]
+        pairs = zip_longest(live.channels, challenger.channels[: len(live.channels)])
+        first = next(name for name, other in pairs if name != other)
         raise SwapError(
-            f"watch {settings.name}: the model does not take the running channels in their order (the first that differs is {unlike[0]}). "
-            "Restart the daemon to let it serve, or train with `barograph train --history`."
+            f"watch {settings.name}: the model does not take the running channels in their order "
+            f"(the first that differs is {first}). Restart the daemon to let it serve, or train "
+            "with `barograph train --history`."
         )
     live.adopt(challenger.entities, challenger.channels)
-    pipeline.swap(build_scorer(settings, align_rows(challenger, live.entities), live, settings.budget))
+    watch.swap(build_scorer(settings, align_rows(challenger, live.entities), live))
 
 
 def align_rows(bundle: Bundle, entities: Sequence[str]) -> Bundle:
     """Give a copy of a bundle with a row for each of these entities, in their order; those it does not know are uncalibrated."""
     row_of = {name: row for row, name in enumerate(bundle.entities)}
     rows = np.array([row_of.get(name, -1) for name in entities], np.int64)
-    return replace(bundle, detector=bundle.detector.taken(rows), entities=tuple(entities))
+    return replace(bundle, detector=bundle.detector.take(rows), entities=tuple(entities))

@@ -18,7 +18,7 @@ from monitor.discovery.survey import MAX_SAMPLES, Group, Survey, group_of, how_t
 from monitor.errors import SourceError
 from monitor.kafka.topic_reader import Reader
 from monitor.sample import SeriesTable
-from monitor.sources.decode_captures import printable
+from monitor.text import printable
 
 __all__ = [
     "RECENT_SECONDS",
@@ -86,7 +86,13 @@ class ClusterReport:
 
 
 def inspect(
-    reader: Reader, wanted: Sequence[str], decode: DecodeConfig, watches: Sequence[WatchConfig], *, now: float, n_newest: int
+    reader: Reader,
+    wanted: Sequence[str],
+    decode: DecodeConfig,
+    watches: Sequence[WatchConfig],
+    *,
+    now: float,
+    n_newest: int,
 ) -> ClusterReport:
     """Look at topics, at the records of the last minute in each or, where nothing is that new, at its newest ones.
 
@@ -118,10 +124,25 @@ def inspect(
         elif len(report.table) >= _MOST_SERIES:
             topic.problem = f"not read: {len(report.table)} series are enough for one look (--topic)"
         else:
-            _inspect_topic(reader, topic, there[name], committed or {}, decoders, report.table, now_ms=round(now * 1000), n_newest=n_newest)
+            _inspect_topic(
+                reader,
+                topic,
+                there[name],
+                committed or {},
+                decoders,
+                report.table,
+                now_ms=round(now * 1000),
+                n_newest=n_newest,
+            )
     for watch in watches:
-        rules = EntityTable(metrics=watch.metrics, match=watch.match, by=watch.settings().entity_labels, ignore=watch.ignore)
-        report.watches.append(SuggestedGroup(watch.name, watch.settings().entity_labels, group_of(rules, report.table, report.surveys)))
+        rules = EntityTable(
+            metrics=watch.metrics, match=watch.match, by=watch.settings().entity_labels, ignore=watch.ignore
+        )
+        report.watches.append(
+            SuggestedGroup(
+                watch.name, watch.settings().entity_labels, group_of(rules, report.table, report.surveys)
+            )
+        )
     report.suggested = suggest_watches(report.surveys, report.table)
     return report
 
@@ -136,7 +157,9 @@ def _chosen(there: Mapping[str, object], wanted: Sequence[str], report: ClusterR
     if not wanted:
         return visible
     chosen = [name for name in there if any(name == one or fnmatchcase(name, one) for one in wanted)]
-    report.missing = [one for one in wanted if not any(name == one or fnmatchcase(name, one) for name in there)]
+    report.missing = [
+        one for one in wanted if not any(name == one or fnmatchcase(name, one) for name in there)
+    ]
     report.others = [name for name in visible if name not in chosen]
     if not chosen:
         raise SourceError(f"{_missing_text(report.missing, report.others)}")
@@ -145,7 +168,13 @@ def _chosen(there: Mapping[str, object], wanted: Sequence[str], report: ClusterR
 
 def _missing_text(missing: Sequence[str], others: Sequence[str]) -> str:
     near = difflib.get_close_matches(missing[0], others, n=1, cutoff=0.5)
-    there = f"did you mean {near[0]}?" if near else f"there are {_some(others)}" if others else "there is no other"
+    there = (
+        f"did you mean {near[0]}?"
+        if near
+        else f"there are {_some(others)}"
+        if others
+        else "there is no other"
+    )
     return f"no topic is named {', '.join(missing)}: {there}"
 
 
@@ -175,9 +204,15 @@ def _inspect_topic(
     try:
         bounds = reader.bounds(topic.name, partitions)
         topic.n_records = sum(one.end - one.first for one in bounds.values())
-        known = {number: committed[topic.name, number] for number in partitions if (topic.name, number) in committed}
+        known = {
+            number: committed[topic.name, number]
+            for number in partitions
+            if (topic.name, number) in committed
+        }
         if known:
-            topic.lag = sum(max(0, bounds[number].end - known.get(number, bounds[number].first)) for number in partitions)
+            topic.lag = sum(
+                max(0, bounds[number].end - known.get(number, bounds[number].first)) for number in partitions
+            )
         if not topic.n_records:
             topic.problem = "empty"
             return
@@ -189,7 +224,9 @@ def _inspect_topic(
             cut = any(starts[number] > offset for number, offset in recent.items())
             topic.read = f"last {RECENT_SECONDS:.0f} s" + (f", newest {n_newest} a partition" if cut else "")
             topic.survey = surveyed(starts)
-        twice = topic.survey is not None and (topic.survey.interval_seconds() is not None or not topic.survey.series)
+        twice = topic.survey is not None and (
+            topic.survey.interval_seconds() is not None or not topic.survey.series
+        )
         if not twice and reader.seconds_left() and (topic.survey is None or newest != starts):
             topic.read = f"newest {n_newest} a partition" if topic.n_records > n_newest else "all there is"
             topic.survey = surveyed(newest)
@@ -215,7 +252,12 @@ def notes_of(report: ClusterReport) -> Iterator[str]:
             reasons = ", ".join(f"{reason} {count}" for reason, count in survey.rejected.most_common())
             yield f"{topic.name}: {n_parts} parts could not be read, {n_good} samples could ({reasons}): {detail}"
         yield from _spread_notes(topic, survey, report)
-    if any(survey.format in ("otlp_proto", "otlp_json") for watch in report.suggested if not watch.by for survey in report.surveys):
+    if any(
+        survey.format in ("otlp_proto", "otlp_json")
+        for watch in report.suggested
+        if not watch.by
+        for survey in report.surveys
+    ):
         yield "series without a host: the Collector's processor resourcedetection writes host.name onto them"
     if not report.knows_lag:
         yield "the lag is not known: the broker does not tell this user of the group"
@@ -224,7 +266,9 @@ def notes_of(report: ClusterReport) -> Iterator[str]:
 def _spread_notes(topic: TopicReport, survey: Survey, report: ClusterReport) -> Iterator[str]:
     """Tell of series and entities on more than one partition, and of the setting that keeps them on one."""
     spread = survey.spread_series
-    label = next((watch.by[0] for watch in report.suggested if watch.by and topic.name in watch.topics), "host")
+    label = next(
+        (watch.by[0] for watch in report.suggested if watch.by and topic.name in watch.topics), "host"
+    )
     entities: list[str] = []
     for watch in report.suggested:
         if topic.name in watch.topics and watch.by:
@@ -247,7 +291,9 @@ def suggestion_of(report: ClusterReport, kafka: Mapping[str, Any], decode: Mappi
         The tables `[source.kafka]` and `[decode]` as the user wrote them, with the brokers that were asked.
     """
     watched = {name for watch in report.suggested for name in watch.topics}
-    formats = {one.topic: one.format for one in report.surveys if one.format is not None and one.topic in watched}
+    formats = {
+        one.topic: one.format for one in report.surveys if one.format is not None and one.topic in watched
+    }
     if not formats:
         return ""
     live = any(topic.live for topic in report.topics if topic.name in formats)
@@ -255,7 +301,9 @@ def suggestion_of(report: ClusterReport, kafka: Mapping[str, Any], decode: Mappi
     return toml_of(kafka, kept, formats, report.suggested, live=live)
 
 
-def user_settings(document: Mapping[str, Any], named: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def user_settings(
+    document: Mapping[str, Any], named: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Give `[source.kafka]` and `[decode]` of a file, with what was named beside it, for new settings; no secret is copied."""
     kafka = {**document.get("source", {}).get("kafka", {}), **named}
     kafka.setdefault("bootstrap_servers", KafkaConfig().bootstrap_servers)
@@ -314,4 +362,6 @@ def _group_json(name: str, by: Sequence[str], group: Group) -> dict[str, Any]:
 
 
 def _some(names: Sequence[str]) -> str:
-    return printable(", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""))
+    return printable(
+        ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    )

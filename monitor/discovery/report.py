@@ -15,7 +15,7 @@ from monitor.config.kafka import KafkaConfig
 from monitor.discovery.cluster import ClusterReport, TopicReport, notes_of
 from monitor.discovery.suggest import first_names
 from monitor.discovery.survey import Group
-from monitor.sources.decode_captures import printable
+from monitor.text import printable
 
 __all__ = ["print_report"]
 
@@ -25,18 +25,31 @@ _WIDTH = 100  # where there is no terminal to ask
 def print_report(report: ClusterReport, kafka: KafkaConfig, suggestion: str) -> None:
     """Print what was seen, what should be different, and the suggested settings."""
     out = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
-    out.print(Text(printable(f"Kafka at {', '.join(kafka.bootstrap_servers)}; lag of group {kafka.group_id}")))
+    out.print(
+        Text(printable(f"Kafka at {', '.join(kafka.bootstrap_servers)}; lag of group {kafka.group_id}"))
+    )
     out.print(_topics_table(report))
     rest = [
-        f"{len(report.others)} other topics" if len(report.others) > 1 else "another topic" if report.others else "",
+        f"{len(report.others)} other topics"
+        if len(report.others) > 1
+        else "another topic"
+        if report.others
+        else "",
         f"{report.n_internal} internal ones" if report.n_internal else "",
     ]
     if any(rest):
-        out.print(Text(f"not shown: {' and '.join(one for one in rest if one)} (--topic NAME, * and ? as wildcards)\n", style="dim"))
+        out.print(
+            Text(
+                f"not shown: {' and '.join(one for one in rest if one)} (--topic NAME, * and ? as wildcards)\n",
+                style="dim",
+            )
+        )
     if report.watches:
         out.print(_groups_table("your watches", [(one.name, one.by, one.group) for one in report.watches]))
     if report.suggested:
-        out.print(_groups_table("suggested watches", [(one.name, one.by, one.group) for one in report.suggested]))
+        out.print(
+            _groups_table("suggested watches", [(one.name, one.by, one.group) for one in report.suggested])
+        )
     for note in notes_of(report):
         out.print(Text(f"! {printable(note)}", style="yellow"))
     if not suggestion:

@@ -102,7 +102,9 @@ def _by_label(survey: Survey, table: SeriesTable) -> Iterator[tuple[str, list[in
     """Split a topic's series by the label that names their entity; the empty label for the rest."""
     left = survey.series
     for names in _ENTITY_LABELS:
-        counts = Counter(label for number in left for label, _ in table[number].labels if _plain(label) in names)
+        counts = Counter(
+            label for number in left for label, _ in table[number].labels if _plain(label) in names
+        )
         if counts:
             label = max(counts, key=lambda one: (counts[one], -names.index(_plain(one))))
             taken = [number for number in left if any(one == label for one, _ in table[number].labels)]
@@ -118,10 +120,18 @@ def _plain(label: str) -> str:
 
 def _watch(part: _Part, table: SeriesTable, taken: Sequence[str]) -> SuggestedWatch:
     names, step = part.names, part.step_seconds
-    level = set().union(*(_names(survey, table) - set(survey.growing()) for survey in part.surveys))  # in one topic at least
+    level = set().union(
+        *(_names(survey, table) - set(survey.growing()) for survey in part.surveys)
+    )  # in one topic at least
     growing = names - level
     metrics = _patterns(names)
-    ignore = () if growing == names else tuple(sorted(growing)) if len(growing) <= _MOST_IGNORED else _patterns(growing)
+    ignore = (
+        ()
+        if growing == names
+        else tuple(sorted(growing))
+        if len(growing) <= _MOST_IGNORED
+        else _patterns(growing)
+    )
     by = (part.label,) if part.label else ()
     behind = max(survey.behind_seconds() for survey in part.surveys)
     longest = step * _WINDOW_LENGTH / 2  # it must be less than a window
@@ -158,7 +168,10 @@ def _patterns(names: set[str]) -> tuple[str, ...]:
     for name in sorted(names):
         first = re.match(r"[^_.:/-]+[_.:/-]", name)
         groups.setdefault(first[0] if first else name, []).append(name)
-    found = [_literal(members[0]) if len(members) == 1 else f"{_literal(first)}*" for first, members in groups.items()]
+    found = [
+        _literal(members[0]) if len(members) == 1 else f"{_literal(first)}*"
+        for first, members in groups.items()
+    ]
     return tuple(found) if len(found) <= _MOST_PATTERNS else ("*",)
 
 
@@ -181,7 +194,12 @@ def first_names(names: Sequence[str]) -> str:
 
 
 def toml_of(
-    kafka: Mapping[str, Any], decode: Mapping[str, Any], formats: Mapping[str, str], watches: Sequence[SuggestedWatch], *, live: bool
+    kafka: Mapping[str, Any],
+    decode: Mapping[str, Any],
+    formats: Mapping[str, str],
+    watches: Sequence[SuggestedWatch],
+    *,
+    live: bool,
 ) -> str:
     """Write settings as TOML.
 
@@ -196,7 +214,10 @@ def toml_of(
     """
     if live:
         back = max((one.step_seconds for one in watches), default=60.0) * _WARM_STEPS
-        start, why = _value(float(math.ceil(back / 60) * 60)), "seconds back, the first time: enough to judge at once"
+        start, why = (
+            _value(float(math.ceil(back / 60) * 60)),
+            "seconds back, the first time: enough to judge at once",
+        )
     else:
         start, why = '"earliest"', "nothing new comes: from the first record on"
     lines = ["[source]", 'kind = "kafka"', "", "[source.kafka]"]
@@ -204,7 +225,11 @@ def toml_of(
     lines += [_setting("topics", list(formats)), f"start = {start}  # {why}", ""]
     if decode:
         lines += _table("decode", decode)
-    lines += ["[decode.topics]", *(f"{_value(topic)} = {_value(name)}" for topic, name in formats.items()), ""]
+    lines += [
+        "[decode.topics]",
+        *(f"{_value(topic)} = {_value(name)}" for topic, name in formats.items()),
+        "",
+    ]
     for watch in watches:
         lines += _watch_lines(watch)
     return "\n".join(lines).rstrip("\n") + "\n"
@@ -222,7 +247,11 @@ def _watch_lines(watch: SuggestedWatch) -> Iterator[str]:
     if watch.ignore:
         yield _comment("these only grew, and are not told to be counters")
         yield _setting("ignore", list(watch.ignore))
-    yield _setting("by", list(watch.by)) if watch.by else 'by = "series"  # no label names a host, an instance, a pod or a service'
+    yield (
+        _setting("by", list(watch.by))
+        if watch.by
+        else 'by = "series"  # no label names a host, an instance, a pod or a service'
+    )
     yield f"step_seconds = {_value(watch.step_seconds)}"
     yield f"lateness_seconds = {_value(watch.lateness_seconds)}"
     if watch.step_seconds >= 60:

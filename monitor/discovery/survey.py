@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.decode import Decoder, Record, Rejection
 from monitor.decode.detect import AutoDecoder
+from monitor.decode.record import Decoder, Record, Rejection
 from monitor.detection.entities import EntityTable
 from monitor.sample import Columns, Kind, SeriesTable, concatenate, is_stale, no_samples
 
@@ -20,7 +20,19 @@ __all__ = ["MAX_SAMPLES", "Group", "Survey", "group_of", "how_to_key"]
 MAX_SAMPLES = 1_000_000  # of one topic: 20 MB; beyond them nothing more is learned
 _FEWEST_GROWING = 4  # samples of a series before it may be said to only grow
 # Words of names that are levels, though a minute may not see them fall: a disk that fills up is one to watch.
-_LEVELS = {"used", "usage", "percent", "ratio", "free", "available", "cached", "buffered", "size", "depth", "length"}
+_LEVELS = {
+    "used",
+    "usage",
+    "percent",
+    "ratio",
+    "free",
+    "available",
+    "cached",
+    "buffered",
+    "size",
+    "depth",
+    "length",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +168,18 @@ class Survey:
             partitions = np.concatenate(self._partitions) if self._partitions else np.empty(0, np.int32)
             # What says that a series has ended is no sample of it; what is beyond the table's bound has no number.
             alive = ~is_stale(columns.value) & (columns.series >= 0)
-            self._joined = Columns(columns.series[alive], columns.time_ms[alive], columns.value[alive]), partitions[alive]
+            self._joined = (
+                Columns(columns.series[alive], columns.time_ms[alive], columns.value[alive]),
+                partitions[alive],
+            )
         return self._joined
 
     def _times_by_series(self, series: set[int] | None) -> list[NDArray[np.int64]]:
         pairs = np.unique(np.stack([self._columns.series.astype(np.int64), self._columns.time_ms]), axis=1)
         starts = np.flatnonzero(np.diff(pairs[0], prepend=-1))
-        parts = zip(pairs[0][starts].tolist(), np.split(pairs[1], starts[1:]), strict=True) if len(starts) else ()
+        parts = (
+            zip(pairs[0][starts].tolist(), np.split(pairs[1], starts[1:]), strict=True) if len(starts) else ()
+        )
         return [times for number, times in parts if series is None or number in series]
 
 
@@ -173,7 +190,9 @@ def group_of(entity_map: EntityTable, table: SeriesTable, surveys: Iterable[Surv
     spread: set[int] = set()
     for survey in surveys:
         numbers.update(number for number in survey.series if entity_map.row_of[number] >= 0)
-        spread.update(row for row, partitions in survey.partitions_of(entity_map.row_of).items() if len(partitions) > 1)
+        spread.update(
+            row for row, partitions in survey.partitions_of(entity_map.row_of).items() if len(partitions) > 1
+        )
     taken = np.array(sorted(numbers), np.int64)
     rows, channels = np.unique(entity_map.row_of[taken]), np.unique(entity_map.channel_of[taken])
     names = tuple(entity_map.entities[row] for row in rows)

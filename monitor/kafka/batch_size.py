@@ -5,14 +5,15 @@ from __future__ import annotations
 __all__ = ["BatchSizer"]
 
 _FIRST_RECORDS = 200  # before anything is known of how long they take: five full batches make it 5000
-_FEWEST_RECORDS = 100  # a step's own cost, whatever comes in it, must not end in one record a step
+_FEWEST_RECORDS = 100  # a step's own cost, whatever its samples cost, must not lead to one record a step
 
 
 class BatchSizer:
-    """How many records make a batch, so that dealing with one takes about a second.
+    """How many records make a batch, so that processing it takes about a second.
 
-    It begins with few. A batch that took longer makes the next ones smaller, by as much; each full one that took less than half makes
-    them twice as large again. What a record holds is taken to be what those of the last batch held.
+    It begins with few. A batch that took longer makes the next ones smaller, in proportion; each full one
+    that took less than half makes them twice as large again. A record is assumed to hold as many samples as
+    those of the last batch did.
 
     Parameters
     ----------
@@ -27,20 +28,33 @@ class BatchSizer:
         self._n_timely = min(_FIRST_RECORDS, most_records)
         self._most_samples = most_samples
         self._target_seconds = target_seconds
-        self._samples_each = 0.0
+        self._samples_per_record = 0.0
+        self._handed_out = (0, 0, 0.0)  # records and samples of the last batch, and when that was
 
     @property
     def n_records(self) -> int:
-        """How many make the next batch."""
-        n_fitting = self._most_samples / self._samples_each if self._samples_each else self._most_records
+        """The number of records in the next batch."""
+        if self._samples_per_record:
+            n_fitting = self._most_samples / self._samples_per_record
+        else:
+            n_fitting = self._most_records
         return max(1, min(self._n_timely, int(n_fitting)))
 
+    def hand_out(self, n_records: int, n_samples: int, now: float) -> None:
+        """Record what a batch holds that is handed out at a monotonic time."""
+        self._handed_out = (n_records, n_samples, now)
+
+    def request(self, now: float) -> None:
+        """Record that the next batch is asked for: the last one took until now."""
+        n_records, n_samples, handed_out_at = self._handed_out
+        self.record(n_records, n_samples, now - handed_out_at)
+
     def record(self, n_records: int, n_samples: int, seconds: float) -> None:
-        """Take note of how long a batch took, from being handed out to the next one being asked for."""
+        """Record how long a batch took, from being handed out until the next one was asked for."""
         if not n_records:
             return
         n_allowed = self.n_records
-        self._samples_each = n_samples / n_records
+        self._samples_per_record = n_samples / n_records
         if seconds > self._target_seconds:
             timely = max(_FEWEST_RECORDS, int(n_records * self._target_seconds / seconds))
             self._n_timely = min(self._n_timely, timely)

@@ -1,7 +1,7 @@
-"""What the Kafka source needs of a client library: one narrow Protocol, plain types, and errors by what to do about them.
+"""What the Kafka source needs of a client library: a Protocol, plain types, and a class of error a reaction.
 
-A client has one owner, the loop's thread. None of its calls blocks for longer than it is told to, a second or
-two more at most. Each library's own ways, and its traps, stand in its own module.
+A client has one owner, the loop's thread. None of its calls blocks for longer than its timeout, a second or
+two more at most. Each library's own ways, and its traps, are described in its own module.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from monitor.config.kafka import KafkaConfig
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.errors import SourceError
 
 __all__ = [
@@ -55,7 +55,7 @@ class Partition(NamedTuple):
         return cls(topic, int(number))
 
     def at(self, offset: int) -> str:
-        """Give a record's place as a log line has it."""
+        """Give the position of a record as a log line has it, `topic[partition]@offset`."""
         return f"{self.topic}[{self.number}]@{offset}"
 
 
@@ -63,8 +63,8 @@ class Partition(NamedTuple):
 class Fetched:
     """What a poll brought of one partition, in the order of its offsets.
 
-    `records` are those with a value, `offsets` theirs; `n_empty` counts those without. `key_of` gives the key of one of `records`
-    by its index: few are asked for.
+    `records` are those with a value, and `offsets` are theirs; `n_empty` counts those without. `key_of` gives
+    the key of one of `records` by its index: few are asked for.
     """
 
     records: Sequence[Record]
@@ -85,8 +85,8 @@ class RebalanceEvent(NamedTuple):
 class Committed(NamedTuple):
     """What is committed for a partition: the next offset to read, and a text of the member that committed it.
 
-    In the group the text ends with a zero byte, which is not a part of it: confluent-kafka writes one, and reads on into other memory
-    where there is none. So each client can read what the other committed.
+    In the group the text ends with a zero byte, which is no part of it: confluent-kafka writes one, and where
+    there is none it reads past the end of the text. So each client can read what the other one committed.
     """
 
     offset: int
@@ -94,12 +94,12 @@ class Committed(NamedTuple):
 
 
 class ClientError(Exception):
-    """A call failed; the client may be used on while errors of one name do not come more often in a row than is borne.
+    """A call failed. The client survives `max_consecutive` errors of one name in a row, and no more.
 
     Parameters
     ----------
     name, text : str
-        What the library calls the error, and what it says about it.
+        What the library calls the error, and its message.
     """
 
     max_consecutive = 0
@@ -111,17 +111,17 @@ class ClientError(Exception):
 
 
 class FatalClientError(ClientError):
-    """Not known to pass: the client is not to be trusted any more."""
+    """Not known to be transient: the client cannot be trusted any more."""
 
 
 class RetriableError(ClientError):
-    """Passes by itself: brokers are away, or the group is being put together anew."""
+    """Transient: brokers are away, or the group is rebalancing."""
 
     max_consecutive = 4
 
 
 class RetryOnceError(ClientError):
-    """Passes by itself where it comes once: a group's member that was answered too early."""
+    """Transient if it comes once: a member of the group that was answered too early."""
 
     max_consecutive = 1
 
@@ -131,13 +131,13 @@ class FencedError(ClientError):
 
 
 class MetadataTooLargeError(RetriableError):
-    """The broker takes no commit with so long a text."""
+    """The broker accepts no commit with a text of this length."""
 
 
 class OutOfRangeError(RetriableError):
     """A log does not hold the offsets that were asked for: they were deleted, or are not written yet.
 
-    `offsets` by partition are what was asked for.
+    `offsets` are those that were asked for, by partition.
     """
 
     def __init__(self, name: str, text: str, offsets: Mapping[Partition, int]) -> None:
@@ -146,9 +146,9 @@ class OutOfRangeError(RetriableError):
 
 
 class TruncatedError(RetriableError):
-    """A log was cut behind what had been read of it: its new leader had not seen all.
+    """A log was truncated below what had been read of it: its new leader had not seen everything.
 
-    `ends` by partition are where what was read and what is there part; None where that is not known.
+    `ends` say, by partition, where the log and what was read of it part; None where that is not known.
     """
 
     def __init__(self, name: str, text: str, ends: Mapping[Partition, int | None]) -> None:
@@ -157,15 +157,18 @@ class TruncatedError(RetriableError):
 
 
 class KafkaClient(Protocol):
-    """A member of a consumer group. Every call but `rebalance_events` and `assignment` may raise a `ClientError`."""
+    """A member of a consumer group.
+
+    Every call but `rebalance_events` and `assignment` may raise a `ClientError`.
+    """
 
     def poll(self, timeout_seconds: float) -> Mapping[Partition, Fetched]:
-        """Give what has come, waiting for something; nothing of partitions that were assigned and not sought yet.
+        """Give what has come, waiting for something; nothing of a partition before its first `seek`.
 
         Raises
         ------
         OutOfRangeError, TruncatedError
-            Until the partitions are sought elsewhere.
+            Until a `seek` of the partitions.
         FencedError
             Where the library notices; a commit always does.
         """
@@ -180,11 +183,11 @@ class KafkaClient(Protocol):
         ...
 
     def seek(self, partition: Partition, offset: int) -> None:
-        """Read a partition on from an offset; one that was assigned is not read before."""
+        """Read a partition from an offset; an assigned partition is not read before."""
         ...
 
     def pause(self, partitions: Iterable[Partition]) -> None:
-        """Give nothing of some partitions, until they are resumed; the group does not hear of it."""
+        """Give nothing of some partitions until they are resumed; the group does not learn of it."""
         ...
 
     def resume(self, partitions: Iterable[Partition]) -> None:
@@ -192,26 +195,35 @@ class KafkaClient(Protocol):
         ...
 
     def position(self, partition: Partition, *, timeout_seconds: float) -> int | None:
-        """Give up to where a partition has been read, also where nothing was there to be given (a transaction's marks); None: not known."""
+        """Give up to where a partition has been read; None where that is not known.
+
+        Offsets without a record, such as a transaction's marks, count as read.
+        """
         ...
 
     def log_ends(self) -> Mapping[Partition, int]:
-        """Give where the assigned partitions end, as far as brokers have said it with what was fetched; asks nobody."""
+        """Give the ends of the assigned partitions that came with records; asks no broker."""
         ...
 
-    def first_offsets(self, partitions: Sequence[Partition], *, timeout_seconds: float) -> dict[Partition, int]:
-        """Ask for the oldest offsets that are there."""
+    def first_offsets(
+        self, partitions: Sequence[Partition], *, timeout_seconds: float
+    ) -> dict[Partition, int]:
+        """Ask for the oldest offsets that are still there."""
         ...
 
     def end_offsets(self, partitions: Sequence[Partition], *, timeout_seconds: float) -> dict[Partition, int]:
-        """Ask where the next records will be."""
+        """Ask for the offsets of the next records to be written."""
         ...
 
-    def offsets_at(self, partitions: Sequence[Partition], time_ms: int, *, timeout_seconds: float) -> dict[Partition, int]:
-        """Ask for the oldest offsets that are not stamped before a time; partitions without one are left out."""
+    def offsets_at(
+        self, partitions: Sequence[Partition], time_ms: int, *, timeout_seconds: float
+    ) -> dict[Partition, int]:
+        """Ask for the oldest offsets since a timestamp; partitions without any are left out."""
         ...
 
-    def committed(self, partitions: Sequence[Partition], *, timeout_seconds: float) -> dict[Partition, Committed]:
+    def committed(
+        self, partitions: Sequence[Partition], *, timeout_seconds: float
+    ) -> dict[Partition, Committed]:
         """Ask what the group has committed; partitions without a commit are left out."""
         ...
 
@@ -226,29 +238,35 @@ class KafkaClient(Protocol):
         ...
 
     def close(self, *, timeout_seconds: float) -> None:
-        """Leave the group, without a commit; a static member stays in it until its session times out. The client is of no use then."""
+        """Leave the group, without a commit; a static member stays in it until its session times out.
+
+        The client cannot be used any more.
+        """
         ...
 
 
 class KafkaProducer(Protocol):
-    """Sends records, and says later what became of each."""
+    """Sends records, and reports the outcome of each later."""
 
-    def send(self, topic: str, value: bytes, *, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()) -> int:
-        """Hand over a record to be sent; give the number under which `outcomes` tells of it.
+    def send(
+        self, topic: str, value: bytes, *, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> int:
+        """Give a record to the library to be sent; return its number in `outcomes`.
 
         Raises
         ------
         ClientError
-            If it cannot be taken: the topic is not there, no broker answers, or too much is waiting. There is no outcome then.
+            If it is not accepted: the topic does not exist, no broker answers, or too much is waiting. The
+            record has no outcome then.
         """
         ...
 
     def outcomes(self) -> list[tuple[int, ClientError | None]]:
-        """Give what became of records since the last call: None where the brokers have it."""
+        """Give the outcomes of records since the last call: None where the brokers have it."""
         ...
 
     def close(self, *, timeout_seconds: float) -> None:
-        """Send what is waiting, for so long at most, and let go of the brokers; what is left then has failed."""
+        """Send what is waiting, within the timeout, and close the connections; what is left has failed."""
         ...
 
 
@@ -256,7 +274,7 @@ class KafkaLibrary(Protocol):
     """What each library's module offers."""
 
     def check(self, config: KafkaConfig) -> None:
-        """See that everything is there that the settings need on this machine.
+        """Check that everything that the settings need is on this machine.
 
         Raises
         ------
@@ -266,7 +284,7 @@ class KafkaLibrary(Protocol):
         ...
 
     def open_client(self, config: KafkaConfig) -> KafkaClient:
-        """Open a member of the group, subscribed to the topics; takes five seconds at most where no broker answers.
+        """Open a member of the group, subscribed to the topics; waits five seconds at most for a broker.
 
         Raises
         ------
@@ -278,7 +296,7 @@ class KafkaLibrary(Protocol):
         ...
 
     def open_producer(self, config: KafkaConfig, *, give_up_seconds: float) -> KafkaProducer:
-        """Open a producer to the same brokers; a record that they do not take for so long has failed.
+        """Open a producer to the same brokers; a record that they do not accept for so long has failed.
 
         Raises
         ------
@@ -294,12 +312,12 @@ def headers_of(headers: Sequence[tuple[str, bytes | None]] | None) -> tuple[tupl
 
 
 def check_readable(file: str, key: str) -> None:
-    """See that a file which a setting names can be read.
+    """Check that a file which a setting names can be read.
 
     Raises
     ------
     SourceError
-        If not.
+        If it cannot be read.
     """
     try:
         Path(file).open("rb").close()

@@ -1,20 +1,24 @@
-"""confluent-kafka (librdkafka) behind the source's Protocol: far less CPU time a record, and an optional package.
+"""confluent-kafka (librdkafka) behind the source's Protocol: an optional package, and far less CPU time.
 
 What shapes this file are measured properties of that library:
 
-- `seek` of a partition that is not being fetched at the moment fails, after an offset out of range for one: it is unassigned and assigned
-  anew instead. The same way an assigned partition is held back: the group is told that it is taken, and nothing is read
-  until the owner knows where to begin.
-- A commit that waits has no time limit, and lasts for a session's time-out while brokers are away. So a commit is sent, and its answer
-  awaited by polling; the records that come meanwhile are kept for the next poll.
-- `close` waits for the answer to a commit as well: so a thread closes, and is not waited for longer than told.
-- `consume` waits until it has as many records as it may give: so one is waited for, and what is there is taken with it.
-- The position stands still before a transaction's marks and what compaction took: the end-of-partition event tells that nothing is left.
-- Errors of brokers come by a callback, forty a second while all are away. They are told where this member has no partition; elsewhere
-  a commit tells. Only a fatal one, as of a member whose id was taken, is told always.
-- Errors of one partition come among the records: they are raised by the next poll where records came with them.
-- Committed metadata is read up to a zero byte, behind its end where there is none: what follows may be no text.
-- It asks brokers for their version by itself: `api_version` means nothing here.
+- `seek` fails for a partition that is not being fetched at the moment, for example after an offset out of
+  range: the partition is unassigned and assigned again instead. An assigned partition is held back the same
+  way: the group learns that it is accepted, and nothing is read until the owner knows where to begin.
+- A synchronous commit has no timeout, and takes as long as the session's while brokers are away. So a commit
+  is sent, and its answer awaited by polling; the records that come meanwhile are kept for the next poll.
+- `close` waits for the answer to a commit as well: so a thread closes, and the caller waits for its timeout
+  only.
+- `consume` waits until it has as many records as it may give: so a single record is waited for, and what is
+  there already is taken with it.
+- The position stands still before a transaction's marks and before what compaction removed: the
+  end-of-partition event says that nothing is left to read.
+- Errors of brokers come by a callback, forty a second while all are away. They are raised while this member
+  has no partition; otherwise a commit reports them. Only a fatal one, as of a member whose id was taken, is
+  always raised.
+- Errors of a partition come among the records: they are raised by the next poll where records came with them.
+- Committed metadata is read up to a zero byte, past its end where there is none: what follows may be no text.
+- It asks brokers for their version by itself: `api_version` has no effect here.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -42,7 +47,7 @@ from confluent_kafka import (
 )
 
 from monitor.config.kafka import KafkaConfig
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.errors import SourceError
 from monitor.kafka.client import (
     ClientError,
@@ -62,13 +67,15 @@ from monitor.kafka.client import (
 
 __all__ = ["check", "consumer_options", "open_client", "open_producer"]
 
-_ANSWER_SECONDS = 0.01  # between two looks whether a commit was answered
+_ANSWER_SECONDS = 0.01  # between two checks whether a commit was answered
 _N_KEPT = 1000  # records taken at once meanwhile
-_PIECE = 500  # records turned into ours at once: a tenth of them stays in the processor's cache, and costs half the time
-_TOKEN_SECONDS = 60.0  # a token's file is read again after four fifths of that
-_LARGEST_RECORD_BYTES = 64 << 20  # to send: what could be read may be larger than the library's 1 MB, and the broker decides
-# Errors that pass: brokers are away or moving, the group is being put together anew, a topic is not there yet.
-_PASSING = frozenset(
+# Records converted at once: so many stay in the processor's cache, and cost half the time.
+_PIECE = 500
+_TOKEN_SECONDS = 60.0  # a token's file is read again after four fifths of this
+# To send: what could be read may be larger than the library's 1 MB, and the broker decides.
+_LARGEST_RECORD_BYTES = 64 << 20
+# Transient errors: brokers are away or moving, the group is rebalancing, a topic does not exist yet.
+_RETRIABLE = frozenset(
     {
         KafkaError._TRANSPORT,
         KafkaError._ALL_BROKERS_DOWN,
@@ -108,12 +115,12 @@ log = logging.getLogger("kafka.librdkafka")  # below the logger whose rate is li
 
 
 def check(config: KafkaConfig) -> None:
-    """See that the files which the settings name can be read.
+    """Check that every file that the settings name can be read.
 
     Raises
     ------
     SourceError
-        If not.
+        If a file cannot be read.
     """
     consumer_options(config)
 
@@ -153,8 +160,10 @@ def consumer_options(config: KafkaConfig) -> dict[str, Any]:
         "enable.partition.eof": True,
         "check.crcs": True,  # as kafka-python does
         "session.timeout.ms": session_ms,
-        "heartbeat.interval.ms": min(3000, session_ms // 3),  # Kafka's default, and its advice for short sessions
-        "max.poll.interval.ms": max(round(config.max_poll_interval_seconds * 1000), session_ms),  # it takes no shorter one
+        # Kafka's default, and its advice for short sessions.
+        "heartbeat.interval.ms": min(3000, session_ms // 3),
+        # It accepts none shorter than the session's timeout.
+        "max.poll.interval.ms": max(round(config.max_poll_interval_seconds * 1000), session_ms),
     }
     if config.group_instance_id:
         options["group.instance.id"] = config.group_instance_id
@@ -171,14 +180,14 @@ def _connection_options(config: KafkaConfig) -> dict[str, Any]:
     }
     if config.security_protocol.endswith("SSL"):
         options["ssl.endpoint.identification.algorithm"] = "https" if config.ssl_check_hostname else "none"
-        for key, theirs in (
+        for key, option in (
             ("ssl_cafile", "ssl.ca.location"),
             ("ssl_certfile", "ssl.certificate.location"),
             ("ssl_keyfile", "ssl.key.location"),
         ):
             if file := getattr(config, key):
                 check_readable(file, key)
-                options[theirs] = file
+                options[option] = file
         if config.ssl_password:
             options["ssl.key.password"] = config.ssl_password
     if config.sasl_mechanism:
@@ -192,7 +201,7 @@ def _connection_options(config: KafkaConfig) -> dict[str, Any]:
 
 
 def _token(file: Path, _settings: str) -> tuple[str, float]:
-    """Read a token that something else keeps current; give it with the time at which it is read again."""
+    """Read a token that another program keeps current; give it with the time at which it expires."""
     return file.read_text(encoding="utf-8").strip(), time.time() + _TOKEN_SECONDS
 
 
@@ -201,82 +210,82 @@ class ConfluentClient:
 
     def __init__(self, options: Mapping[str, Any], topics: Sequence[str], *, max_records: int) -> None:
         self._max_records = max_records
-        self._rebalance_events: list[RebalanceEvent] = []
-        self._assigned: set[Partition] = set()
-        self._read: set[Partition] = set()  # of them, those that were sought
-        self._paused: set[Partition] = set()
-        self._positions: dict[Partition, int] = {}
-        self._heard_of: set[Partition] = set()  # of those that are read: something came, so that their end is known
-        self._kept: list[Message] = []  # came while a commit's answer was awaited
-        self._error: ClientError | None = None  # to be raised by the next poll
-        self._away: ClientError | None = None  # what a broker's connection said last
-        self._is_committing = False
-        self._commit_error: ClientError | None = None
+        self._membership = _Membership()
+        self._errors = _PendingErrors()
+        self._commit_answer = _CommitAnswer()
+        callbacks = {"error_cb": self._errors.on_error, "on_commit": self._commit_answer.on_commit}
         with _neutral_start():
-            self._consumer = confluent_kafka.Consumer({**options, "error_cb": self._on_error, "on_commit": self._on_commit}, logger=_Log())
-        self._consumer.subscribe(list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+            self._consumer = confluent_kafka.Consumer({**options, **callbacks}, logger=_Log())
+        self._consumer.subscribe(
+            list(topics),
+            on_assign=self._membership.on_assign,
+            on_revoke=self._membership.on_revoke,
+            on_lost=self._membership.on_lost,
+        )
 
     def poll(self, timeout_seconds: float) -> dict[Partition, Fetched]:
         """Give what has come."""
         with _neutral():
-            self._raise_what_came()
+            self._errors.raise_pending(has_partitions=bool(self._membership.assigned))
             parts: dict[Partition, _Part] = {}
             for messages in self._pieces(timeout_seconds):
-                self._sort(messages, parts)
+                _add_records(self._without_events(messages), parts)
         for partition, part in parts.items():
-            self._positions[partition] = max(part.next_offset, self._positions.get(partition, 0))
-        self._heard_of |= self._read.intersection(parts)
+            self._membership.advance(partition, part.next_offset)
         if not parts:
-            self._raise_what_came()
+            self._errors.raise_pending(has_partitions=bool(self._membership.assigned))
         return {partition: part.fetched() for partition, part in parts.items()}
 
     def rebalance_events(self) -> list[RebalanceEvent]:
         """Give what the group did."""
-        rebalance_events, self._rebalance_events = self._rebalance_events, []
-        return rebalance_events
+        return self._membership.drain_events()
 
     def assignment(self) -> frozenset[Partition]:
         """Give the partitions that this member has."""
-        return frozenset(self._assigned)
+        return frozenset(self._membership.assigned)
 
     def seek(self, partition: Partition, offset: int) -> None:
-        """Read on from an offset."""
+        """Read a partition from an offset."""
         with _neutral():
-            if partition in self._read:
-                self._consumer.incremental_unassign([_theirs(partition)])
-            self._consumer.incremental_assign([_theirs(partition, offset)])
-            self._read.add(partition)
-            if partition in self._paused:
-                self._consumer.pause([_theirs(partition)])
-        self._positions[partition] = offset
-        self._heard_of.discard(partition)
-        self._kept = [one for one in self._kept if _partition(one) != partition]
+            if partition in self._membership.sought:
+                self._consumer.incremental_unassign([_topic_partition(partition)])
+            self._consumer.incremental_assign([_topic_partition(partition, offset)])
+            self._membership.sought.add(partition)
+            if partition in self._membership.paused:
+                self._consumer.pause([_topic_partition(partition)])
+        self._membership.restart(partition, offset)
+        self._commit_answer.drop_kept(partition)
 
     def pause(self, partitions: Iterable[Partition]) -> None:
         """Give nothing of some partitions."""
-        read = self._read.intersection(partitions)
+        sought = self._membership.sought.intersection(partitions)
         with _neutral():
-            self._consumer.pause(list(map(_theirs, read)))
-        self._paused |= read
+            self._consumer.pause(list(map(_topic_partition, sought)))
+        self._membership.paused.update(sought)
 
     def resume(self, partitions: Iterable[Partition]) -> None:
         """Give records of some partitions again."""
-        paused = self._paused.intersection(partitions)
+        paused = self._membership.paused.intersection(partitions)
         with _neutral():
-            self._consumer.resume(list(map(_theirs, paused)))
-        self._paused -= paused
+            self._consumer.resume(list(map(_topic_partition, paused)))
+        self._membership.paused.difference_update(paused)
 
     def position(self, partition: Partition, *, timeout_seconds: float) -> int | None:
-        """Give up to where a partition has been read; asks nobody."""
-        return self._positions.get(partition)
+        """Give up to where a partition has been read; asks no broker."""
+        return self._membership.positions.get(partition)
 
     def log_ends(self) -> dict[Partition, int]:
-        """Give where partitions end, as the last answers said."""
+        """Give the ends of partitions, as the last answers had them."""
         with _neutral():
-            ends = {one: self._consumer.get_watermark_offsets(_theirs(one), cached=True)[1] for one in self._heard_of}
-        return {one: end for one, end in ends.items() if end >= 0}
+            ends = {
+                partition: self._consumer.get_watermark_offsets(_topic_partition(partition), cached=True)[1]
+                for partition in self._membership.with_known_end
+            }
+        return {partition: end for partition, end in ends.items() if end >= 0}
 
-    def first_offsets(self, partitions: Sequence[Partition], *, timeout_seconds: float) -> dict[Partition, int]:
+    def first_offsets(
+        self, partitions: Sequence[Partition], *, timeout_seconds: float
+    ) -> dict[Partition, int]:
         """Ask for the oldest offsets."""
         return self._offsets(partitions, OFFSET_BEGINNING, timeout_seconds)
 
@@ -284,38 +293,53 @@ class ConfluentClient:
         """Ask for the next offsets."""
         return self._offsets(partitions, OFFSET_END, timeout_seconds)
 
-    def offsets_at(self, partitions: Sequence[Partition], time_ms: int, *, timeout_seconds: float) -> dict[Partition, int]:
+    def offsets_at(
+        self, partitions: Sequence[Partition], time_ms: int, *, timeout_seconds: float
+    ) -> dict[Partition, int]:
         """Ask for the oldest offsets since a time."""
-        return {one: offset for one, offset in self._offsets(partitions, time_ms, timeout_seconds).items() if offset >= 0}
+        offsets = self._offsets(partitions, time_ms, timeout_seconds)
+        return {partition: offset for partition, offset in offsets.items() if offset >= 0}
 
-    def committed(self, partitions: Sequence[Partition], *, timeout_seconds: float) -> dict[Partition, Committed]:
+    def committed(
+        self, partitions: Sequence[Partition], *, timeout_seconds: float
+    ) -> dict[Partition, Committed]:
         """Ask what is committed."""
         with _neutral():
-            found = self._consumer.committed(list(map(_theirs, partitions)), timeout=timeout_seconds)
-        _raise_first(found)
-        return {_partition(one): Committed(one.offset, _metadata(one)) for one in found if one.offset >= 0}
+            answers = self._consumer.committed(
+                list(map(_topic_partition, partitions)), timeout=timeout_seconds
+            )
+        _raise_first(answers)
+        return {
+            _partition(answer): Committed(answer.offset, _metadata(answer))
+            for answer in answers
+            if answer.offset >= 0
+        }
 
     def commit(self, offsets: Mapping[Partition, Committed], *, timeout_seconds: float) -> None:
-        """Commit, and wait for the answer; before it for that of an earlier one that came too late."""
+        """Commit, and wait for the answer; first for that to an earlier commit, if it is still missing."""
         deadline = time.monotonic() + timeout_seconds
-        theirs = [_theirs(one, at.offset, at.metadata) for one, at in offsets.items()]
+        commits = [
+            _topic_partition(partition, offset, metadata) for partition, (offset, metadata) in offsets.items()
+        ]
         with _neutral():
-            self._await_answer(deadline)
-            self._consumer.commit(offsets=theirs, asynchronous=True)
-            self._is_committing = True
-            self._await_answer(deadline)
+            self._commit_answer.wait(self._consumer, deadline)
+            self._consumer.commit(offsets=commits, asynchronous=True)
+            self._commit_answer.expect()
+            self._commit_answer.wait(self._consumer, deadline)
 
     def close(self, *, timeout_seconds: float) -> None:
-        """Leave the group; where that lasts longer, it goes on behind us."""
+        """Leave the group; where that takes longer, it continues in the background."""
         closing = threading.Thread(target=self._consumer.close, name="kafka-close", daemon=True)
         closing.start()
         closing.join(timeout_seconds)
         if closing.is_alive():
-            raise RetriableError("_TIMED_OUT", "the group's coordinator has not answered yet that we leave")
+            raise RetriableError(
+                "_TIMED_OUT", "the group's coordinator has not answered the leave request yet"
+            )
 
     def _pieces(self, timeout_seconds: float) -> Iterator[Sequence[Message]]:
-        """Give what has come, piece by piece, each of which is done with before the next."""
-        messages = self._take_kept()
+        """Give what has come, piece by piece; each is processed before the next is fetched."""
+        messages = self._commit_answer.take_kept(self._max_records, self._membership.paused)
         if not messages:
             first = self._consumer.poll(timeout_seconds)
             messages = [] if first is None else [first]
@@ -326,102 +350,172 @@ class ConfluentClient:
                 n_left -= len(messages)
         yield messages
 
-    def _take_kept(self) -> list[Message]:
-        """Give what came while a commit's answer was awaited, but for what has been paused since."""
-        taken: list[Message] = []
-        left: list[Message] = []
-        for message in self._kept:
-            holds = len(taken) >= self._max_records or (self._paused and _partition(message) in self._paused)
-            (left if holds else taken).append(message)
-        self._kept = left
-        return taken
+    def _without_events(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Give the records among some messages, and handle the others: ends of partitions, and errors."""
+        events = [message for message in messages if message.error() is not None]
+        if not events:
+            return messages
+        for message in events:
+            error = message.error()
+            assert error is not None
+            if error.code() == KafkaError._PARTITION_EOF:
+                self._membership.reach_end(_partition(message), message.offset() or 0)
+            else:
+                self._errors.add(error, message)
+        return [message for message in messages if message.error() is None]
 
-    def _await_answer(self, deadline: float) -> None:
-        while self._is_committing:
-            if time.monotonic() > deadline:
-                raise RetriableError("_TIMED_OUT", "no answer to a commit yet")
-            self._kept += self._consumer.consume(_N_KEPT, _ANSWER_SECONDS)
-        error, self._commit_error = self._commit_error, None
-        if error is not None:
-            raise error
+    def _offsets(
+        self, partitions: Sequence[Partition], time_ms: int, timeout_seconds: float
+    ) -> dict[Partition, int]:
+        asked = [_topic_partition(partition, time_ms) for partition in partitions]
+        with _neutral():
+            answers = self._consumer.offsets_for_times(asked, timeout=timeout_seconds)
+        _raise_first(answers)
+        return {_partition(answer): answer.offset for answer in answers}
 
-    def _sort(self, messages: Sequence[Message], parts: dict[Partition, _Part]) -> None:
-        """Sort records by partition, and take note of what is none."""
-        no_records = [message for message in messages if message.error() is not None]
-        if no_records:
-            for message in no_records:
-                self._heard(message)
-            messages = [message for message in messages if message.error() is None]
-        places = zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)
-        at = 0
-        for place, run in itertools.groupby(places):  # what one answer brought of a partition lies together
-            partition, n = Partition(*place), len(list(run))  # type: ignore[arg-type]  # a record has both
-            if partition not in parts:
-                parts[partition] = _Part(messages[at].offset() or 0)
-            parts[partition].add(messages[at : at + n])
-            at += n
 
-    def _heard(self, message: Message) -> None:
-        error = message.error()
-        assert error is not None
-        if error.code() == KafkaError._PARTITION_EOF:
-            partition = _partition(message)
-            self._positions[partition] = message.offset() or 0
-            self._heard_of |= self._read & {partition}
-        elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # a log that was cut, too: what of it is there is read again from its beginning
-            others = self._error.offsets if isinstance(self._error, OutOfRangeError) else {}
+class _Membership:
+    """The partitions of this member, and how far they are read.
+
+    Its callbacks run within polls, on the owner's thread.
+    """
+
+    def __init__(self) -> None:
+        self.assigned: set[Partition] = set()
+        self.sought: set[Partition] = set()  # of them; the others are not read yet
+        self.paused: set[Partition] = set()
+        self.positions: dict[Partition, int] = {}
+        self.with_known_end: set[Partition] = set()  # of those sought: something has come
+        self._events: list[RebalanceEvent] = []
+
+    def drain_events(self) -> list[RebalanceEvent]:
+        """Give the rebalance events since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def restart(self, partition: Partition, offset: int) -> None:
+        """Read a partition from an offset; its end is not known before something comes."""
+        self.positions[partition] = offset
+        self.with_known_end.discard(partition)
+
+    def advance(self, partition: Partition, offset: int) -> None:
+        """Record that a partition has been read up to an offset, or further by an end-of-partition event."""
+        self.positions[partition] = max(offset, self.positions.get(partition, 0))
+        self._know_end(partition)
+
+    def reach_end(self, partition: Partition, offset: int) -> None:
+        """Record that a partition has been read up to its end."""
+        self.positions[partition] = offset
+        self._know_end(partition)
+
+    def on_assign(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
+        """Accept partitions, without reading them yet."""
+        consumer.incremental_assign([])
+        assigned = tuple(map(_partition, partitions))
+        self.assigned.update(assigned)
+        self._events.append(RebalanceEvent("assigned", assigned))
+
+    def on_revoke(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
+        """Release partitions that the group gives to another member."""
+        self._events.append(RebalanceEvent("revoked", self._release(consumer, partitions)))
+
+    def on_lost(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
+        """Release partitions of a session that has ended."""
+        self._events.append(RebalanceEvent("lost", self._release(consumer, partitions)))
+
+    def _know_end(self, partition: Partition) -> None:
+        if partition in self.sought:
+            self.with_known_end.add(partition)
+
+    def _release(
+        self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]
+    ) -> tuple[Partition, ...]:
+        released = tuple(map(_partition, partitions))
+        read = self.sought.intersection(released)
+        consumer.incremental_unassign([_topic_partition(partition) for partition in read])
+        self.assigned.difference_update(released)
+        self.sought.difference_update(released)
+        self.paused.difference_update(released)
+        self.with_known_end.difference_update(released)
+        return released
+
+
+class _PendingErrors:
+    """Errors that came by a callback or among records, until a poll raises them."""
+
+    def __init__(self) -> None:
+        self._error: ClientError | None = None
+        self._connection_error: ClientError | None = None  # the last one of a connection to a broker
+
+    def add(self, error: KafkaError, message: Message) -> None:
+        """Keep an error of a partition. One that is out of range, or fenced, is not replaced by others."""
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            # Also of a log that was truncated: the part of it that is there is read again from its beginning.
             offset = message.offset()
             assert offset is not None
-            self._error = OutOfRangeError(error.name(), error.str(), {**others, _partition(message): offset})
+            others = self._error.offsets if isinstance(self._error, OutOfRangeError) else {}
+            offsets = {**others, _partition(message): offset}
+            self._error = OutOfRangeError(error.name(), error.str(), offsets)
         elif not isinstance(self._error, OutOfRangeError | FencedError):
             self._error = _neutral_error(error)
 
-    def _raise_what_came(self) -> None:
-        error, self._error = self._error, None
-        if error is None and not self._assigned:
-            error, self._away = self._away, None
-        if error is not None:
-            raise error
-
-    def _offsets(self, partitions: Sequence[Partition], time_ms: int, timeout_seconds: float) -> dict[Partition, int]:
-        with _neutral():
-            found = self._consumer.offsets_for_times([_theirs(one, time_ms) for one in partitions], timeout=timeout_seconds)
-        _raise_first(found)
-        return {_partition(one): one.offset for one in found}
-
-    # Callbacks: run within polls, on the owner's thread.
-
-    def _on_assign(self, _consumer: object, partitions: list[TopicPartition]) -> None:
-        self._consumer.incremental_assign([])  # taken, and not read yet
-        self._assigned.update(map(_partition, partitions))
-        self._rebalance_events.append(RebalanceEvent("assigned", tuple(map(_partition, partitions))))
-
-    def _on_revoke(self, _consumer: object, partitions: list[TopicPartition]) -> None:
-        self._let_go(partitions)
-        self._rebalance_events.append(RebalanceEvent("revoked", tuple(map(_partition, partitions))))
-
-    def _on_lost(self, _consumer: object, partitions: list[TopicPartition]) -> None:
-        self._let_go(partitions)
-        self._rebalance_events.append(RebalanceEvent("lost", tuple(map(_partition, partitions))))
-
-    def _let_go(self, partitions: list[TopicPartition]) -> None:
-        gone = set(map(_partition, partitions))
-        self._consumer.incremental_unassign([_theirs(one) for one in gone & self._read])
-        self._assigned -= gone
-        self._read -= gone
-        self._paused -= gone
-        self._heard_of -= gone
-
-    def _on_error(self, error: KafkaError) -> None:
+    def on_error(self, error: KafkaError) -> None:
+        """Keep an error of a connection, or a fatal one: the library's callback, within polls."""
         if error.fatal():
             self._error = _neutral_error(error)
         else:
-            self._away = _neutral_error(error)
+            self._connection_error = _neutral_error(error)
 
-    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
-        self._is_committing = False
-        errors = [error, *(one.error for one in partitions)]
-        self._commit_error = next((_neutral_error(one) for one in errors if one is not None), None)
+    def raise_pending(self, *, has_partitions: bool) -> None:
+        """Raise the error that is kept; those of connections only for a member without partitions."""
+        error, self._error = self._error, None
+        if error is None and not has_partitions:
+            error, self._connection_error = self._connection_error, None
+        if error is not None:
+            raise error
+
+
+class _CommitAnswer:
+    """The answer to the commit that was sent last, and the records that came while it was awaited."""
+
+    def __init__(self) -> None:
+        self._is_expected = False
+        self._error: ClientError | None = None
+        self._kept: list[Message] = []
+
+    def expect(self) -> None:
+        """Record that a commit was sent."""
+        self._is_expected = True
+
+    def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        """Record the answer: the library's callback, within polls."""
+        self._is_expected = False
+        errors = [error, *(partition.error for partition in partitions)]
+        self._error = next((_neutral_error(error) for error in errors if error is not None), None)
+
+    def wait(self, consumer: confluent_kafka.Consumer, deadline: float) -> None:
+        """Wait for the answer by polling, where one is expected, and raise its error."""
+        while self._is_expected:
+            if time.monotonic() > deadline:
+                raise RetriableError("_TIMED_OUT", "no answer to a commit yet")
+            self._kept += consumer.consume(_N_KEPT, _ANSWER_SECONDS)
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def take_kept(self, n_records: int, paused: AbstractSet[Partition]) -> list[Message]:
+        """Give the first records that came meanwhile, but none of partitions that have been paused since."""
+        given: list[Message] = []
+        left: list[Message] = []
+        for message in self._kept:
+            stays = len(given) >= n_records or (paused and _partition(message) in paused)
+            (left if stays else given).append(message)
+        self._kept = left
+        return given
+
+    def drop_kept(self, partition: Partition) -> None:
+        """Drop what came of a partition that is read from another offset now."""
+        self._kept = [message for message in self._kept if _partition(message) != partition]
 
 
 class ConfluentProducer:
@@ -433,24 +527,27 @@ class ConfluentProducer:
         with _neutral_start():
             self._producer = confluent_kafka.Producer({**options, "error_cb": _ignore}, logger=_Log())
 
-    def send(self, topic: str, value: bytes, *, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()) -> int:
-        """Hand over a record."""
+    def send(
+        self, topic: str, value: bytes, *, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> int:
+        """Give a record to the library."""
         number = next(self._numbers)
+        on_delivery = partial(self._on_delivery, number)
         try:
             with _neutral():
-                self._producer.produce(topic, value, key=key, headers=list(headers), on_delivery=partial(self._on_delivery, number))
+                self._producer.produce(topic, value, key=key, headers=list(headers), on_delivery=on_delivery)
         except BufferError as error:
             raise RetriableError("_QUEUE_FULL", str(error)) from error
         return number
 
     def outcomes(self) -> list[tuple[int, ClientError | None]]:
-        """Give what became of records."""
+        """Give the outcomes of records."""
         self._producer.poll(0)
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
     def close(self, *, timeout_seconds: float) -> None:
-        """Send what is waiting; what is left then is dropped."""
+        """Send what is waiting; what is left has failed."""
         self._producer.flush(timeout_seconds)
         self._producer.purge()
         self._producer.flush(0)
@@ -460,50 +557,77 @@ class ConfluentProducer:
 
 
 class _Log:
-    """Hands the library's lines on by their kind, so that each kind's rate is limited by itself."""
+    """Passes the library's lines on, each kind with a format of its own: rates are limited by format."""
 
     def log(self, level: int, _text: str, kind: str, _client: str, line: str) -> None:
-        """Hand a line on."""
+        """Pass a line on."""
         log.log(level, f"{kind}: %s", line)
 
 
 def _ignore(_error: KafkaError) -> None:
-    """Pass over what a broker's connection says: each record's outcome tells."""
+    """Ignore errors of a producer's connections: each record has an outcome."""
 
 
 class _Part:
-    """The records of one partition, as they are put together."""
+    """The records of one partition, while they are collected."""
 
     def __init__(self, first_offset: int) -> None:
-        self.first_offset = self.next_offset = first_offset
+        self.first_offset = first_offset
+        self.next_offset = first_offset
         self.n_empty = 0
         self.records: list[Record] = []
         self.offsets: list[int] = []
         self.keys: list[bytes | None] = []
 
     def add(self, messages: Sequence[Message]) -> None:
-        """Take more; nothing of the library's is kept."""
+        """Add records; none of the library's objects is kept."""
         self.next_offset = (messages[-1].offset() or 0) + 1
         values = list(map(Message.value, messages))
         if None in values:
             self.n_empty += values.count(None)
-            messages = [one for one, value in zip(messages, values, strict=True) if value is not None]
+            messages = [message for message, value in zip(messages, values, strict=True) if value is not None]
             values = list(map(Message.value, messages))
-        times = [-1 if kind == TIMESTAMP_NOT_AVAILABLE else time_ms for kind, time_ms in map(Message.timestamp, messages)]
-        headers = [headers_of(one) if one else () for one in map(Message.headers, messages)]  # type: ignore[arg-type]  # text and bytes
+        stamps = map(Message.timestamp, messages)
+        times = [-1 if kind == TIMESTAMP_NOT_AVAILABLE else time_ms for kind, time_ms in stamps]
+        headers = [
+            headers_of(pairs) if pairs else ()  # type: ignore[arg-type]  # text and bytes
+            for pairs in map(Message.headers, messages)
+        ]
         fields = zip(values, times, headers, strict=True)
-        self.records += map(tuple.__new__, itertools.repeat(Record), fields)  # half the time of calling Record
-        self.offsets += map(Message.offset, messages)  # type: ignore[arg-type]  # a record has one
+        self.records += map(
+            tuple.__new__, itertools.repeat(Record), fields
+        )  # half the time of calling Record
+        self.offsets += map(Message.offset, messages)  # type: ignore[arg-type]  # a record has an offset
         self.keys += map(Message.key, messages)
 
     def fetched(self) -> Fetched:
         """Give them as the source takes them."""
-        return Fetched(self.records, self.offsets, self.n_empty, self.first_offset, self.next_offset, self.keys.__getitem__)
+        return Fetched(
+            self.records,
+            self.offsets,
+            self.n_empty,
+            self.first_offset,
+            self.next_offset,
+            self.keys.__getitem__,
+        )
+
+
+def _add_records(messages: Sequence[Message], parts: dict[Partition, _Part]) -> None:
+    """Add records to the parts of their partitions."""
+    names = zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)
+    begin = 0
+    for name, run in itertools.groupby(names):  # what one answer brought of a partition lies together
+        partition = Partition(*name)  # type: ignore[arg-type]  # a record has both
+        end = begin + len(list(run))
+        if partition not in parts:
+            parts[partition] = _Part(messages[begin].offset() or 0)
+        parts[partition].add(messages[begin:end])
+        begin = end
 
 
 @contextmanager
 def _neutral() -> Iterator[None]:
-    """Turn the library's errors into the source's; anything else that fails in there breaks the client."""
+    """Turn the library's errors into the source's; any other exception in there is fatal to the client."""
     try:
         yield
     except (ClientError, BufferError):
@@ -516,47 +640,53 @@ def _neutral() -> Iterator[None]:
 
 @contextmanager
 def _neutral_start() -> Iterator[None]:
-    """Tell a setting that the library refuses as what it is."""
-    with _neutral():
-        try:
+    """Turn errors of a constructor into the source's; a setting that the library refuses is a `SourceError`."""
+    try:
+        with _neutral():
             yield
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError._INVALID_ARG:
-                raise
-            raise SourceError(f"source.kafka: {error.args[0].str()}") from error
+    except ClientError as error:
+        if error.name != KafkaError(KafkaError._INVALID_ARG).name():
+            raise
+        raise SourceError(f"source.kafka: {error.text}") from error
 
 
 def _neutral_error(error: KafkaError) -> ClientError:
     code, name, text = error.code(), error.name(), error.str()
-    if code in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL):  # as a heartbeat told it first; nothing else is fatal to a consumer
-        return FencedError(name, text)
+    if code in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL):
+        return FencedError(
+            name, text
+        )  # _FATAL: a heartbeat learned it first; nothing else is fatal to a consumer
     if code == KafkaError.OFFSET_METADATA_TOO_LARGE:
         return MetadataTooLargeError(name, text)
     if code == KafkaError.INVALID_REQUEST:
         return RetryOnceError(name, text)
-    return (RetriableError if code in _PASSING or error.retriable() else FatalClientError)(name, text)
+    return (RetriableError if code in _RETRIABLE or error.retriable() else FatalClientError)(name, text)
 
 
 def _metadata(committed: TopicPartition) -> str:
-    """Give the text of a commit; nothing where another program's does not end."""
+    """Give the text of a commit; none where that of another program has no end."""
     try:
         return committed.metadata or ""
     except UnicodeDecodeError:
         return ""
 
 
-def _raise_first(partitions: Iterable[TopicPartition]) -> None:
-    for one in partitions:
-        if one.error is not None:
-            raise _neutral_error(one.error)
+def _raise_first(answers: Iterable[TopicPartition]) -> None:
+    for answer in answers:
+        if answer.error is not None:
+            raise _neutral_error(answer.error)
 
 
-def _partition(one: TopicPartition | Message) -> Partition:
-    topic, number = (one.topic(), one.partition()) if isinstance(one, Message) else (one.topic, one.partition)
-    return Partition(topic, number)  # type: ignore[arg-type]  # only a message made by hand lacks them
+def _partition(located: TopicPartition | Message) -> Partition:
+    if isinstance(located, Message):
+        # Only a message that was made by hand lacks them.
+        return Partition(located.topic(), located.partition())  # type: ignore[arg-type]
+    return Partition(located.topic, located.partition)
 
 
-def _theirs(partition: Partition, offset: int = OFFSET_INVALID, metadata: str = "") -> TopicPartition:
+def _topic_partition(
+    partition: Partition, offset: int = OFFSET_INVALID, metadata: str = ""
+) -> TopicPartition:
     if metadata:
         return TopicPartition(*partition, offset, metadata)
-    return TopicPartition(*partition, offset)  # an empty text would be one of a zero byte
+    return TopicPartition(*partition, offset)  # an empty text would become a text of a zero byte

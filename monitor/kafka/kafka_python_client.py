@@ -2,13 +2,13 @@
 
 What shapes this file are measured properties of that library:
 
-- An error inside `poll` (a codec, a checksum) makes the next `poll` spin for ever: so it is given
-  raw bytes only, and every error that is not known to pass breaks the client.
+- An error inside `poll` (a codec, a checksum) makes the next `poll` spin for ever: so it deserializes
+  nothing, and every error that is not known to be transient is fatal to the client.
 - A poll shorter than half a second can lose the answer to a join.
-- Rebalance listeners run on the library's own thread, and must not call back: ours pauses what is
-  new, and leaves a note. The owner then looks up where to begin, and seeks.
-- A position that is out of range would be reset without a word: nothing is reset, and it is told.
-- Only a commit tells a member that another one has taken its `group_instance_id`.
+- Rebalance listeners run on the library's own thread, and must not call back: ours pauses what is new, and
+  queues an event. The owner then looks up where to begin, and seeks.
+- A position that is out of range would be reset silently: resets are off, and it is an error.
+- Only a commit reveals that another member has taken this one's `group_instance_id`.
 - A constructor that fails leaves a thread behind.
 """
 
@@ -45,7 +45,7 @@ from kafka.net.compat import KafkaNetClient
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from monitor.config.kafka import KafkaConfig
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.errors import SourceError
 from monitor.kafka.client import (
     ClientError,
@@ -69,10 +69,18 @@ __all__ = ["check", "consumer_options", "open_client", "open_producer"]
 _SHORTEST_POLL_MS = 500  # below it a join's answer can be lost between two polls
 _BOOTSTRAP_MS = 5000  # one try to reach a broker; the loop turns in between
 _METADATA_MS = 500  # the longest that a record to send waits for its topic's partitions
-_LARGEST_RECORD_BYTES = 64 << 20  # to send: what could be read may be larger than the library's 1 MiB, and the broker decides
-# Errors that pass: the brokers are away, or the group is being put together anew.
-_PASSING = (LibraryRetriableError, CommitFailedError, RebalanceInProgressError, IllegalGenerationError, UnknownMemberIdError)
-# What it imports where it is there, by what cannot be read without it; the checksum in Python is five times slower.
+# To send: what could be read may be larger than the library's 1 MiB, and the broker decides.
+_LARGEST_RECORD_BYTES = 64 << 20
+# Transient errors: the brokers are away, or the group is rebalancing.
+_RETRIABLE = (
+    LibraryRetriableError,
+    CommitFailedError,
+    RebalanceInProgressError,
+    IllegalGenerationError,
+    UnknownMemberIdError,
+)
+# Packages that it imports if they are installed, by what cannot be read without them. Its own checksum, in
+# Python, is five times slower.
 _PACKAGES = {
     "checksums": ("crc32c", "crc32c"),
     "lz4": ("lz4.frame", "lz4"),
@@ -83,35 +91,35 @@ _Opened = TypeVar("_Opened")
 
 
 def check(config: KafkaConfig) -> None:
-    """See that every codec can be read, and that the files which the settings name can.
+    """Check that every codec can be read, and every file that the settings name.
 
     Raises
     ------
     SourceError
-        If not.
+        If a package is missing, or a file cannot be read.
     """
-    for what, (module, package) in _PACKAGES.items():
+    for codec, (module, package) in _PACKAGES.items():
         try:
             importlib.import_module(module)
         except ImportError as error:
             raise SourceError(
-                f"source.kafka: {what} cannot be read, because the package {package} cannot be imported ({error}). "
-                f"Any producer may send it: install it with `pip install {package}`."
+                f"source.kafka: {codec} cannot be read, because the package {package} cannot be imported "
+                f"({error}). Any producer may send it: install it with `pip install {package}`."
             ) from error
     consumer_options(config)
 
 
 def open_client(config: KafkaConfig) -> KafkaPythonClient:
-    """Open a member of the group; waits for a broker for five seconds, but where `api_version` is given."""
+    """Open a member of the group; waits five seconds for a broker, unless `api_version` is given."""
     return KafkaPythonClient(_opened(KafkaConsumer, consumer_options(config)), config.topics)
 
 
 def open_producer(config: KafkaConfig, *, give_up_seconds: float) -> KafkaPythonProducer:
-    """Open a producer; waits for a broker for five seconds, but where `api_version` is given."""
+    """Open a producer; waits five seconds for a broker, unless `api_version` is given."""
     options = {
         **_connection_options(config),
         "acks": "all",
-        "enable_idempotence": False,  # it needs a right more; a record that is there twice does no harm
+        "enable_idempotence": False,  # it needs one more right; a record that is sent twice does no harm
         "request_timeout_ms": round(give_up_seconds * 1000),
         "delivery_timeout_ms": round(give_up_seconds * 1000),
         "max_block_ms": _METADATA_MS,
@@ -137,7 +145,9 @@ def consumer_options(config: KafkaConfig) -> dict[str, Any]:
         "enable_auto_commit": False,
         "partition_assignment_strategy": [CooperativeStickyAssignor()],
         "session_timeout_ms": session_ms,
-        "heartbeat_interval_ms": min(3000, session_ms // 3),  # Kafka's default, and its advice for short sessions
+        "heartbeat_interval_ms": min(
+            3000, session_ms // 3
+        ),  # Kafka's default, and its advice for short sessions
         "max_poll_interval_ms": round(config.max_poll_interval_seconds * 1000),
         "max_poll_records": config.max_poll_records,
     }
@@ -195,91 +205,117 @@ class KafkaPythonClient:
     def __init__(self, consumer: KafkaConsumer, topics: Sequence[str]) -> None:
         self._consumer = consumer
         self._listener = _Listener(consumer)
-        self._held: set[Partition] = set()  # assigned, and not sought yet
+        self._unsought: set[Partition] = set()  # assigned, and without a seek since
         consumer.subscribe(list(topics), listener=self._listener)
 
     def poll(self, timeout_seconds: float) -> dict[Partition, Fetched]:
         """Give what has come; waits for half a second at least."""
         with _neutral():
             try:
-                fetched = self._consumer.poll(timeout_ms=max(round(timeout_seconds * 1000), _SHORTEST_POLL_MS))
+                fetched = self._consumer.poll(timeout_ms=max(_ms(timeout_seconds), _SHORTEST_POLL_MS))
             except NoOffsetForPartitionError:
-                if not (self._held or self._listener.rebalance_events):
-                    raise  # it is not one that is about to be looked up
+                if not self._unsought and not self._listener.has_events:
+                    raise  # it is not of a partition that is about to be sought
                 return {}
-            return {_partition(one): _fetched(records) for one, records in fetched.items()}
+            return {_partition(partition): _fetched(records) for partition, records in fetched.items()}
 
     def rebalance_events(self) -> list[RebalanceEvent]:
         """Give what the group did."""
-        rebalance_events = []
-        while self._listener.rebalance_events:
-            rebalance_event = self._listener.rebalance_events.popleft()
-            self._held.difference_update(rebalance_event.partitions)
-            if rebalance_event.what == "assigned":
-                self._held.update(rebalance_event.partitions)
-            rebalance_events.append(rebalance_event)
-        return rebalance_events
+        events = self._listener.drain()
+        for event in events:
+            self._unsought.difference_update(event.partitions)
+            if event.what == "assigned":
+                self._unsought.update(event.partitions)
+        return events
 
     def assignment(self) -> frozenset[Partition]:
-        """Give the partitions that this member has; after a poll that came too late it still names those that it has lost."""
+        """Give the partitions that this member has, and until the next poll also those that it has lost."""
         return frozenset(map(_partition, self._consumer.assignment()))
 
     def seek(self, partition: Partition, offset: int) -> None:
-        """Read on from an offset."""
+        """Read a partition from an offset."""
         with _neutral():
-            self._consumer.seek(_theirs(partition), offset)
-            if partition in self._held:
-                self._consumer.resume(_theirs(partition))
-        self._held.discard(partition)
+            self._consumer.seek(_topic_partition(partition), offset)
+            if partition in self._unsought:
+                self._consumer.resume(_topic_partition(partition))
+        self._unsought.discard(partition)
 
     def pause(self, partitions: Iterable[Partition]) -> None:
         """Give nothing of some partitions."""
         with _neutral():
-            self._consumer.pause(*map(_theirs, partitions))
+            self._consumer.pause(*map(_topic_partition, partitions))
 
     def resume(self, partitions: Iterable[Partition]) -> None:
         """Give records of some partitions again."""
+        sought = [partition for partition in partitions if partition not in self._unsought]
         with _neutral():
-            self._consumer.resume(*(_theirs(one) for one in partitions if one not in self._held))
+            self._consumer.resume(*map(_topic_partition, sought))
 
     def position(self, partition: Partition, *, timeout_seconds: float) -> int | None:
         """Give up to where a partition has been read."""
         with _neutral():
-            position: int | None = self._consumer.position(_theirs(partition), timeout_ms=_ms(timeout_seconds))
+            position: int | None = self._consumer.position(
+                _topic_partition(partition), timeout_ms=_ms(timeout_seconds)
+            )
             return position
 
     def log_ends(self) -> dict[Partition, int]:
-        """Give where partitions end, as the last answers said."""
+        """Give the ends of partitions, as the last answers had them."""
         with _neutral():
-            return {_partition(one): end for one in self._consumer.assignment() if (end := self._consumer.highwater(one)) is not None}
+            ends = {
+                partition: self._consumer.highwater(partition) for partition in self._consumer.assignment()
+            }
+        return {_partition(partition): end for partition, end in ends.items() if end is not None}
 
-    def first_offsets(self, partitions: Sequence[Partition], *, timeout_seconds: float) -> dict[Partition, int]:
+    def first_offsets(
+        self, partitions: Sequence[Partition], *, timeout_seconds: float
+    ) -> dict[Partition, int]:
         """Ask for the oldest offsets."""
+        asked = list(map(_topic_partition, partitions))
         with _neutral():
-            return _ours(self._consumer.beginning_offsets(list(map(_theirs, partitions)), timeout_ms=_ms(timeout_seconds)))
+            return _by_partition(self._consumer.beginning_offsets(asked, timeout_ms=_ms(timeout_seconds)))
 
     def end_offsets(self, partitions: Sequence[Partition], *, timeout_seconds: float) -> dict[Partition, int]:
         """Ask for the next offsets."""
+        asked = list(map(_topic_partition, partitions))
         with _neutral():
-            return _ours(self._consumer.end_offsets(list(map(_theirs, partitions)), timeout_ms=_ms(timeout_seconds)))
+            return _by_partition(self._consumer.end_offsets(asked, timeout_ms=_ms(timeout_seconds)))
 
-    def offsets_at(self, partitions: Sequence[Partition], time_ms: int, *, timeout_seconds: float) -> dict[Partition, int]:
+    def offsets_at(
+        self, partitions: Sequence[Partition], time_ms: int, *, timeout_seconds: float
+    ) -> dict[Partition, int]:
         """Ask for the oldest offsets since a time."""
+        asked = {_topic_partition(partition): time_ms for partition in partitions}
         with _neutral():
-            found = self._consumer.offsets_for_times({_theirs(one): time_ms for one in partitions}, timeout_ms=_ms(timeout_seconds))
-            return {_partition(one): at.offset for one, at in found.items() if at is not None}
+            answers = self._consumer.offsets_for_times(asked, timeout_ms=_ms(timeout_seconds))
+        return {
+            _partition(partition): answer.offset
+            for partition, answer in answers.items()
+            if answer is not None
+        }
 
-    def committed(self, partitions: Sequence[Partition], *, timeout_seconds: float) -> dict[Partition, Committed]:
+    def committed(
+        self, partitions: Sequence[Partition], *, timeout_seconds: float
+    ) -> dict[Partition, Committed]:
         """Ask what is committed."""
+        committed = {}
         with _neutral():
-            found = {one: self._consumer.committed(_theirs(one), metadata=True, timeout_ms=_ms(timeout_seconds)) for one in partitions}
-            return {one: Committed(at.offset, (at.metadata or "").rstrip("\0")) for one, at in found.items() if at is not None}
+            for partition in partitions:
+                answer = self._consumer.committed(
+                    _topic_partition(partition), metadata=True, timeout_ms=_ms(timeout_seconds)
+                )
+                if answer is not None:
+                    committed[partition] = Committed(answer.offset, (answer.metadata or "").rstrip("\0"))
+        return committed
 
     def commit(self, offsets: Mapping[Partition, Committed], *, timeout_seconds: float) -> None:
         """Commit, and wait for the answer."""
+        commits = {
+            _topic_partition(partition): OffsetAndMetadata(offset, f"{metadata}\0" if metadata else "", -1)
+            for partition, (offset, metadata) in offsets.items()
+        }
         with _neutral():
-            theirs = {_theirs(one): OffsetAndMetadata(at.offset, at.metadata and f"{at.metadata}\0", -1) for one, at in offsets.items()}
-            self._consumer.commit(theirs, timeout_ms=_ms(timeout_seconds))
+            self._consumer.commit(commits, timeout_ms=_ms(timeout_seconds))
 
     def close(self, *, timeout_seconds: float) -> None:
         """Leave the group."""
@@ -295,8 +331,10 @@ class KafkaPythonProducer:
         self._numbers = itertools.count()
         self._outcomes: deque[tuple[int, ClientError | None]] = deque()  # filled by the library's thread
 
-    def send(self, topic: str, value: bytes, *, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()) -> int:
-        """Hand over a record; waits half a second where its topic is not known."""
+    def send(
+        self, topic: str, value: bytes, *, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> int:
+        """Give a record to the library; waits half a second where the topic is not known."""
         with _neutral():
             future = self._producer.send(topic, value, key=key, headers=list(headers))
         number = next(self._numbers)
@@ -305,58 +343,67 @@ class KafkaPythonProducer:
         return number
 
     def outcomes(self) -> list[tuple[int, ClientError | None]]:
-        """Give what became of records."""
+        """Give the outcomes of records."""
         return [self._outcomes.popleft() for _ in range(len(self._outcomes))]
 
     def close(self, *, timeout_seconds: float) -> None:
-        """Send what is waiting, and let go; what is left then has failed."""
+        """Send what is waiting, and close the connections; what is left has failed."""
         with _neutral():
             try:
                 self._producer.close(timeout=timeout_seconds)
-            except KafkaTimeoutError:  # raised before anything was let go: its thread would live on
+            except KafkaTimeoutError:  # raised before anything was closed: the library's thread would live on
                 self._producer._sender.force_close()  # what is left fails at once; nothing else ends it
                 self._producer.close(timeout=timeout_seconds)
 
 
 class _TokenFile(AbstractTokenProvider):  # type: ignore[misc]
-    """A token that something else keeps current in a file: read for each authentication."""
+    """A token that another program keeps current in a file: read for each authentication."""
 
     def __init__(self, file: Path) -> None:
         super().__init__()
         self._file = file
 
     def token(self) -> str:
-        """Give the token as it is now."""
+        """Give the current token."""
         return self._file.read_text(encoding="utf-8").strip()
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Runs on the library's thread: pauses what is new and leaves notes for the owner."""
+    """Runs on the library's thread: pauses what is new, and queues events for the owner."""
 
     def __init__(self, consumer: KafkaConsumer) -> None:
         self._consumer = consumer
-        self.rebalance_events: deque[RebalanceEvent] = deque()
+        self._events: deque[RebalanceEvent] = deque()
+
+    @property
+    def has_events(self) -> bool:
+        """Whether any are queued."""
+        return bool(self._events)
+
+    def drain(self) -> list[RebalanceEvent]:
+        """Give the queued events, oldest first."""
+        return [self._events.popleft() for _ in range(len(self._events))]
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Hold back what is new until the owner has looked up where to begin."""
+        """Pause what is new until the owner has looked up where to begin."""
         partitions = tuple(assigned)
         self._consumer.pause(*partitions)
-        self.rebalance_events.append(RebalanceEvent("assigned", tuple(map(_partition, partitions))))
+        self._events.append(RebalanceEvent("assigned", tuple(map(_partition, partitions))))
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Leave a note: what was kept was committed within the last seconds."""
-        self.rebalance_events.append(RebalanceEvent("revoked", tuple(map(_partition, revoked))))
+        """Queue an event, and commit nothing: the last commit is some seconds old at most."""
+        self._events.append(RebalanceEvent("revoked", tuple(map(_partition, revoked))))
 
     def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
-        """Leave a note; there is nothing that could still be committed."""
-        self.rebalance_events.append(RebalanceEvent("lost", tuple(map(_partition, lost))))
+        """Queue an event; nothing could be committed any more."""
+        self._events.append(RebalanceEvent("lost", tuple(map(_partition, lost))))
 
 
 def _fetched(records: Sequence[Any]) -> Fetched:
     filled = [record for record in records if record.value is not None]
     return Fetched(
-        [Record(one.value, one.timestamp, headers_of(one.headers)) for one in filled],
-        [one.offset for one in filled],
+        [Record(record.value, record.timestamp, headers_of(record.headers)) for record in filled],
+        [record.offset for record in filled],
         n_empty=len(records) - len(filled),
         first_offset=records[0].offset,
         next_offset=records[-1].offset + 1,
@@ -381,9 +428,12 @@ def _neutral() -> Iterator[None]:
 def _neutral_error(error: Exception) -> ClientError:
     name, text = type(error).__name__, str(error)
     if isinstance(error, OffsetOutOfRangeError):
-        return OutOfRangeError(name, text, _ours(error.args[0]))
+        return OutOfRangeError(name, text, _by_partition(error.args[0]))
     if isinstance(error, LogTruncationError):
-        ends = {_partition(one): None if end is None else end.offset for one, end in error.divergent_offsets.items()}
+        ends = {
+            _partition(partition): None if end is None else end.offset
+            for partition, end in error.divergent_offsets.items()
+        }
         return TruncatedError(name, text, ends)
     if isinstance(error, FencedInstanceIdError):
         return FencedError(name, text)
@@ -391,19 +441,19 @@ def _neutral_error(error: Exception) -> ClientError:
         return MetadataTooLargeError(name, text)
     if isinstance(error, InvalidRequestError):
         return RetryOnceError(name, text)
-    return (RetriableError if isinstance(error, _PASSING) else FatalClientError)(name, text)
+    return (RetriableError if isinstance(error, _RETRIABLE) else FatalClientError)(name, text)
 
 
 def _partition(partition: TopicPartition) -> Partition:
     return Partition(partition.topic, partition.partition)
 
 
-def _theirs(partition: Partition) -> TopicPartition:
+def _topic_partition(partition: Partition) -> TopicPartition:
     return TopicPartition(partition.topic, partition.number)
 
 
-def _ours(offsets: Mapping[TopicPartition, int]) -> dict[Partition, int]:
-    return {_partition(one): offset for one, offset in offsets.items()}
+def _by_partition(offsets: Mapping[TopicPartition, int]) -> dict[Partition, int]:
+    return {_partition(partition): offset for partition, offset in offsets.items()}
 
 
 def _ms(seconds: float) -> int:

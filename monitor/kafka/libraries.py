@@ -1,4 +1,4 @@
-"""Which client library the settings name; it is loaded when it is asked for."""
+"""The client library that the settings name; it is imported when it is asked for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["library_of"]
 
 
 def library_of(config: KafkaConfig) -> KafkaLibrary:
-    """Give the library that `client` names.
+    """Give the library that `source.kafka.client` names.
 
     Raises
     ------
@@ -25,7 +25,8 @@ def library_of(config: KafkaConfig) -> KafkaLibrary:
         from monitor.kafka import confluent_client
     except ImportError as error:
         raise SourceError(
-            f'source.kafka.client is "confluent", but the package confluent-kafka cannot be imported ({error}). '
-            "Install it with `pip install 'barograph[confluent]'`, or set client to \"kafka-python\"."
+            'source.kafka.client is "confluent", but the package confluent-kafka cannot be imported '
+            f"({error}). Install it with `pip install 'barograph[confluent]'`, "
+            'or set client to "kafka-python".'
         ) from error
     return confluent_client

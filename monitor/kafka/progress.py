@@ -1,11 +1,14 @@
-"""How far a source has been read: offsets and event time of every partition; pure, with time passed in.
+"""How far each partition has been read, in offsets and in event time; pure, with time passed in.
 
-A step may close only when every partition has been read up to its end, whatever the order in which
-the partitions are fetched. So the source is complete up to the *oldest* of its partitions' newest
-samples. A partition in which nothing comes any more that tells a time is left out of that, but only
-while the broker says, again and again, that there is nothing left to read in it: a broker that cannot be
-asked holds everything up, and no sample is late because of it. One whose records cannot be read is left out
-without that: it holds nobody up, and what comes of it later may be late.
+A step may close only when every partition has been read up to its end, whatever the order in which the
+partitions are fetched. So the watermark of the source, `complete_ms`, is the *oldest* of its partitions'
+newest event times. Two kinds of partitions are left out of that minimum:
+
+- An idle one, in which no sample has come for `idle_seconds`. It is left out only while the broker keeps
+  confirming that there is nothing left to read in it. A broker that cannot be asked therefore stops the
+  watermark, and no sample becomes late because of an outage.
+- A held one, whose records are in a wrong format, once it has been without a sample for `idle_seconds`. No
+  confirmation is needed. Samples that are read from it later may be late.
 """
 
 from __future__ import annotations
@@ -18,18 +21,20 @@ from monitor.sources.position import NOTHING_YET, PartitionPosition, Position
 
 __all__ = ["ReadProgress"]
 
-_CONFIRMED_SECONDS = 5.0  # so long counts what the broker said: a few polls of a second
-_N_MARKS = 32  # pieces of the stretch that is read again after a loss: at most a 32nd too much
+_CONFIRMED_SECONDS = 5.0  # how long the broker's answer "empty" counts: a few polls of a second
+_N_MARKS = 32  # marks in the stretch that is read again after a loss: at most a 32nd too much is read
 
 
 @dataclass(slots=True)
 class _Partition:
-    offset: int
+    offset: int  # the next one to read
     newest_ms: int
-    told_at: float  # when a record last told a time, or when the partition came to us
-    empty_at: float = -math.inf  # when the broker last had nothing more in it, but what told no time
-    held: int | None = None  # offset of the first record that is to be read again
-    marks: list[tuple[int, int]] = field(default_factory=list)  # first offset of a stretch, newest event time in it
+    last_sample_at: float  # when a sample last came, or when reading began
+    confirmed_empty_at: float = -math.inf  # when the broker last said that nothing is left to read
+    held_offset: int | None = None  # the first record that must be read again
+    marks: list[tuple[int, int]] = field(
+        default_factory=list
+    )  # first offset of a stretch, newest event time in it
 
 
 class ReadProgress:
@@ -38,128 +43,148 @@ class ReadProgress:
     Parameters
     ----------
     rewind_ms : int
-        Event time behind the complete one that a window may still need.
+        Event time before the watermark that a window may still need.
     idle_seconds : float
-        Silence after which a partition holds the others up no longer.
+        A partition without a sample for this long no longer delays the others.
     resumed : Position, optional
-        Where a checkpoint was taken.
+        The position in the checkpoint that the daemon resumes from.
     """
 
     def __init__(self, *, rewind_ms: int, idle_seconds: float, resumed: Position | None = None) -> None:
         self._rewind_ms = rewind_ms
-        self._piece_ms = max(1, rewind_ms // _N_MARKS)
+        self._mark_ms = max(1, rewind_ms // _N_MARKS)
         self._idle_seconds = idle_seconds
         self._partitions: dict[str, _Partition] = {}
         self._owned: set[str] = set()
         self.complete_ms = NOTHING_YET
-        if resumed is not None:
-            self.complete_ms = NOTHING_YET if resumed.time_ms is None else resumed.time_ms
-            for name, place in resumed.partitions.items():
-                told_ms = self.complete_ms if place.newest_ms == NOTHING_YET else place.newest_ms  # it was held
-                marks = [(place.rewind, told_ms)] if place.rewind < place.offset else []
-                self._partitions[name] = _Partition(place.offset, place.newest_ms, -math.inf, marks=marks)
+        if resumed is None:
+            return
+        if resumed.time_ms is not None:
+            self.complete_ms = resumed.time_ms
+        for name, position in resumed.partitions.items():
+            # A held partition has no newest event time: what was read of it is not newer than the watermark.
+            newest_ms = self.complete_ms if position.newest_ms == NOTHING_YET else position.newest_ms
+            marks = [(position.rewind, newest_ms)] if position.rewind < position.offset else []
+            self._partitions[name] = _Partition(position.offset, position.newest_ms, -math.inf, marks=marks)
 
     @property
     def owned(self) -> frozenset[str]:
-        """The partitions that are being read."""
+        """The names of the partitions that are being read."""
         return frozenset(self._owned)
 
     def offset(self, name: str) -> int | None:
-        """Give the next offset of a partition that was read before; None of another."""
-        known = self._partitions.get(name)
-        return None if known is None else known.offset
+        """Give the next offset of a partition that was read before; None for any other."""
+        partition = self._partitions.get(name)
+        return None if partition is None else partition.offset
 
     def knows_topic(self, topic: str) -> bool:
         """Tell whether any partition of a topic was read before."""
         return any(name.rpartition("/")[0] == topic for name in self._partitions)
 
     def assign(self, name: str, offset: int, now: float) -> None:
-        """Begin to read a partition at an offset, or go on from there."""
-        known = self._partitions.get(name)
-        if known is None or known.offset != offset:
-            known = self._partitions[name] = _Partition(offset, NOTHING_YET, now)
-        known.told_at, known.empty_at = now, -math.inf
+        """Begin to read a partition at an offset, or continue there."""
+        partition = self._partitions.get(name)
+        if partition is None or partition.offset != offset:
+            self._partitions[name] = _Partition(offset, NOTHING_YET, now)
+        else:
+            partition.last_sample_at = now
+            partition.confirmed_empty_at = -math.inf
         self._owned.add(name)
 
     def release(self, names: Iterable[str]) -> None:
-        """Read some partitions no longer; where they were is remembered."""
+        """Stop reading some partitions; their offsets are remembered."""
         self._owned.difference_update(names)
 
     def hold(self, name: str, offset: int | None) -> None:
-        """Let a partition be read again from an offset by who goes on from a position; None: from where it is.
+        """Hold a partition's position at an offset, so that it is read again from there; None releases it.
 
-        While it is held, it holds up the others only as long as it tells times.
+        A held partition delays the others only while samples still come from it.
         """
-        self._partitions[name].held = offset
+        self._partitions[name].held_offset = offset
 
     def newest_ms(self, name: str) -> int:
-        """Give the newest event time that a partition has told."""
+        """Give the newest event time that was read from a partition."""
         return self._partitions[name].newest_ms
 
-    def record(self, name: str, *, first_offset: int, next_offset: int, newest_ms: int | None, now: float) -> None:
-        """Note records that were handed out.
+    def record(
+        self, name: str, *, first_offset: int, next_offset: int, newest_ms: int | None, now: float
+    ) -> None:
+        """Record that some records of a partition were handed out.
 
         Parameters
         ----------
         newest_ms : int or None
-            Newest event time among them that can be believed; None where there is none.
+            Newest credible event time among them; None where there is none.
         """
-        one = self._partitions[name]
-        one.offset = next_offset
+        partition = self._partitions[name]
+        partition.offset = next_offset
         if newest_ms is None:
             return
-        one.told_at, one.empty_at = now, -math.inf
-        one.newest_ms = max(one.newest_ms, newest_ms)
-        if one.marks and newest_ms // self._piece_ms <= one.marks[-1][1] // self._piece_ms:
-            one.marks[-1] = (one.marks[-1][0], max(one.marks[-1][1], newest_ms))
-        else:
-            one.marks.append((first_offset, newest_ms))
+        partition.last_sample_at = now
+        partition.confirmed_empty_at = -math.inf
+        partition.newest_ms = max(partition.newest_ms, newest_ms)
+        if partition.marks:
+            mark_offset, mark_newest_ms = partition.marks[-1]
+            if newest_ms // self._mark_ms <= mark_newest_ms // self._mark_ms:
+                partition.marks[-1] = (mark_offset, max(mark_newest_ms, newest_ms))
+                return
+        partition.marks.append((first_offset, newest_ms))
 
     def silent(self, now: float) -> list[str]:
-        """Name the partitions that have told no time for so long that the broker should be asked about them."""
-        return sorted(name for name in self._owned if now - self._partitions[name].told_at >= self._idle_seconds)
+        """Name the partitions without a sample for `idle_seconds`: the broker should be asked about them."""
+        return sorted(
+            name for name in self._owned if now - self._partitions[name].last_sample_at >= self._idle_seconds
+        )
 
     def confirm_empty(self, name: str, asked_at: float) -> None:
-        """Note that the broker had nothing more in a partition at some moment."""
-        self._partitions[name].empty_at = asked_at
+        """Record that the broker had nothing more to read in a partition when it was asked."""
+        self._partitions[name].confirmed_empty_at = asked_at
 
     def advance(self, now: float, *, clock_ms: int) -> int:
-        """Give the event time up to which everything has been read; it never goes back.
+        """Advance the watermark, and give it: the event time up to which everything has been read.
 
-        When every partition is silent, time goes on from the newest sample as fast as the clock; when
-        every one is held, it stands. It never passes the clock: one producer whose clock is ahead makes
-        no one else late.
+        It never goes back. When every partition is idle, it advances from the newest sample as fast as the
+        clock; when every one is held, it stands still. It never passes the clock, so that one producer whose
+        clock is ahead does not make the samples of the others late.
         """
         owned = [self._partitions[name] for name in self._owned]
-        holding = [one for one in owned if not self._is_idle(one, now)]
-        silent = [one for one in owned if one.held is None]
-        if holding:
-            reached = min(one.newest_ms for one in holding)
-        elif not silent:
+        active = [partition for partition in owned if not self._is_idle(partition, now)]
+        idle = [partition for partition in owned if partition.held_offset is None]
+        if active:
+            reached_ms = min(partition.newest_ms for partition in active)
+        elif not idle:
             return self.complete_ms
         else:
-            newest = max(one.newest_ms for one in silent)
-            silence = now - max(one.told_at for one in silent) - self._idle_seconds
-            reached = newest if newest == NOTHING_YET else newest + round(silence * 1000)
-        self.complete_ms = max(self.complete_ms, min(reached, clock_ms))
+            reached_ms = max(partition.newest_ms for partition in idle)
+            if reached_ms != NOTHING_YET:
+                last_sample_at = max(partition.last_sample_at for partition in idle)
+                reached_ms += round((now - last_sample_at - self._idle_seconds) * 1000)
+        self.complete_ms = max(self.complete_ms, min(reached_ms, clock_ms))
         return self.complete_ms
 
     def position(self) -> Position:
-        """Give where everything stands, for a checkpoint and for a commit."""
-        places = {name: self._position_of(one) for name, one in sorted(self._partitions.items())}
-        return Position(None if self.complete_ms == NOTHING_YET else self.complete_ms, places)
+        """Give the position of every partition, for a checkpoint and for a commit."""
+        positions = {
+            name: self._position_of(partition) for name, partition in sorted(self._partitions.items())
+        }
+        return Position(None if self.complete_ms == NOTHING_YET else self.complete_ms, positions)
 
-    def _is_idle(self, one: _Partition, now: float) -> bool:
-        return now - one.told_at >= self._idle_seconds and (one.held is not None or now - one.empty_at <= _CONFIRMED_SECONDS)
+    def _is_idle(self, partition: _Partition, now: float) -> bool:
+        if now - partition.last_sample_at < self._idle_seconds:
+            return False
+        return partition.held_offset is not None or now - partition.confirmed_empty_at <= _CONFIRMED_SECONDS
 
-    def _position_of(self, one: _Partition) -> PartitionPosition:
-        rewind = self._rewind(one)
-        if one.held is None:
-            return PartitionPosition(one.offset, rewind, one.newest_ms)
-        return PartitionPosition(one.held, min(one.held, rewind))  # what has told times behind it will tell them again
+    def _position_of(self, partition: _Partition) -> PartitionPosition:
+        rewind = self._rewind(partition)
+        held_offset = partition.held_offset
+        if held_offset is None:
+            return PartitionPosition(partition.offset, rewind, partition.newest_ms)
+        # The samples behind the held offset are read again, and so are their times: none is kept here.
+        return PartitionPosition(held_offset, min(held_offset, rewind))
 
-    def _rewind(self, one: _Partition) -> int:
+    def _rewind(self, partition: _Partition) -> int:
+        """Give the oldest offset that windows may still need; older marks are dropped."""
         needed_ms = self.complete_ms - self._rewind_ms
-        while one.marks and one.marks[0][1] < needed_ms:
-            del one.marks[0]
-        return one.marks[0][0] if one.marks else one.offset
+        while partition.marks and partition.marks[0][1] < needed_ms:
+            del partition.marks[0]
+        return partition.marks[0][0] if partition.marks else partition.offset

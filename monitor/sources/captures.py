@@ -1,8 +1,8 @@
 """Captures: files that hold the records of a topic, or the bodies of HTTP requests, one a line.
 
-Every line is a JSON object with the payload as base64, in `value` beside a `topic` or `headers`, or in
-`body` beside `headers`. Headers are a list of names and base64 values, as Kafka has them, or an
-object of names and texts, as HTTP has them. Any other file is one payload as it is.
+Each line is a JSON object with the payload as base64: in `value`, with a `topic` or `headers`, or in `body`,
+with `headers`. Headers are a list of names and base64 values, as in Kafka, or an object of names and texts,
+as in HTTP. Any other file is a single payload.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import orjson
 
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.errors import SourceError
 
 __all__ = ["Captured", "NoCaptureError", "captured_lines", "file_bytes", "read_capture"]
@@ -24,15 +24,19 @@ __all__ = ["Captured", "NoCaptureError", "captured_lines", "file_bytes", "read_c
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """One record of a file: its topic, in whose stead the file stands where there is none, and the place that messages name."""
+    """A record of a file.
+
+    `topic` is the file's name if the record has none; `location` is what messages call the record: topic,
+    partition and offset, or file and line.
+    """
 
     topic: str
     record: Record
-    place: str
+    location: str
 
 
 class NoCaptureError(Exception):
-    """A line is no record; `number` says which, counted from 1, and `n_before` how many records stand before it."""
+    """Line `number`, counted from 1, is no record; `n_before` records stand before it."""
 
     def __init__(self, number: int, n_before: int) -> None:
         super().__init__(number, n_before)
@@ -41,7 +45,7 @@ class NoCaptureError(Exception):
 
 
 def read_capture(file: Path) -> list[Captured]:
-    """Read the records of a file: those that its lines hold, or itself as one.
+    """Read the records of a file: one from each line, or the whole file as one.
 
     Raises
     ------
@@ -52,14 +56,14 @@ def read_capture(file: Path) -> list[Captured]:
     try:
         captured = captured_lines(content.splitlines(), str(file))
     except NoCaptureError as error:
-        # A capture that was torn off, or mended by hand, is one payload now, which nobody will expect.
-        why = f" (taken as one payload: line {error.number} is no record)" if error.n_before else ""
+        # A truncated capture, or one edited by hand, becomes a single payload. Nobody expects that: say why.
+        why = f" (read as one payload: line {error.number} is no record)" if error.n_before else ""
         return [Captured(str(file), Record(content), f"{file}{why}")]
     return captured or [Captured(str(file), Record(content), str(file))]
 
 
 def file_bytes(file: Path) -> bytes:
-    """Read a file, decompressed where its name ends in `.gz`.
+    """Read a file, decompressed if its name ends in `.gz`.
 
     Raises
     ------
@@ -74,19 +78,19 @@ def file_bytes(file: Path) -> bytes:
 
 
 def captured_lines(lines: Iterable[bytes], file: str) -> list[Captured]:
-    """Read the lines of a capture; empty ones are passed over.
+    """Read the lines of a capture; empty lines are skipped.
 
     Raises
     ------
     NoCaptureError
-        If one of them is no record.
+        If a line is no record.
     """
     captured = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
                 captured.append(_captured(line, file, number))
-            except ValueError as error:  # orjson's and base64's are such as well
+            except ValueError as error:  # also orjson's and base64's errors
                 raise NoCaptureError(number, len(captured)) from error
     return captured
 
@@ -95,20 +99,23 @@ def _captured(line: bytes, file: str, number: int) -> Captured:
     message = orjson.loads(line)
     if not isinstance(message, dict) or not {"topic", "headers"} & set(message):
         raise ValueError("no object with a topic or headers")
-    topic, time_ms = message.get("topic", file), message.get("timestamp")
+    topic = message.get("topic", file)
+    time_ms = message.get("timestamp")
     if not isinstance(topic, str):
         raise ValueError("a topic that is no text")
     if not isinstance(time_ms, int) or isinstance(time_ms, bool):
         time_ms = -1
     payload = message["value"] if "value" in message else message.get("body", ...)
-    partition, offset = message.get("partition"), message.get("offset")
-    has_place = "topic" in message and isinstance(partition, int) and isinstance(offset, int)
-    place = f"{topic}[{partition}]@{offset}" if has_place else f"{file}:{number}"
-    return Captured(topic, Record(_from_base64(payload), time_ms, _headers(message.get("headers"))), place)
+    partition = message.get("partition")
+    offset = message.get("offset")
+    has_offset = "topic" in message and isinstance(partition, int) and isinstance(offset, int)
+    location = f"{topic}[{partition}]@{offset}" if has_offset else f"{file}:{number}"
+    record = Record(_from_base64(payload), time_ms, _headers(message.get("headers")))
+    return Captured(topic, record, location)
 
 
 def _from_base64(value: object) -> bytes:
-    """Read base64; null, a record without a value, is nothing."""
+    """Read base64; null is a record without a value, and gives no bytes."""
     if value is None:
         return b""
     if not isinstance(value, str):
@@ -121,6 +128,10 @@ def _headers(headers: object) -> tuple[tuple[str, bytes], ...]:
         return ()
     if isinstance(headers, dict) and all(isinstance(value, str) for value in headers.values()):
         return tuple((name, value.encode()) for name, value in headers.items())
-    if isinstance(headers, list) and all(isinstance(one, list) and len(one) == 2 and isinstance(one[0], str) for one in headers):
+    if isinstance(headers, list) and all(map(_is_header, headers)):
         return tuple((name, _from_base64(value)) for name, value in headers)
     raise ValueError("headers that are neither an object of texts nor pairs of a name and a value")
+
+
+def _is_header(pair: object) -> bool:
+    return isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)

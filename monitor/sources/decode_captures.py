@@ -1,4 +1,4 @@
-"""What is read from files of payloads: samples, gaps, the ends of series, and what could not be read."""
+"""What captures hold: samples, gaps, ends of series, and what could not be read; with a report for people."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 import orjson
 
-from monitor.decode import Decoder, Rejection
+from monitor.decode.record import Decoder, Rejection
 from monitor.sample import Columns, SeriesTable, concatenate, is_stale
 from monitor.sources.captures import Captured
+from monitor.text import printable
 
-__all__ = ["N_SHOWN", "DecodeOutcome", "decode_captured", "json_lines", "printable", "report"]
+__all__ = ["N_SHOWN", "DecodeOutcome", "decode_captured", "json_lines", "report"]
 
 N_SHOWN = 20  # rows or rejections that fit on a screen
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeOutcome:
-    """What some records hold: their samples, topic by topic, and the rejections with their places."""
+    """What some records hold: samples, topic by topic, and rejections with the locations of their records."""
 
     columns: Columns
     rejections: tuple[tuple[str, Rejection], ...]
@@ -28,27 +29,27 @@ class DecodeOutcome:
 
     @property
     def n_stale(self) -> int:
-        """Marks of a series' end."""
+        """Number of stale markers."""
         return int(is_stale(self.columns.value).sum())
 
     @property
     def n_gaps(self) -> int:
-        """Samples without a value that are no such marks."""
+        """Number of samples without a value, stale markers excepted."""
         return int(np.isnan(self.columns.value).sum()) - self.n_stale
 
     @property
     def n_values(self) -> int:
-        """Samples with a value."""
+        """Number of samples with a value."""
         return len(self.columns) - self.n_gaps - self.n_stale
 
     @property
     def n_series(self) -> int:
-        """Series that have a sample, a gap or an end."""
+        """Number of series that have a sample, a gap or a stale marker."""
         return len(np.unique(self.columns.series))
 
     @property
     def rejected(self) -> dict[str, int]:
-        """What could not be read, by reason."""
+        """Number of records and parts that could not be read, by reason."""
         counts: dict[str, int] = {}
         for _, rejection in self.rejections:
             counts[rejection.reason] = counts.get(rejection.reason, 0) + rejection.n_parts
@@ -56,29 +57,33 @@ class DecodeOutcome:
 
     @property
     def has_read(self) -> bool:
-        """Whether a record could be read: an empty one can, and one of which something could."""
-        n_rejected = len({(place, rejection.index) for place, rejection in self.rejections})
+        """Whether any record could be read: an empty one counts, and one of which a part could."""
+        n_rejected = len({(location, rejection.index) for location, rejection in self.rejections})
         return len(self.columns) > 0 or n_rejected < self.n_records
 
 
-def decode_captured(captured: Iterable[Captured], decoder_of: Callable[[str], Decoder], table: SeriesTable) -> DecodeOutcome:
-    """Decode records, each topic's with the decoder that `decoder_of` gives for it."""
+def decode_captured(
+    captured: Iterable[Captured], decoder_of: Callable[[str], Decoder], table: SeriesTable
+) -> DecodeOutcome:
+    """Decode records; `decoder_of` gives the decoder of a topic."""
     by_topic: dict[str, list[Captured]] = {}
-    for one in captured:
-        by_topic.setdefault(one.topic, []).append(one)
+    for record in captured:
+        by_topic.setdefault(record.topic, []).append(record)
     parts: list[Columns] = []
     rejections: list[tuple[str, Rejection]] = []
-    for topic, ones in by_topic.items():
-        decoded = decoder_of(topic)([one.record for one in ones], table)
+    for topic, records in by_topic.items():
+        decoded = decoder_of(topic)([captured_record.record for captured_record in records], table)
         parts.append(decoded.columns)
-        rejections += [(ones[rejection.index].place, rejection) for rejection in decoded.rejections]
+        rejections += [(records[rejection.index].location, rejection) for rejection in decoded.rejections]
     return DecodeOutcome(concatenate(parts), tuple(rejections), sum(map(len, by_topic.values())))
 
 
 def json_lines(columns: Columns, table: SeriesTable) -> Iterator[bytes]:
     """Write one JSON object for each sample that has a value: its name, labels, time and value."""
     heads: dict[int, bytes] = {}
-    for number, time_ms, value in zip(columns.series.tolist(), columns.time_ms.tolist(), columns.value.tolist(), strict=True):
+    for number, time_ms, value in zip(
+        columns.series.tolist(), columns.time_ms.tolist(), columns.value.tolist(), strict=True
+    ):
         if math.isfinite(value):
             head = heads.get(number)
             if head is None:
@@ -88,22 +93,19 @@ def json_lines(columns: Columns, table: SeriesTable) -> Iterator[bytes]:
 
 
 def report(outcome: DecodeOutcome, formats: Mapping[str, str | None], *, shows_all: bool) -> Iterator[str]:
-    """Say in lines what was taken as what, what could not be read and where, and how much there is of everything."""
+    """Report line by line: each topic's format, what could not be read and where, and all counts."""
     for topic, name in formats.items():
-        yield printable(f"{topic}: " + (f"read as {name}" if name else "in no format that can be told; name one with --format"))
+        how = f"read as {name}" if name else "the format cannot be recognised; name it with --format"
+        yield printable(f"{topic}: {how}")
     shown = outcome.rejections if shows_all else outcome.rejections[:N_SHOWN]
-    for place, rejection in shown:
+    for location, rejection in shown:
         times = f" ({rejection.n_parts} parts)" if rejection.n_parts > 1 else ""
-        yield printable(f"{place}: {rejection.reason}: {rejection.detail}{times}")
+        yield printable(f"{location}: {rejection.reason}: {rejection.detail}{times}")
     if len(shown) < len(outcome.rejections):
         yield f"... and {len(outcome.rejections) - len(shown)} more rejections: --all shows them"
-    rejected = ", ".join(f"{reason} {count}" for reason, count in sorted(outcome.rejected.items())) or "nothing"
+    counts = [f"{reason} {count}" for reason, count in sorted(outcome.rejected.items())]
+    rejected = ", ".join(counts) or "nothing"
     yield (
         f"{outcome.n_records} records: {outcome.n_values} samples of {outcome.n_series} series, "
         f"{outcome.n_gaps} gaps, {outcome.n_stale} stale markers; rejected: {rejected}"
     )
-
-
-def printable(text: str) -> str:
-    """Replace what a terminal would take as a command: payloads may hold anything."""
-    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)

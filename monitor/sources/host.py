@@ -1,4 +1,4 @@
-"""This machine's own metrics, read with psutil and from /proc: one reader for recording and live scoring."""
+"""This machine's own metrics, read with psutil and from /proc, for recording as for live scoring."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _IGNORED_DEVICE = re.compile(r"(loop|ram|zram|ifb)\d+")
 def read_host(host: str | None = None, *, proc: Path = Path("/proc")) -> list[HostReading]:
     """Read every host metric once.
 
-    Counters end in `_total` and grow from boot; all else are gauges in base units. A part
-    that this kernel or container hides is left out, so that its series show a gap.
+    Counters end in `_total` and grow from boot; all others are gauges in base units. Parts that this kernel
+    or container hides are omitted, so that their series show a gap.
 
     Parameters
     ----------
@@ -45,7 +45,9 @@ def read_host(host: str | None = None, *, proc: Path = Path("/proc")) -> list[Ho
     return readings
 
 
-def _read_part(part: Callable[[], Iterator[tuple[str, dict[str, str], float]]], host: str) -> Iterator[HostReading]:
+def _read_part(
+    part: Callable[[], Iterator[tuple[str, dict[str, str], float]]], host: str
+) -> Iterator[HostReading]:
     try:
         for name, labels, value in part():
             yield name, labels_of({"host": host, **labels}), float(value)
@@ -82,7 +84,7 @@ def _disks() -> Iterator[tuple[str, dict[str, str], float]]:
     whole = {entry.name for entry in Path("/sys/block").iterdir()} if Path("/sys/block").is_dir() else None
     for device, io in (psutil.disk_io_counters(perdisk=True) or {}).items():
         if _IGNORED_DEVICE.fullmatch(device) or (whole is not None and device not in whole):
-            continue  # a partition's traffic is in its disk's
+            continue  # a partition's traffic is counted with its disk
         labels = {"device": device}
         yield "host_disk_read_bytes_total", labels, io.read_bytes
         yield "host_disk_written_bytes_total", labels, io.write_bytes
@@ -99,7 +101,11 @@ def _filesystems() -> Iterator[tuple[str, dict[str, str], float]]:
         if device in seen or _IGNORED_DEVICE.fullmatch(device):
             continue  # bind mounts show one file system many times
         seen.add(device)
-        yield "host_filesystem_used_bytes", {"mountpoint": partition.mountpoint}, psutil.disk_usage(partition.mountpoint).used
+        yield (
+            "host_filesystem_used_bytes",
+            {"mountpoint": partition.mountpoint},
+            psutil.disk_usage(partition.mountpoint).used,
+        )
 
 
 def _network() -> Iterator[tuple[str, dict[str, str], float]]:
@@ -131,7 +137,7 @@ def _kernel_tables(proc: Path) -> Iterator[tuple[str, dict[str, str], float]]:
 
 
 class HostSource:
-    """This machine's metrics, one batch an interval; `interval_seconds` in real time."""
+    """This machine's metrics, one batch each `interval_seconds` of real time."""
 
     def __init__(self, table: SeriesTable, clock: Clock, *, interval_seconds: float, host: str = "") -> None:
         self._table = table
@@ -142,7 +148,7 @@ class HostSource:
         self._never = threading.Event()
 
     def poll(self, timeout_seconds: float) -> Batch:
-        """Wait for the next reading, at most `timeout_seconds`; a reading that is due is taken at once."""
+        """Wait for the next reading, at most `timeout_seconds`; a reading that is due is taken now."""
         now = self._clock.now()
         if self._due - now > self._interval:  # the clock was set back
             self._due = self._next_multiple(now)
@@ -152,7 +158,7 @@ class HostSource:
             return Batch(no_samples(), round(self._clock.now() * 1000))
         self._clock.wait(self._never, wait)
         now = self._clock.now()
-        self._due = self._next_multiple(now)  # after a suspension: go on from here, do not catch up
+        self._due = self._next_multiple(now)  # after a suspension: continue from now, do not catch up
         readings = read_host(self._host)
         number = np.array([self._table.intern(name, labels) for name, labels, _ in readings], np.int32)
         value = np.array([value for _, _, value in readings], np.float64)
@@ -160,15 +166,15 @@ class HostSource:
         return Batch(Columns(number, np.full(len(number), now_ms, np.int64), value), now_ms)
 
     def position(self) -> Position:
-        """There is no going back to a reading."""
+        """Readings cannot be repeated: the position is empty."""
         return Position()
 
     def commit(self, position: Position) -> None:
-        """Nobody need be told."""
+        """Nothing to acknowledge."""
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing to close."""
 
     def _next_multiple(self, now: float) -> float:
-        """Give the next whole multiple of the interval: readings then keep their place within a step."""
+        """Give the next whole multiple of the interval, so that readings keep their phase within a step."""
         return (now // self._interval + 1) * self._interval

@@ -1,4 +1,9 @@
-"""Files of metrics, read whole: Parquet and CSV, wide or long, and dumped messages."""
+"""Metric files, read whole: finding them, and turning them into columns.
+
+Wide tables (Parquet, CSV) have a time column and a column for each metric; the stem of the file's name
+becomes the label `entity`. Long tables have the columns `time`, `name` and `value`; every other column is a
+label. Files of JSON lines hold dumped records of topics, in any wire format, or Barograph's own messages.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +21,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.decode import Decoder, Record
 from monitor.decode.formats import FormatSettings
 from monitor.decode.native import SampleFields, decode_native_columns, decode_native_samples, is_columnar
+from monitor.decode.record import Decoder, Record
 from monitor.decode.topic_decoders import TopicDecoders
 from monitor.errors import SourceError
 from monitor.sample import Columns, SeriesTable, concatenate, labels_of, no_samples
@@ -28,22 +33,22 @@ from monitor.sources.decode_captures import decode_captured
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FileLayout", "Found", "Recorded", "find_files", "read_files"]
+__all__ = ["FileLayout", "FoundFiles", "Recorded", "find_files", "read_files"]
 
 log = logging.getLogger(__name__)
 
 _SUFFIXES = (".parquet", ".csv", ".csv.gz", ".jsonl", ".jsonl.gz")
 _LONG_COLUMNS = ("time", "name", "value")
-_N_TOLD = 5  # files, or values of a column, that a message names: more would hide what it says
+_MAX_LISTED = 5  # files, or values of a column, that a message lists: more would hide what it says
 
 
 class _NoMetricsError(SourceError):
-    """A table has none of the columns that make it a metric file."""
+    """A table lacks the columns of a metric file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileLayout:
-    """How files are to be read; the meaning of each field is in config.toml."""
+    """How files are read; config.toml explains each field."""
 
     time_column: str = "timestamp"
     time_unit: Literal["s", "ms", "iso"] = "ms"
@@ -53,12 +58,14 @@ class FileLayout:
     end_ms: int | None = None
     first_share: float = 1.0  # of each file's time span, counted from its first sample
     sample_fields: SampleFields = field(default_factory=SampleFields)
-    decoder_of: Callable[[str], Decoder] = field(default_factory=lambda: TopicDecoders(FormatSettings(), {}).of)  # by topic, of captures
+    decoder_of: Callable[[str], Decoder] = field(  # of a topic, for dumped records
+        default_factory=lambda: TopicDecoders(FormatSettings(), {}).of
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Files to replay, each once, in a stable order; `in_folder` are those that nobody named: a folder holds them."""
+class FoundFiles:
+    """Files to replay, each once, in a stable order; `in_folder` are those that only a folder led to."""
 
     files: tuple[Path, ...]
     in_folder: frozenset[Path]
@@ -74,10 +81,19 @@ class Recorded:
 
 @dataclass(slots=True)
 class _Tally:
-    """What reading came upon: records that could not be read, by reason; and files that gave no sample, with why."""
+    """What was read, before start and end apply; what could not be read; and why files gave no sample."""
 
-    n_bad: dict[str, int] = field(default_factory=dict)
+    n_bad: dict[str, int] = field(default_factory=dict)  # records, by reason
     remarks: list[str] = field(default_factory=list)
+    n_samples: int = 0
+    first_ms: float = math.inf
+    last_ms: float = -math.inf
+
+    def count_samples(self, columns: Columns) -> None:
+        if len(columns):
+            self.n_samples += len(columns)
+            self.first_ms = min(self.first_ms, int(columns.time_ms.min()))
+            self.last_ms = max(self.last_ms, int(columns.time_ms.max()))
 
     def count_bad(self, reason: str, n_records: int) -> None:
         if n_records:
@@ -87,75 +103,89 @@ class _Tally:
         for reason, n_records in rejected.items():
             self.count_bad(reason, n_records)
 
+    def why_nothing_is_left(self) -> str:
+        causes = []
+        if self.n_samples:
+            span = f"{_iso(self.first_ms)} and {_iso(self.last_ms)}"
+            causes.append(f"the {self.n_samples} samples read lie between {span}, outside start and end")
+        causes += _few(self.remarks)
+        causes += [f"{count} could not be read ({reason})" for reason, count in self.n_bad.items()]
+        return "; ".join(causes) or "there are no rows"
 
-def find_files(paths: Sequence[str]) -> Found:
+
+def find_files(paths: Sequence[str]) -> FoundFiles:
     """Resolve files, folders and glob patterns to files, each once, in a stable order.
 
     Raises
     ------
     SourceError
-        If a path names nothing that can be replayed.
+        If a path leads to nothing that can be replayed.
     """
-    named: dict[Path, bool] = {}
+    is_named: dict[Path, bool] = {}  # whether a path names the file itself, or only its folder
     for path in paths:
-        # What is there under this very name is meant, whatever a pattern would make of its brackets.
-        matches = [Path(path)] if os.path.exists(path) else [Path(match) for match in sorted(glob(path, recursive=True))]
-        files = [(file, False) if match.is_dir() else (match, True) for match in matches for file in _files_of(match)]
-        files = [(file, by_name) for file, by_name in files if file.is_file() and file.name.endswith(_SUFFIXES)]
+        files = _replayable(path)
         if not files:
-            raise SourceError(f"nothing to replay at {path}: expected {', '.join(_SUFFIXES)} files, or a folder of them")
-        for file, by_name in files:
-            named[file] = by_name or named.get(file, False)
-    if not named:
+            expected = ", ".join(_SUFFIXES)
+            raise SourceError(f"nothing to replay at {path}: expected {expected} files, or a folder of them")
+        for file, by_name in files.items():
+            is_named[file] = by_name or is_named.get(file, False)
+    if not is_named:
         raise SourceError("nothing to replay: set source.replay.paths, or name files on the command line")
-    return Found(tuple(named), frozenset(file for file, by_name in named.items() if not by_name))
+    in_folder = frozenset(file for file, by_name in is_named.items() if not by_name)
+    return FoundFiles(tuple(is_named), in_folder)
 
 
-def read_files(files: Sequence[Path], layout: FileLayout, table: SeriesTable, *, in_folder: Container[Path] = ()) -> Recorded:
+def _replayable(path: str) -> dict[Path, bool]:
+    """Give the files that a path leads to, and whether it names each of them itself."""
+    # A file of exactly this name takes precedence: its brackets are not meant as a pattern.
+    names = [path] if os.path.exists(path) else sorted(glob(path, recursive=True))
+    files: dict[Path, bool] = {}
+    for match in map(Path, names):
+        is_folder = match.is_dir()
+        for file in sorted(match.rglob("*")) if is_folder else [match]:
+            if file.is_file() and file.name.endswith(_SUFFIXES):
+                files[file] = files.get(file, False) or not is_folder
+    return files
+
+
+def read_files(
+    files: Sequence[Path], layout: FileLayout, table: SeriesTable, *, in_folder: Container[Path] = ()
+) -> Recorded:
     """Read files into columns, ordered by event time.
 
     Parameters
     ----------
     in_folder : container of Path
-        Files that nobody named. A table among them without the columns of a metric file is
-        passed over, and the log says so: a folder may also hold labels and notes.
+        Files that only a folder led to. A table among them without the columns of a metric file is skipped
+        with a warning: a folder may also hold labels and notes.
 
     Raises
     ------
     SourceError
-        If a file cannot be read, or has not the columns that its layout asks for; or if no
-        sample is left.
+        If a file cannot be read, if it lacks the columns that its layout needs, or if no sample is left.
     """
     parts: list[Columns] = []
     tally = _Tally()
-    n_read, first_ms, last_ms = 0, math.inf, -math.inf
     for file in files:
+        read = _read_messages if file.name.endswith((".jsonl", ".jsonl.gz")) else _read_table
         try:
-            read = _read_messages if file.name.endswith((".jsonl", ".jsonl.gz")) else _read_table
             columns = read(file, layout, table, tally)
         except _NoMetricsError as error:
             if file not in in_folder:
                 raise
             tally.remarks.append(str(error))
             continue
-        if len(columns):
-            n_read += len(columns)
-            first_ms, last_ms = min(first_ms, int(columns.time_ms.min())), max(last_ms, int(columns.time_ms.max()))
+        tally.count_samples(columns)
         parts.append(_within(columns, layout))
     joined = concatenate(parts)
     if not len(joined):
-        outside = [f"the {n_read} read lie between {_iso(first_ms)} and {_iso(last_ms)}, outside start and end"] if n_read else []
-        bad = [f"{count} could not be read ({reason})" for reason, count in tally.n_bad.items()]
-        why = "; ".join([*outside, *_few(tally.remarks), *bad]) or "there are no rows"
-        raise SourceError(f"nothing to replay: no sample is left of {', '.join(_few([str(file) for file in files]))}: {why}")
+        names = ", ".join(_few([str(file) for file in files]))
+        raise SourceError(f"nothing to replay: no sample is left of {names}: {tally.why_nothing_is_left()}")
     for remark in _few(tally.remarks):
         log.warning("file gave no sample: %s", remark)
     order = np.argsort(joined.time_ms, kind="stable")
-    return Recorded(Columns(joined.series[order], joined.time_ms[order], joined.value[order]), tuple(tally.n_bad.items()))
-
-
-def _files_of(match: Path) -> list[Path]:
-    return sorted(match.rglob("*")) if match.is_dir() else [match]
+    ordered = Columns(joined.series[order], joined.time_ms[order], joined.value[order])
+    return Recorded(ordered, tuple(tally.n_bad.items()))
 
 
 def _read_messages(file: Path, layout: FileLayout, table: SeriesTable, tally: _Tally) -> Columns:
@@ -165,22 +195,27 @@ def _read_messages(file: Path, layout: FileLayout, table: SeriesTable, tally: _T
     except NoCaptureError as error:
         if error.n_before:
             raise SourceError(
-                f"{file}: line {error.number} is no record, as the {error.n_before} before it are. "
-                "The capture was torn off or changed there: take that line out, or make the capture anew."
+                f"{file}: line {error.number} is no record, but the {error.n_before} before it are. "
+                "The capture was truncated or changed there: remove that line, or capture again."
             ) from error
         return _read_own_messages(lines, layout, table, tally)
     tally.count_rejected(outcome.rejected)
     return outcome.columns
 
 
-def _read_own_messages(lines: Sequence[bytes], layout: FileLayout, table: SeriesTable, tally: _Tally) -> Columns:
+def _read_own_messages(
+    lines: Sequence[bytes], layout: FileLayout, table: SeriesTable, tally: _Tally
+) -> Columns:
     records = [Record(line) for line in lines if line.strip()]
     columnar = [record for record in records if is_columnar(record.value)]
     single = [record for record in records if not is_columnar(record.value)]
-    decoded = (decode_native_columns(columnar, table), decode_native_samples(single, table, fields=layout.sample_fields))
-    for one in decoded:
-        tally.count_rejected(one.rejected)
-    return concatenate(one.columns for one in decoded)
+    decoded = (
+        decode_native_columns(columnar, table),
+        decode_native_samples(single, table, fields=layout.sample_fields),
+    )
+    for part in decoded:
+        tally.count_rejected(part.rejected)
+    return concatenate(part.columns for part in decoded)
 
 
 def _read_table(file: Path, layout: FileLayout, table: SeriesTable, tally: _Tally) -> Columns:
@@ -192,17 +227,22 @@ def _read_table(file: Path, layout: FileLayout, table: SeriesTable, tally: _Tall
             "Set source.replay.time_column, or give a long file with the columns time, name, value."
         )
     if not frame.columns.is_unique:
-        raise SourceError(f"{file} has two columns of one name ({_names(frame)}): they cannot be told apart. Rename one.")
+        raise SourceError(
+            f"{file} has two columns of one name ({_names(frame)}): they cannot be told apart. Rename one."
+        )
     if frame.empty:
         tally.remarks.append(f"{file} has no rows")
         return no_samples()
     for column, value in (layout.where or {}).items():
         if column not in frame.columns:
-            raise SourceError(f'{file} has no column "{column}", which `where` asks for. It has: {_names(frame)}')
+            raise SourceError(
+                f'{file} has no column "{column}", which `where` asks for. It has: {_names(frame)}'
+            )
         texts = frame[column].astype(str)
         frame = frame[texts == value]
         if frame.empty:
-            tally.remarks.append(f'{file} has no row with {column} = "{value}"; it has {", ".join(_few(sorted(map(str, set(texts)))))}')
+            values = ", ".join(_few(sorted(map(str, set(texts)))))
+            tally.remarks.append(f'{file} has no row with {column} = "{value}"; it has {values}')
             return no_samples()
     return (_from_long if is_long else _from_wide)(frame, file, layout, table, tally)
 
@@ -217,50 +257,65 @@ def _load(file: Path) -> pd.DataFrame:
         names = [str(name) for name in pd.read_csv(file, nrows=0).columns]
         if not set(_LONG_COLUMNS) <= set(names):
             return pd.read_csv(file, low_memory=False)
-        texts = [name for name in names if name not in ("time", "value")]  # labels are text, also where they look like numbers
+        texts = [name for name in names if name not in ("time", "value")]  # labels may look like numbers
         missing = {name: ["", "nan", "NaN", "null", "NA"] for name in ("time", "value")}
-        return pd.read_csv(file, dtype=dict.fromkeys(texts, "string"), keep_default_na=False, na_values=missing, low_memory=False)
+        return pd.read_csv(
+            file,
+            dtype=dict.fromkeys(texts, "string"),
+            keep_default_na=False,
+            na_values=missing,
+            low_memory=False,
+        )
     except (OSError, EOFError, ValueError, zlib.error, pa.ArrowException, pd.errors.ParserError) as error:
         raise SourceError(f"cannot read {file}: {' '.join(str(error).split())}") from error
 
 
-def _from_wide(frame: pd.DataFrame, file: Path, layout: FileLayout, table: SeriesTable, tally: _Tally) -> Columns:
+def _from_wide(
+    frame: pd.DataFrame, file: Path, layout: FileLayout, table: SeriesTable, tally: _Tally
+) -> Columns:
     import pandas as pd
 
-    excluded = {layout.time_column, *(name for name in frame.columns if any(fnmatchcase(str(name), p) for p in layout.exclude))}
     metrics = []
-    for name in (name for name in frame.columns if name not in excluded):
-        value, n_words = _numbers(frame[name])
-        # A stray word among numbers is a gap; a column of words is no metric.
-        if pd.api.types.is_numeric_dtype(frame[name]) or n_words < np.count_nonzero(~np.isnan(value)):
-            metrics.append((str(name), value, n_words))
+    for name in frame.columns:
+        is_excluded = any(fnmatchcase(str(name), pattern) for pattern in layout.exclude)
+        if is_excluded or name == layout.time_column:
+            continue
+        value, n_texts = _numbers(frame[name])
+        # Occasional text among numbers is a gap; a column of text is no metric.
+        if pd.api.types.is_numeric_dtype(frame[name]) or n_texts < np.count_nonzero(~np.isnan(value)):
+            metrics.append((str(name), value, n_texts))
     if not metrics:
         raise SourceError(f"{file} has no numeric column beside the time. It has: {_names(frame)}")
     times, good = _times(frame[layout.time_column], layout.time_unit, file, tally)
     labels = labels_of({"entity": _stem(file)})
     parts = []
-    for name, value, n_words in metrics:
-        tally.count_bad("bad_value", n_words)
+    for name, value, n_texts in metrics:
+        tally.count_bad("bad_value", n_texts)
         parts.append(Columns(np.full(len(times), table.intern(name, labels), np.int32), times, value[good]))
     return concatenate(parts)
 
 
-def _from_long(frame: pd.DataFrame, file: Path, layout: FileLayout, table: SeriesTable, tally: _Tally) -> Columns:
+def _from_long(
+    frame: pd.DataFrame, file: Path, layout: FileLayout, table: SeriesTable, tally: _Tally
+) -> Columns:
     import pandas as pd
 
     label_names = [str(name) for name in frame.columns if name not in _LONG_COLUMNS]
     identity = frame[["name", *label_names]].astype("string").fillna("")
     codes, distinct = pd.MultiIndex.from_frame(identity).factorize()
-    numbers = [table.intern(str(key[0]), labels_of(dict(zip(label_names, map(str, key[1:]), strict=True)))) for key in distinct]
+    numbers = []
+    for name, *values in distinct:
+        labels = dict(zip(label_names, map(str, values), strict=True))
+        numbers.append(table.intern(str(name), labels_of(labels)))
     number = np.array(numbers, np.int32)[codes]
     times, good = _times(frame["time"], layout.time_unit, file, tally)
-    value, n_words = _numbers(frame["value"])
-    tally.count_bad("bad_value", n_words)
+    value, n_texts = _numbers(frame["value"])
+    tally.count_bad("bad_value", n_texts)
     return Columns(number[good], times, value[good])
 
 
 def _numbers(column: pd.Series[Any]) -> tuple[NDArray[np.float64], int]:
-    """Give a column's numbers, NaN where there is none, and how many of its cells hold a word instead."""
+    """Give a column's numbers, NaN where there is none, and how many cells hold text instead."""
     import pandas as pd
 
     if pd.api.types.is_numeric_dtype(column):
@@ -275,7 +330,7 @@ def _numbers(column: pd.Series[Any]) -> tuple[NDArray[np.float64], int]:
 def _times(
     column: pd.Series[float], unit: Literal["s", "ms", "iso"], file: Path, tally: _Tally
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Give event times in ms and which rows have one; a time without a zone is UTC."""
+    """Give event times in ms, and which rows have one; a time without a zone is UTC."""
     import pandas as pd
 
     if unit == "iso":
@@ -290,7 +345,8 @@ def _times(
     n_missing = len(good) - int(good.sum())
     if n_missing == len(good) and n_missing:
         raise SourceError(
-            f'{file}: no time can be read as "{unit}" (the first is {column.iloc[0]!r}). Set source.replay.time_unit to s, ms or iso.'
+            f'{file}: no time can be read as "{unit}" (the first is {column.iloc[0]!r}). '
+            "Set source.replay.time_unit to s, ms or iso."
         )
     tally.count_bad("bad_time", n_missing)
     return times, good
@@ -303,9 +359,12 @@ def _within(columns: Columns, layout: FileLayout) -> Columns:
     if layout.end_ms is not None:
         keep &= columns.time_ms < layout.end_ms
     if layout.first_share < 1.0 and len(columns):
-        first, last = int(columns.time_ms.min()), int(columns.time_ms.max())
-        keep &= columns.time_ms < first + layout.first_share * (last - first)
-    return columns if keep.all() else Columns(columns.series[keep], columns.time_ms[keep], columns.value[keep])
+        first = int(columns.time_ms.min())
+        span = int(columns.time_ms.max()) - first
+        keep &= columns.time_ms < first + layout.first_share * span
+    if keep.all():
+        return columns
+    return Columns(columns.series[keep], columns.time_ms[keep], columns.value[keep])
 
 
 def _stem(file: Path) -> str:
@@ -318,8 +377,8 @@ def _names(frame: pd.DataFrame) -> str:
 
 
 def _few(texts: Sequence[str]) -> list[str]:
-    more = len(texts) - _N_TOLD
-    return [*texts[:_N_TOLD], *([f"and {more} more"] if more > 0 else [])]
+    n_more = len(texts) - _MAX_LISTED
+    return [*texts[:_MAX_LISTED], f"and {n_more} more"] if n_more > 0 else list(texts)
 
 
 def _iso(time_ms: float) -> str:

@@ -1,4 +1,4 @@
-"""How far a source has been read: what a checkpoint keeps, and what a source goes on from."""
+"""How far a source has been read: a checkpoint stores it, and a source continues from it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ NOTHING_YET = -1  # an event time before every sample
 class PartitionPosition:
     """How far one partition has been read.
 
-    `offset` is that of the next record; `rewind` that of the oldest record which is needed to
-    fill the windows anew; `newest_ms` the newest event time seen in it.
+    `offset` is the offset of the next record, `rewind` that of the oldest record needed to fill the windows
+    again after a restart. `newest_ms` is the newest event time seen in the partition.
     """
 
     offset: int
@@ -25,10 +25,11 @@ class PartitionPosition:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a source has been read: a checkpoint keeps it, and a source goes on from it.
+    """How far a source has been read: a checkpoint stores it, and a source continues from it.
 
-    `time_ms` is the event time up to which a replay was handed out, or up to which the partitions are
-    complete; None where there is no going back, or nothing yet. `partitions` by `topic/number`.
+    `time_ms` is the event time up to which a replay has returned samples, or up to which the partitions are
+    complete; None for a source that cannot be read again, and before the first sample. `partitions` are keyed
+    by `topic/number`.
     """
 
     time_ms: int | None = None

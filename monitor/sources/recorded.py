@@ -1,4 +1,4 @@
-"""Files by configuration: for the replay source, and for training."""
+"""The files that the configuration names, read: for the replay source, for training, and for scoring."""
 
 from __future__ import annotations
 
@@ -16,8 +16,20 @@ log = logging.getLogger(__name__)
 
 
 def recorded_files(config: Config, table: SeriesTable, *, first_share: float = 1.0) -> Recorded:
-    """Read the files that `[source.replay]` names, as it says."""
-    replay, decode = config.source.replay, config.decode
+    """Read the files of `[source.replay]`, with its settings and those of `[decode]`.
+
+    Parameters
+    ----------
+    first_share : float
+        Share of each file's time span to read, counted from its first sample; 1 reads all of it.
+
+    Raises
+    ------
+    SourceError
+        As `find_files` and `read_files` do.
+    """
+    replay = config.source.replay
+    decode = config.decode
     decoders = TopicDecoders(decode.settings, decode.topics, decode.format)
     layout = FileLayout(
         time_column=replay.time_column,
@@ -30,8 +42,8 @@ def recorded_files(config: Config, table: SeriesTable, *, first_share: float = 1
         sample_fields=decode.settings.native_sample,
         decoder_of=decoders.of,
     )
-    found = find_files(replay.paths)
-    recorded = read_files(found.files, layout, table, in_folder=found.in_folder)
+    files = find_files(replay.paths)
+    recorded = read_files(files.files, layout, table, in_folder=files.in_folder)
     for topic, name in decoders.in_use().items():
         log.info("topic read topic=%s format=%s", topic, name or "unknown")
     return recorded

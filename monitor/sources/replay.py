@@ -1,8 +1,6 @@
-"""Metric files, replayed in the order of their event times, at a chosen speed.
+"""Recorded samples, replayed in the order of their event times at a chosen speed.
 
-Wide files have a time column and a column a metric; their stem becomes the label `entity`.
-Long files have the columns `time`, `name` and `value`, every other column a label. Files of
-JSON lines hold the records of dumped topics, in any wire format, or Barograph's own messages.
+`metric_files.py` reads the files; here is only the time at which their samples arrive.
 """
 
 from __future__ import annotations
@@ -23,7 +21,8 @@ __all__ = ["ReplaySource"]
 
 log = logging.getLogger(__name__)
 
-_BATCH_SAMPLES = 4096  # in one poll at full speed: large enough for arrays to pay, small enough to stop quickly
+# In a poll at full speed: large enough for arrays to pay, small enough to stop quickly.
+_BATCH_SAMPLES = 4096
 
 
 class ReplaySource:
@@ -34,28 +33,36 @@ class ReplaySource:
     speed : float
         1 is real time; infinity is as fast as the daemon can.
     after_ms : int, optional
-        Go on behind this event time: where a checkpoint was taken.
+        Continue after this event time: the position of a checkpoint.
     """
 
-    def __init__(self, recorded: Recorded, clock: Clock, *, speed: float = math.inf, after_ms: int | None = None) -> None:
+    def __init__(
+        self, recorded: Recorded, clock: Clock, *, speed: float = math.inf, after_ms: int | None = None
+    ) -> None:
         self._columns = recorded.columns
         self._n_bad = recorded.n_bad
         self._clock = clock
         self._speed = speed
-        self._next = 0 if after_ms is None else int(np.searchsorted(recorded.columns.time_ms, after_ms, side="right"))
-        self._from_ms = int(recorded.columns.time_ms[min(self._next, len(recorded.columns) - 1)]) if len(recorded.columns) else 0
+        self._next = (
+            0 if after_ms is None else int(np.searchsorted(recorded.columns.time_ms, after_ms, side="right"))
+        )
+        self._from_ms = (
+            int(recorded.columns.time_ms[min(self._next, len(recorded.columns) - 1)])
+            if len(recorded.columns)
+            else 0
+        )
         self._started: float | None = None
         self._never = threading.Event()
 
     def poll(self, timeout_seconds: float) -> Batch:
-        """Give the samples that are due; at full speed the next few thousand, whole moments only."""
+        """Give the samples that are due; at full speed the next few thousand, equal times kept together."""
         if self._started is None:
             self._started = self._clock.monotonic()
         n_bad, self._n_bad = self._n_bad, ()
         times = self._columns.time_ms
         if self._next >= len(times):
             self._clock.wait(self._never, timeout_seconds)
-            return Batch(no_samples(), self._now_behind_the_end(), finished=True, n_bad=n_bad)
+            return Batch(no_samples(), self._now_after_the_end(), finished=True, n_bad=n_bad)
         if math.isinf(self._speed):
             last = min(self._next + _BATCH_SAMPLES, len(times)) - 1
             now_ms = int(times[last])
@@ -74,18 +81,18 @@ class ReplaySource:
         )
 
     def position(self) -> Position:
-        """Give the event time up to which samples were handed out; none before the first and behind the last."""
-        under_way = 0 < self._next < len(self._columns)
-        return Position(int(self._columns.time_ms[self._next - 1]) if under_way else None)
+        """Give the event time up to which samples were returned; None before the first and after the last."""
+        is_underway = 0 < self._next < len(self._columns)
+        return Position(int(self._columns.time_ms[self._next - 1]) if is_underway else None)
 
     def commit(self, position: Position) -> None:
         """Files stay as they are."""
 
     def close(self) -> None:
-        """Nothing is held open: files are read whole at the start."""
+        """Nothing to close: files are read whole at the start."""
 
-    def _now_behind_the_end(self) -> int:
-        """Give the time after the last sample: it goes on at the chosen speed, and stands still at full speed."""
+    def _now_after_the_end(self) -> int:
+        """Give the time after the last sample: it advances at the chosen speed, but not at full speed."""
         if not len(self._columns):
             return 0
         return int(self._columns.time_ms[-1]) if math.isinf(self._speed) else math.floor(self._event_now())

@@ -1,4 +1,4 @@
-"""Where samples come from: one file an outside system, all behind one Protocol."""
+"""What every source does, and what a poll returns."""
 
 from __future__ import annotations
 
@@ -14,12 +14,29 @@ __all__ = ["Batch", "Source", "SourceReport"]
 
 @dataclass(frozen=True, slots=True)
 class SourceReport:
-    """What a source with topics and partitions did since its last batch, and where it stands.
+    """What a source with topics and partitions did since its last batch, and its present state.
 
-    `commits` by result (done, failed), `errors` by what was done about them (retried, rebuilt), `dead_letters` (dead ones)
-    by result. By topic and partition, of those that are read: `lag` in records, and `lag_seconds` between the newest event
-    time and now, 0 where nothing is left to read; `newest_seconds`, that event time; `wrong_format`. `n_queued` records
-    were fetched and not handed out yet; while there are any, the source is `paused` and fetches no more.
+    Parameters
+    ----------
+    n_records, n_bytes, n_lost : mapping
+        Counts by topic.
+    commits : mapping
+        Number of commits by result: done, failed.
+    errors : mapping
+        Number of errors by the reaction: retried, rebuilt.
+    lag : mapping
+        By topic and partition of those that are read: records left to read.
+    lag_seconds : mapping
+        Time between the newest event time and now; 0 if nothing is left to read.
+    newest_seconds : mapping
+        That newest event time, in seconds since the epoch.
+    wrong_format : mapping
+        Whether the partition's records are in a format other than the expected one.
+    dead_letters : mapping
+        Number of dead letters by result.
+    n_queued, n_queued_bytes : int
+        Records that were fetched and not returned yet. While there are any, the source is `paused` and
+        fetches no more.
     """
 
     n_records: Mapping[str, int] = field(default_factory=dict)
@@ -40,15 +57,23 @@ class SourceReport:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one poll brought.
+    """What a poll returns.
 
-    `now_ms` is the source's event time: the machine's clock for a live source, how far it has
-    come for a replayed one. `finished`: nothing will ever follow. `n_bad` counts records that
-    could not be read, by reason.
-
-    `complete_ms`, of a source with partitions, is the event time up to which all of them have been
-    read; None: the newest sample speaks for all. `delivered_ms`: an earlier run reported everything
-    up to this complete time. `ready`: the source is open.
+    Parameters
+    ----------
+    now_ms : int
+        The source's event time: this machine's clock for a live source, the progress of a replay.
+    finished : bool
+        No sample will ever follow.
+    n_bad : tuple
+        How many records could not be read, by reason.
+    complete_ms : int, optional
+        Of a source with partitions: the event time up to which all of them have been read. None: the newest
+        sample decides.
+    delivered_ms : int, optional
+        An earlier run notified everything up to this complete time.
+    ready : bool
+        The source is open.
     """
 
     columns: Columns
@@ -62,23 +87,23 @@ class Batch:
 
 
 class Source(Protocol):
-    """A stream of samples: live, from Kafka, from files, or from a list in tests."""
+    """A stream of samples: from this machine, from Kafka, from files, or from a list in tests."""
 
     def poll(self, timeout_seconds: float) -> Batch:
-        """Give what has come, waiting up to `timeout_seconds` for something; may be empty."""
+        """Give what has arrived, after waiting at most `timeout_seconds` for something; may be empty."""
         ...
 
     def position(self) -> Position:
-        """Give how far samples were handed out: a source built with it goes on behind the last of them."""
+        """Give how far samples were returned: a source built with it continues after the last of them."""
         ...
 
     def commit(self, position: Position) -> None:
-        """Take note that everything up to a position has been dealt with, and kept.
+        """Acknowledge that everything up to a position has been processed and stored.
 
         Called every few seconds, also with the same position again.
         """
         ...
 
     def close(self) -> None:
-        """Let go of what is held open."""
+        """Release connections and files."""
         ...

@@ -33,6 +33,7 @@ from monitor.clock import Clock
 from monitor.detection.build import build_watch, known_entities
 from monitor.detection.report import WatchReport
 from monitor.detection.settings import WatchSettings
+from monitor.detection.view import WatchObserver
 from monitor.detection.watch import Watch
 from monitor.errors import HistoryError, LockedError, MonitorError
 from monitor.storage.step_history import History
@@ -237,9 +238,11 @@ def _try(
         raise HistoryError(
             "no entity has shown enough steps for the baselines to judge it: the history has too many gaps"
         )
-    detector = watch.scorer.detector.taken(np.arange(len(challenger.entities)))
+    detector = watch.scorer.detector.take(np.arange(len(challenger.entities)))
     scores: list[NDArray[np.float64]] = []
-    watch.on_scored = lambda scored: scores.append(np.where(scored.judged, scored.score, np.nan))
+    watch.observe(
+        WatchObserver(on_scored=lambda step: scores.append(np.where(step.judged, step.score, np.nan)))
+    )
     replay_steps(watch, held_out[:, :, : len(channels)], settings.step_ms, first_step=len(before))
     return _Trial(watch, detector, np.array(scores))
 
@@ -284,7 +287,7 @@ def _errors(
 
 def _caught(settings: WatchSettings, trial: _Trial, faults: Faults) -> NDArray[np.bool_]:
     """Tell which faults (K,) open an episode; each is an entity, with the state of its row before."""
-    detector = trial.before.taken(faults.row)
+    detector = trial.before.take(faults.row)
     detector.block_length[:] = _NEVER
     channels = trial.watch.entities.channels
     budget = settings.budget

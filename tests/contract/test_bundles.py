@@ -46,9 +46,19 @@ def trained(request):
     """A bundle that was trained, as short as can be."""
     options = dict(request.param)
     n_channels = options.pop("n_channels")
-    settings = ModelSettings(window_length=W, hidden=4, latent=2, epochs=1, memory_windows=8, device="cpu", **options)
-    fit = fit_detector(history(200, n_channels, seed=0), settings, resolution=np.full(n_channels, 0.1), step_seconds=60.0, block_steps=10)
-    return Bundle(fit.detector, tuple(f"metric_{c}" for c in range(n_channels)), ("web1", "web2"), {"n_steps": 200})
+    settings = ModelSettings(
+        window_length=W, hidden=4, latent=2, epochs=1, memory_windows=8, device="cpu", **options
+    )
+    fit = fit_detector(
+        history(200, n_channels, seed=0),
+        settings,
+        resolution=np.full(n_channels, 0.1),
+        step_seconds=60.0,
+        block_steps=10,
+    )
+    return Bundle(
+        fit.detector, tuple(f"metric_{c}" for c in range(n_channels)), ("web1", "web2"), {"n_steps": 200}
+    )
 
 
 @pytest.fixture
@@ -76,7 +86,9 @@ def fallen_back(registry, bundle):
 
 def serving(registry, n_refused=0):
     refused = []
-    _, bundle = Registry(registry.folder).serving(lambda version, error: refused.append(version))  # as another process sees it
+    _, bundle = Registry(registry.folder).serving(
+        lambda version, error: refused.append(version)
+    )  # as another process sees it
     assert len(refused) == n_refused
     return bundle
 
@@ -85,15 +97,15 @@ every_way = pytest.mark.parametrize("keep", [loaded, champion, fallen_back])
 
 
 def judge(bundle, values):
-    """Judge and learn values (T, n, C) as serving does; give every read and surprise."""
+    """Judge and learn values (T, n, C) as serving does; give every raw score and surprise."""
     detector = bundle.detector
     scaled = detector.scaling.apply(values)
     block, windows = detector.raw_score_block(scaled), windows_of(scaled, W)
     seen = [block.channel_error, block.expected]
     for t in range(len(windows)):
-        at = np.flatnonzero(block.index.end == t + W - 1)
-        rows = block.index.row[at]
-        raw_scores = detector.complete_raw_scores(rows, block.raw_scores[at], windows[t, rows])
+        here = np.flatnonzero(block.index.end == t + W - 1)
+        rows = block.index.row[here]
+        raw_scores = detector.complete_raw_scores(rows, block.raw_scores[here], windows[t, rows])
         surprise = detector.surprise(rows, raw_scores)
         detector.learn(rows, raw_scores, windows[t, rows], surprise, np.ones(len(rows), bool))
         seen += [raw_scores.copy(), surprise]
@@ -105,15 +117,19 @@ def test_it_scores_bit_equal_to_the_bundle_that_was_saved(trained, registry, kee
     reference = loaded(Registry(tmp_path / "reference"), trained)  # judging teaches: each is judged once
     values = history(60, len(trained.channels), seed=1)
 
-    for one, other in zip(judge(keep(registry, trained), values), judge(reference, values), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for first, second in zip(judge(keep(registry, trained), values), judge(reference, values), strict=True):
+        np.testing.assert_array_equal(first, second)
 
 
 @every_way
 def test_it_knows_its_inputs_its_rows_and_its_grid(trained, registry, keep):
     bundle = keep(registry, trained)
 
-    assert (bundle.channels, bundle.entities, bundle.metadata) == (trained.channels, trained.entities, trained.metadata)
+    assert (bundle.channels, bundle.entities, bundle.metadata) == (
+        trained.channels,
+        trained.entities,
+        trained.metadata,
+    )
     assert bundle.detector.settings == trained.detector.settings
     assert (bundle.detector.step_seconds, bundle.detector.block_steps) == (60.0, 10)
     assert bundle.detector.calibrated.tolist() == [True, True]
@@ -149,14 +165,16 @@ def test_a_version_is_never_written_twice(trained, registry):
     assert registry.versions() == [first, second]
 
 
-@pytest.mark.parametrize("name", ["weights.safetensors", "state.safetensors", "bundle.json", "MANIFEST.sha256"])
+@pytest.mark.parametrize(
+    "name", ["weights.safetensors", "state.safetensors", "bundle.json", "MANIFEST.sha256"]
+)
 def test_one_flipped_bit_anywhere_is_refused(trained, registry, name):
     version = registry.save(trained, now=NOON)
     file = registry.folder / version / name
     content = file.read_bytes()
-    for at in np.linspace(0, len(content) - 1, 9).astype(int):
+    for here in np.linspace(0, len(content) - 1, 9).astype(int):
         damaged = bytearray(content)
-        damaged[at] ^= 4
+        damaged[here] ^= 4
         file.write_bytes(damaged)
 
         with pytest.raises(BundleError):

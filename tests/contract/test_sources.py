@@ -16,7 +16,10 @@ N_SAMPLES = 120
 def recording():
     """Record two series of a minute each, ordered by time."""
     table = SeriesTable()
-    columns = concatenate(samples(" ".join(str(k) for k in range(60)), table, name=name, start_ms=5000) for name in ("load", "queue_depth"))
+    columns = concatenate(
+        samples(" ".join(str(k) for k in range(60)), table, name=name, start_ms=5000)
+        for name in ("load", "queue_depth")
+    )
     return table, columns, np.argsort(columns.time_ms, kind="stable")
 
 
@@ -72,7 +75,9 @@ def kafka_source(cluster, open_kafka, sample):
     table, columns, order = recording()
     for number in range(2):
         chosen = [at for at in order.tolist() if columns.series[at] == number]
-        payloads = [sample(int(columns.time_ms[at]), columns.value[at], name=table[number].name) for at in chosen]
+        payloads = [
+            sample(int(columns.time_ms[at]), columns.value[at], name=table[number].name) for at in chosen
+        ]
         cluster.produce(topic, payloads, partition=number)
 
     def build(resumed=None):
@@ -106,7 +111,11 @@ def test_a_batch_has_parallel_columns_of_the_agreed_types(make):
     for batch in poll_some(source):
         columns = batch.columns
         assert columns.series.shape == columns.time_ms.shape == columns.value.shape == (len(columns),)
-        assert (columns.series.dtype, columns.time_ms.dtype, columns.value.dtype) == (np.int32, np.int64, np.float64)
+        assert (columns.series.dtype, columns.time_ms.dtype, columns.value.dtype) == (
+            np.int32,
+            np.int64,
+            np.float64,
+        )
         assert isinstance(batch.now_ms, int)
         assert not len(columns) or 0 <= columns.series.min() <= columns.series.max() < len(table)
 
@@ -158,7 +167,9 @@ def test_what_is_finished_stays_finished_and_bears_being_asked_again(make):
 
 
 @lasting_source
-def test_a_source_goes_on_behind_its_position_and_no_sample_is_missing_or_comes_twice(make, until, monkeypatch):
+def test_a_source_goes_on_behind_its_position_and_no_sample_is_missing_or_comes_twice(
+    make, until, monkeypatch
+):
     monkeypatch.setattr("monitor.sources.replay._BATCH_SAMPLES", 30)
     source, table = make()
     batches = until(source, lambda batches: any(len(batch.columns) for batch in batches))
@@ -169,7 +180,10 @@ def test_a_source_goes_on_behind_its_position_and_no_sample_is_missing_or_comes_
     source.close()
 
     again, table = make(position)
-    after = keyed(until(again, lambda batches: sum(len(batch.columns) for batch in batches) >= N_SAMPLES - len(before)), table)
+    after = keyed(
+        until(again, lambda batches: sum(len(batch.columns) for batch in batches) >= N_SAMPLES - len(before)),
+        table,
+    )
 
     assert len(before) + len(after) == len({*before, *after}) == N_SAMPLES
 
@@ -177,7 +191,10 @@ def test_a_source_goes_on_behind_its_position_and_no_sample_is_missing_or_comes_
 def keyed(batches, table):
     """Give the samples as `(name, time)`."""
     columns = concatenate(batch.columns for batch in batches)
-    return [(table[number].name, time_ms) for number, time_ms in zip(columns.series.tolist(), columns.time_ms.tolist(), strict=True)]
+    return [
+        (table[number].name, time_ms)
+        for number, time_ms in zip(columns.series.tolist(), columns.time_ms.tolist(), strict=True)
+    ]
 
 
 def test_a_live_source_is_never_finished():

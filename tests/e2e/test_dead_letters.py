@@ -12,6 +12,7 @@ from monitor.clock import SystemClock
 from monitor.config.kafka import KafkaConfig
 from monitor.kafka.dead_letter_producer import DeadLetterProducer
 from monitor.kafka.libraries import library_of
+from monitor.kafka.record_decoder import Decoding
 from monitor.kafka.source import KafkaSource
 from monitor.sample import SeriesTable
 from tests.kafka.batches import T0, values
@@ -40,8 +41,9 @@ def test_a_topic_that_is_missing_or_takes_no_large_records_stops_nothing(broker,
     clock = SystemClock()
     dead_letters = DeadLetterProducer(config, library_of(config), clock, version="0.test")
     source = KafkaSource(
-        config, lambda _: sample_decoder, SeriesTable(), clock, rewind_ms=10_000, max_future_ms=60_000, dead_letters=dead_letters
-    )
+        config, Decoding(lambda _: sample_decoder), SeriesTable(), clock,
+        rewind_ms=10_000, max_future_ms=60_000, dead_letters=dead_letters,
+    )  # fmt: skip
     batches = []
 
     def produce(*payloads):

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from monitor.config.load import load_config
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.decode.topic_decoders import TopicDecoders
 from monitor.detection.entities import EntityTable
 from monitor.sample import Kind, SeriesTable

@@ -21,6 +21,7 @@ from models.registry import Registry
 from monitor.clock import SystemClock
 from monitor.config.kafka import KafkaConfig
 from monitor.errors import SourceError
+from monitor.kafka.record_decoder import Decoding
 from monitor.kafka.source import KafkaSource
 from monitor.sample import SeriesTable
 from monitor.sources.position import NOTHING_YET, PartitionPosition, Position
@@ -71,8 +72,9 @@ def open_source(kafka, sample_decoder, request, client):
              "start": "earliest", "session_timeout_seconds": 6.0, **settings}
         )  # fmt: skip
         source = KafkaSource(
-            config, lambda _: sample_decoder, SeriesTable(), SystemClock(), rewind_ms=10_000, max_future_ms=60_000, resumed=resumed
-        )
+            config, Decoding(lambda _: sample_decoder), SeriesTable(), SystemClock(),
+            rewind_ms=10_000, max_future_ms=60_000, resumed=resumed,
+        )  # fmt: skip
         opened.append(source)
         return source
 

@@ -20,8 +20,8 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from protobuf_writer import BYTES, FIXED32, FIXED64, VARINT, field, snappy, varint
 
-from monitor.decode import MAX_TIME_MS, MIN_TIME_MS, Record
 from monitor.decode.formats import FORMATS as NAMES
+from monitor.decode.record import MAX_TIME_MS, MIN_TIME_MS, Record
 from monitor.sample import SeriesTable, is_stale
 
 N_PAYLOADS = int(os.environ.get("BAROGRAPH_FUZZ_PAYLOADS", "20000"))
@@ -71,12 +71,18 @@ class Judge:
     def _check(decoded, n_series, what):
         columns = decoded.columns
         assert columns.series.shape == columns.time_ms.shape == columns.value.shape == (len(columns),), what
-        assert (columns.series.dtype, columns.time_ms.dtype, columns.value.dtype) == (np.int32, np.int64, np.float64), what
+        assert (columns.series.dtype, columns.time_ms.dtype, columns.value.dtype) == (
+            np.int32,
+            np.int64,
+            np.float64,
+        ), what
         if len(columns):
             assert 0 <= columns.series.min() <= columns.series.max() < n_series, what
             assert MIN_TIME_MS <= columns.time_ms.min() <= columns.time_ms.max() <= MAX_TIME_MS, what
             assert not np.isinf(columns.value[~is_stale(columns.value)]).any(), what
-        assert len({one.reason for one in decoded.rejections}) == len(decoded.rejections), what  # one for each reason
+        assert len({one.reason for one in decoded.rejections}) == len(decoded.rejections), (
+            what
+        )  # one for each reason
         for one in decoded.rejections:
             assert one.index == 0, what
             assert one.reason in REASONS, f"{one} {what}"
@@ -93,7 +99,9 @@ def tell(capsys, what, judge, n_payloads):
     if N_PAYLOADS > 20_000:
         seconds, name, payload = judge.slowest
         with capsys.disabled():
-            sys.stderr.write(f"\n{what}: {n_payloads} payloads, slowest {seconds * 1000:.1f} ms for {len(payload)} bytes of {name}\n")
+            sys.stderr.write(
+                f"\n{what}: {n_payloads} payloads, slowest {seconds * 1000:.1f} ms for {len(payload)} bytes of {name}\n"
+            )
 
 
 def test_every_format_is_here():
@@ -120,7 +128,9 @@ def test_damaged_payloads_are_decoded_or_rejected(name, capsys):
     for _ in range(n_payloads):
         n_clean += not judge.decode(name, damaged(FORMATS[name], rng)).rejections
 
-    assert 0.01 * n_payloads < n_clean < 0.9 * n_payloads  # or the damage is too great, or too small, to find anything
+    assert (
+        0.01 * n_payloads < n_clean < 0.9 * n_payloads
+    )  # or the damage is too great, or too small, to find anything
     assert peak_rss() - before < MAX_GROWTH_BYTES
     tell(capsys, name, judge, n_payloads)
 
@@ -169,16 +179,46 @@ def test_a_promise_of_gigabytes_allocates_nothing(size):
 # By structure: payloads that are nearly right, in ways that damage at random will not find.
 
 N_EXAMPLES = max(50, N_PAYLOADS // 100)
-by_structure = settings(max_examples=N_EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+by_structure = settings(
+    max_examples=N_EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
 
-TEXTS = ["NaN", "1e999", "-1", "9" * 30, "2023-11-14T22:13:20Z", "9999-12-31T23:59:59Z", "0000-00-00T00:00:00Z", "\x00", "le", "host"]
+TEXTS = [
+    "NaN",
+    "1e999",
+    "-1",
+    "9" * 30,
+    "2023-11-14T22:13:20Z",
+    "9999-12-31T23:59:59Z",
+    "0000-00-00T00:00:00Z",
+    "\x00",
+    "le",
+    "host",
+]
 SCALARS = (
     st.none() | st.booleans() | st.integers(-(1 << 70), 1 << 70) | st.floats() | st.text(max_size=5) | st.sampled_from(TEXTS)
 )  # fmt: skip
-KEYS = ["labels", "metrics", "name", "time", "value", "fields", "tags", "values", "key", "le", "__name__", "dataPoints", "attributes"]
+KEYS = [
+    "labels",
+    "metrics",
+    "name",
+    "time",
+    "value",
+    "fields",
+    "tags",
+    "values",
+    "key",
+    "le",
+    "__name__",
+    "dataPoints",
+    "attributes",
+]
 JSON = st.recursive(
     SCALARS,
-    lambda inside: st.lists(inside, max_size=4) | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=3), inside, max_size=6),
+    lambda inside: (
+        st.lists(inside, max_size=4)
+        | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=3), inside, max_size=6)
+    ),
     max_leaves=15,
 )
 
@@ -209,7 +249,28 @@ def test_json_that_is_nearly_right_is_decoded_or_rejected(name):
     check()
 
 
-WORDS = ["cpu", "host", "=", ",", " ", "\n", "\r\n", "\\", '"', "1", "-1.5e3", "7i", "8u", "t", "false", "NaN", "é", ".", "9" * 30, str(MS)]
+WORDS = [
+    "cpu",
+    "host",
+    "=",
+    ",",
+    " ",
+    "\n",
+    "\r\n",
+    "\\",
+    '"',
+    "1",
+    "-1.5e3",
+    "7i",
+    "8u",
+    "t",
+    "false",
+    "NaN",
+    "é",
+    ".",
+    "9" * 30,
+    str(MS),
+]
 
 
 @pytest.mark.parametrize("name", ["influx", "graphite"])
@@ -239,7 +300,9 @@ def messages(inside):
     return st.lists(parts, max_size=5).map(b"".join)
 
 
-MESSAGES = st.recursive(st.binary(max_size=6) | st.sampled_from([b"__name__", b"le", b"m"]), messages, max_leaves=20)
+MESSAGES = st.recursive(
+    st.binary(max_size=6) | st.sampled_from([b"__name__", b"le", b"m"]), messages, max_leaves=20
+)
 
 
 @pytest.mark.parametrize("name", ["remote_write", "remote_write_2", "otlp_proto"])

@@ -17,8 +17,8 @@ from protobuf_writer import snappy
 from monitor.config.explain import parse_config
 from monitor.config.watch import WatchConfig
 from monitor.daemon.build import build_daemon
-from monitor.decode import Record
 from monitor.decode.influx import decode_influx
+from monitor.decode.record import Record
 from monitor.detection.build import build_watch
 from monitor.detection.pipeline import Pipeline
 from monitor.sample import SeriesTable
@@ -34,13 +34,11 @@ def resident_bytes():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-def make_watch(*, max_series=None, **settings):
+def make_watch(**settings):
     watch = WatchConfig.model_validate(
         {"name": "w", "step_seconds": 1.0, "window_length": 8, "lateness_seconds": 0.0, "budget": "1/day", **settings}
     )
-    built = build_watch(watch.settings(), None)
-    built.entities.max_series = max_series
-    return built
+    return build_watch(watch.settings(), None, live=True)
 
 
 def line(host, second, value, *, name="load"):
@@ -104,7 +102,6 @@ def test_new_labels_within_one_entity_are_refused_as_well():
 def test_pods_that_come_and_go_without_end_leave_memory_flat():
     """4800 pods of three metrics, 20 new ones a minute, each for five; gone after a quarter of an hour."""
     watch = make_watch(step_seconds=60.0, stale_seconds=120.0, alert={"accept_after_seconds": 600.0})
-    watch.forgets = True
     table = SeriesTable()
     pipeline = Pipeline([watch], table, max_future_ms=60_000, forgets_series=True)
     sizes, most_rows, most_series, n_forgotten = [], 0, 0, 0
@@ -165,7 +162,7 @@ def test_the_largest_record_that_is_read_costs_bounded_memory(what, decoder, wri
     program = f"""
 import resource
 resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.decode.{module} import {function}
 from monitor.sample import SeriesTable
 from monitor.sources.source import Batch

@@ -107,7 +107,8 @@ def live(tmp_path, monkeypatch):
                 raise KilledError
 
         for holder, attribute, where in (
-            (outlet, "deliver", "outlets"), (outlet, "send_summary", "summary"), (daemon.loop.checkpoints, "save", "checkpoint"),
+            (outlet, "deliver", "outlets"), (outlet, "send_summary", "summary"),
+            (daemon.loop.checkpoints, "save", "checkpoint"),
             (daemon.loop.source, "commit", "commit"), (daemon.loop.source, "poll", "poll"), (daemon.loop.notifier._alert_history, "record", "history"),
         ):  # fmt: skip
             around(holder, attribute, where)
@@ -207,15 +208,14 @@ def test_a_held_back_episode_shows_no_anomaly_until_it_is_told(live, monkeypatch
     shown = {}
     render = build.Exposition.render
 
-    def render_and_note(exposition, watches):
-        render(exposition, watches)
-        watch = watches[0]
+    def render_and_note(exposition, views, withheld):
+        render(exposition, views, withheld)
         lines = dict(line.rsplit(" ", 1) for line in exposition.text.decode().splitlines() if not line.startswith("#"))
-        episode = watch.open_alerts.get(0)
+        episode = views[0].open_alerts.get(0)
         key = None if episode is None else (episode.opened_ms - START_MS) // 1000
         state = [lines.get(f'barograph_{name}{{watch="w",entity="web1"}}') for name in ("anomaly", "episode_score")]
         shown.setdefault(key, []).append(
-            (*state, lines['barograph_episodes_open{watch="w"}'], lines['barograph_episodes_quiet_total{watch="w"}'])
+            (*state, lines['barograph_episodes_open{watch="w"}'], lines['barograph_episodes_withheld_total{watch="w"}'])
         )
 
     monkeypatch.setattr(build.Exposition, "render", render_and_note)

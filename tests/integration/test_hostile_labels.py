@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.config.watch import WatchConfig
-from monitor.decode import Record
 from monitor.decode.native import decode_native_samples
+from monitor.decode.record import Record
 from monitor.detection.build import build_watch
 from monitor.detection.pipeline import Pipeline
 from monitor.metrics.exposition import ENTITY_METRICS, Exposition
@@ -73,7 +73,7 @@ def test_what_is_exported_can_be_parsed_whatever_names_and_labels_say(by):
         rejected = decoded.rejected
         pipeline.process(decoded.columns, second * 1000)
     exposition = Exposition(Metrics(CollectorRegistry(), ["w"]), 10_000)
-    exposition.render([watch])
+    exposition.render([watch.view()])
 
     checked = subprocess.run([promtool, "check", "metrics"], input=exposition.text, capture_output=True, check=False)
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")

@@ -11,6 +11,7 @@ import pytest
 
 from monitor.config.explain import parse_config
 from monitor.daemon.build import build_daemon
+from monitor.detection.view import WatchObserver
 from monitor.storage.alert_history import read_episodes
 from monitor.storage.data_dir import DataDir
 from monitor.testing import FakeClock
@@ -75,7 +76,9 @@ def run(config, monkeypatch, *, batches_until_kill=None, batch_samples=90):
     clock, kept, scores = FakeClock(1000.0), Kept(), {}
     daemon = build_daemon(config, outlets=[kept], clock=clock)
     (watch,) = daemon.loop.pipeline.watches
-    watch.on_scored = lambda scored: scores.__setitem__(scored.time_ms, scored.score.copy())
+    watch.observe(
+        WatchObserver(on_scored=lambda scored: scores.__setitem__(scored.time_ms, scored.score.copy()))
+    )
     poll, n_polls = daemon.loop.source.poll, 0
 
     def poll_or_die(timeout_seconds):

@@ -31,6 +31,7 @@ from monitor.daemon.served_watch import ModelLoader, ServedWatch
 from monitor.detection.build import build_watch
 from monitor.detection.pipeline import Pipeline
 from monitor.detection.steps import ClosedSteps
+from monitor.detection.view import WatchObserver
 from monitor.errors import LockedError
 from monitor.metrics.instruments import Metrics
 from monitor.sample import Columns, SeriesTable, concatenate, labels_of
@@ -129,7 +130,7 @@ class Life:
         self.watch = build_watch(WATCH.settings(), None)
         self.pipeline = Pipeline([self.watch], self.table, max_future_ms=60_000)
         self.scored, self.alerts, self.outcomes = [], [], []
-        self.watch.on_scored = lambda scored: self.scored.append(scored.time_ms)
+        self.watch.observe(WatchObserver(on_scored=lambda scored: self.scored.append(scored.time_ms)))
         loader = ModelLoader(SETTINGS, self.registry, folder / "history" / "w", max_steps=50_000)
         self.served = ServedWatch(WATCH, self.watch, None, loader)
         self.retraining = Retraining(

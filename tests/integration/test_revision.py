@@ -15,6 +15,7 @@ from monitor.config.watch import WatchConfig
 from monitor.daemon.checkpoints import capture, resume_watch
 from monitor.detection.build import build_watch
 from monitor.detection.pipeline import Pipeline
+from monitor.detection.view import WatchObserver
 from monitor.metrics.exposition import Exposition
 from monitor.metrics.instruments import Metrics
 from monitor.outlets.log import LogOutlet
@@ -56,13 +57,12 @@ class Stream:
     def build(self, watch):
         self.watch = watch
         self.pipeline = Pipeline([watch], self.table, max_future_ms=0)
-        watch.on_scored = self._scored
-        watch.on_revised = self._revised
+        watch.observe(WatchObserver(on_scored=self._scored, on_rescored=self._rescored))
 
     def _scored(self, scored):
         self.scores[scored.time_ms] = scored.score.copy()
 
-    def _revised(self, rows, scored):
+    def _rescored(self, rows, scored):
         self.scores[scored.time_ms][rows] = scored.score
 
     def values(self, n_steps, **shifts):
@@ -260,12 +260,7 @@ def test_entities_that_were_numbered_anew_are_corrected_as_they_are_now_numbered
     late = stream.send(stream.values(6), missing={(step, 1, metric) for step in (2, 3) for metric in range(2)})  # of the second host
     assert stream.notified() == [("web2", "opened", 0)]
     rows = np.array([1])
-    watch = stream.watch
-    for part in (watch.entities, watch.grid, watch.scorer, watch.book, watch.snapshots, watch._coverage):
-        part.keep_rows(rows)  # what the watch does with entities that are gone
-    watch.open_alerts = {0: watch.open_alerts[1]}
-    watch.last_scored = watch.last_scored.taken(rows)
-    watch.out_of_range = watch.out_of_range[rows]
+    stream.watch.keep_rows(rows)  # as when entities are gone
     stream.scores = {time_ms: score[rows] for time_ms, score in stream.scores.items()}
 
     stream.take(late)
@@ -311,7 +306,7 @@ def test_metrics_and_the_log_tell_of_revisions(caplog):
     assert metrics.registry.get_sample_value("barograph_alerts_revised_total", {"watch": "w", "kind": "amended"}) == 0
 
     decision = stream.take(late)
-    metrics.batch_done(decision, [stream.watch], (), duration_seconds=0.0, now=0.0)
+    metrics.batch_done(decision, [stream.watch.view()], (), duration_seconds=0.0, now=0.0)
     with caplog.at_level(logging.INFO):
         LogOutlet().deliver(decision.alerts)
 
@@ -326,7 +321,7 @@ def test_metrics_and_the_log_tell_of_revisions(caplog):
     assert shown("barograph_episodes_opened_total") == 0
     assert caplog.records[0].getMessage().startswith("episode retracted watch=w entity=web1 ")
     exposition = Exposition(metrics, 1000)
-    exposition.render([stream.watch])
+    exposition.render([stream.watch.view()])
     assert b'barograph_anomaly{watch="w",entity="web1"} 0.0' in exposition.text
     (score,) = [line for line in exposition.text.decode().splitlines() if line.startswith('barograph_score{watch="w",entity="web1"}')]
     assert float(score.split()[-1]) < 1.0

@@ -92,7 +92,9 @@ class Kafka:
     def topic(self, name, n_partitions=1, **settings):
         """Make a topic that keeps records of any age."""
         config = {"retention.ms": "-1", **{key.replace("_", "."): value for key, value in settings.items()}}
-        (made,) = self._admin.create_topics([NewTopic(name, num_partitions=n_partitions, replication_factor=1, config=config)]).values()
+        (made,) = self._admin.create_topics(
+            [NewTopic(name, num_partitions=n_partitions, replication_factor=1, config=config)]
+        ).values()
         made.result(timeout=30)
         return name
 
@@ -109,8 +111,12 @@ class Kafka:
     def delete_records(self, topic, partition, before):
         """Delete a partition's records before an offset, as retention does."""
         file = self._folder / "delete.json"
-        file.write_text(f'{{"version": 1, "partitions": [{{"topic": "{topic}", "partition": {partition}, "offset": {before}}}]}}')
-        self._tool("kafka-delete-records.sh", "--bootstrap-server", self.servers[0], "--offset-json-file", file)
+        file.write_text(
+            f'{{"version": 1, "partitions": [{{"topic": "{topic}", "partition": {partition}, "offset": {before}}}]}}'
+        )
+        self._tool(
+            "kafka-delete-records.sh", "--bootstrap-server", self.servers[0], "--offset-json-file", file
+        )
 
     def kill(self):
         """End the broker as a power cut does."""
@@ -128,7 +134,13 @@ class Kafka:
         return (self._folder / "broker.log").read_text(errors="replace")[-3000:]
 
     def _tool(self, name, *arguments):
-        ran = subprocess.run([self._home / "bin" / name, *arguments], capture_output=True, text=True, env=self._environment(), timeout=120)
+        ran = subprocess.run(
+            [self._home / "bin" / name, *arguments],
+            capture_output=True,
+            text=True,
+            env=self._environment(),
+            timeout=120,
+        )
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return ran.stdout
 

@@ -25,7 +25,10 @@ def committed(cluster):
 
     def look(source, topic, partition=0):
         consumer = KafkaConsumer(
-            bootstrap_servers=cluster.servers, group_id=source._config.group_id, api_version=(2, 3), enable_auto_commit=False
+            bootstrap_servers=cluster.servers,
+            group_id=source._config.group_id,
+            api_version=(2, 3),
+            enable_auto_commit=False,
         )
         try:
             found = consumer.committed(TopicPartition(topic, partition), metadata=True, timeout_ms=10_000)

@@ -39,9 +39,13 @@ def undisturbed_alerts(workload, windows, champion=None):
     Hosts are met in the order in which the daemon that wrote `windows` met them: random draws go by their rows.
     """
     table = SeriesTable()
-    pipeline = Pipeline([build_watch(WatchConfig.model_validate(WATCH).settings(), champion)], table, max_future_ms=0)
+    pipeline = Pipeline(
+        [build_watch(WatchConfig.model_validate(WATCH).settings(), champion)], table, max_future_ms=0
+    )
     met = list(json.loads(windows[-1])["values"])
-    numbers = np.array([[table.intern(metric, labels_of({"host": host})) for metric in METRICS] for host in met])
+    numbers = np.array(
+        [[table.intern(metric, labels_of({"host": host})) for metric in METRICS] for host in met]
+    )
     rows = [int(host.removeprefix("host")) for host in met]
     lines = []
     times = [*range(workload.n_steps), workload.n_steps + 60]
@@ -57,7 +61,12 @@ class Producer:
     """Sends a workload at a pace, in a thread of its own, until it is told to send the rest at once."""
 
     def __init__(self, servers, topic, workload, *, records_per_second):
-        settings = {"bootstrap.servers": ",".join(servers), "linger.ms": 5, "log_level": 0, "reconnect.backoff.max.ms": 500}
+        settings = {
+            "bootstrap.servers": ",".join(servers),
+            "linger.ms": 5,
+            "log_level": 0,
+            "reconnect.backoff.max.ms": 500,
+        }
         self._producer = confluent_kafka.Producer(settings)
         self._topic, self._workload, self._batch_sizer = topic, workload, records_per_second
         self._hurry = threading.Event()
@@ -82,18 +91,29 @@ def lives_of(n_lives, *, seed, seconds=(0.7, 2.2)):
     rng = np.random.default_rng(seed)
     lives = [{"seconds": float(rng.uniform(*seconds))} for _ in range(n_lives - n_lives // 2)]
     # Nothing is judged, and so nothing delivered, before 110 steps have passed: the first lives end at random.
-    named = [{"point": POINTS[k % len(POINTS)], "nth": 1 + k // len(POINTS) % 2, "seconds": 30.0} for k in range(n_lives // 2)]
+    named = [
+        {"point": POINTS[k % len(POINTS)], "nth": 1 + k // len(POINTS) % 2, "seconds": 30.0}
+        for k in range(n_lives // 2)
+    ]
     first, rest = lives[:4], [*lives[4:], *named]
     return [*first, *(rest[at] for at in rng.permutation(len(rest)))]
 
 
 def config_of(folder, servers, topic, *, max_alert_age_seconds=0, **kafka):
     """Give the settings of a daemon over a topic: silence ends no step, what closes the last ones is the workload's tail."""
-    settings = {"bootstrap_servers": servers, "topics": [topic], "group_id": topic, "start": "earliest", "idle_seconds": 3600.0}
+    settings = {
+        "bootstrap_servers": servers,
+        "topics": [topic],
+        "group_id": topic,
+        "start": "earliest",
+        "idle_seconds": 3600.0,
+    }
     return {
         "data_dir": str(folder / "data"),
         "checkpoint_seconds": 0.3,
-        "alerts": {"max_alert_age_seconds": max_alert_age_seconds},  # 0: a workload's times lie years back, and all is to be told
+        "alerts": {
+            "max_alert_age_seconds": max_alert_age_seconds
+        },  # 0: a workload's times lie years back, and all is to be told
         "web": {"listen": "127.0.0.1:0"},
         "source": {"kind": "kafka", "kafka": {**settings, "max_poll_records": 120, **kafka}},
         "watch": [WATCH],
@@ -103,7 +123,9 @@ def config_of(folder, servers, topic, *, max_alert_age_seconds=0, **kafka):
 def run_through_kills(folder, servers, topic, workload, lives, *, records_per_second, forgets=False, **kafka):
     """Produce a workload while the daemon is killed; give what it wrote, once it has come to the end."""
     config = config_of(folder, servers, topic, **kafka)
-    (folder / "plan.json").write_text(json.dumps({"config": config, "folder": str(folder), "lives": lives, "forgets": forgets}))
+    (folder / "plan.json").write_text(
+        json.dumps({"config": config, "folder": str(folder), "lives": lives, "forgets": forgets})
+    )
     producer = Producer(servers, topic, workload, records_per_second=records_per_second)
     launcher = subprocess.Popen(
         [sys.executable, "-m", "tests.kafka.launcher", folder / "plan.json"],
@@ -120,7 +142,10 @@ def run_through_kills(folder, servers, topic, workload, lives, *, records_per_se
         code = launcher.wait(timeout=60)
         launcher.stdout.close()
     assert code == 0, (code, (folder / "log").read_text()[-3000:])
-    return [(folder / name).read_text().splitlines() if (folder / name).exists() else [] for name in ("windows", "alerts", "reached")]
+    return [
+        (folder / name).read_text().splitlines() if (folder / name).exists() else []
+        for name in ("windows", "alerts", "reached")
+    ]
 
 
 def wait_for_end(folder, workload, seconds=120):

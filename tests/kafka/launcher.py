@@ -34,6 +34,7 @@ from monitor.clock import SystemClock
 from monitor.config.explain import parse_config
 from monitor.daemon.build import build_daemon
 from monitor.daemon.watchdog import EXIT_CODE, end_process
+from monitor.detection.view import WatchObserver
 from monitor.storage.checkpoint import FORMAT_VERSION, load_checkpoint
 
 STALLED_SECONDS = 5.0  # in a life that is to hang: long enough for a busy machine, where nothing else ends it
@@ -112,7 +113,9 @@ def alert_line(alert):
 def live(plan, point=None, nth=1, hears=None, full_disk=False, hangs_at=None):
     """Be the daemon, until SIGTERM or the end that is planned."""
     folder = Path(plan["folder"])
-    logging.basicConfig(filename=folder / "log", level=logging.INFO, format="%(asctime)s %(process)d %(name)s %(message)s")
+    logging.basicConfig(
+        filename=folder / "log", level=logging.INFO, format="%(asctime)s %(process)d %(name)s %(message)s"
+    )
     logging.getLogger("kafka").setLevel(logging.WARNING)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -122,7 +125,12 @@ def live(plan, point=None, nth=1, hears=None, full_disk=False, hangs_at=None):
     config, guards = plan["config"], {}
     if hangs_at is not None:
         config, guards = {**config, "stalled_after_seconds": STALLED_SECONDS}, {"on_stalled": end_process}
-    daemon = build_daemon(parse_config(config, place="plan"), outlets=[FileOutlet(folder / "alerts", crash)], clock=SystemClock(), **guards)
+    daemon = build_daemon(
+        parse_config(config, place="plan"),
+        outlets=[FileOutlet(folder / "alerts", crash)],
+        clock=SystemClock(),
+        **guards,
+    )
     (watch,) = daemon.loop.pipeline.watches
     windows = (folder / "windows").open("a", buffering=1)
 
@@ -131,7 +139,7 @@ def live(plan, point=None, nth=1, hears=None, full_disk=False, hangs_at=None):
         values = dict(zip(watch.entities.entities, rows, strict=False))
         windows.write(json.dumps({"time_ms": scored.time_ms, "values": values}) + "\n")
 
-    watch.on_scored = write
+    watch.observe(WatchObserver(on_scored=write))
     daemon.loop.checkpoints.save = crash.around("checkpoint", daemon.loop.checkpoints.save)
     daemon.loop.source.commit = crash.around("commit", daemon.loop.source.commit)
     if hangs_at is not None:
@@ -177,10 +185,16 @@ def damage(file, how):
         {
             "cut off": lambda: whole[: len(whole) // 2],
             "a bit turned": lambda: whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:],
-            "newer": lambda: json.dumps({**head, "format_version": FORMAT_VERSION + 1}).encode() + whole[whole.index(b"\n") :],
+            "newer": lambda: (
+                json.dumps({**head, "format_version": FORMAT_VERSION + 1}).encode()
+                + whole[whole.index(b"\n") :]
+            ),
             # As version 1 wrote it, by hand: other arrays, no partitions, nothing undelivered.
             "older": lambda: (
-                json.dumps({"format_version": 1, "sha256": "0" * 64, "about": {"watches": {}, "source": "{}"}}).encode() + b"\n"
+                json.dumps(
+                    {"format_version": 1, "sha256": "0" * 64, "about": {"watches": {}, "source": "{}"}}
+                ).encode()
+                + b"\n"
             ),
         }[how]()
     )
@@ -236,7 +250,13 @@ def main(plan):
         if "damaged" in life:
             damage(Path(plan["config"]["data_dir"]) / "checkpoint" / "state", life["damaged"])
         hangs_at = life.get("hangs_at")
-        pid = fork(plan, point=life.get("point"), nth=life.get("nth", 1), full_disk=life.get("full_disk", False), hangs_at=hangs_at)
+        pid = fork(
+            plan,
+            point=life.get("point"),
+            nth=life.get("nth", 1),
+            full_disk=life.get("full_disk", False),
+            hangs_at=hangs_at,
+        )
         if "frozen_seconds" in life and waited(pid, life["seconds"] / 2) is None:
             os.kill(pid, signal.SIGSTOP)
             time.sleep(life["frozen_seconds"])

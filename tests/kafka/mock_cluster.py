@@ -28,15 +28,23 @@ def function(library, name, result, *arguments):
 
 
 def main(n_brokers):
-    libraries = sorted((Path(confluent_kafka.__file__).parents[1] / "confluent_kafka.libs").glob("librdkafka*"))
+    libraries = sorted(
+        (Path(confluent_kafka.__file__).parents[1] / "confluent_kafka.libs").glob("librdkafka*")
+    )
     library = ctypes.CDLL(str(libraries[0]))
     pointer, text, number, long = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int32, ctypes.c_int64
     message = ctypes.create_string_buffer(512)
     settings = function(library, "conf_new", pointer)()
-    function(library, "conf_set", ctypes.c_int, pointer, text, text, text, ctypes.c_size_t)(settings, b"log_level", b"0", message, 512)
-    handle = function(library, "new", pointer, ctypes.c_int, pointer, text, ctypes.c_size_t)(0, settings, message, 512)  # 0: a producer
+    function(library, "conf_set", ctypes.c_int, pointer, text, text, text, ctypes.c_size_t)(
+        settings, b"log_level", b"0", message, 512
+    )
+    handle = function(library, "new", pointer, ctypes.c_int, pointer, text, ctypes.c_size_t)(
+        0, settings, message, 512
+    )  # 0: a producer
     cluster = function(library, "mock_cluster_new", pointer, pointer, ctypes.c_int)(handle, n_brokers)
-    function(library, "mock_group_initial_rebalance_delay_ms", None, pointer, number)(cluster, _REBALANCE_DELAY_MS)
+    function(library, "mock_group_initial_rebalance_delay_ms", None, pointer, number)(
+        cluster, _REBALANCE_DELAY_MS
+    )
 
     create = function(library, "mock_topic_create", ctypes.c_int, pointer, text, ctypes.c_int, ctypes.c_int)
     delete = function(library, "mock_partition_delete_records", ctypes.c_int, pointer, text, number, long)
@@ -47,7 +55,13 @@ def main(n_brokers):
     coordinator = function(library, "mock_coordinator_set", ctypes.c_int, pointer, text, text, number)
     clear = function(library, "mock_clear_request_errors", None, pointer, ctypes.c_int16)
     errors = function(
-        library, "mock_push_request_errors_array", None, pointer, ctypes.c_int16, ctypes.c_size_t, ctypes.POINTER(ctypes.c_int)
+        library,
+        "mock_push_request_errors_array",
+        None,
+        pointer,
+        ctypes.c_int16,
+        ctypes.c_size_t,
+        ctypes.POINTER(ctypes.c_int),
     )
 
     def push(api, *codes):

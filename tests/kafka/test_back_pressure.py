@@ -110,7 +110,9 @@ def test_work_that_takes_long_makes_batches_smaller(cluster, open_kafka, until, 
 
     assert values(until(source, work)) == list(range(4000))
 
-    first_slow = next(number for number, size in enumerate(sizes) if size > 125)  # what records cost was not known yet
+    first_slow = next(
+        number for number, size in enumerate(sizes) if size > 125
+    )  # what records cost was not known yet
     assert max(sizes[first_slow + 1 :]) <= 130
 
 
@@ -158,7 +160,9 @@ def busy(cluster, open_kafka, until, sample):
 def test_what_waits_of_a_partition_that_is_revoked_is_dropped(busy, monkeypatch):
     source, _, topic = busy
     before = source.position()
-    monkeypatch.setattr(source._client, "notes", lambda: [RebalanceEvent("revoked", (Partition(topic, 0),))])
+    monkeypatch.setattr(
+        source._client, "rebalance_events", lambda: [RebalanceEvent("revoked", (Partition(topic, 0),))]
+    )
 
     batch = source.poll(1.0)
 
@@ -201,7 +205,9 @@ def test_a_consumer_thrown_away_while_something_waits_reads_it_again(busy, until
     assert source._client is not broken
 
 
-def test_lag_in_seconds_is_the_age_of_the_newest_event_while_anything_is_left(cluster, open_kafka, until, sample, clock):
+def test_lag_in_seconds_is_the_age_of_the_newest_event_while_anything_is_left(
+    cluster, open_kafka, until, sample, clock
+):
     topic = cluster.topic()
     cluster.produce(topic, numbered(sample, 30, pad="x" * 1000))
     source = open_kafka(topic, max_batch_bytes=3500)

@@ -26,13 +26,20 @@ def read_topic(cluster):
 
     def read(topic, n_records):
         consumer = confluent_kafka.Consumer(
-            {"bootstrap.servers": ",".join(cluster.servers), "group.id": "reader", "auto.offset.reset": "earliest", "log_level": 0}
+            {
+                "bootstrap.servers": ",".join(cluster.servers),
+                "group.id": "reader",
+                "auto.offset.reset": "earliest",
+                "log_level": 0,
+            }
         )
         consumer.assign([confluent_kafka.TopicPartition(topic, 0, 0)])
         found = []
         try:
             while len(found) < n_records:
-                found += [one for one in consumer.consume(n_records - len(found), timeout=20) if one.error() is None]
+                found += [
+                    one for one in consumer.consume(n_records - len(found), timeout=20) if one.error() is None
+                ]
         finally:
             consumer.close()
         return found
@@ -51,16 +58,24 @@ def dead_letters(batches):
 
 def told(n_letters, **results):
     """Be content when so many letters had these results."""
-    return lambda batches: all(dead_letters(batches).get(result, 0) >= n for result, n in (results or {"sent": n_letters}).items())
+    return lambda batches: all(
+        dead_letters(batches).get(result, 0) >= n for result, n in (results or {"sent": n_letters}).items()
+    )
 
 
-def test_a_record_that_cannot_be_read_is_kept_with_its_bytes_key_headers_place_and_reason(cluster, open_kafka, until, sample, read_topic):
+def test_a_record_that_cannot_be_read_is_kept_with_its_bytes_key_headers_place_and_reason(
+    cluster, open_kafka, until, sample, read_topic
+):
     topic, dead = cluster.topic(2), cluster.topic()
     cluster.produce(topic, [sample(T0, 1)], partition=1)
-    cluster._producer.produce(topic, b"\x00{torn\xff", key=b"web\x001", partition=1, headers=[("trace", b"\x07"), ("n", None)])
+    cluster._producer.produce(
+        topic, b"\x00{torn\xff", key=b"web\x001", partition=1, headers=[("trace", b"\x07"), ("n", None)]
+    )
     cluster.produce(topic, [sample(T0 + 1, 2), None], partition=1)
 
-    batches = until(open_kafka(topic, dead_letter_topic=dead), lambda batches: has(2)(batches) and told(1)(batches))
+    batches = until(
+        open_kafka(topic, dead_letter_topic=dead), lambda batches: has(2)(batches) and told(1)(batches)
+    )
 
     assert values(batches) == [1, 2]
     assert dead_letters(batches) == {"sent": 1}  # there are no bytes to keep of a record without a value
@@ -77,7 +92,9 @@ def test_a_record_that_cannot_be_read_is_kept_with_its_bytes_key_headers_place_a
     }  # fmt: skip
 
 
-def test_a_record_that_could_be_read_in_part_is_a_dead_letter_as_a_whole(cluster, open_kafka, until, read_topic):
+def test_a_record_that_could_be_read_in_part_is_a_dead_letter_as_a_whole(
+    cluster, open_kafka, until, read_topic
+):
     topic, dead = cluster.topic(), cluster.topic()
     lines = b"cpu,host=a load=1 1700000000000000000\nno line\ncpu,host=b load=2 1700000000000000000"
     cluster.produce(topic, [lines])
@@ -88,8 +105,12 @@ def test_a_record_that_could_be_read_in_part_is_a_dead_letter_as_a_whole(cluster
     assert read_topic(dead, 1)[0].value() == lines
 
 
-def test_letters_of_what_was_handed_out_are_there_before_the_position_is_kept(cluster, open_kafka, until, sample, read_topic, monkeypatch):
-    monkeypatch.setattr("monitor.kafka.source._FLUSH_SECONDS", 30.0)  # so that a busy machine is no topic that does not answer
+def test_letters_of_what_was_handed_out_are_there_before_the_position_is_kept(
+    cluster, open_kafka, until, sample, read_topic, monkeypatch
+):
+    monkeypatch.setattr(
+        "monitor.kafka.source._FLUSH_SECONDS", 30.0
+    )  # so that a busy machine is no topic that does not answer
     topic, dead = cluster.topic(), cluster.topic()
     cluster.produce(topic, [*[b"bad %d" % k for k in range(50)], sample(T0, 1)])
     source = open_kafka(topic, dead_letter_topic=dead)
@@ -111,19 +132,26 @@ def test_a_topic_that_refuses_letters_stops_nothing(cluster, open_kafka, until, 
 
     assert values(batches) == list(range(30))
     assert source.position().partitions[f"{topic}/0"].offset == 60
-    assert f"dead letter failed at={topic}[0]@0 reason=invalid_json topic={dead}: {REFUSED[client]}" in caplog.text
+    assert (
+        f"dead letter failed at={topic}[0]@0 reason=invalid_json topic={dead}: {REFUSED[client]}"
+        in caplog.text
+    )
     assert caplog.text.count("dead letter failed") == 1
 
     cluster.tell("clear", PRODUCE)  # and once it may again, letters go out again
 
     def another_is_sent(batches):
-        cluster.produce(topic, [b"bad"])  # librdkafka may refuse the first by itself: it remembers the topic's error for a while
+        cluster.produce(
+            topic, [b"bad"]
+        )  # librdkafka may refuse the first by itself: it remembers the topic's error for a while
         return told(1)(batches)
 
     until(source, another_is_sent, seconds=60.0)
 
 
-def test_a_leader_of_the_dead_letter_topic_that_moves_costs_no_letter(cluster, open_kafka, until, sample, read_topic):
+def test_a_leader_of_the_dead_letter_topic_that_moves_costs_no_letter(
+    cluster, open_kafka, until, sample, read_topic
+):
     topic, dead = cluster.topic(), cluster.topic()
     cluster.produce(topic, [b"bad", sample(T0, 1)])
     cluster.tell("errors", PRODUCE, 6, 6, 7)  # NOT_LEADER_OR_FOLLOWER, twice, and a time-out
@@ -134,12 +162,17 @@ def test_a_leader_of_the_dead_letter_topic_that_moves_costs_no_letter(cluster, o
     assert read_topic(dead, 1)[0].value() == b"bad"
 
 
-def test_a_letter_larger_than_the_broker_takes_is_counted_and_told(cluster, open_kafka, until, sample, client, caplog):
+def test_a_letter_larger_than_the_broker_takes_is_counted_and_told(
+    cluster, open_kafka, until, sample, client, caplog
+):
     topic, dead = cluster.topic(), cluster.topic()
     cluster.produce(topic, [b"bad", sample(T0, 1)])
     cluster.tell("errors", PRODUCE, 10)  # MESSAGE_TOO_LARGE
 
-    batches = until(open_kafka(topic, dead_letter_topic=dead), lambda batches: has(1)(batches) and told(0, failed=1)(batches))
+    batches = until(
+        open_kafka(topic, dead_letter_topic=dead),
+        lambda batches: has(1)(batches) and told(0, failed=1)(batches),
+    )
 
     assert values(batches) == [1]
     assert TOO_LARGE[client] in caplog.text
@@ -177,9 +210,16 @@ def listed(cluster, tmp_path):
 
     def run(dead, *options, servers=None):
         config = tmp_path / "config.toml"
-        kafka = {"bootstrap_servers": servers or cluster.servers, "topics": ["metrics"], "api_version": "2.3", "dead_letter_topic": dead}
+        kafka = {
+            "bootstrap_servers": servers or cluster.servers,
+            "topics": ["metrics"],
+            "api_version": "2.3",
+            "dead_letter_topic": dead,
+        }
         lines = [f"{key} = {json.dumps(value)}" for key, value in kafka.items()]
-        config.write_text("\n".join(['[source]\nkind = "kafka"', "[source.kafka]", *lines, '[[watch]]\nname = "w"']))
+        config.write_text(
+            "\n".join(['[source]\nkind = "kafka"', "[source.kafka]", *lines, '[[watch]]\nname = "w"'])
+        )
         command = [sys.executable, "-m", "monitor", "dead-letters", "--config", config, *options]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
@@ -211,7 +251,12 @@ def test_the_command_counts_by_reason_and_shows_the_newest_without_harm(cluster,
     ("dead", "servers", "code", "expected"),
     [
         ("", None, 2, "source.kafka.dead_letter_topic is empty: no dead letters are kept"),
-        ("not-there", None, 1, "there is no topic not-there, which source.kafka.dead_letter_topic names: make it"),
+        (
+            "not-there",
+            None,
+            1,
+            "there is no topic not-there, which source.kafka.dead_letter_topic names: make it",
+        ),
         ("dead", ["127.0.0.1:1"], 1, "127.0.0.1:1: connection refused. Is the broker up"),
     ],
 )

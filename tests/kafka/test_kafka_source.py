@@ -12,10 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import InvalidRequestError, KafkaConnectionError
 
-from monitor.config.kafka import KafkaConfig
 from monitor.errors import SourceError
-from monitor.kafka import confluent_client, kafka_python_client
-from monitor.kafka.client import RetriableError
 from monitor.sample import SeriesTable, concatenate
 from monitor.sources.position import NOTHING_YET, PartitionPosition, Position
 from tests.kafka.batches import T0, has, values
@@ -72,7 +69,9 @@ def numbered(sample, n, *, first=0, step_ms=1000):
 def test_every_partitions_records_come_once_and_in_order(cluster, open_kafka, until, sample):
     topic, table = cluster.topic(3), SeriesTable()
     for partition in range(3):
-        cluster.produce(topic, [sample(T0 + k, k, host=f"web{partition}") for k in range(50)], partition=partition)
+        cluster.produce(
+            topic, [sample(T0 + k, k, host=f"web{partition}") for k in range(50)], partition=partition
+        )
 
     batches = until(open_kafka(topic, table=table), has(150))
 
@@ -83,7 +82,9 @@ def test_every_partitions_records_come_once_and_in_order(cluster, open_kafka, un
     assert total(batches, "n_records") == {topic: 150}
 
 
-def test_what_cannot_be_decoded_is_counted_told_with_its_place_and_passed_over(cluster, open_kafka, until, sample, caplog):
+def test_what_cannot_be_decoded_is_counted_told_with_its_place_and_passed_over(
+    cluster, open_kafka, until, sample, caplog
+):
     topic = cluster.topic()
     cluster.produce(topic, [sample(T0, 1), b"{torn", sample(T0 + 1, 2), None, b"also", sample(T0 + 2, 3)])
 
@@ -180,7 +181,9 @@ def test_a_new_group_begins_at_the_end_unless_told_otherwise(cluster, open_kafka
     assert values(until(source, has(2))) == [5, 6]
 
 
-def test_a_daemon_that_dies_before_its_first_checkpoint_begins_where_it_had(cluster, open_kafka, until, sample, committed):
+def test_a_daemon_that_dies_before_its_first_checkpoint_begins_where_it_had(
+    cluster, open_kafka, until, sample, committed
+):
     topic = cluster.topic()
     cluster.produce(topic, numbered(sample, 5))
     source = open_kafka(topic, start="latest")
@@ -192,7 +195,9 @@ def test_a_daemon_that_dies_before_its_first_checkpoint_begins_where_it_had(clus
     assert values(until(open_kafka(topic, start="latest"), has(2))) == [5, 6]
 
 
-def test_a_daemon_with_its_checkpoint_goes_on_behind_the_last_record_it_took(cluster, open_kafka, until, sample):
+def test_a_daemon_with_its_checkpoint_goes_on_behind_the_last_record_it_took(
+    cluster, open_kafka, until, sample
+):
     topic = cluster.topic()
     cluster.produce(topic, numbered(sample, 40))
     source = open_kafka(topic, max_poll_records=10)
@@ -207,7 +212,9 @@ def test_a_daemon_with_its_checkpoint_goes_on_behind_the_last_record_it_took(clu
     assert rest[-1].complete_ms == T0 + 39_000
 
 
-def test_a_daemon_without_its_checkpoint_fills_its_windows_again_and_knows_what_was_told(cluster, open_kafka, until, sample, committed):
+def test_a_daemon_without_its_checkpoint_fills_its_windows_again_and_knows_what_was_told(
+    cluster, open_kafka, until, sample, committed
+):
     topic = cluster.topic()
     cluster.produce(topic, numbered(sample, 100))
     source = open_kafka(topic, rewind_ms=10_000, max_poll_records=1)
@@ -233,7 +240,12 @@ def test_metadata_of_another_version_or_program_says_nothing(cluster, open_kafka
     topic = cluster.topic()
     cluster.produce(topic, numbered(sample, 5))
     source = open_kafka(topic)
-    group = KafkaConsumer(bootstrap_servers=cluster.servers, group_id=source._config.group_id, api_version=(2, 3), enable_auto_commit=False)
+    group = KafkaConsumer(
+        bootstrap_servers=cluster.servers,
+        group_id=source._config.group_id,
+        api_version=(2, 3),
+        enable_auto_commit=False,
+    )
     group.assign([TopicPartition(topic, 0)])
     group.commit({TopicPartition(topic, 0): OffsetAndMetadata(3, metadata, -1)}, timeout_ms=10_000)
     group.close()
@@ -247,8 +259,12 @@ def test_metadata_of_another_version_or_program_says_nothing(cluster, open_kafka
 # Records that are gone
 
 
-@pytest.mark.parametrize(("on_gap", "expected", "n_lost"), [("earliest", [60, 61], 40), ("latest", [100], 80)])
-def test_records_deleted_before_they_were_read_are_counted_and_told(cluster, open_kafka, until, sample, caplog, on_gap, expected, n_lost):
+@pytest.mark.parametrize(
+    ("on_gap", "expected", "n_lost"), [("earliest", [60, 61], 40), ("latest", [100], 80)]
+)
+def test_records_deleted_before_they_were_read_are_counted_and_told(
+    cluster, open_kafka, until, sample, caplog, on_gap, expected, n_lost
+):
     topic = cluster.topic()
     cluster.produce(topic, numbered(sample, 100))
     cluster.tell("delete", topic, 0, 60)
@@ -265,10 +281,14 @@ def test_records_deleted_before_they_were_read_are_counted_and_told(cluster, ope
     assert f"records lost at={topic}[0]@20: {n_lost} were deleted before they were read" in caplog.text
 
 
-def test_a_log_that_ends_before_our_place_is_read_from_its_beginning(cluster, open_kafka, until, sample, caplog):
+def test_a_log_that_ends_before_our_place_is_read_from_its_beginning(
+    cluster, open_kafka, until, sample, caplog
+):
     topic = cluster.topic()
     cluster.produce(topic, numbered(sample, 3))
-    ahead = Position(T0, {f"{topic}/0": PartitionPosition(5000, 5000, T0)})  # of a topic of that name that was deleted
+    ahead = Position(
+        T0, {f"{topic}/0": PartitionPosition(5000, 5000, T0)}
+    )  # of a topic of that name that was deleted
 
     batches = until(open_kafka(topic, resumed=ahead), has(3))
 
@@ -340,7 +360,9 @@ def test_one_broker_of_three_may_be_away(cluster, open_kafka, until, sample):
     assert batches[-1].ready
 
 
-def test_a_coordinator_that_moves_or_loads_is_waited_for(cluster, open_kafka, client, until, sample, committed):
+def test_a_coordinator_that_moves_or_loads_is_waited_for(
+    cluster, open_kafka, client, until, sample, committed
+):
     topic = cluster.topic()
     cluster.produce(topic, numbered(sample, 5))
     source = open_kafka(topic)
@@ -353,13 +375,17 @@ def test_a_coordinator_that_moves_or_loads_is_waited_for(cluster, open_kafka, cl
 
     batches = until(source, done, seconds=60)
 
-    if client == "kafka-python":  # librdkafka looks for the coordinator at its leisure: its session may end over it, and it joins anew
+    if (
+        client == "kafka-python"
+    ):  # librdkafka looks for the coordinator at its leisure: its session may end over it, and it joins anew
         assert total(batches, "commits") == {"done": 1}
     assert committed(source, topic)[0] == 0
     assert values(read + batches) == list(range(5))
 
 
-@pytest.mark.parametrize("code", [27, 22, 25], ids=["rebalance in progress", "illegal generation", "unknown member"])
+@pytest.mark.parametrize(
+    "code", [27, 22, 25], ids=["rebalance in progress", "illegal generation", "unknown member"]
+)
 def test_a_commit_that_the_group_refuses_is_counted_and_made_up_for(cluster, open_kafka, until, sample, code):
     topic = cluster.topic()
     cluster.produce(topic, numbered(sample, 5))
@@ -378,7 +404,9 @@ def test_a_commit_that_the_group_refuses_is_counted_and_made_up_for(cluster, ope
     assert total(batches, "commits") == {"failed": 1, "done": 1}
 
 
-def test_metadata_that_is_too_large_for_the_broker_is_left_out(cluster, open_kafka, until, sample, committed, caplog):
+def test_metadata_that_is_too_large_for_the_broker_is_left_out(
+    cluster, open_kafka, until, sample, committed, caplog
+):
     topic = cluster.topic()
     cluster.produce(topic, numbered(sample, 5))
     source = open_kafka(topic)
@@ -392,7 +420,9 @@ def test_metadata_that_is_too_large_for_the_broker_is_left_out(cluster, open_kaf
     assert "offset.metadata.max.bytes is too small" in caplog.text
 
 
-def test_a_member_that_another_took_the_place_of_stops_with_a_clear_message(cluster, open_kafka, until, sample):
+def test_a_member_that_another_took_the_place_of_stops_with_a_clear_message(
+    cluster, open_kafka, until, sample
+):
     topic = cluster.topic()
     cluster.produce(topic, numbered(sample, 5))
     source = open_kafka(topic, group_instance_id="one")
@@ -405,7 +435,9 @@ def test_a_member_that_another_took_the_place_of_stops_with_a_clear_message(clus
 
 @pytest.mark.parametrize("client", ["confluent"])  # kafka-python's heartbeats only log it
 @pytest.mark.parametrize("asks", ["poll", "commit"])
-def test_a_member_that_hears_by_its_heartbeat_that_another_took_its_place_stops_as_well(cluster, open_kafka, until, sample, asks):
+def test_a_member_that_hears_by_its_heartbeat_that_another_took_its_place_stops_as_well(
+    cluster, open_kafka, until, sample, asks
+):
     topic = cluster.topic()
     cluster.produce(topic, numbered(sample, 5))
     source = open_kafka(topic, group_instance_id="one")
@@ -421,7 +453,9 @@ def test_a_member_that_hears_by_its_heartbeat_that_another_took_its_place_stops_
         until(source, go_on)
 
 
-def test_authorisation_that_is_lost_is_told_and_tried_again(cluster, open_kafka, client, until, sample, caplog):
+def test_authorisation_that_is_lost_is_told_and_tried_again(
+    cluster, open_kafka, client, until, sample, caplog
+):
     topic = cluster.topic()
     cluster.produce(topic, numbered(sample, 5))
     source = open_kafka(topic)
@@ -430,13 +464,17 @@ def test_authorisation_that_is_lost_is_told_and_tried_again(cluster, open_kafka,
 
     source.commit(source.position())
     assert not source.poll(1.0).ready
-    assert {"kafka-python": "GroupAuthorizationFailedError", "confluent": "GROUP_AUTHORIZATION_FAILED"}[client] in caplog.text
+    assert {"kafka-python": "GroupAuthorizationFailedError", "confluent": "GROUP_AUTHORIZATION_FAILED"}[
+        client
+    ] in caplog.text
 
     cluster.produce(topic, numbered(sample, 2, first=5))
     assert values(until(source, has(2))) == [5, 6]  # a new consumer, once it may again
 
 
-def test_a_consumer_that_breaks_is_thrown_away_and_nothing_is_lost(cluster, open_kafka, client, until, sample, caplog):
+def test_a_consumer_that_breaks_is_thrown_away_and_nothing_is_lost(
+    cluster, open_kafka, client, until, sample, caplog
+):
     topic = cluster.topic()
     cluster.produce(topic, numbered(sample, 20))
     source = open_kafka(topic, max_poll_records=5)
@@ -450,16 +488,18 @@ def test_a_consumer_that_breaks_is_thrown_away_and_nothing_is_lost(cluster, open
     assert values(batches) == list(range(20))
     assert total(batches, "errors")["rebuilt"] == 1
     name = {"kafka-python": "ValueError", "confluent": "_BAD_COMPRESSION"}[client]
-    assert f"kafka failed error={name}: not a batch; it is closed and opened anew" in caplog.text
+    assert f"kafka failed error={name}: not a batch; the client is closed and opened again" in caplog.text
 
 
-def test_an_error_that_passes_keeps_the_consumer_until_it_has_come_five_times(cluster, open_kafka, client, until, sample, monkeypatch):
+def test_an_error_that_passes_keeps_the_consumer_until_it_has_come_five_times(
+    cluster, open_kafka, client, until, sample, monkeypatch
+):
     topic = cluster.topic()
     cluster.produce(topic, numbered(sample, 5))
     source = open_kafka(topic)
     until(source, has(5))
     kept = source._client
-    monkeypatch.setattr("monitor.kafka.source._SHORTEST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("monitor.kafka.backoff._SHORTEST_PAUSE_SECONDS", 0.01)
     kept._consumer = failing = Failing(kept._consumer, ERRORS[client, "away"])
 
     batches = until(source, lambda _: source._client is not kept)
@@ -479,16 +519,6 @@ def test_an_invalid_request_is_borne_once(cluster, open_kafka, client, until, sa
     source.poll(1.0)
     assert source._client is kept
     until(source, lambda _: source._client is not kept)
-
-
-def test_pauses_between_tries_grow_to_ten_seconds(open_kafka, cluster):
-    source = open_kafka(cluster.topic())
-    pauses = []
-    for _ in range(8):
-        source._failed(RetriableError("KafkaConnectionError", "away"))
-        pauses.append(round(source._pause_until - time.monotonic(), 1))
-
-    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0]
 
 
 def test_a_slow_broker_is_read_slowly_and_the_group_stays_whole(cluster, open_kafka, until, sample):
@@ -527,40 +557,3 @@ def test_a_leader_that_changes_costs_nothing(cluster, open_kafka, until, sample)
 def test_a_file_that_is_missing_ends_the_start(open_kafka, cluster, tmp_path):
     with pytest.raises(SourceError, match=r"source.kafka.ssl_cafile: cannot read .*none.pem: No such file"):
         open_kafka(cluster.topic(), security_protocol="SSL", ssl_cafile=str(tmp_path / "none.pem"))
-
-
-def test_the_settings_reach_kafka_python(cluster, open_kafka, tmp_path):
-    token = tmp_path / "token"
-    token.write_text("first\n")
-    source = open_kafka(
-        cluster.topic(), security_protocol="SASL_PLAINTEXT", sasl_mechanism="OAUTHBEARER", sasl_token_file=str(token), group_instance_id="a"
-    )
-    options = kafka_python_client.consumer_options(source._config)
-
-    assert (options["auto_offset_reset"], options["enable_auto_commit"], options["group_instance_id"]) == ("none", False, "a")
-    assert options["sasl_oauth_token_provider"].token() == "first"
-    token.write_text("second\n")
-    assert options["sasl_oauth_token_provider"].token() == "second"
-
-
-def test_the_settings_reach_librdkafka(tmp_path):
-    token, authority = tmp_path / "token", tmp_path / "ca.pem"
-    token.write_text("first\n")
-    authority.touch()
-    settings = {"topics": ["any"], "security_protocol": "SASL_SSL", "ssl_cafile": str(authority), "ssl_check_hostname": False}
-    oauth = KafkaConfig.model_validate({**settings, "sasl_mechanism": "OAUTHBEARER", "sasl_token_file": str(token)})
-    scram = KafkaConfig.model_validate({**settings, "sasl_mechanism": "SCRAM-SHA-256", "sasl_username": "alice", "sasl_password": "secret"})
-
-    options = confluent_client.consumer_options(scram)
-    assert {key: options[key] for key in ("auto.offset.reset", "enable.auto.commit", "enable.auto.offset.store")} == {
-        "auto.offset.reset": "error", "enable.auto.commit": False, "enable.auto.offset.store": False,
-    }  # fmt: skip
-    assert {key: value for key, value in options.items() if key.startswith(("s", "ssl")) and "session" not in key} == {
-        "security.protocol": "SASL_SSL", "ssl.ca.location": str(authority), "ssl.endpoint.identification.algorithm": "none",
-        "sasl.mechanism": "SCRAM-SHA-256", "sasl.username": "alice", "sasl.password": "secret",
-    }  # fmt: skip
-    give = confluent_client.consumer_options(oauth)["oauth_cb"]
-    assert give("")[0] == "first"
-    token.write_text("second\n")
-    read_again_at = time.time() + 60
-    assert give("") == ("second", pytest.approx(read_again_at, abs=10))

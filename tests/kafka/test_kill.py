@@ -13,6 +13,7 @@ from kafka import KafkaConsumer, TopicPartition
 from monitor.clock import SystemClock
 from monitor.config.explain import parse_config
 from monitor.daemon.build import build_daemon
+from monitor.detection.view import WatchObserver
 from tests.kafka.harness import WATCH, check, config_of, lives_of, run_through_kills, undisturbed_alerts
 from tests.kafka.verifiable import Workload, verify_alerts, verify_windows
 
@@ -46,16 +47,28 @@ def test_a_run_that_nothing_disturbs_repeats_nothing(cluster, tmp_path):
     topic = cluster.topic(workload.n_partitions)
 
     windows, alerts, _ = run_through_kills(
-        tmp_path, cluster.servers, topic, workload, [], records_per_second=10_000, api_version="2.3", session_timeout_seconds=6.0
+        tmp_path,
+        cluster.servers,
+        topic,
+        workload,
+        [],
+        records_per_second=10_000,
+        api_version="2.3",
+        session_timeout_seconds=6.0,
     )
 
-    on_windows, on_alerts = verify_windows(windows, workload), verify_alerts(alerts, undisturbed_alerts(workload, windows))
+    on_windows, on_alerts = (
+        verify_windows(windows, workload),
+        verify_alerts(alerts, undisturbed_alerts(workload, windows)),
+    )
     assert (on_windows.faultless, on_windows.repeated) == (True, 0), on_windows
     assert (on_alerts.faultless, on_alerts.repeated) == (True, 0), on_alerts
 
 
 @pytest.mark.parametrize("client", ["kafka-python", "confluent"])
-def test_neither_failing_brokers_nor_a_full_disk_nor_a_frozen_daemon_nor_retention_at_its_heels_lose_anything(cluster, tmp_path, client):
+def test_neither_failing_brokers_nor_a_full_disk_nor_a_frozen_daemon_nor_retention_at_its_heels_lose_anything(
+    cluster, tmp_path, client
+):
     workload = Workload(n_steps=900)
     lives = [
         {"seconds": 3.0},
@@ -65,7 +78,9 @@ def test_neither_failing_brokers_nor_a_full_disk_nor_a_frozen_daemon_nor_retenti
     ]
     topic = cluster.topic(workload.n_partitions)
     stop = threading.Event()
-    weather = threading.Thread(target=bad_weather, args=(cluster, topic, tmp_path / "data" / "checkpoint" / "state", stop))
+    weather = threading.Thread(
+        target=bad_weather, args=(cluster, topic, tmp_path / "data" / "checkpoint" / "state", stop)
+    )
     weather.start()
     try:
         windows, alerts, _ = run_through_kills(
@@ -86,7 +101,9 @@ def bad_weather(cluster, group, checkpoint, stop):
     """Let one thing after the other go wrong: brokers away or slow, a coordinator and a leader that move, what is read deleted."""
     for turn in itertools.count():
         if checkpoint.exists():
-            for name, place in json.loads(checkpoint.read_bytes().partition(b"\n")[0])["about"]["partitions"].items():
+            for name, place in json.loads(checkpoint.read_bytes().partition(b"\n")[0])["about"][
+                "partitions"
+            ].items():
                 cluster.tell("delete", *name.split("/"), place["offset"])
         broker = 1 + turn % 3
         for words in (
@@ -102,7 +119,9 @@ def first_offsets(cluster, topic):
     """Ask where the partitions of a topic begin."""
     consumer = KafkaConsumer(bootstrap_servers=cluster.servers, api_version=(2, 3))
     try:
-        return consumer.beginning_offsets([TopicPartition(topic, number) for number in range(3)], timeout_ms=10_000)
+        return consumer.beginning_offsets(
+            [TopicPartition(topic, number) for number in range(3)], timeout_ms=10_000
+        )
     finally:
         consumer.close()
 
@@ -127,7 +146,9 @@ def test_what_is_read_again_fills_the_windows_behind_what_was_told(cluster, tmp_
     records = list(workload.records())
     for part in (records[: len(records) // 2], [*records[len(records) // 2 :], *workload.tail()]):
         for partition in range(workload.n_partitions):
-            cluster.produce(topic, [payload for where, payload in part if where == partition], partition=partition)
+            cluster.produce(
+                topic, [payload for where, payload in part if where == partition], partition=partition
+            )
         closed, told = run_without_state(tmp_path, cluster, topic)
 
     first_told = min(told)
@@ -140,7 +161,10 @@ def test_what_is_read_again_fills_the_windows_behind_what_was_told(cluster, tmp_
 
 def run_without_state(folder, cluster, topic):
     """Let a daemon that keeps nothing read a topic to its end; give all steps that it closed, and those that it told."""
-    config = parse_config(config_of(folder, cluster.servers, topic, api_version="2.3", session_timeout_seconds=6.0), place="test")
+    config = parse_config(
+        config_of(folder, cluster.servers, topic, api_version="2.3", session_timeout_seconds=6.0),
+        place="test",
+    )
     daemon = build_daemon(config, outlets=[], clock=SystemClock(), keeps_state=False)
     (watch,) = daemon.loop.pipeline.watches
     stop, closed, told = threading.Event(), {}, []
@@ -160,7 +184,7 @@ def run_without_state(folder, cluster, topic):
         return batch
 
     watch.scorer.score, daemon.loop.source.poll = rebalance_event, poll_to_the_end
-    watch.on_scored = lambda scored: told.append(scored.time_ms // 1000 - 1 - first_step)
+    watch.observe(WatchObserver(on_scored=lambda scored: told.append(scored.time_ms // 1000 - 1 - first_step)))
     try:
         daemon.run(stop)
     finally:

@@ -27,7 +27,14 @@ def test_a_poll_that_hangs_ends_the_daemon_and_its_successor_lacks_nothing(clust
     topic = cluster.topic(workload.n_partitions)
 
     windows, alerts, reached = run_through_kills(
-        tmp_path, cluster.servers, topic, workload, lives, records_per_second=400, api_version="2.3", session_timeout_seconds=1.5
+        tmp_path,
+        cluster.servers,
+        topic,
+        workload,
+        lives,
+        records_per_second=400,
+        api_version="2.3",
+        session_timeout_seconds=1.5,
     )
 
     assert reached == ["poll.hangs"] * 2  # the launcher sees each life end with the watchdog's code
@@ -44,7 +51,14 @@ def test_a_checkpoint_that_is_spoilt_or_of_another_version_is_rebuilt_from_kafka
     topic = cluster.topic(workload.n_partitions)
 
     windows, _, reached = run_through_kills(
-        tmp_path, cluster.servers, topic, workload, lives, records_per_second=150, api_version="2.3", session_timeout_seconds=1.5
+        tmp_path,
+        cluster.servers,
+        topic,
+        workload,
+        lives,
+        records_per_second=150,
+        api_version="2.3",
+        session_timeout_seconds=1.5,
     )
 
     assert reached == ["checkpoint.after_rename"] * len(lives)
@@ -69,7 +83,10 @@ def test_a_daemon_that_catches_up_and_is_killed_tells_what_is_young_and_sums_up_
 
     found = {one.identity: one for one in read_episodes(tmp_path / "data" / "episodes.sqlite")}
     told = [json.loads(line) for line in alerts]
-    openings, ends = ({one["identity"] for one in told if (one["resolved_ms"] is None) == is_open} for is_open in (True, False))
+    openings, ends = (
+        {one["identity"] for one in told if (one["resolved_ms"] is None) == is_open}
+        for is_open in (True, False)
+    )
     truth = [json.loads(line) for line in undisturbed_alerts(workload, windows)]
     over_ms = {one["identity"]: one["resolved_ms"] for one in truth if one["resolved_ms"] is not None}
     # The clock goes on while it runs: what ended in between may be told or not. Steps take 4.5 s to close.
@@ -111,13 +128,18 @@ def daemon(cluster, tmp_path):
 
 def toml_of(table):
     """Write a configuration as overrides of one line each."""
-    lines = [f"{key} = {json.dumps(value)}" for key, value in table.items() if not isinstance(value, dict | list)]
+    lines = [
+        f"{key} = {json.dumps(value)}" for key, value in table.items() if not isinstance(value, dict | list)
+    ]
     for name in ("alerts", "web"):
         lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table[name].items())]
     lines += ["[source]", 'kind = "kafka"', "[source.kafka]"]
     lines += [f"{key} = {json.dumps(value)}" for key, value in table["source"]["kafka"].items()]
     (watch,) = table["watch"]
-    lines += ["[[watch]]", *(f"{key} = {json.dumps(value)}" for key, value in watch.items() if key != "alert")]
+    lines += [
+        "[[watch]]",
+        *(f"{key} = {json.dumps(value)}" for key, value in watch.items() if key != "alert"),
+    ]
     lines += ["[watch.alert]", *(f"{key} = {json.dumps(value)}" for key, value in watch["alert"].items())]
     return "\n".join(lines) + "\n"
 
@@ -134,14 +156,22 @@ def wait_for(what, process, folder, seconds=60):
 def places(folder):
     """Give what the checkpoint says would be read again, by partition; nothing while there is none."""
     checkpoint = load_checkpoint(folder / "data" / "checkpoint" / "state")
-    return {name: place.rewind for name, place in position_of(checkpoint).partitions.items()} if checkpoint else {}
+    return (
+        {name: place.rewind for name, place in position_of(checkpoint).partitions.items()}
+        if checkpoint
+        else {}
+    )
 
 
 def committed(cluster, topic):
     """Ask, as another program would, what the group has committed, by partition."""
-    consumer = confluent_kafka.Consumer({"bootstrap.servers": ",".join(cluster.servers), "group.id": topic, "log_level": 0})
+    consumer = confluent_kafka.Consumer(
+        {"bootstrap.servers": ",".join(cluster.servers), "group.id": topic, "log_level": 0}
+    )
     try:
-        found = consumer.committed([confluent_kafka.TopicPartition(topic, partition) for partition in range(3)], timeout=20)
+        found = consumer.committed(
+            [confluent_kafka.TopicPartition(topic, partition) for partition in range(3)], timeout=20
+        )
     finally:
         consumer.close()
     return {f"{one.topic}/{one.partition}": one.offset for one in found}
@@ -152,7 +182,9 @@ def test_sigterm_under_load_drains_keeps_and_commits_and_exits_with_0(daemon, cl
 
     process.send_signal(signal.SIGTERM)
 
-    assert process.wait(timeout=20) == 0  # a poll of a second, a batch, a commit of 2 s, a close of 3 s; and a busy machine
+    assert (
+        process.wait(timeout=20) == 0
+    )  # a poll of a second, a batch, a commit of 2 s, a close of 3 s; and a busy machine
     assert (tmp_path / "log").read_text().splitlines()[-1].endswith("daemon stopped")
     assert len(places(tmp_path)) == 3
     assert committed(cluster, topic) == places(tmp_path)
@@ -179,7 +211,9 @@ def test_out_of_file_descriptors_it_fails_single_operations_and_goes_on(daemon, 
     wait_for(lambda: (tmp_path / "log").read_text().count("checkpoint failed error=") >= 3, process, tmp_path)
     before = places(tmp_path)
     resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (soft, hard))
-    wait_for(lambda: all(offset > before[name] for name, offset in places(tmp_path).items()), process, tmp_path)
+    wait_for(
+        lambda: all(offset > before[name] for name, offset in places(tmp_path).items()), process, tmp_path
+    )
 
     assert "Too many open files" in (tmp_path / "log").read_text()
     process.send_signal(signal.SIGTERM)
@@ -188,7 +222,11 @@ def test_out_of_file_descriptors_it_fails_single_operations_and_goes_on(daemon, 
 
 def test_out_of_file_descriptors_it_is_scraped_again_once_there_are_some(daemon, tmp_path):
     process, _ = daemon
-    address = next(line.rpartition("url=")[2] for line in (tmp_path / "log").read_text().splitlines() if "web server started" in line)
+    address = next(
+        line.rpartition("url=")[2]
+        for line in (tmp_path / "log").read_text().splitlines()
+        if "web server started" in line
+    )
     soft, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
 
     resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, hard))

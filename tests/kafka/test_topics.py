@@ -19,7 +19,9 @@ def open_reader(cluster):
     opened = []
 
     def make(*, timeout_seconds=30.0, **settings):
-        config = KafkaConfig.model_validate({"bootstrap_servers": cluster.servers, "api_version": "2.3", **settings})
+        config = KafkaConfig.model_validate(
+            {"bootstrap_servers": cluster.servers, "api_version": "2.3", **settings}
+        )
         reader = TopicReader(config, SystemClock(), timeout_seconds=timeout_seconds)
         opened.append(reader)
         return reader
@@ -39,7 +41,11 @@ def produce(cluster, topic, records):
 
 def test_partitions_bounds_times_and_records_are_read(cluster, open_reader):
     topic = cluster.topic(2)
-    produce(cluster, topic, [(0, b"k", b"a", 1000), (0, None, b"b", 2000), (1, None, None, 3000), (0, None, b"c", 3000)])
+    produce(
+        cluster,
+        topic,
+        [(0, b"k", b"a", 1000), (0, None, b"b", 2000), (1, None, None, 3000), (0, None, b"c", 3000)],
+    )
     reader = open_reader()
 
     assert reader.topics()[topic] == (0, 1)
@@ -47,7 +53,10 @@ def test_partitions_bounds_times_and_records_are_read(cluster, open_reader):
     assert bounds == {0: Bounds(0, 3), 1: Bounds(0, 1)}
     peeks = list(reader.read(topic, {0: 1, 1: 0}, bounds))
 
-    found = {number: [record.value for one in peeks if one.partition == number for record in one.records] for number in (0, 1)}
+    found = {
+        number: [record.value for one in peeks if one.partition == number for record in one.records]
+        for number in (0, 1)
+    }
     assert found == {0: [b"b", b"c"], 1: []}
     assert sum(one.n_empty for one in peeks) == 1
     assert sum(one.n_keyed for one in peeks) == 0
@@ -60,7 +69,9 @@ def test_a_partition_is_read_up_to_where_it_ended_when_that_was_asked(cluster, o
     bounds = reader.bounds(topic, (0,))
     produce(cluster, topic, [(0, None, b"new", 2)] * 3)
 
-    assert [record.value for one in reader.read(topic, {0: 0}, bounds) for record in one.records] == [b"old"] * 3
+    assert [record.value for one in reader.read(topic, {0: 0}, bounds) for record in one.records] == [
+        b"old"
+    ] * 3
 
 
 def test_reading_again_is_possible_after_it_was_broken_off(cluster, open_reader):

@@ -16,7 +16,9 @@ def windows(workload=SMALL):
     return [
         {
             "time_ms": workload.start_ms + (step + 1) * STEP_MS,
-            "values": {f"host{host}": workload.values[host, :, step].tolist() for host in range(workload.n_hosts)},
+            "values": {
+                f"host{host}": workload.values[host, :, step].tolist() for host in range(workload.n_hosts)
+            },
         }
         for step in range(workload.n_steps)
     ]
@@ -128,7 +130,9 @@ def test_a_revision_is_an_alert_of_its_own_and_raises_nothing_again():
 
     assert verify_alerts(lines(revised), lines(revised)).faultless
     assert verify_alerts(lines([revised[0], *revised[2:]]), lines(revised)).missing == [("a", None, 1, True)]
-    assert verify_alerts(lines([*revised[:3], revised[1], revised[3]]), lines(revised)).raised_again == [("a", None, 1, True)]
+    assert verify_alerts(lines([*revised[:3], revised[1], revised[3]]), lines(revised)).raised_again == [
+        ("a", None, 1, True)
+    ]
 
 
 def test_the_workload_is_the_same_each_time_and_sends_every_sample():

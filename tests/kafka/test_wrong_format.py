@@ -12,6 +12,7 @@ from monitor.clock import SystemClock
 from monitor.config.explain import parse_config
 from monitor.daemon.build import build_daemon
 from monitor.decode.influx import decode_influx
+from monitor.detection.view import WatchObserver
 from monitor.kafka.client import FatalClientError
 from monitor.sample import SeriesTable
 from monitor.sources.position import NOTHING_YET
@@ -31,11 +32,15 @@ def other(payloads):
 
 def read_other(decoder):
     """Give the decoder that the settings should have named."""
-    return lambda records, table: decoder([record._replace(value=record.value.removeprefix(b"#")) for record in records], table)
+    return lambda records, table: decoder(
+        [record._replace(value=record.value.removeprefix(b"#")) for record in records], table
+    )
 
 
 def is_wrong(topic, *partitions):
-    return lambda batches: bool(batches) and all(batches[-1].report.wrong_format.get((topic, number)) for number in partitions)
+    return lambda batches: (
+        bool(batches) and all(batches[-1].report.wrong_format.get((topic, number)) for number in partitions)
+    )
 
 
 def test_one_partition_in_a_wrong_format_delays_nobody_and_only_its_commit_is_held(
@@ -61,10 +66,14 @@ def test_one_partition_in_a_wrong_format_delays_nobody_and_only_its_commit_is_he
     assert (position.partitions[f"{topic}/0"].offset, position.partitions[f"{topic}/1"].offset) == (k, 5)
     assert committed(source, topic, 1)[0] == 5
     assert committed(source, topic, 0)[0] == k - 1
-    until(source, lambda batches: bool(batches) and batches[-1].report.lag[topic, 1] == 0)  # it is read on all the same
+    until(
+        source, lambda batches: bool(batches) and batches[-1].report.lag[topic, 1] == 0
+    )  # it is read on all the same
     (line,) = [message for message in caplog.messages if message.startswith("wrong format")]
-    assert line.startswith(f"wrong format at={topic}[1]@5: 95 records from there to 99 cannot be read, the last because of invalid_json")
-    assert "Put [decode] right and restart" in line
+    assert line.startswith(
+        f"wrong format at={topic}[1]@5: 95 records from there to 99 cannot be read, the last because of invalid_json"
+    )
+    assert "Correct [decode] and restart" in line
 
 
 def test_what_was_held_is_read_again_once_the_format_is_right_and_nothing_of_it_is_missing(
@@ -108,7 +117,9 @@ def test_a_topic_in_which_nothing_can_be_read_is_not_ready_and_nothing_of_it_is_
     assert [committed(source, topic, partition)[0] for partition in range(2)] == [0, 0]
 
 
-def test_a_producer_that_comes_to_its_senses_ends_it_and_the_commit_moves_on(cluster, open_kafka, until, sample, committed, caplog):
+def test_a_producer_that_comes_to_its_senses_ends_it_and_the_commit_moves_on(
+    cluster, open_kafka, until, sample, committed, caplog
+):
     topic = cluster.topic()
     cluster.produce(topic, other(numbered(sample, 150)))
     source = open_kafka(topic, rewind_ms=1)
@@ -122,7 +133,7 @@ def test_a_producer_that_comes_to_its_senses_ends_it_and_the_commit_moves_on(clu
     assert batches[-1].ready
     assert committed(source, topic)[0] >= 150
     assert f"format right again at={topic}[0]@" in caplog.text
-    assert f": 150 records since {topic}[0]@0 could not be read and are passed over" in caplog.text
+    assert f": 150 records since {topic}[0]@0 could not be read and are skipped" in caplog.text
 
 
 def test_a_whole_stream_of_garbage_is_a_hundred_dead_letters(cluster, open_kafka, until, sample):
@@ -166,10 +177,14 @@ def test_a_bad_part_in_every_record_is_no_wrong_format(cluster, open_kafka, unti
     assert batches[-1].report.wrong_format == {(topic, 0): False}
 
 
-def test_held_samples_that_could_be_read_come_again_with_the_times_they_had(cluster, open_kafka, until, sample):
+def test_held_samples_that_could_be_read_come_again_with_the_times_they_had(
+    cluster, open_kafka, until, sample
+):
     topic, table = cluster.topic(), SeriesTable()
     payloads = numbered(sample, 200)
-    mixed = [payload if k % 3 == 0 else b"#" + payload for k, payload in enumerate(payloads)]  # two thirds cannot be read
+    mixed = [
+        payload if k % 3 == 0 else b"#" + payload for k, payload in enumerate(payloads)
+    ]  # two thirds cannot be read
     cluster.produce(topic, mixed)
     source = open_kafka(topic, table=table)
     first = until(source, has(67))
@@ -192,14 +207,20 @@ def test_a_daemon_with_the_wrong_settings_loses_no_window(cluster, client, tmp_p
 
     def produce(some):
         for partition in range(workload.n_partitions):
-            cluster.produce(topic, [payload for where, payload in some if where == partition], partition=partition)
+            cluster.produce(
+                topic, [payload for where, payload in some if where == partition], partition=partition
+            )
 
     def is_read(batch):
         return len(batch.report.lag) == workload.n_partitions and not any(batch.report.lag.values())
 
     def live(until, **decode):
-        config = config_of(tmp_path, cluster.servers, topic, client=client, api_version="2.3", session_timeout_seconds=6.0)
-        daemon = build_daemon(parse_config({**config, "decode": decode}, place="test"), outlets=[], clock=SystemClock())
+        config = config_of(
+            tmp_path, cluster.servers, topic, client=client, api_version="2.3", session_timeout_seconds=6.0
+        )
+        daemon = build_daemon(
+            parse_config({**config, "decode": decode}, place="test"), outlets=[], clock=SystemClock()
+        )
         stop = threading.Event()
         (watch,), poll = daemon.loop.pipeline.watches, daemon.loop.source.poll
 
@@ -213,7 +234,8 @@ def test_a_daemon_with_the_wrong_settings_loses_no_window(cluster, client, tmp_p
                 stop.set()
             return batch
 
-        watch.on_scored, daemon.loop.source.poll = rebalance_event, poll_until
+        watch.observe(WatchObserver(on_scored=rebalance_event))
+        daemon.loop.source.poll = poll_until
         try:
             daemon.run(stop)
         finally:

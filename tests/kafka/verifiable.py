@@ -31,9 +31,13 @@ class Workload:
     @cached_property
     def values(self):
         """Give every value, (host, metric, step): no two are alike."""
-        values = 100 + np.random.default_rng(self.seed).normal(0, 1, (self.n_hosts, len(METRICS), self.n_steps))
+        values = 100 + np.random.default_rng(self.seed).normal(
+            0, 1, (self.n_hosts, len(METRICS), self.n_steps)
+        )
         for host in range(self.n_hosts):
-            for begin in range(150 + 11 * host, self.n_steps - 40, 90):  # behind the 108 steps in which nothing is judged
+            for begin in range(
+                150 + 11 * host, self.n_steps - 40, 90
+            ):  # behind the 108 steps in which nothing is judged
                 values[host, 0, begin : begin + 12] += 30
         assert len(np.unique(values)) == values.size
         return values

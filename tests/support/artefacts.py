@@ -28,6 +28,7 @@ import pandas as pd
 
 from monitor.config.explain import parse_config
 from monitor.daemon.build import build_daemon
+from monitor.detection.view import WatchObserver
 from monitor.sources import replay
 from monitor.storage.alert_history import read_episodes
 from monitor.storage.data_dir import DataDir
@@ -86,7 +87,9 @@ def run(data_dir, *, until_open=False):
         daemon = build_daemon(parse_config(settings(data_dir), place="artefacts"), outlets=[kept], clock=FakeClock(START_MS / 1000))
         scored = {watch.name: [] for watch in daemon.loop.pipeline.watches}
         for watch in daemon.loop.pipeline.watches:
-            watch.on_scored = lambda step, watch=watch: scored[watch.name].append((step, watch.scorer.limits().copy()))
+            watch.observe(
+                WatchObserver(on_scored=lambda step, watch=watch: scored[watch.name].append((step, watch.scorer.limits().copy())))
+            )
         try:
             daemon.run(stop, exit_at_end=True)
         finally:

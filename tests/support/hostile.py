@@ -42,7 +42,6 @@ from protobuf_writer import (
     varint,
 )
 
-from monitor.decode import Decoder
 from monitor.decode.collectd import decode_collectd_json
 from monitor.decode.graphite import Template, decode_graphite
 from monitor.decode.influx import decode_influx
@@ -51,6 +50,7 @@ from monitor.decode.native import decode_native_columns, decode_native_samples
 from monitor.decode.otlp_json import decode_otlp_json
 from monitor.decode.otlp_proto import decode_otlp_proto
 from monitor.decode.prometheus_adapter import decode_prometheus_adapter
+from monitor.decode.record import Decoder
 from monitor.decode.remote_write import decode_remote_write
 from monitor.decode.telegraf import decode_telegraf_json
 
@@ -89,18 +89,48 @@ def otlp_json():
     point = {"attributes": labels, "timeUnixNano": str(NS)}
     metrics = [
         {"name": "mem", "gauge": {"dataPoints": [{**point, "asDouble": 0.5}, {**point, "asInt": "7"}]}},
-        {"name": "requests", "sum": {"dataPoints": [{**point, "asInt": "7"}], "aggregationTemporality": 1, "isMonotonic": True}},
+        {
+            "name": "requests",
+            "sum": {
+                "dataPoints": [{**point, "asInt": "7"}],
+                "aggregationTemporality": 1,
+                "isMonotonic": True,
+            },
+        },
         {
             "name": "latency",
             "histogram": {
-                "dataPoints": [{**point, "count": "6", "sum": 3.5, "bucketCounts": ["1", "2", "3"], "explicitBounds": [0.1, 1]}],
+                "dataPoints": [
+                    {
+                        **point,
+                        "count": "6",
+                        "sum": 3.5,
+                        "bucketCounts": ["1", "2", "3"],
+                        "explicitBounds": [0.1, 1],
+                    }
+                ],
                 "aggregationTemporality": 2,
             },
         },
-        {"name": "size", "exponentialHistogram": {"dataPoints": [{**point, "count": "6", "sum": 3.5}], "aggregationTemporality": 2}},
-        {"name": "old", "summary": {"dataPoints": [{**point, "count": "6", "sum": 3, "quantileValues": [{"quantile": 0.5, "value": 1}]}]}},
+        {
+            "name": "size",
+            "exponentialHistogram": {
+                "dataPoints": [{**point, "count": "6", "sum": 3.5}],
+                "aggregationTemporality": 2,
+            },
+        },
+        {
+            "name": "old",
+            "summary": {
+                "dataPoints": [
+                    {**point, "count": "6", "sum": 3, "quantileValues": [{"quantile": 0.5, "value": 1}]}
+                ]
+            },
+        },
     ]
-    return {"resourceMetrics": [{"resource": {"attributes": labels[:1]}, "scopeMetrics": [{"metrics": metrics}]}]}
+    return {
+        "resourceMetrics": [{"resource": {"attributes": labels[:1]}, "scopeMetrics": [{"metrics": metrics}]}]
+    }
 
 
 def otlp_proto():
@@ -109,7 +139,9 @@ def otlp_proto():
         {"service.name": "api"},
         gauge("mem", number_point(NS, real=0.5, labels=labels), number_point(NS, whole=7, flags=1)),
         total("requests", number_point(NS, whole=7, labels=labels), temporality=1),
-        histogram_metric("latency", histogram_point(NS, 6, sum_=3.5, bounds=(0.1, 1.0), counts=(1, 2, 3), labels=labels)),
+        histogram_metric(
+            "latency", histogram_point(NS, 6, sum_=3.5, bounds=(0.1, 1.0), counts=(1, 2, 3), labels=labels)
+        ),
         exponential_metric("size", exponential_point(NS, 6, sum_=3.5, labels=labels)),
         summary_metric("old", NS, 6, 3.5, {0.5: 1.0}, labels),
     )
@@ -126,15 +158,29 @@ WRITE_2 = request_2(
     ({"__name__": "latency", "job": "node"}, [histogram(3, MS, float_count=3.0, total=1.5)], 3),
 )
 MAPPING = JsonMapping(
-    name="{metric?}_{*}", values=("fields.*", "value"), labels=("tags.*", "host=at.host"), each="", time="time", time_unit="auto"
+    name="{metric?}_{*}",
+    values=("fields.*", "value"),
+    labels=("tags.*", "host=at.host"),
+    each="",
+    time="time",
+    time_unit="auto",
 )
 
 FORMATS = {
     "native_columns": Format(
         decode_native_columns,
-        written({"labels": {"host": "web1"}, "time_ms": [MS, MS + 1000], "metrics": {"load": [0.5, None], "requests_total": [104, 107]}}),
+        written(
+            {
+                "labels": {"host": "web1"},
+                "time_ms": [MS, MS + 1000],
+                "metrics": {"load": [0.5, None], "requests_total": [104, 107]},
+            }
+        ),
     ),
-    "native_sample": Format(decode_native_samples, written({"name": "load", "labels": {"host": "web1"}, "time": SECONDS, "value": 0.5})),
+    "native_sample": Format(
+        decode_native_samples,
+        written({"name": "load", "labels": {"host": "web1"}, "time": SECONDS, "value": 0.5}),
+    ),
     "influx": Format(
         decode_influx,
         [
@@ -145,7 +191,12 @@ FORMATS = {
     "telegraf_json": Format(
         decode_telegraf_json,
         written(
-            {"fields": {"usage_idle": 97.1, "on": True, "said": "x"}, "name": "cpu", "tags": {"host": "web1"}, "timestamp": SECONDS},
+            {
+                "fields": {"usage_idle": 97.1, "on": True, "said": "x"},
+                "name": "cpu",
+                "tags": {"host": "web1"},
+                "timestamp": SECONDS,
+            },
             {
                 "metrics": [
                     {"fields": {"a": 1}, "name": "m", "tags": {}, "timestamp": MS},
@@ -156,10 +207,18 @@ FORMATS = {
     ),
     "prometheus_adapter": Format(
         decode_prometheus_adapter,
-        written({"value": "1.5", "timestamp": "2023-11-14T22:13:20Z", "name": "up", "labels": {"__name__": "up", "job": "api"}}),
+        written(
+            {
+                "value": "1.5",
+                "timestamp": "2023-11-14T22:13:20Z",
+                "name": "up",
+                "labels": {"__name__": "up", "job": "api"},
+            }
+        ),
     ),
     "collectd_json": Format(
-        decode_collectd_json, written([collectd_list()], [collectd_list(values=[7], dstypes=["gauge"], dsnames=["value"])])
+        decode_collectd_json,
+        written([collectd_list()], [collectd_list(values=[7], dstypes=["gauge"], dsnames=["value"])]),
     ),
     "graphite": Format(
         partial(decode_graphite, templates=(Template.parse("{host}.**"),)),
@@ -168,7 +227,13 @@ FORMATS = {
     "mapped": Format(
         partial(decode_mapped, mapping=MAPPING),
         written(
-            {"metric": "m", "fields": {"a": 1.5, "b": 2}, "tags": {"x": "y"}, "at": {"host": "web1"}, "time": "2023-11-14T22:13:20.5Z"}
+            {
+                "metric": "m",
+                "fields": {"a": 1.5, "b": 2},
+                "tags": {"x": "y"},
+                "at": {"host": "web1"},
+                "time": "2023-11-14T22:13:20.5Z",
+            }
         ),
     ),
     "remote_write": Format(decode_remote_write, [snappy(WRITE_1), snappy(b"")], is_compressed=True),
@@ -178,10 +243,27 @@ FORMATS = {
 }
 
 # What is put into payloads that are changed at random.
-TEXTS = '" , = : ; { } [ ] {} [] null true NaN Infinity -Infinity 1e999 -1 0 1e-400 0x10 1_000 253402300799000'
+TEXTS = (
+    '" , = : ; { } [ ] {} [] null true NaN Infinity -Infinity 1e999 -1 0 1e-400 0x10 1_000 253402300799000'
+)
 WORDS = [
     *TEXTS.encode().split(),
-    *(word.encode() for word in ("", " ", "\\", "\n", "\r\n", "\\ud800", "\\u0000", '"": ""', "\u0661\u200b", "\ufeff", "\x00")),
+    *(
+        word.encode()
+        for word in (
+            "",
+            " ",
+            "\\",
+            "\n",
+            "\r\n",
+            "\\ud800",
+            "\\u0000",
+            '"": ""',
+            "\u0661\u200b",
+            "\ufeff",
+            "\x00",
+        )
+    ),
     *(digit * times for digit in (b"9", b"\\", b'"') for times in (19, 40, 400)),
     b"[" * 2000,
     b'{"a":' * 600,
@@ -210,7 +292,9 @@ def changed(payload: bytes, other: bytes, rng: random.Random) -> bytes:
         match rng.randrange(9):
             case 0 if payload:  # a bit
                 place = rng.randrange(len(payload))
-                payload = payload[:place] + bytes([payload[place] ^ 1 << rng.randrange(8)]) + payload[place + 1 :]
+                payload = (
+                    payload[:place] + bytes([payload[place] ^ 1 << rng.randrange(8)]) + payload[place + 1 :]
+                )
             case 1:  # cut off
                 payload = rng.choice((payload[:at], payload[at:]))
             case 2:  # a part less
@@ -264,7 +348,17 @@ TIMES = [
 
 def nasty_texts(payload: bytes) -> Iterator[bytes]:
     """Damage a payload of text on purpose."""
-    for word in (b"x" * MEGABYTE, b"\\ud800", b"\xed\xa0\x80", b"", b"\x00", b"\\" * 1001, b'\\"' * 1001, b"," * 1001, b"=" * 1001):
+    for word in (
+        b"x" * MEGABYTE,
+        b"\\ud800",
+        b"\xed\xa0\x80",
+        b"",
+        b"\x00",
+        b"\\" * 1001,
+        b'\\"' * 1001,
+        b"," * 1001,
+        b"=" * 1001,
+    ):
         yield payload.replace(b"web1", word)
     for name in (b"", b"x" * MEGABYTE, b"job"):
         yield payload.replace(b'"host"', b'"%s"' % name).replace(b"host=", b"%s=" % name)
@@ -283,7 +377,22 @@ def nasty_texts(payload: bytes) -> Iterator[bytes]:
     )
     yield payload * (MEGABYTE // len(payload))
     yield b"[" + payload + (b"," + payload) * (MEGABYTE // len(payload)) + b"]"
-    for one in (b"[", b'"', b"\\", b"\n", b" ", b",", b"=", b"a,", b"a=1,", b'a="', b"a b\n", b"a 1 1\n", b"9", b"a 1"):
+    for one in (
+        b"[",
+        b'"',
+        b"\\",
+        b"\n",
+        b" ",
+        b",",
+        b"=",
+        b"a,",
+        b"a=1,",
+        b'a="',
+        b"a b\n",
+        b"a 1 1\n",
+        b"9",
+        b"a 1",
+    ):
         yield one * (MEGABYTE // len(one))
 
 
@@ -328,8 +437,17 @@ def nasty_writes() -> Iterator[bytes]:
     yield snappy(text(4, "") + message(5, *(integer(1, 0) for _ in range(MEGABYTE // 2)), sample(1.0, MS)))
     yield snappy(series_1(UP, *(sample(1.0, MS + at) for at in range(MEGABYTE // 18))))
     yield snappy(series_1(UP, histogram(4, MS, count=1) * (MEGABYTE // 60)))
-    yield from (snappy(good) + b"garbage", snappy(good + b"garbage"), snappy(good[:-1]), snappy(good)[:-1], good, snappy(bytes(MEGABYTE)))
-    yield from (varint(size) + snappy(good)[1:] for size in (1 << 24, 1 << 30, 1 << 31, 1 << 32, (1 << 64) - 1, 0, 1))
+    yield from (
+        snappy(good) + b"garbage",
+        snappy(good + b"garbage"),
+        snappy(good[:-1]),
+        snappy(good)[:-1],
+        good,
+        snappy(bytes(MEGABYTE)),
+    )
+    yield from (
+        varint(size) + snappy(good)[1:] for size in (1 << 24, 1 << 30, 1 << 31, 1 << 32, (1 << 64) - 1, 0, 1)
+    )
     yield from (varint(size) for size in (0, 1, 1 << 24, 1 << 31, (1 << 64) - 1))
 
 
@@ -357,15 +475,29 @@ def nasty_otlp() -> Iterator[bytes]:
     for levels in (15, 16, 17, 2000):
         attribute = message(7, text(1, "a"), message(2, nested(levels)))
         yield resource_metrics({}, gauge("m", message(1, attribute, fixed64(3, NS), double(4, 1.0))))
-    yield from (resource_metrics({}, gauge("m", number_point(time_ns, whole=-(1 << 63)))) for time_ns in (0, 1, 1 << 63, (1 << 64) - 1))
+    yield from (
+        resource_metrics({}, gauge("m", number_point(time_ns, whole=-(1 << 63))))
+        for time_ns in (0, 1, 1 << 63, (1 << 64) - 1)
+    )
     many = range(20_000)
-    yield resource_metrics({}, histogram_metric("h", histogram_point(NS, 1, sum_=1.0, bounds=tuple(map(float, many)), counts=(1, *many))))
-    yield resource_metrics({}, histogram_metric("h", histogram_point(NS, 1, sum_=1.0, bounds=(0.0,) * 20_000, counts=(1, *many))))
+    yield resource_metrics(
+        {},
+        histogram_metric(
+            "h", histogram_point(NS, 1, sum_=1.0, bounds=tuple(map(float, many)), counts=(1, *many))
+        ),
+    )
+    yield resource_metrics(
+        {}, histogram_metric("h", histogram_point(NS, 1, sum_=1.0, bounds=(0.0,) * 20_000, counts=(1, *many)))
+    )
     yield resource_metrics({}, summary_metric("s", NS, 1, 1.0, {float(number): 1.0 for number in many}))
     # Many attributes times many buckets: what would grow as their product.
     wide = {f"a{number}": "b" for number in range(5000)}
-    yield resource_metrics(wide, histogram_metric("h", histogram_point(NS, 1, bounds=tuple(map(float, many)), counts=(1, *many))))
-    yield resource_metrics(wide, gauge("m", *(number_point(NS, real=1.0, labels={"p": number}) for number in many)))
+    yield resource_metrics(
+        wide, histogram_metric("h", histogram_point(NS, 1, bounds=tuple(map(float, many)), counts=(1, *many)))
+    )
+    yield resource_metrics(
+        wide, gauge("m", *(number_point(NS, real=1.0, labels={"p": number}) for number in many))
+    )
     for part in (
         b"\x0a\x00",
         message(1, message(2)),

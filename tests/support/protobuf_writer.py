@@ -40,7 +40,9 @@ def text(number, value):
 
 def double(number, value):
     """Write a double; an int stands for its 64 bits."""
-    return field(number, FIXED64, struct.pack("<Q", value) if isinstance(value, int) else struct.pack("<d", value))
+    return field(
+        number, FIXED64, struct.pack("<Q", value) if isinstance(value, int) else struct.pack("<d", value)
+    )
 
 
 def integer(number, value):
@@ -132,7 +134,9 @@ def any_value(value):
     if isinstance(value, list):
         return message(5, *(message(1, any_value(one)) for one in value))
     if isinstance(value, dict):
-        return message(6, *(message(1, text(1, key), message(2, any_value(one))) for key, one in value.items()))
+        return message(
+            6, *(message(1, text(1, key), message(2, any_value(one))) for key, one in value.items())
+        )
     return text(1, value)
 
 
@@ -160,13 +164,18 @@ def gauge(name, *points):
 
 def total(name, *points, temporality=2, monotonic=True):
     """Write a sum."""
-    return message(2, text(1, name), message(7, *points, integer(2, temporality), integer(3, 1) if monotonic else b""))
+    return message(
+        2, text(1, name), message(7, *points, integer(2, temporality), integer(3, 1) if monotonic else b"")
+    )
 
 
 def histogram_point(time_ns, count, *, sum_=None, bounds=(), counts=(), labels=(), flags=None, packed=True):
     words, reals = [struct.pack("<Q", one) for one in counts], [struct.pack("<d", one) for one in bounds]
     if packed:
-        buckets = [field(6, BYTES, b"".join(words)) if words else b"", field(7, BYTES, b"".join(reals)) if reals else b""]
+        buckets = [
+            field(6, BYTES, b"".join(words)) if words else b"",
+            field(7, BYTES, b"".join(reals)) if reals else b"",
+        ]
     else:
         buckets = [field(6, FIXED64, one) for one in words] + [field(7, FIXED64, one) for one in reals]
     parts = [
@@ -206,10 +215,21 @@ def exponential_metric(name, *points, temporality=2):
 def summary_metric(name, time_ns, count, sum_, quantiles, labels=()):
     values = [message(6, double(1, quantile), double(2, value)) for quantile, value in quantiles.items()]
     return message(
-        2, text(1, name), message(11, message(1, attributes(7, labels), fixed64(3, time_ns), fixed64(4, count), double(5, sum_), *values))
+        2,
+        text(1, name),
+        message(
+            11,
+            message(
+                1, attributes(7, labels), fixed64(3, time_ns), fixed64(4, count), double(5, sum_), *values
+            ),
+        ),
     )
 
 
 def resource_metrics(labels, *metrics):
     """Write the metrics of one resource, under one scope."""
-    return message(1, message(1, attributes(1, labels)), message(2, message(1, text(1, "scope"), text(2, "1.0")), *metrics))
+    return message(
+        1,
+        message(1, attributes(1, labels)),
+        message(2, message(1, text(1, "scope"), text(2, "1.0")), *metrics),
+    )

@@ -12,10 +12,10 @@ from monitor.config.explain import parse_config
 from monitor.config.load import load_config
 from monitor.config.schema import Config
 from monitor.config.watch import WatchConfig
-from monitor.decode import Limits
 from monitor.decode.formats import FormatSettings
 from monitor.decode.graphite import Template
 from monitor.decode.mapped_json import JsonMapping
+from monitor.decode.record import Limits
 from monitor.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]

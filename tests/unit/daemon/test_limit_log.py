@@ -10,8 +10,7 @@ from monitor.testing import FakeClock
 
 def refusing_pipeline(quiet_watch, table):
     """Make a pipeline whose watch has room for one entity of two channels."""
-    watch = build_watch(quiet_watch(max_series=2).settings(), None)
-    watch.entities.max_series = 2
+    watch = build_watch(quiet_watch(max_series=2).settings(), None, live=True)
     return Pipeline([watch], table, max_future_ms=60_000)
 
 

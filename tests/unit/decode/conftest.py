@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.sample import SeriesTable, is_stale
 
 
@@ -22,7 +22,9 @@ class Read(NamedTuple):
 
     @property
     def kinds(self):
-        return {self.table[number].name: self.table[number].kind.name.lower() for number in range(len(self.table))}
+        return {
+            self.table[number].name: self.table[number].kind.name.lower() for number in range(len(self.table))
+        }
 
 
 @pytest.fixture
@@ -31,10 +33,18 @@ def read():
 
     def decode(decoder, *payloads, time_ms=-1, **options):
         table = SeriesTable()
-        records = [Record(payload.encode() if isinstance(payload, str) else payload, time_ms) for payload in payloads]
+        records = [
+            Record(payload.encode() if isinstance(payload, str) else payload, time_ms) for payload in payloads
+        ]
         decoded = decoder(records, table, **options)
         columns = decoded.columns
-        rows = zip(columns.series.tolist(), columns.time_ms.tolist(), columns.value.tolist(), is_stale(columns.value), strict=True)
+        rows = zip(
+            columns.series.tolist(),
+            columns.time_ms.tolist(),
+            columns.value.tolist(),
+            is_stale(columns.value),
+            strict=True,
+        )
         samples = [
             (str(table[series]), time_ms, "stale" if stale else None if math.isnan(value) else value)
             for series, time_ms, value, stale in rows

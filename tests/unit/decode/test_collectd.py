@@ -42,7 +42,10 @@ def test_a_value_list_is_a_sample_named_after_plugin_type_and_dsname(read):
 
 
 def test_a_rate_that_is_not_known_yet_is_a_gap(read):
-    got = read(decode_collectd_json, message(value_list(values=[None, 3], dsnames=["rx", "tx"], dstypes=["derive", "derive"])))
+    got = read(
+        decode_collectd_json,
+        message(value_list(values=[None, 3], dsnames=["rx", "tx"], dstypes=["derive", "derive"])),
+    )
 
     assert [value for _, _, value in got.samples] == [None, 3.0]
     assert got.rejected == {}
@@ -52,7 +55,12 @@ def test_more_keys_as_meta_change_nothing(read):
     assert len(read(decode_collectd_json, message(value_list(meta={"network:received": True}))).samples) == 1
 
 
-ALL_TYPES = message(*(value_list(type=f"x_{dstype}", dstypes=[dstype]) for dstype in ("gauge", "derive", "counter", "absolute")))
+ALL_TYPES = message(
+    *(
+        value_list(type=f"x_{dstype}", dstypes=[dstype])
+        for dstype in ("gauge", "derive", "counter", "absolute")
+    )
+)
 
 
 def test_stored_rates_are_levels_whatever_their_type_is_called(read):
@@ -66,7 +74,9 @@ def test_without_stored_rates_a_total_is_a_counter_and_an_absolute_an_increase(r
 
 
 def test_a_bad_value_list_is_rejected_alone(read):
-    got = read(decode_collectd_json, message(value_list(values=[1]), value_list(time=-1), 3, value_list(values=[2])))
+    got = read(
+        decode_collectd_json, message(value_list(values=[1]), value_list(time=-1), 3, value_list(values=[2]))
+    )
 
     assert [value for _, _, value in got.samples] == [1.0, 2.0]
     assert got.rejected == {"bad_time": 1, "wrong_schema": 1}

@@ -4,7 +4,6 @@ import math
 
 import pytest
 
-from monitor.decode import Limits, Record, RejectedError
 from monitor.decode.fields import (
     any_time_ms,
     json_object,
@@ -18,6 +17,7 @@ from monitor.decode.fields import (
     shown,
     time_ms_from,
 )
+from monitor.decode.record import Limits, Record, RejectedError
 
 LIMITS = Limits(max_record_bytes=100, max_label_bytes=10)
 
@@ -66,7 +66,9 @@ def test_a_fraction_below_a_millisecond_is_floored():
     assert time_ms_from(1_700_000_000_123.9, "ms") == 1_700_000_000_123
 
 
-@pytest.mark.parametrize("time", [-1, -1e-9, 1e300, math.nan, math.inf, 10**30, True, None, "1700000000", [1], {}], ids=str)
+@pytest.mark.parametrize(
+    "time", [-1, -1e-9, 1e300, math.nan, math.inf, 10**30, True, None, "1700000000", [1], {}], ids=str
+)
 def test_what_is_no_time_before_the_year_9999_is_rejected(time):
     assert reason_of(time_ms_from, time) == "bad_time"
 
@@ -118,7 +120,10 @@ def test_a_record_may_have_no_time_to_stand_in():
 
 
 def test_labels_are_ordered_and_empty_ones_left_out():
-    assert labels_from([("zone", "a"), ("host", "web1"), ("pod", "")], LIMITS) == (("host", "web1"), ("zone", "a"))
+    assert labels_from([("zone", "a"), ("host", "web1"), ("pod", "")], LIMITS) == (
+        ("host", "web1"),
+        ("zone", "a"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,7 +150,8 @@ def test_a_label_as_long_as_the_limit_is_kept():
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("", "wrong_schema"), (None, "wrong_schema"), (3, "wrong_schema"), ("n" * 11, "label_too_long")]
+    ("name", "reason"),
+    [("", "wrong_schema"), (None, "wrong_schema"), (3, "wrong_schema"), ("n" * 11, "label_too_long")],
 )
 def test_a_bad_name_is_rejected_under_its_reason(name, reason):
     assert reason_of(name_from, name, LIMITS) == reason
@@ -156,7 +162,16 @@ def test_a_bad_name_is_rejected_under_its_reason(name, reason):
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(1, 1.0), (0.5, 0.5), (True, 1.0), (False, 0.0), (2**70, 1180591620717411303424.0), (10**400, None), (math.inf, None), (None, None)],
+    [
+        (1, 1.0),
+        (0.5, 0.5),
+        (True, 1.0),
+        (False, 0.0),
+        (2**70, 1180591620717411303424.0),
+        (10**400, None),
+        (math.inf, None),
+        (None, None),
+    ],
 )
 def test_numbers_and_truth_are_values_and_what_is_not_finite_is_a_gap(value, expected):
     number = number_from(value)
@@ -169,7 +184,10 @@ def test_text_is_no_sample_and_a_list_is_bad():
     assert reason_of(number_from, [0.5]) == "wrong_schema"
 
 
-@pytest.mark.parametrize(("text", "expected"), [("1.5", 1.5), ("-2e3", -2000.0), ("1_000", None), ("٣", None), ("", None), ("0x10", None)])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("1.5", 1.5), ("-2e3", -2000.0), ("1_000", None), ("٣", None), ("", None), ("0x10", None)],
+)
 def test_a_number_is_read_from_plain_text_only(text, expected):
     assert number_from_text(text) == expected
 
@@ -200,5 +218,12 @@ def test_what_a_message_shows_of_a_value_is_short():
     for _ in range(5000):  # repr() of this would raise RecursionError
         nested = [nested]
 
-    assert [shown(value) for value in (nested, {"a": 1}, None, True, 1.5, "a")] == ["a list", "an object", "null", "true", "1.5", "'a'"]
+    assert [shown(value) for value in (nested, {"a": 1}, None, True, 1.5, "a")] == [
+        "a list",
+        "an object",
+        "null",
+        "true",
+        "1.5",
+        "'a'",
+    ]
     assert len(shown("x" * 10**6)) < 60

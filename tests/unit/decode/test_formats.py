@@ -5,11 +5,11 @@ import json
 import pytest
 from protobuf_writer import gauge, number_point, resource_metrics, sample, series_1, snappy
 
-from monitor.decode import Limits, Record
 from monitor.decode.detect import AutoDecoder, sniff
 from monitor.decode.formats import FORMATS, FormatSettings
 from monitor.decode.mapped_json import JsonMapping
 from monitor.decode.native import SampleFields
+from monitor.decode.record import Limits, Record
 from monitor.decode.topic_decoders import TopicDecoders, build_decoder
 from monitor.sample import SeriesTable
 
@@ -19,13 +19,25 @@ PAYLOADS = {
     "native_columns": b'{"labels": {}, "time_ms": [1700000000000], "metrics": {"load": [1]}}',
     "native_sample": b'{"name": "load", "labels": {}, "time": 1700000000, "value": 1}',
     "influx": f'cpu,host=web1 usage=1.5,note="x" {TIME}000000000\n'.encode(),
-    "telegraf_json": json.dumps({"fields": {"usage": 1.5}, "name": "cpu", "tags": {}, "timestamp": TIME}).encode(),
+    "telegraf_json": json.dumps(
+        {"fields": {"usage": 1.5}, "name": "cpu", "tags": {}, "timestamp": TIME}
+    ).encode(),
     "prometheus_adapter": b'{"value": "1", "timestamp": "2023-11-14T22:13:20Z", "name": "up", "labels": {"__name__": "up"}}',
     "remote_write": snappy(series_1({"__name__": "up", "job": "api"}, sample(1.0, TIME * 1000))),
     "otlp_json": b'{"resourceMetrics": []}',
     "otlp_proto": resource_metrics({"host": "web1"}, gauge("up", number_point(TIME * 10**9, real=1.0))),
     "collectd_json": json.dumps(
-        [{"values": [1], "dstypes": ["gauge"], "dsnames": ["value"], "time": TIME, "host": "a", "plugin": "load", "type": "load"}]
+        [
+            {
+                "values": [1],
+                "dstypes": ["gauge"],
+                "dsnames": ["value"],
+                "time": TIME,
+                "host": "a",
+                "plugin": "load",
+                "type": "load",
+            }
+        ]
     ).encode(),
     "graphite": f"servers.web1.load 0.5 {TIME}\r\n".encode(),
 }
@@ -163,7 +175,11 @@ def test_a_topic_keeps_its_format_and_a_record_in_another_one_is_told():
 
     assert auto.format == "telegraf_json"
     assert len(got.columns) == 1
-    assert [(one.index, one.reason) for one in got.rejections] == [(1, "other_format"), (2, "invalid_json"), (3, "other_format")]
+    assert [(one.index, one.reason) for one in got.rejections] == [
+        (1, "other_format"),
+        (2, "invalid_json"),
+        (3, "other_format"),
+    ]
     assert "it is influx, and this topic is read as telegraf_json" in got.rejections[0].detail
 
 
@@ -192,7 +208,11 @@ def test_a_record_in_another_format_is_told_once():
 def test_each_topic_has_one_decoder_of_the_first_format_whose_pattern_fits():
     topics = TopicDecoders(FormatSettings(), {"tele-*": "influx", "*-json": "telegraf_json"})
 
-    assert [topics.format_of(topic) for topic in ("tele-json", "x-json", "other")] == ["influx", "telegraf_json", "auto"]
+    assert [topics.format_of(topic) for topic in ("tele-json", "x-json", "other")] == [
+        "influx",
+        "telegraf_json",
+        "auto",
+    ]
     assert topics.of("other") is topics.of("other")
     assert topics.of("other") is not topics.of("another")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from monitor.config.explain import parse_config
-from monitor.decode import Record
 from monitor.decode.formats import FORMATS
+from monitor.decode.record import Record
 from monitor.decode.topic_decoders import build_decoder
 from monitor.sample import SeriesTable
 
@@ -19,7 +19,9 @@ TIME = 1_700_000_000
 
 def settings_of(block):
     """Give what decoders are built with under a block of the page."""
-    return parse_config({**tomllib.loads(block), "watch": [{"name": "web"}]}, place="docs/formats.md").decode.settings
+    return parse_config(
+        {**tomllib.loads(block), "watch": [{"name": "web"}]}, place="docs/formats.md"
+    ).decode.settings
 
 
 def read_by(mapping, payload):
@@ -28,7 +30,10 @@ def read_by(mapping, payload):
     table = SeriesTable()
     columns = build_decoder(f"mapped:{mapping}", settings)([Record(payload)], table).columns
     assert set(columns.time_ms.tolist()) == {TIME * 1000}
-    return [(str(table[number]), value) for number, value in zip(columns.series.tolist(), columns.value.tolist(), strict=True)]
+    return [
+        (str(table[number]), value)
+        for number, value in zip(columns.series.tolist(), columns.value.tolist(), strict=True)
+    ]
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[0])
@@ -37,7 +42,9 @@ def test_every_configuration_of_the_page_loads(block):
 
 
 def test_the_page_names_every_format():
-    named = set(re.findall(r"`([a-z_]+)`", "\n".join(line for line in PAGE.splitlines() if line.startswith("| `"))))
+    named = set(
+        re.findall(r"`([a-z_]+)`", "\n".join(line for line in PAGE.splitlines() if line.startswith("| `")))
+    )
 
     assert set(FORMATS) <= named
 
@@ -46,7 +53,10 @@ def test_the_mapping_for_telegraf_s_flat_form():
     payload = b'{"at":1700000000,"dc":"eu-1","host":"b","humidity":40,"measurement":"sensor","room":"kitchen","note":"x","dry":false}'
 
     labels = '{dc="eu-1",host="b",room="kitchen"}'
-    assert read_by("telegraf_flat", payload) == [(f"sensor_humidity{labels}", 40.0), (f"sensor_dry{labels}", 0.0)]
+    assert read_by("telegraf_flat", payload) == [
+        (f"sensor_humidity{labels}", 40.0),
+        (f"sensor_dry{labels}", 0.0),
+    ]
 
 
 def test_the_mapping_for_vector():

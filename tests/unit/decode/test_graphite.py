@@ -2,8 +2,8 @@
 
 import pytest
 
-from monitor.decode import Limits
 from monitor.decode.graphite import Template, decode_graphite
+from monitor.decode.record import Limits
 
 TIME = 1_700_000_000
 PATH = "servers.web1.memory.memory-used"
@@ -100,4 +100,6 @@ def test_a_line_that_is_no_utf_8_costs_itself_only(read):
 
 
 def test_a_payload_over_the_limit_is_refused(read):
-    assert read(decode_graphite, f"a 1 {TIME}", limits=Limits(max_record_bytes=5)).rejected == {"too_large": 1}
+    assert read(decode_graphite, f"a 1 {TIME}", limits=Limits(max_record_bytes=5)).rejected == {
+        "too_large": 1
+    }

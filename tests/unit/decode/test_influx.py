@@ -2,8 +2,8 @@
 
 import pytest
 
-from monitor.decode import Limits
 from monitor.decode.influx import decode_influx
+from monitor.decode.record import Limits
 
 NS = 1_700_000_000_123_456_789
 MS = 1_700_000_000_123
@@ -20,7 +20,10 @@ def test_every_field_is_a_sample_named_after_measurement_and_field(read):
 
 
 def test_integers_booleans_and_text_stand_among_the_fields(read):
-    got = read(decode_influx, f'odd i=42i,u=7u,n=-3i,f=-1.5e-3,b=true,F=F,s="text with \\"quotes\\", commas",t=T {NS}')
+    got = read(
+        decode_influx,
+        f'odd i=42i,u=7u,n=-3i,f=-1.5e-3,b=true,F=F,s="text with \\"quotes\\", commas",t=T {NS}',
+    )
 
     assert [(name, value) for name, _, value in got.samples] == [
         ("odd_i", 42.0), ("odd_u", 7.0), ("odd_n", -3.0), ("odd_f", -0.0015), ("odd_b", 1.0), ("odd_F", 0.0), ("odd_t", 1.0),
@@ -73,7 +76,9 @@ def test_text_may_hold_line_breaks_and_what_looks_like_fields(read):
     assert [(name, value) for name, _, value in got.samples] == [("m_a", 1.0), ("m_c", 2.0), ("m_a", 3.0)]
 
 
-@pytest.mark.parametrize(("precision", "time"), [("ns", NS), ("us", NS // 1000), ("ms", MS), ("auto", MS), ("auto", NS)])
+@pytest.mark.parametrize(
+    ("precision", "time"), [("ns", NS), ("us", NS // 1000), ("ms", MS), ("auto", MS), ("auto", NS)]
+)
 def test_times_are_in_the_configured_precision(read, precision, time):
     assert read(decode_influx, f"m v=1 {time}", precision=precision).samples == [("m_v", MS, 1.0)]
 
@@ -134,7 +139,9 @@ def test_a_bad_line_is_rejected_alone(read, line, reason):
 
 
 def test_a_line_that_is_no_utf_8_costs_itself_only(read):
-    got = read(decode_influx, f"m v=1 {NS}\nm,host=".encode() + b"\xed\xa0\x80" + f" v=2 {NS}\nm v=3 {NS}".encode())
+    got = read(
+        decode_influx, f"m v=1 {NS}\nm,host=".encode() + b"\xed\xa0\x80" + f" v=2 {NS}\nm v=3 {NS}".encode()
+    )
 
     assert [value for _, _, value in got.samples] == [1.0, 3.0]
     assert got.rejected == {"invalid_utf8": 1}

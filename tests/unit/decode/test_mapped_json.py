@@ -11,7 +11,15 @@ TIME = 1_700_000_000
 
 def flat(**changed):
     """Write what Telegraf's transformation makes flat, some keys changed; None leaves one out."""
-    keys = {"at": TIME, "dc": "eu-1", "host": "web1", "measurement": "cpu", "cpu": "cpu0", "usage_idle": 97.5, **changed}
+    keys = {
+        "at": TIME,
+        "dc": "eu-1",
+        "host": "web1",
+        "measurement": "cpu",
+        "cpu": "cpu0",
+        "usage_idle": 97.5,
+        **changed,
+    }
     return json.dumps({key: value for key, value in keys.items() if value is not None})
 
 
@@ -57,15 +65,27 @@ def test_vector_s_gauges_and_counters(read):
     total = {"name": "hits_total", "kind": "absolute", "counter": {"value": 9}}
     other = {"name": "sizes", "kind": "incremental", "distribution": {"samples": []}}
 
-    got = read(decode_mapped, *(json.dumps(one) for one in (gauge, counter, total, other)), mapping=VECTOR, time_ms=5)
+    got = read(
+        decode_mapped, *(json.dumps(one) for one in (gauge, counter, total, other)), mapping=VECTOR, time_ms=5
+    )
 
-    assert got.samples == [('host_load1{host="web1"}', TIME * 1000, 0.5), ('hits{host="web1"}', 5, 3.0), ("hits_total", 5, 9.0)]
+    assert got.samples == [
+        ('host_load1{host="web1"}', TIME * 1000, 0.5),
+        ('hits{host="web1"}', 5, 3.0),
+        ("hits_total", 5, 9.0),
+    ]
     assert got.kinds == {"host_load1": "gauge", "hits": "delta", "hits_total": "counter"}
     assert got.rejected == {"wrong_schema": 1}
 
 
 def test_veneur_s_tags_are_a_list_of_names_and_values(read):
-    payload = {"name": "req", "timestamp": TIME, "value": 1.5, "tags": ["env:prod", "url:http://x", "canary"], "type": "gauge"}
+    payload = {
+        "name": "req",
+        "timestamp": TIME,
+        "value": 1.5,
+        "tags": ["env:prod", "url:http://x", "canary"],
+        "type": "gauge",
+    }
 
     got = read(decode_mapped, json.dumps(payload), mapping=VENEUR)
 
@@ -74,7 +94,12 @@ def test_veneur_s_tags_are_a_list_of_names_and_values(read):
 
 def test_readings_in_a_list_take_what_they_share_from_the_message(read):
     mapping = JsonMapping(
-        each="readings", name="{/site.id}_{what}", values=("v",), labels=("building=/site.building", "room"), time="/sent", time_unit="s"
+        each="readings",
+        name="{/site.id}_{what}",
+        values=("v",),
+        labels=("building=/site.building", "room"),
+        time="/sent",
+        time_unit="s",
     )
     payload = {"site": {"id": "s7", "building": "west"}, "sent": TIME,
                "readings": [{"what": "temp", "room": "a", "v": 21.5}, {"what": "co2", "room": "b", "v": 600}]}  # fmt: skip
@@ -91,7 +116,14 @@ def test_readings_in_a_list_take_what_they_share_from_the_message(read):
 
 
 def test_named_values_are_called_after_their_paths(read):
-    payload = {"timestamp": TIME, "cpu": {"user": {"pct": 0.5}, "idle": {"pct": "0.25"}}, "list": [1, 7], "a.b": 3, "note": "x", "no": None}
+    payload = {
+        "timestamp": TIME,
+        "cpu": {"user": {"pct": 0.5}, "idle": {"pct": "0.25"}},
+        "list": [1, 7],
+        "a.b": 3,
+        "note": "x",
+        "no": None,
+    }
     paths = ("cpu.user.pct", "cpu.idle.pct", "list.1", "list.9", "a.b", "note", "no", "absent.value")
 
     got = read(decode_mapped, json.dumps(payload), mapping=JsonMapping(name="m.{*}", values=paths))
@@ -104,7 +136,11 @@ def test_named_values_are_called_after_their_paths(read):
 
 def test_all_numbers_of_an_object_but_the_excluded_ones(read):
     mapping = JsonMapping(name="{*}", values=("fields.*",), exclude=("fields.n_*", "fields.id"))
-    payload = {"timestamp": TIME, "fields": {"a": 1, "b": 0.5, "n_rows": 3, "id": 4, "text": "x", "none": None, "list": [1]}, "c": 5}
+    payload = {
+        "timestamp": TIME,
+        "fields": {"a": 1, "b": 0.5, "n_rows": 3, "id": 4, "text": "x", "none": None, "list": [1]},
+        "c": 5,
+    }
 
     got = read(decode_mapped, json.dumps(payload), mapping=mapping)
 
@@ -115,7 +151,9 @@ def test_what_the_mapping_names_otherwise_is_no_value_of_all(read):
     mapping = JsonMapping(name="{id}_{*}", values=("*",), labels=("port",), kind_from="type")
     payload = {"timestamp": TIME, "id": 7, "port": 8080, "type": 1, "v": 2}
 
-    assert read(decode_mapped, json.dumps(payload), mapping=mapping).samples == [('7_v{port="8080"}', TIME * 1000, 2.0)]
+    assert read(decode_mapped, json.dumps(payload), mapping=mapping).samples == [
+        ('7_v{port="8080"}', TIME * 1000, 2.0)
+    ]
 
 
 # Labels
@@ -123,29 +161,50 @@ def test_what_the_mapping_names_otherwise_is_no_value_of_all(read):
 
 def test_all_text_that_is_left_makes_labels(read):
     mapping = JsonMapping(name="{name}", values=("v",), labels=("*",), exclude=("note",))
-    payload = {"name": "m", "v": 1, "timestamp": TIME, "host": "web1", "note": "x", "n": 3, "inner": {"a": "b"}}
+    payload = {
+        "name": "m",
+        "v": 1,
+        "timestamp": TIME,
+        "host": "web1",
+        "note": "x",
+        "n": 3,
+        "inner": {"a": "b"},
+    }
 
     assert read(decode_mapped, json.dumps(payload), mapping=mapping).series == ['m{host="web1"}']
 
 
 def test_labels_of_other_types_are_written_as_text(read):
     mapping = JsonMapping(name="m", values=("v",), labels=("tags.*", "rank=/n"))
-    payload = {"v": 1, "timestamp": TIME, "n": 3, "tags": {"on": True, "load": 0.5, "roles": ["a", "b"], "none": None}}
+    payload = {
+        "v": 1,
+        "timestamp": TIME,
+        "n": 3,
+        "tags": {"on": True, "load": 0.5, "roles": ["a", "b"], "none": None},
+    }
 
-    assert read(decode_mapped, json.dumps(payload), mapping=mapping).series == ['m{load="0.5",on="true",rank="3",roles="a,b"}']
+    assert read(decode_mapped, json.dumps(payload), mapping=mapping).series == [
+        'm{load="0.5",on="true",rank="3",roles="a,b"}'
+    ]
 
 
 def test_what_comes_later_stands_and_constants_come_last(read):
-    mapping = JsonMapping(name="m", values=("v",), labels=("tags.*", "host"), constant={"source": "sensors", "zone": "z"})
+    mapping = JsonMapping(
+        name="m", values=("v",), labels=("tags.*", "host"), constant={"source": "sensors", "zone": "z"}
+    )
     payload = {"v": 1, "timestamp": TIME, "host": "outer", "tags": {"host": "inner", "zone": "inner"}}
 
-    assert read(decode_mapped, json.dumps(payload), mapping=mapping).series == ['m{host="outer",source="sensors",zone="z"}']
+    assert read(decode_mapped, json.dumps(payload), mapping=mapping).series == [
+        'm{host="outer",source="sensors",zone="z"}'
+    ]
 
 
 # Time, kind
 
 
-@pytest.mark.parametrize("time", [TIME, TIME * 1000, str(TIME), "2023-11-14T22:13:20Z", "2023-11-14T22:13:20"])
+@pytest.mark.parametrize(
+    "time", [TIME, TIME * 1000, str(TIME), "2023-11-14T22:13:20Z", "2023-11-14T22:13:20"]
+)
 def test_a_time_is_a_number_or_text(read, time):
     assert read(decode_mapped, flat(at=time), mapping=FLAT).samples[0][1] == TIME * 1000
 
@@ -161,7 +220,9 @@ def test_without_a_time_the_record_s_own_counts(read):
 def test_a_kind_is_constant_or_told_by_a_field_or_by_the_name(read):
     def kind(kind_of_message, **settings):
         payload = json.dumps({"timestamp": TIME, "v": 1, "t": kind_of_message})
-        return read(decode_mapped, payload, mapping=JsonMapping(name="m_total", values=("v",), **settings)).kinds["m_total"]
+        return read(
+            decode_mapped, payload, mapping=JsonMapping(name="m_total", values=("v",), **settings)
+        ).kinds["m_total"]
 
     assert kind("x") == "counter"
     assert kind("x", kind="gauge") == "gauge"
@@ -174,7 +235,11 @@ def test_a_kind_is_constant_or_told_by_a_field_or_by_the_name(read):
 
 
 def test_a_list_is_read_as_so_many_messages_and_a_bad_one_rejected_alone(read):
-    got = read(decode_mapped, f"[{flat(usage_idle=1)},3,{flat(at=-1)},{flat(measurement=None)},{flat(usage_idle=2)}]", mapping=FLAT)
+    got = read(
+        decode_mapped,
+        f"[{flat(usage_idle=1)},3,{flat(at=-1)},{flat(measurement=None)},{flat(usage_idle=2)}]",
+        mapping=FLAT,
+    )
 
     assert [value for _, _, value in got.samples] == [1.0, 2.0]
     assert got.rejected == {"wrong_schema": 2, "bad_time": 1}
@@ -227,7 +292,15 @@ def test_bad_tags_are_rejected_under_their_reason(read, tags, reason):
 def test_a_message_without_the_list_or_without_any_value_is_rejected(read):
     mapping = JsonMapping(name="m", each="readings", values=("v",))
 
-    got = read(decode_mapped, '{"v": 1}', '{"readings": 3}', '{"readings": [{"w": 1}]}', '{"readings": []}', mapping=mapping, time_ms=1)
+    got = read(
+        decode_mapped,
+        '{"v": 1}',
+        '{"readings": 3}',
+        '{"readings": [{"w": 1}]}',
+        '{"readings": []}',
+        mapping=mapping,
+        time_ms=1,
+    )
 
     assert got.rejected == {"wrong_schema": 3}
 

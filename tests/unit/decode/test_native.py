@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.decode import Limits, Record
 from monitor.decode.native import SampleFields, decode_native_columns, decode_native_samples
+from monitor.decode.record import Limits, Record
 from monitor.sample import Kind, SeriesTable
 
 TIME = 1_700_000_000
@@ -17,13 +17,22 @@ TIME = 1_700_000_000
 
 def batch(**changed):
     """Write a good columnar batch, some of its fields changed; None leaves one out."""
-    fields = {"labels": {"host": "web1"}, "time_ms": [TIME * 1000, TIME * 1000 + 10_000], "metrics": {"load": [0.5, 0.75]}, **changed}
+    fields = {
+        "labels": {"host": "web1"},
+        "time_ms": [TIME * 1000, TIME * 1000 + 10_000],
+        "metrics": {"load": [0.5, 0.75]},
+        **changed,
+    }
     return Record(json.dumps({key: value for key, value in fields.items() if value is not None}).encode())
 
 
 def sample(**changed):
     """Write a good single sample, some of its fields changed."""
-    return Record(json.dumps({"name": "load", "labels": {"host": "web1"}, "time": TIME, "value": 0.5, **changed}).encode())
+    return Record(
+        json.dumps(
+            {"name": "load", "labels": {"host": "web1"}, "time": TIME, "value": 0.5, **changed}
+        ).encode()
+    )
 
 
 # Columnar batches
@@ -32,10 +41,15 @@ def sample(**changed):
 def test_a_batch_gives_each_metric_its_column():
     table = SeriesTable()
 
-    decoded = decode_native_columns([batch(metrics={"load": [0.5, 0.75], "requests_total": [104, 110]})], table)
+    decoded = decode_native_columns(
+        [batch(metrics={"load": [0.5, 0.75], "requests_total": [104, 110]})], table
+    )
 
     assert decoded.rejected == {}
-    assert [str(table[number]) for number in range(len(table))] == ['load{host="web1"}', 'requests_total{host="web1"}']
+    assert [str(table[number]) for number in range(len(table))] == [
+        'load{host="web1"}',
+        'requests_total{host="web1"}',
+    ]
     assert decoded.columns.series.tolist() == [0, 0, 1, 1]
     assert decoded.columns.time_ms.tolist() == [TIME * 1000, TIME * 1000 + 10_000] * 2
     assert decoded.columns.value.tolist() == [0.5, 0.75, 104.0, 110.0]
@@ -58,7 +72,11 @@ def test_a_batch_without_labels_has_series_without_labels():
 
 def test_a_series_is_numbered_once_however_its_labels_are_ordered():
     table = SeriesTable()
-    labels = [{"host": "web1", "zone": "a"}, {"zone": "a", "host": "web1"}, {"zone": "a", "host": "web1", "pod": ""}]
+    labels = [
+        {"host": "web1", "zone": "a"},
+        {"zone": "a", "host": "web1"},
+        {"zone": "a", "host": "web1", "pod": ""},
+    ]
 
     batches = decode_native_columns([batch(labels=one) for one in labels], table)
     samples = decode_native_samples([sample(labels=one) for one in labels], table)
@@ -68,7 +86,13 @@ def test_a_series_is_numbered_once_however_its_labels_are_ordered():
 
 
 def test_payloads_keep_their_order_and_good_ones_are_kept_around_a_bad_one():
-    payloads = [batch(metrics={"load": [1, 2]}), Record(b"{"), batch(metrics={"load": [3, 4]}), Record(b"[]"), Record(b"}")]
+    payloads = [
+        batch(metrics={"load": [1, 2]}),
+        Record(b"{"),
+        batch(metrics={"load": [3, 4]}),
+        Record(b"[]"),
+        Record(b"}"),
+    ]
 
     decoded = decode_native_columns(payloads, SeriesTable())
 
@@ -80,7 +104,9 @@ BAD_BATCHES = [
     pytest.param(Record(b""), "invalid_json", id="nothing"),
     pytest.param(Record(b'{"time_ms": [1'), "invalid_json", id="torn"),
     pytest.param(Record(b"\xff\xfe"), "invalid_json", id="no text"),
-    pytest.param(Record(b'{"time_ms": [NaN], "metrics": {"load": [1]}}'), "invalid_json", id="NaN is no JSON"),
+    pytest.param(
+        Record(b'{"time_ms": [NaN], "metrics": {"load": [1]}}'), "invalid_json", id="NaN is no JSON"
+    ),
     pytest.param(Record(b"[]"), "wrong_schema", id="a list"),
     pytest.param(Record(b"3"), "wrong_schema", id="a number"),
     pytest.param(Record(b"null"), "wrong_schema", id="null"),
@@ -112,7 +138,11 @@ BAD_BATCHES = [
     pytest.param(batch(labels={"host": "w" * 20_000}), "label_too_long", id="a label of 20 kB"),
     pytest.param(batch(metrics={"": [1, 2]}), "wrong_schema", id="a metric without a name"),
     pytest.param(batch(labels={"host": 1}), "wrong_schema", id="a number for a label"),
-    pytest.param(Record(b'{"labels": null, "time_ms": [1], "metrics": {"load": [1]}}'), "wrong_schema", id="labels null"),
+    pytest.param(
+        Record(b'{"labels": null, "time_ms": [1], "metrics": {"load": [1]}}'),
+        "wrong_schema",
+        id="labels null",
+    ),
 ]
 
 
@@ -140,7 +170,11 @@ def test_a_sample_has_a_name_labels_a_time_in_seconds_and_a_value():
     columns = decode_native_samples([sample(time=TIME + 0.25)], table).columns
 
     assert str(table[0]) == 'load{host="web1"}'
-    assert (columns.series.tolist(), columns.time_ms.tolist(), columns.value.tolist()) == ([0], [TIME * 1000 + 250], [0.5])
+    assert (columns.series.tolist(), columns.time_ms.tolist(), columns.value.tolist()) == (
+        [0],
+        [TIME * 1000 + 250],
+        [0.5],
+    )
 
 
 def test_null_as_a_value_is_a_gap():
@@ -187,7 +221,14 @@ def test_the_same_series_in_both_formats_has_one_number():
 
 
 def test_samples_keep_their_order_and_good_ones_are_kept_around_a_bad_one():
-    payloads = [sample(value=1), sample(value="2"), sample(value=3, labels={}), Record(b""), sample(value=4, time=None), sample(value=5)]
+    payloads = [
+        sample(value=1),
+        sample(value="2"),
+        sample(value=3, labels={}),
+        Record(b""),
+        sample(value=4, time=None),
+        sample(value=5),
+    ]
 
     decoded = decode_native_samples(payloads, SeriesTable())
 
@@ -239,7 +280,11 @@ def test_a_bad_sample_is_rejected_and_counted_under_its_reason(payload, reason):
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=4),
     lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=4), inside, max_size=3),
     max_leaves=8,
 )
@@ -249,7 +294,10 @@ BATCH_LIKE = st.fixed_dictionaries(
 )  # fmt: skip
 SAMPLE_LIKE = st.fixed_dictionaries({}, optional={"name": JSON, "labels": JSON, "time": JSON, "value": JSON})
 MESSAGES = JSON | BATCH_LIKE | SAMPLE_LIKE
-PAYLOADS = st.lists((st.binary(max_size=40) | MESSAGES.map(lambda message: json.dumps(message).encode())).map(Record), max_size=4)
+PAYLOADS = st.lists(
+    (st.binary(max_size=40) | MESSAGES.map(lambda message: json.dumps(message).encode())).map(Record),
+    max_size=4,
+)
 
 
 @settings(deadline=None, max_examples=100)
@@ -260,7 +308,11 @@ def test_any_payloads_give_parallel_columns_and_are_taken_or_counted(payloads):
         columns = decoded.columns
 
         assert columns.series.shape == columns.time_ms.shape == columns.value.shape == (len(columns),)
-        assert (columns.series.dtype, columns.time_ms.dtype, columns.value.dtype) == (np.int32, np.int64, np.float64)
+        assert (columns.series.dtype, columns.time_ms.dtype, columns.value.dtype) == (
+            np.int32,
+            np.int64,
+            np.float64,
+        )
         assert sum(decoded.rejected.values()) <= len(payloads)
         if decode is decode_native_samples:
             assert len(columns) + sum(decoded.rejected.values()) == len(payloads)

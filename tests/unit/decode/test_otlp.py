@@ -24,9 +24,9 @@ from protobuf_writer import (
     total,
 )
 
-from monitor.decode import DEFAULT_LIMITS, Limits, Record
 from monitor.decode.otlp_json import decode_otlp_json
 from monitor.decode.otlp_proto import decode_otlp_proto
+from monitor.decode.record import DEFAULT_LIMITS, Limits, Record
 from monitor.sample import Kind, SeriesTable
 
 TIME = 1_700_000_000_000
@@ -39,7 +39,9 @@ def read(decode, *payloads, time_ms=-1, limits=DEFAULT_LIMITS, table=None):
     decoded = decode([Record(payload, time_ms) for payload in payloads], table, limits)
     columns = decoded.columns
     rows = zip(columns.series.tolist(), columns.time_ms.tolist(), columns.value.tolist(), strict=True)
-    return [(str(table[number]), time_ms, None if math.isnan(value) else value) for number, time_ms, value in rows], decoded.rejected
+    return [
+        (str(table[number]), time_ms, None if math.isnan(value) else value) for number, time_ms, value in rows
+    ], decoded.rejected
 
 
 def read_proto(*payloads, **options):
@@ -74,7 +76,9 @@ def json_attributes(values):
 
 def json_request(labels, *metrics):
     scope = {"scope": {"name": "scope", "version": "1.0"}, "metrics": list(metrics)}
-    return {"resourceMetrics": [{"resource": {"attributes": json_attributes(labels)}, "scopeMetrics": [scope]}]}
+    return {
+        "resourceMetrics": [{"resource": {"attributes": json_attributes(labels)}, "scopeMetrics": [scope]}]
+    }
 
 
 def json_point(time_ns=NS, labels=None, **fields):
@@ -93,7 +97,9 @@ OUTER = '{host="web1",service.name="api"}'
 
 def both(labels, *pairs):
     """Give a request of both encodings from pairs of a metric in protobuf and in JSON."""
-    return resource_metrics(labels, *(proto for proto, _ in pairs)), json_request(labels, *(one for _, one in pairs))
+    return resource_metrics(labels, *(proto for proto, _ in pairs)), json_request(
+        labels, *(one for _, one in pairs)
+    )
 
 
 def read_both(labels, *pairs, **options):
@@ -115,7 +121,9 @@ def test_a_gauge_gives_its_points_as_they_are():
         HOST,
         (
             gauge("mem", number_point(NS, real=0.5, labels=POINT), number_point(NS + 999_999, whole=-4)),
-            json_metric("mem", "gauge", json_point(labels=POINT, asDouble=0.5), json_point(NS + 999_999, asInt="-4")),
+            json_metric(
+                "mem", "gauge", json_point(labels=POINT, asDouble=0.5), json_point(NS + 999_999, asInt="-4")
+            ),
         ),
     )
 
@@ -140,7 +148,13 @@ def test_a_sum_keeps_its_temporality_as_its_kind(temporality, monotonic, kind):
         {},
         (
             total("requests", number_point(NS, whole=7), temporality=temporality, monotonic=monotonic),
-            json_metric("requests", "sum", json_point(asInt="7"), aggregationTemporality=temporality, isMonotonic=monotonic),
+            json_metric(
+                "requests",
+                "sum",
+                json_point(asInt="7"),
+                aggregationTemporality=temporality,
+                isMonotonic=monotonic,
+            ),
         ),
     )
 
@@ -190,7 +204,11 @@ def test_a_point_without_a_recorded_value_is_a_gap_in_each_of_its_series():
 
 def test_other_flags_mean_nothing():
     rows, _, _ = read_both(
-        {}, (gauge("g", number_point(NS, real=1.0, flags=2)), json_metric("g", "gauge", json_point(asDouble=1, flags=2)))
+        {},
+        (
+            gauge("g", number_point(NS, real=1.0, flags=2)),
+            json_metric("g", "gauge", json_point(asDouble=1, flags=2)),
+        ),
     )
 
     assert rows == [("g", TIME, 1.0)]
@@ -238,14 +256,24 @@ def test_a_histogram_gives_its_count_its_sum_and_buckets_that_add_up(temporality
 def test_a_histogram_without_a_sum_or_buckets_gives_what_it_has():
     rows, rejected, _ = read_both(
         {},
-        (histogram_metric("d", histogram_point(NS, 3)), json_metric("d", "histogram", json_point(count=3), aggregationTemporality=2)),
+        (
+            histogram_metric("d", histogram_point(NS, 3)),
+            json_metric("d", "histogram", json_point(count=3), aggregationTemporality=2),
+        ),
         (
             histogram_metric("one", histogram_point(NS, 3, sum_=0.0, counts=(3,))),
-            json_metric("one", "histogram", json_point(count=3, sum=0, bucketCounts=[3]), aggregationTemporality=2),
+            json_metric(
+                "one", "histogram", json_point(count=3, sum=0, bucketCounts=[3]), aggregationTemporality=2
+            ),
         ),
         (
             histogram_metric("bare", histogram_point(NS, 3, sum_=0.0, bounds=(1.0,))),
-            json_metric("bare", "histogram", json_point(count=3, sum=0, explicitBounds=[1.0]), aggregationTemporality=2),
+            json_metric(
+                "bare",
+                "histogram",
+                json_point(count=3, sum=0, explicitBounds=[1.0]),
+                aggregationTemporality=2,
+            ),
         ),
     )
 
@@ -261,7 +289,10 @@ def test_a_histogram_without_a_sum_or_buckets_gives_what_it_has():
 
 
 def test_buckets_may_be_written_one_by_one():
-    points = [histogram_point(NS, 3, sum_=1.0, bounds=(1.0, 2.0), counts=(1, 1, 1), packed=packed) for packed in (True, False)]
+    points = [
+        histogram_point(NS, 3, sum_=1.0, bounds=(1.0, 2.0), counts=(1, 1, 1), packed=packed)
+        for packed in (True, False)
+    ]
     packed, parted = (read_proto(resource_metrics({}, histogram_metric("d", point))) for point in points)
 
     assert len(packed[0]) == 5
@@ -269,7 +300,10 @@ def test_buckets_may_be_written_one_by_one():
 
 
 def test_a_histogram_whose_bounds_change_gives_other_buckets():
-    points = [histogram_point(NS + at, 3, sum_=1.0, bounds=(bound,), counts=(1, 2)) for at, bound in enumerate((1.0, 2.0, 1.0))]
+    points = [
+        histogram_point(NS + at, 3, sum_=1.0, bounds=(bound,), counts=(1, 2))
+        for at, bound in enumerate((1.0, 2.0, 1.0))
+    ]
 
     rows, _ = read_proto(resource_metrics({}, histogram_metric("d", *points)))
 
@@ -286,13 +320,18 @@ def test_an_exponential_histogram_gives_its_count_and_its_sum():
             json_metric(
                 "e",
                 "exponentialHistogram",
-                json_point(labels=POINT, count="5", sum=2.5, scale=3, positive={"offset": 1, "bucketCounts": ["5"]}),
+                json_point(
+                    labels=POINT, count="5", sum=2.5, scale=3, positive={"offset": 1, "bucketCounts": ["5"]}
+                ),
                 aggregationTemporality=1,
             ),
         ),
     )
 
-    assert rows == [('e_count{code="200",host="web2"}', TIME, 5.0), ('e_sum{code="200",host="web2"}', TIME, 2.5)]
+    assert rows == [
+        ('e_count{code="200",host="web2"}', TIME, 5.0),
+        ('e_sum{code="200",host="web2"}', TIME, 2.5),
+    ]
     assert (rejected, kinds) == ({}, [Kind.DELTA] * 2)
 
 
@@ -342,7 +381,9 @@ def test_a_summary_gives_its_count_its_sum_and_its_quantiles():
 def test_an_attributes_value_is_text_in_its_shortest_form(value, written):
     tables = [SeriesTable(), SeriesTable()]
     point = json_point(labels={"a": value}, asDouble=1)
-    proto, text_form = both({}, (gauge("m", number_point(NS, real=1.0, labels={"a": value})), json_metric("m", "gauge", point)))
+    proto, text_form = both(
+        {}, (gauge("m", number_point(NS, real=1.0, labels={"a": value})), json_metric("m", "gauge", point))
+    )
 
     read_proto(proto, table=tables[0])
     read_json(text_form, table=tables[1])
@@ -353,18 +394,31 @@ def test_an_attributes_value_is_text_in_its_shortest_form(value, written):
 def test_bytes_are_written_as_json_has_them():
     point = {"attributes": [{"key": "a", "value": {"bytesValue": "/wA="}}], "timeUnixNano": NS, "asInt": 1}
 
-    proto, _ = read_proto(resource_metrics({}, gauge("m", number_point(NS, whole=1, labels={"a": b"\xff\x00"}))))
+    proto, _ = read_proto(
+        resource_metrics({}, gauge("m", number_point(NS, whole=1, labels={"a": b"\xff\x00"})))
+    )
 
-    assert proto == read_json(json_request({}, json_metric("m", "gauge", point)))[0] == [('m{a="/wA="}', TIME, 1.0)]
+    assert (
+        proto
+        == read_json(json_request({}, json_metric("m", "gauge", point)))[0]
+        == [('m{a="/wA="}', TIME, 1.0)]
+    )
 
 
 def test_an_attribute_without_a_value_is_no_label_and_takes_the_resources_away():
-    proto = resource_metrics({"a": "outer", "b": "outer"}, gauge("m", message(1, message(7, text(1, "a")), fixed64(3, NS), double(4, 1.0))))
+    proto = resource_metrics(
+        {"a": "outer", "b": "outer"},
+        gauge("m", message(1, message(7, text(1, "a")), fixed64(3, NS), double(4, 1.0))),
+    )
     points = [
-        json_point(asDouble=1) | {"attributes": [{"key": "a", **value}]} for value in ({}, {"value": {}}, {"value": {"stringValue": ""}})
+        json_point(asDouble=1) | {"attributes": [{"key": "a", **value}]}
+        for value in ({}, {"value": {}}, {"value": {"stringValue": ""}})
     ]
 
-    found = [read_json(json_request({"a": "outer", "b": "outer"}, json_metric("m", "gauge", point))) for point in points]
+    found = [
+        read_json(json_request({"a": "outer", "b": "outer"}, json_metric("m", "gauge", point)))
+        for point in points
+    ]
 
     assert [read_proto(proto), *found] == [([('m{b="outer"}', TIME, 1.0)], {})] * 4
 
@@ -387,7 +441,11 @@ def test_equal_attributes_of_different_resources_are_different_series():
 
     rows, _ = read_proto(request("one") + request("two"), request("one"))
 
-    assert [name for name, _, _ in rows] == ['m{a="b",host="one"}', 'm{a="b",host="two"}', 'm{a="b",host="one"}']
+    assert [name for name, _, _ in rows] == [
+        'm{a="b",host="one"}',
+        'm{a="b",host="two"}',
+        'm{a="b",host="one"}',
+    ]
 
 
 def test_attributes_that_join_to_the_same_bytes_are_told_apart():
@@ -405,9 +463,16 @@ def test_attributes_that_join_to_the_same_bytes_are_told_apart():
 
 
 def test_fields_may_stand_backwards_as_the_collector_writes_them():
-    point = message(1, fixed64(6, 7), fixed64(3, NS), fixed64(2, 1), message(7, message(2, text(1, "b")), text(1, "a")))
+    point = message(
+        1, fixed64(6, 7), fixed64(3, NS), fixed64(2, 1), message(7, message(2, text(1, "b")), text(1, "a"))
+    )
     metric = message(2, message(7, integer(3, 1), integer(2, 1), point), text(3, "1"), text(1, "requests"))
-    request = message(1, text(3, "schema"), message(2, metric, message(1, text(1, "scope"))), message(1, attributes(1, {"host": "c"})))
+    request = message(
+        1,
+        text(3, "schema"),
+        message(2, metric, message(1, text(1, "scope"))),
+        message(1, attributes(1, {"host": "c"})),
+    )
     table = SeriesTable()
 
     assert read_proto(request, table=table) == ([('requests{a="b",host="c"}', TIME, 7.0)], {})
@@ -415,7 +480,9 @@ def test_fields_may_stand_backwards_as_the_collector_writes_them():
 
 
 def test_exemplars_and_start_times_hold_no_sample():
-    point = message(1, fixed64(2, NS - 5), fixed64(3, NS), double(4, 1.0), message(5, fixed64(2, NS), double(3, 9.0)))
+    point = message(
+        1, fixed64(2, NS - 5), fixed64(3, NS), double(4, 1.0), message(5, fixed64(2, NS), double(3, 9.0))
+    )
 
     assert read_proto(resource_metrics({}, gauge("m", point))) == ([("m", TIME, 1.0)], {})
 
@@ -427,17 +494,31 @@ def test_integers_are_text_or_numbers(whole):
     assert read_json(json_request({}, json_metric("m", "gauge", point))) == ([("m", TIME, float(whole))], {})
 
 
-@pytest.mark.parametrize(("real", "value"), [("0.5", 0.5), (3, 3.0), ("1e3", 1000.0), ("-2", -2.0), (None, None), ("1e999", None)])
+@pytest.mark.parametrize(
+    ("real", "value"), [("0.5", 0.5), (3, 3.0), ("1e3", 1000.0), ("-2", -2.0), (None, None), ("1e999", None)]
+)
 def test_reals_are_numbers_or_text_and_null_is_a_gap(real, value):
-    assert read_json(json_request({}, json_metric("m", "gauge", json_point(asDouble=real)))) == ([("m", TIME, value)], {})
+    assert read_json(json_request({}, json_metric("m", "gauge", json_point(asDouble=real)))) == (
+        [("m", TIME, value)],
+        {},
+    )
 
 
 def test_unknown_fields_and_nulls_are_passed_over():
     point = {**json_point(asDouble=1), "as_double": 7, "exemplars": [{"asDouble": 9}], "new": {"deep": [1]}}
-    metric = {"name": "m", "sum": None, "gauge": {"dataPoints": [point], "data_points": [3]}, "metadata": None}
+    metric = {
+        "name": "m",
+        "sum": None,
+        "gauge": {"dataPoints": [point], "data_points": [3]},
+        "metadata": None,
+    }
     request = {
         "resourceMetrics": [
-            {"resource": None, "scopeMetrics": [{"scope": None, "metrics": [metric]}, {"metrics": None}], "schemaUrl": "x"},
+            {
+                "resource": None,
+                "scopeMetrics": [{"scope": None, "metrics": [metric]}, {"metrics": None}],
+                "schemaUrl": "x",
+            },
             {"resource": {}, "scopeMetrics": None},
         ],
         "resource_metrics": [],
@@ -446,13 +527,22 @@ def test_unknown_fields_and_nulls_are_passed_over():
     assert read_json(request) == ([("m", TIME, 1.0)], {})
 
 
-@pytest.mark.parametrize("payload", [b"", resource_metrics({}), resource_metrics({"a": "b"}, gauge("m")), message(1)])
+@pytest.mark.parametrize(
+    "payload", [b"", resource_metrics({}), resource_metrics({"a": "b"}, gauge("m")), message(1)]
+)
 def test_a_request_without_points_is_valid_in_protobuf(payload):
     assert read_proto(payload) == ([], {})
 
 
 @pytest.mark.parametrize(
-    "request_", [{}, {"resourceMetrics": []}, {"resourceMetrics": None}, json_request({}), json_request({}, json_metric("m", "gauge"))]
+    "request_",
+    [
+        {},
+        {"resourceMetrics": []},
+        {"resourceMetrics": None},
+        json_request({}),
+        json_request({}, json_metric("m", "gauge")),
+    ],
 )
 def test_a_request_without_points_is_valid_in_json(request_):
     assert read_json(request_) == ([], {})
@@ -472,7 +562,9 @@ def deep(levels):
 
 def labelled(labels):
     """Give a metric in both encodings whose point has these attributes."""
-    return gauge("m", number_point(NS, real=1.0, labels=labels)), json_metric("m", "gauge", json_point(labels=labels, asDouble=1))
+    return gauge("m", number_point(NS, real=1.0, labels=labels)), json_metric(
+        "m", "gauge", json_point(labels=labels, asDouble=1)
+    )
 
 
 BAD_METRICS = [
@@ -527,7 +619,9 @@ def test_bad_attributes_of_a_resource_reject_what_it_sends():
     found = read_proto(proto + good_proto)
 
     assert found == ([("good", TIME, 1.0)], {"bad_label": 1})
-    assert read_json({"resourceMetrics": text_form["resourceMetrics"] + good_text["resourceMetrics"]}) == found
+    assert (
+        read_json({"resourceMetrics": text_form["resourceMetrics"] + good_text["resourceMetrics"]}) == found
+    )
 
 
 BAD_POINTS = [
@@ -545,14 +639,34 @@ BAD_POINTS = [
     pytest.param({"asDouble": 1, "attributes": {}}, "wrong_schema", id="attributes no list"),
     pytest.param({"asDouble": 1, "attributes": [3]}, "wrong_schema", id="an attribute no object"),
     pytest.param({"asDouble": 1, "attributes": [{"key": 3}]}, "wrong_schema", id="a number for a key"),
-    pytest.param({"asDouble": 1, "attributes": [{"key": "a", "value": "b"}]}, "wrong_schema", id="a bare value"),
-    pytest.param({"asDouble": 1, "attributes": [{"key": "a", "value": {"stringValue": 3}}]}, "wrong_schema", id="a number for text"),
-    pytest.param({"asDouble": 1, "attributes": [{"key": "a", "value": {"intValue": "x"}}]}, "wrong_schema", id="text for an integer"),
-    pytest.param({"asDouble": 1, "attributes": [{"key": "a", "value": {"boolValue": 1}}]}, "wrong_schema", id="one for truth"),
-    pytest.param({"asDouble": 1, "attributes": [{"key": "a", "value": {"arrayValue": [1]}}]}, "wrong_schema", id="a bare list"),
+    pytest.param(
+        {"asDouble": 1, "attributes": [{"key": "a", "value": "b"}]}, "wrong_schema", id="a bare value"
+    ),
+    pytest.param(
+        {"asDouble": 1, "attributes": [{"key": "a", "value": {"stringValue": 3}}]},
+        "wrong_schema",
+        id="a number for text",
+    ),
+    pytest.param(
+        {"asDouble": 1, "attributes": [{"key": "a", "value": {"intValue": "x"}}]},
+        "wrong_schema",
+        id="text for an integer",
+    ),
+    pytest.param(
+        {"asDouble": 1, "attributes": [{"key": "a", "value": {"boolValue": 1}}]},
+        "wrong_schema",
+        id="one for truth",
+    ),
+    pytest.param(
+        {"asDouble": 1, "attributes": [{"key": "a", "value": {"arrayValue": [1]}}]},
+        "wrong_schema",
+        id="a bare list",
+    ),
     pytest.param({"asDouble": 1, "timeUnixNano": "noon"}, "bad_time", id="a word for a time"),
     pytest.param({"asDouble": 1, "timeUnixNano": -1}, "bad_time", id="a time before 1970"),
-    pytest.param({"asDouble": 1, "timeUnixNano": "253402300800000000000"}, "bad_time", id="a time in the year 10000"),
+    pytest.param(
+        {"asDouble": 1, "timeUnixNano": "253402300800000000000"}, "bad_time", id="a time in the year 10000"
+    ),
     pytest.param({"asDouble": 1, "timeUnixNano": 1 << 64}, "bad_time", id="a time beyond 64 bits"),
     pytest.param([], "wrong_schema", id="a point no object"),
 ]
@@ -601,7 +715,10 @@ def test_a_bad_point_of_a_histogram_is_rejected(point):
         {"name": "m", "gauge": {"dataPoints": {}}},
         {"name": "m", "sum": {"aggregationTemporality": "AGGREGATION_TEMPORALITY_DELTA"}},
         {"name": "m", "sum": {"isMonotonic": "yes"}},
-        {"name": "m", "summary": {"dataPoints": [{"timeUnixNano": 1, "quantileValues": [{"quantile": None}]}]}},
+        {
+            "name": "m",
+            "summary": {"dataPoints": [{"timeUnixNano": 1, "quantileValues": [{"quantile": None}]}]},
+        },
         {"name": "m", "summary": {"dataPoints": [{"timeUnixNano": 1, "quantileValues": [0.5]}]}},
     ],
     ids=str,
@@ -651,7 +768,17 @@ GOOD_PROTO = resource_metrics({}, GOOD[0])
         message(1, message(2, message(2, text(1, "m"), message(7, integer(1, 3))))),
         message(1, message(2, message(2, text(1, "m"), message(9, message(1, text(6, b"1234567")))))),
         message(1, message(2, message(2, text(1, "m"), message(11, message(1, message(6, integer(1, 3))))))),
-        message(1, message(2, message(2, text(1, "m"), message(5, message(1, message(7, integer(1, 3)), fixed64(3, NS), double(4, 1.0)))))),
+        message(
+            1,
+            message(
+                2,
+                message(
+                    2,
+                    text(1, "m"),
+                    message(5, message(1, message(7, integer(1, 3)), fixed64(3, NS), double(4, 1.0))),
+                ),
+            ),
+        ),
     ],
 )
 def test_a_broken_part_in_protobuf_is_rejected_alone(bad):
@@ -660,7 +787,10 @@ def test_a_broken_part_in_protobuf_is_rejected_alone(bad):
 
 @pytest.mark.parametrize("text_", [b"\xff\xfe", b"\xed\xa0\x80"])
 def test_text_that_is_no_utf8_rejects_what_it_names(text_):
-    bad = [gauge(text_, number_point(NS, real=1.0)), gauge("m", number_point(NS, real=1.0, labels=[(text_, "a")]))]
+    bad = [
+        gauge(text_, number_point(NS, real=1.0)),
+        gauge("m", number_point(NS, real=1.0, labels=[(text_, "a")])),
+    ]
 
     assert read_proto(resource_metrics({}, *bad) + GOOD_PROTO) == ([("good", TIME, 1.0)], {"invalid_utf8": 2})
 
@@ -669,14 +799,19 @@ def test_the_largest_record_is_a_setting():
     _, text_form = both({}, GOOD)
     payload = json.dumps(text_form).encode()
 
-    assert read_proto(GOOD_PROTO, limits=Limits(max_record_bytes=len(GOOD_PROTO) - 1)) == ([], {"too_large": 1})
+    assert read_proto(GOOD_PROTO, limits=Limits(max_record_bytes=len(GOOD_PROTO) - 1)) == (
+        [],
+        {"too_large": 1},
+    )
     assert read_json(payload, limits=Limits(max_record_bytes=len(payload) - 1)) == ([], {"too_large": 1})
     assert read_json(payload, limits=Limits(max_record_bytes=len(payload)))[1] == {}
 
 
 def test_a_resource_with_many_attributes_cannot_multiply_them_over_many_series():
     labels = {f"a{number}": "x" for number in range(100)}  # 1100 bytes of attributes, on each of 100 series
-    request = resource_metrics(labels, gauge("m", *(number_point(NS, real=1.0, labels={"p": number}) for number in range(100))))
+    request = resource_metrics(
+        labels, gauge("m", *(number_point(NS, real=1.0, labels={"p": number}) for number in range(100)))
+    )
 
     rows, rejected = read_proto(request, limits=Limits(max_record_bytes=6000))
 
@@ -688,12 +823,17 @@ def test_a_resource_with_many_attributes_cannot_multiply_them_over_many_series()
 # Anything
 
 VALUES = st.recursive(
-    st.text(max_size=3) | st.booleans() | st.integers(-(1 << 63), (1 << 63) - 1) | st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=3)
+    | st.booleans()
+    | st.integers(-(1 << 63), (1 << 63) - 1)
+    | st.floats(allow_nan=False, allow_infinity=False),
     lambda inside: st.lists(inside, max_size=2) | st.dictionaries(st.text(max_size=2), inside, max_size=2),
     max_leaves=4,
 )
 LABEL_SETS = st.dictionaries(st.text(min_size=1, max_size=3), VALUES, max_size=3)
-NUMBERS = st.tuples(LABEL_SETS, st.integers(1, (1 << 63) - 1), st.floats() | st.integers(-(1 << 63), (1 << 63) - 1))
+NUMBERS = st.tuples(
+    LABEL_SETS, st.integers(1, (1 << 63) - 1), st.floats() | st.integers(-(1 << 63), (1 << 63) - 1)
+)
 
 
 @settings(deadline=None, max_examples=100)
@@ -701,14 +841,22 @@ NUMBERS = st.tuples(LABEL_SETS, st.integers(1, (1 << 63) - 1), st.floats() | st.
 def test_both_encodings_say_the_same_whatever_is_written(outer, points):
     def in_json(labels, time_ns, value):
         name = "asInt" if isinstance(value, int) else "asDouble"
-        return json_point(time_ns, labels, **{name: str(value) if isinstance(value, int) or math.isfinite(value) else "NaN"})
+        return json_point(
+            time_ns, labels, **{name: str(value) if isinstance(value, int) or math.isfinite(value) else "NaN"}
+        )
 
     def in_proto(labels, time_ns, value):
         return number_point(time_ns, labels=labels, **{"whole" if isinstance(value, int) else "real": value})
 
     rows, rejected, _ = read_both(
-        outer, (gauge("m", *(in_proto(*point) for point in points)), json_metric("m", "gauge", *(in_json(*point) for point in points)))
+        outer,
+        (
+            gauge("m", *(in_proto(*point) for point in points)),
+            json_metric("m", "gauge", *(in_json(*point) for point in points)),
+        ),
     )
 
     assert rejected == {}
-    assert [value for _, _, value in rows] == [float(value) if math.isfinite(value) else None for _, _, value in points]
+    assert [value for _, _, value in rows] == [
+        float(value) if math.isfinite(value) else None for _, _, value in points
+    ]

@@ -11,7 +11,13 @@ TIME_MS = 1_700_000_000_000
 
 def message(**changed):
     """Write a good message, some of its keys changed; None leaves one out."""
-    keys = {"value": "1", "timestamp": "2023-11-14T22:13:20Z", "name": "up", "labels": {"__name__": "up", "job": "api"}, **changed}
+    keys = {
+        "value": "1",
+        "timestamp": "2023-11-14T22:13:20Z",
+        "name": "up",
+        "labels": {"__name__": "up", "job": "api"},
+        **changed,
+    }
     return json.dumps({key: value for key, value in keys.items() if value is not None})
 
 

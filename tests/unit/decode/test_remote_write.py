@@ -25,7 +25,7 @@ from protobuf_writer import (
     varint,
 )
 
-from monitor.decode import DEFAULT_LIMITS, Limits, Record
+from monitor.decode.record import DEFAULT_LIMITS, Limits, Record
 from monitor.decode.remote_write import decode_remote_write
 from monitor.sample import Kind, SeriesTable, is_stale
 
@@ -63,11 +63,17 @@ def test_a_request_gives_each_series_its_samples():
     load = {"__name__": "load", "job": "node"}
     request = series_1(UP, sample(1.0, TIME), sample(0.5, TIME + 15_000)) + series_1(load, sample(2.5, TIME))
 
-    assert read(request) == ([(UP_TEXT, TIME, 1.0), (UP_TEXT, TIME + 15_000, 0.5), ('load{job="node"}', TIME, 2.5)], {})
+    assert read(request) == (
+        [(UP_TEXT, TIME, 1.0), (UP_TEXT, TIME + 15_000, 0.5), ('load{job="node"}', TIME, 2.5)],
+        {},
+    )
 
 
 def test_a_value_of_zero_has_no_bytes():
-    assert read(series_1(UP, sample(0.0, TIME), sample(1.0, TIME + 1))) == ([(UP_TEXT, TIME, 0.0), (UP_TEXT, TIME + 1, 1.0)], {})
+    assert read(series_1(UP, sample(0.0, TIME), sample(1.0, TIME + 1))) == (
+        [(UP_TEXT, TIME, 0.0), (UP_TEXT, TIME + 1, 1.0)],
+        {},
+    )
 
 
 def test_a_sample_without_any_bytes_is_zero_at_the_epoch():
@@ -102,7 +108,11 @@ def test_labels_behind_the_samples_belong_to_the_series_too():
 def test_a_series_is_known_again_in_other_requests_and_in_another_order():
     table = SeriesTable()
     turned = dict(reversed(UP.items()))
-    requests = [series_1(UP, sample(1.0, TIME)), series_1(turned, sample(2.0, TIME + 1)), series_1(UP, sample(3.0, TIME + 2))]
+    requests = [
+        series_1(UP, sample(1.0, TIME)),
+        series_1(turned, sample(2.0, TIME + 1)),
+        series_1(UP, sample(3.0, TIME + 2)),
+    ]
 
     rows, _ = read(*requests, table=table)
 
@@ -130,7 +140,9 @@ def test_long_labels_and_samples_are_read():
 
 
 @pytest.mark.parametrize(
-    "request_", [b"", metadata_1("up", 2), series_1({}), series_1(UP)], ids=["nothing", "metadata", "no labels", "no samples"]
+    "request_",
+    [b"", metadata_1("up", 2), series_1({}), series_1(UP)],
+    ids=["nothing", "metadata", "no labels", "no samples"],
 )
 def test_a_request_without_samples_is_valid(request_):
     assert read(request_) == ([], {})
@@ -183,7 +195,9 @@ def test_a_native_histogram_gives_its_count_and_its_sum(number, version):
 
 
 def test_the_end_of_a_native_histogram_ends_both_its_series():
-    request = series_1(UP, histogram(4, TIME, total=STALE_BITS), histogram(4, TIME + 1, count=3, total=NAN_BITS))
+    request = series_1(
+        UP, histogram(4, TIME, total=STALE_BITS), histogram(4, TIME + 1, count=3, total=NAN_BITS)
+    )
 
     value = decode_remote_write([Record(snappy(request))], SeriesTable()).columns.value
 
@@ -193,9 +207,16 @@ def test_the_end_of_a_native_histogram_ends_both_its_series():
 
 
 def test_a_gauge_histogram_counts_nothing_up():
-    request = series_1({"__name__": "a"}, histogram(4, TIME, count=1)) + series_1({"__name__": "b"}, histogram(4, TIME, count=1, hint=3))
+    request = series_1({"__name__": "a"}, histogram(4, TIME, count=1)) + series_1(
+        {"__name__": "b"}, histogram(4, TIME, count=1, hint=3)
+    )
 
-    assert kinds(request) == {"a_count": Kind.COUNTER, "a_sum": Kind.COUNTER, "b_count": Kind.GAUGE, "b_sum": Kind.GAUGE}
+    assert kinds(request) == {
+        "a_count": Kind.COUNTER,
+        "a_sum": Kind.COUNTER,
+        "b_count": Kind.GAUGE,
+        "b_sum": Kind.GAUGE,
+    }
 
 
 # Kinds
@@ -236,7 +257,9 @@ def test_a_type_goes_before_the_suffix():
 
 
 def test_labels_of_the_second_version_refer_to_symbols():
-    rows, rejected = read_2((UP, [sample(1.0, TIME)], 2), ({"__name__": "up", "job": "a:9100"}, [sample(0.0, TIME)], 2))
+    rows, rejected = read_2(
+        (UP, [sample(1.0, TIME)], 2), ({"__name__": "up", "job": "a:9100"}, [sample(0.0, TIME)], 2)
+    )
 
     assert rows == [(UP_TEXT, TIME, 1.0), ('up{job="a:9100"}', TIME, 0.0)]
     assert rejected == {}
@@ -281,7 +304,11 @@ def test_references_may_be_written_one_by_one():
 
 @pytest.mark.parametrize(
     ("references", "detail"),
-    [(bytes([1, 3]), "symbol 3 of 3"), (varint(1) + varint(1 << 40), "symbol 1099511627776 of 3"), (bytes([1, 2, 0]), "3 references")],
+    [
+        (bytes([1, 3]), "symbol 3 of 3"),
+        (varint(1) + varint(1 << 40), "symbol 1099511627776 of 3"),
+        (bytes([1, 2, 0]), "3 references"),
+    ],
 )
 def test_references_that_lead_nowhere_reject_their_series_alone(references, detail):
     symbols = b"".join(text(4, word) for word in ("", "__name__", "up"))
@@ -307,15 +334,37 @@ TWO = request_2((UP, [sample(1.0, TIME)], None))
         (ONE, {}),
         (ONE, {"Content-Type": "application/x-protobuf"}),
         (ONE, {"X-Prometheus-Remote-Write-Version": "0.1.0"}),
-        (ONE, {"content-type": "application/x-protobuf;proto=prometheus.WriteRequest", "x-prometheus-remote-write-version": "2.0.0"}),
+        (
+            ONE,
+            {
+                "content-type": "application/x-protobuf;proto=prometheus.WriteRequest",
+                "x-prometheus-remote-write-version": "2.0.0",
+            },
+        ),
         (TWO, {"CONTENT-TYPE": 'application/x-protobuf; proto="io.prometheus.write.v2.Request"'}),
         (TWO, {"x-prometheus-remote-write-version": "2.0.0"}),
-        (TWO, {"content-type": "application/x-protobuf", "X-Prometheus-Remote-Write-Version": "2.0.0", "content-encoding": "Snappy"}),
-        (TWO, {"content-type": "application/x-protobuf;proto=io.prometheus.write.v2.Request;x=y", "user-agent": "Prometheus/3"}),
+        (
+            TWO,
+            {
+                "content-type": "application/x-protobuf",
+                "X-Prometheus-Remote-Write-Version": "2.0.0",
+                "content-encoding": "Snappy",
+            },
+        ),
+        (
+            TWO,
+            {
+                "content-type": "application/x-protobuf;proto=io.prometheus.write.v2.Request;x=y",
+                "user-agent": "Prometheus/3",
+            },
+        ),
     ],
 )
 def test_headers_tell_the_version_and_without_them_it_is_the_first(request_, headers):
-    assert read(request_, headers=tuple((name, value.encode()) for name, value in headers.items())) == ([(UP_TEXT, TIME, 1.0)], {})
+    assert read(request_, headers=tuple((name, value.encode()) for name, value in headers.items())) == (
+        [(UP_TEXT, TIME, 1.0)],
+        {},
+    )
 
 
 @pytest.mark.parametrize(("request_", "headers"), [(TWO, ()), (ONE, VERSION_2)])
@@ -359,25 +408,65 @@ BAD_SERIES = [
     pytest.param(series_1({"job": "a"}, sample(1.0, TIME)), "wrong_schema", id="no name"),
     pytest.param(series_1({}, sample(1.0, TIME)), "wrong_schema", id="no labels"),
     pytest.param(series_1({"__name__": ""}, sample(1.0, TIME)), "wrong_schema", id="an empty name"),
-    pytest.param(series_1({"__name__": "a", "": "b"}, sample(1.0, TIME)), "bad_label", id="an empty label name"),
-    pytest.param(series_1([("__name__", "a"), ("b", "c"), ("b", "d")], sample(1.0, TIME)), "duplicate_label", id="a label twice"),
-    pytest.param(series_1([("__name__", "a"), ("__name__", "b")], sample(1.0, TIME)), "duplicate_label", id="two names"),
-    pytest.param(series_1({"__name__": "a", "b": b"\xff\xfe"}, sample(1.0, TIME)), "invalid_utf8", id="no UTF-8"),
-    pytest.param(series_1({"__name__": "a", "b": b"\xed\xa0\x80"}, sample(1.0, TIME)), "invalid_utf8", id="a lone surrogate"),
-    pytest.param(series_1({"__name__": "a", "b": "x" * (1 << 20)}, sample(1.0, TIME)), "label_too_long", id="a label of 1 MB"),
+    pytest.param(
+        series_1({"__name__": "a", "": "b"}, sample(1.0, TIME)), "bad_label", id="an empty label name"
+    ),
+    pytest.param(
+        series_1([("__name__", "a"), ("b", "c"), ("b", "d")], sample(1.0, TIME)),
+        "duplicate_label",
+        id="a label twice",
+    ),
+    pytest.param(
+        series_1([("__name__", "a"), ("__name__", "b")], sample(1.0, TIME)), "duplicate_label", id="two names"
+    ),
+    pytest.param(
+        series_1({"__name__": "a", "b": b"\xff\xfe"}, sample(1.0, TIME)), "invalid_utf8", id="no UTF-8"
+    ),
+    pytest.param(
+        series_1({"__name__": "a", "b": b"\xed\xa0\x80"}, sample(1.0, TIME)),
+        "invalid_utf8",
+        id="a lone surrogate",
+    ),
+    pytest.param(
+        series_1({"__name__": "a", "b": "x" * (1 << 20)}, sample(1.0, TIME)),
+        "label_too_long",
+        id="a label of 1 MB",
+    ),
     pytest.param(series_1({"__name__": "n" * 20_000}, sample(1.0, TIME)), "label_too_long", id="a long name"),
-    pytest.param(series_1({"__name__": "a", "": "b"}, histogram(4, TIME, count=1)), "bad_label", id="a histogram's labels"),
-    pytest.param(message(1, label("__name__", "a"), field(2, 2, b"\x09\x01")), "invalid_protobuf", id="a value cut off"),
-    pytest.param(message(1, label("__name__", "a"), field(2, 2, b"\x10")), "invalid_protobuf", id="a time cut off"),
+    pytest.param(
+        series_1({"__name__": "a", "": "b"}, histogram(4, TIME, count=1)),
+        "bad_label",
+        id="a histogram's labels",
+    ),
+    pytest.param(
+        message(1, label("__name__", "a"), field(2, 2, b"\x09\x01")), "invalid_protobuf", id="a value cut off"
+    ),
+    pytest.param(
+        message(1, label("__name__", "a"), field(2, 2, b"\x10")), "invalid_protobuf", id="a time cut off"
+    ),
     pytest.param(message(1, label("__name__", "a"), b"\x12"), "invalid_protobuf", id="no length of a sample"),
-    pytest.param(message(1, label("__name__", "a"), b"\x12\x7f\x09"), "invalid_protobuf", id="a sample that is too long"),
+    pytest.param(
+        message(1, label("__name__", "a"), b"\x12\x7f\x09"),
+        "invalid_protobuf",
+        id="a sample that is too long",
+    ),
     pytest.param(message(1, b"\x0a"), "invalid_protobuf", id="no length of a label"),
     pytest.param(message(1, b"\x0a\x7fab"), "invalid_protobuf", id="a label that is too long"),
-    pytest.param(message(1, b"\x0a" + b"\xff" * 11), "invalid_protobuf", id="a length of more than ten bytes"),
+    pytest.param(
+        message(1, b"\x0a" + b"\xff" * 11), "invalid_protobuf", id="a length of more than ten bytes"
+    ),
     pytest.param(message(1, integer(1, 5)), "invalid_protobuf", id="a number for a label"),
-    pytest.param(message(1, label("__name__", "a"), message(2, text(1, "x"))), "invalid_protobuf", id="text for a value"),
+    pytest.param(
+        message(1, label("__name__", "a"), message(2, text(1, "x"))),
+        "invalid_protobuf",
+        id="text for a value",
+    ),
     pytest.param(message(1, label("__name__", "a"), b"\x1b"), "invalid_protobuf", id="a group"),
-    pytest.param(message(1, message(1, integer(1, 7)), sample(1.0, TIME)), "invalid_protobuf", id="a number for a label's name"),
+    pytest.param(
+        message(1, message(1, integer(1, 7)), sample(1.0, TIME)),
+        "invalid_protobuf",
+        id="a number for a label's name",
+    ),
 ]
 
 
@@ -456,21 +545,31 @@ def test_many_bad_parts_of_a_record_are_one_rejection_with_their_number():
 # Anything
 
 NAMES = st.text(min_size=1, max_size=3)
-SAMPLES = st.lists(st.tuples(st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 253_370_764_800_000)), max_size=4)
+SAMPLES = st.lists(
+    st.tuples(st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 253_370_764_800_000)),
+    max_size=4,
+)
 SERIES = st.lists(st.tuples(NAMES, st.dictionaries(NAMES, NAMES, max_size=3), SAMPLES), max_size=4)
 
 
 @settings(deadline=None, max_examples=100)
 @given(series=SERIES)
 def test_whatever_is_written_is_read_by_both_versions(series):
-    written = [({"__name__": name, **labels}, [sample(value, time_ms) for value, time_ms in points]) for name, labels, points in series]
+    written = [
+        ({"__name__": name, **labels}, [sample(value, time_ms) for value, time_ms in points])
+        for name, labels, points in series
+    ]
     tables = [SeriesTable(), SeriesTable()]
 
     first = read(b"".join(series_1(labels, *points) for labels, points in written), table=tables[0])
-    second = read(request_2(*((labels, points, None) for labels, points in written)), headers=VERSION_2, table=tables[1])
+    second = read(
+        request_2(*((labels, points, None) for labels, points in written)), headers=VERSION_2, table=tables[1]
+    )
 
     assert first == second
     assert first[1] == {}
     assert [(time_ms, value) for _, time_ms, value in first[0]] == [
-        (time_ms, struct.unpack("<d", struct.pack("<d", value))[0]) for _, _, points in series for value, time_ms in points
+        (time_ms, struct.unpack("<d", struct.pack("<d", value))[0])
+        for _, _, points in series
+        for value, time_ms in points
     ]

@@ -11,7 +11,13 @@ TIME = 1_700_000_000
 
 def metric(**changed):
     """Write a good metric, some of its keys changed; None leaves one out."""
-    keys = {"fields": {"usage_idle": 97.5}, "name": "cpu", "tags": {"host": "web1"}, "timestamp": TIME, **changed}
+    keys = {
+        "fields": {"usage_idle": 97.5},
+        "name": "cpu",
+        "tags": {"host": "web1"},
+        "timestamp": TIME,
+        **changed,
+    }
     return json.dumps({key: value for key, value in keys.items() if value is not None}) + "\n"
 
 
@@ -22,12 +28,18 @@ def batch(*metrics):
 def test_every_field_is_a_sample_named_after_metric_and_field(read):
     got = read(decode_telegraf_json, metric(fields={"usage_idle": 97.5, "processes": 42}))
 
-    assert got.samples == [('cpu_usage_idle{host="web1"}', TIME * 1000, 97.5), ('cpu_processes{host="web1"}', TIME * 1000, 42.0)]
+    assert got.samples == [
+        ('cpu_usage_idle{host="web1"}', TIME * 1000, 97.5),
+        ('cpu_processes{host="web1"}', TIME * 1000, 42.0),
+    ]
     assert got.rejected == {}
 
 
 def test_booleans_are_numbers_text_is_passed_over_and_null_a_gap(read):
-    got = read(decode_telegraf_json, metric(fields={"ok": True, "off": False, "note": 'with "quotes"', "empty": None, "huge": 10**30}))
+    got = read(
+        decode_telegraf_json,
+        metric(fields={"ok": True, "off": False, "note": 'with "quotes"', "empty": None, "huge": 10**30}),
+    )
 
     assert [(name.partition("{")[0], value) for name, _, value in got.samples] == [
         ("cpu_ok", 1.0), ("cpu_off", 0.0), ("cpu_empty", None), ("cpu_huge", 1e30),
@@ -42,7 +54,10 @@ def test_a_metric_of_nothing_but_text_is_read_and_holds_no_sample(read):
 
 
 def test_names_and_tags_stay_as_sent(read):
-    got = read(decode_telegraf_json, metric(name="odd name", tags={"tag one": "a,b", "uni": "café", "empty": ""}, fields={"field 1": 1}))
+    got = read(
+        decode_telegraf_json,
+        metric(name="odd name", tags={"tag one": "a,b", "uni": "café", "empty": ""}, fields={"field 1": 1}),
+    )
 
     assert got.table[0].name == "odd name_field 1"
     assert got.table[0].labels == (("tag one", "a,b"), ("uni", "café"))
@@ -58,7 +73,10 @@ def test_a_configured_unit_is_not_guessed(read):
 
 
 def test_a_batch_is_read_and_a_bad_metric_of_it_rejected_alone(read):
-    got = read(decode_telegraf_json, batch(metric(), metric(timestamp=-1), "3", metric(fields={"usage_idle": 2}), metric(tags={"": "x"})))
+    got = read(
+        decode_telegraf_json,
+        batch(metric(), metric(timestamp=-1), "3", metric(fields={"usage_idle": 2}), metric(tags={"": "x"})),
+    )
 
     assert [value for _, _, value in got.samples] == [97.5, 2.0]
     assert got.rejected == {"bad_time": 1, "wrong_schema": 1, "bad_label": 1}

@@ -17,6 +17,7 @@ from monitor.detection.build import build_watch
 from monitor.detection.entities import VACANT
 from monitor.detection.pipeline import Pipeline
 from monitor.detection.scored_step import Reason
+from monitor.detection.view import WatchObserver
 from monitor.metrics.exposition import Exposition
 from monitor.metrics.instruments import Metrics
 from monitor.sample import Columns, SeriesTable, concatenate, labels_of
@@ -29,12 +30,13 @@ from monitor.training.train import fit_watch
 RETENTION = Retention(segment_seconds=300.0, max_age_seconds=1e9, max_bytes=1 << 30)
 
 N_STEPS = 500
+FORGET_AT_LEAST = "monitor.detection.watch._FORGET_AT_LEAST"
 GONE_STEPS = 52  # 10 until it is stale, 40 until it is gone, and the step itself
 
 
 @pytest.fixture(autouse=True)
 def _forget_a_few(monkeypatch):
-    monkeypatch.setattr("monitor.detection.watch._FORGET_AT_LEAST", 5)
+    monkeypatch.setattr(FORGET_AT_LEAST, 5)
 
 
 def life(n_steps=N_STEPS):
@@ -59,16 +61,16 @@ class Run:
     """One watch over that stream, a step a batch."""
 
     def __init__(self, config, *, forgets, champion=None):
-        self.config, self.forgets = config, forgets
+        self.config = config
         self.table = SeriesTable()
         self.of = life()
         self.values = values_of(self.of)
         self.scores, self.alerts, self.forgot, self.states = {}, [], [], []
-        self.use(build_watch(config.settings(), champion))
+        self.use(build_watch(config.settings(), champion, live=forgets))
 
     def use(self, watch):
         self.watch = watch
-        watch.forgets, watch.on_scored = self.forgets, self.take
+        watch.observe(WatchObserver(on_scored=self.take))
         self.pipeline = Pipeline([watch], self.table, max_future_ms=60_000)
 
     def take(self, scored):
@@ -175,12 +177,13 @@ def test_who_comes_back_warms_up_as_a_new_one(quiet_watch):
     assert reasons == [Reason.WARMING] * (1 + 108) + [Reason.JUDGED] * (149 - 108)  # 1: the step that was open as it came back
 
 
-def test_who_comes_back_just_before_being_forgotten_is_not(quiet_watch):
-    run = Run(settings(quiet_watch, by=["host"]), forgets=False)
+def test_who_comes_back_just_before_being_forgotten_is_not(quiet_watch, monkeypatch):
+    monkeypatch.setattr(FORGET_AT_LEAST, 1000)
+    run = Run(settings(quiet_watch, by=["host"]), forgets=True)
     run.of = {"host1": (0, N_STEPS), **{f"pod{number}": (0, 120) for number in range(8)}}
     run.values = {name: np.full((N_STEPS, 2), 100.0) for name in run.of}
     run.go(0, 120 + GONE_STEPS + 5)
-    run.watch.forgets = True
+    monkeypatch.setattr(FORGET_AT_LEAST, 5)
     run.of["pod3"] = (120 + GONE_STEPS + 5, N_STEPS)
 
     run.go(120 + GONE_STEPS + 5, 120 + GONE_STEPS + 6)  # its sample waits in the open step
@@ -199,7 +202,7 @@ def test_what_is_exported_is_that_of_a_run_that_forgets_nobody(quiet_watch):
         exposition = Exposition(Metrics(CollectorRegistry(), ["w"]), 10_000)
         for step in range(0, N_STEPS, 50):
             run.go(step, step + 50)
-            exposition.render([run.watch])
+            exposition.render([run.watch.view()])
         shown.append([
             (sample.name, sample.labels, sample.value)
             for family in text_string_to_metric_families(exposition.text.decode())
@@ -218,7 +221,7 @@ def test_the_history_that_is_collected_keeps_its_names(quiet_watch, tmp_path):
         run = Run(settings(quiet_watch, by=["host"]), forgets=forgets)
         folder = tmp_path / str(forgets)
         writer = HistoryWriter(folder, RETENTION, shape="", step_ms=1000, window_length=8)
-        run.watch.on_closed, run.watch.on_forgotten = writer.add, writer.keep_rows
+        run.watch.observe(WatchObserver(on_closed=writer.add, on_forgotten=writer.keep_rows))
         run.go(0, 400)
         writer.write(run.watch.entities.entities, run.watch.entities.channels, [])
         history = read_steps(list_segments(folder), [], shape="", step_ms=1000, window_length=8).history
@@ -231,8 +234,7 @@ def test_the_history_that_is_collected_keeps_its_names(quiet_watch, tmp_path):
 
 
 def test_room_that_becomes_free_is_given_to_those_that_were_refused(quiet_watch):
-    run = Run(settings(quiet_watch, by=["host"]), forgets=True)
-    run.watch.entities.max_series = 2 * 12  # of twelve entities
+    run = Run(settings(quiet_watch, by=["host"], max_series=2 * 12), forgets=True)  # of twelve entities
     run.go(0, 250)
     refused = run.watch.entities.n_refused
     assert refused > 0

@@ -1,19 +1,20 @@
 """From samples to alerts, all stages together; steps are 1 s, windows 8 steps, and the companions judge alone."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.limits import Budget
-from models.settings import ModelSettings
 from monitor.alerting.episodes import AlertPolicy, EpisodeBook
+from monitor.config.watch import WatchConfig
 from monitor.detection.entities import EntityTable
 from monitor.detection.grid import Grid
 from monitor.detection.pipeline import Pipeline
 from monitor.detection.scorer import Scorer
+from monitor.detection.view import WatchObserver
 from monitor.detection.watch import Watch
 from monitor.sample import STALE_NAN, Columns, SeriesTable, concatenate, labels_of, no_samples
 from monitor.testing import samples
@@ -26,8 +27,9 @@ LEVELS = {"load": 50.0, "queue_depth": 200.0}
 def watch(name="web", *, metrics=("*",), policy=POLICY, lateness_ms=0):
     entities = EntityTable(metrics=metrics, match={}, by=("host",))
     grid = Grid(step_ms=1000, lateness_ms=lateness_ms, idle_ms=5000, gap_mode="skip", max_gap_steps=0, empty_steps=20)
-    options = ModelSettings(window_length=8, memory_windows=32)
-    scorer = Scorer(entities, options, Budget.parse("1/day"), step_ms=1000, stale_ms=30_000, block_steps=20)
+    config = {"name": name, "step_seconds": 1.0, "window_length": 8, "stale_seconds": 30.0, "lateness_seconds": 0.0}
+    settings = WatchConfig.model_validate({**config, "budget": "1/day", "model": {"memory_windows": 32}}).settings()
+    scorer = Scorer(entities, replace(settings, alert=policy, block_steps=20, revision_steps=0))
     return Watch(name, entities, grid, scorer, EpisodeBook(policy))
 
 
@@ -121,7 +123,7 @@ def test_nothing_is_counted_across_the_end_of_a_series():
         stream = Stream(seed=0)
         number = stream.table.intern("hits_total", labels_of({"host": "web1"}))
         seen = []
-        stream.watch.on_scored = lambda scored: seen.append(scored.actual[0, 0])
+        stream.watch.observe(WatchObserver(on_scored=lambda scored: seen.append(scored.actual[0, 0])))
         points = [(0, 100.0), (1000, 110.0), (1500, marker), (3000, 500.0), (4000, 520.0)]
         times, values = zip(*points, strict=True)
         stream.take(Columns(np.full(5, number, np.int32), np.array(times, np.int64), np.array(values)), 5000, finished=True)
@@ -265,7 +267,7 @@ def test_gaps_and_another_or_an_uneven_interval_alone_raise_no_alert():
         stream.now += 200
 
     judged = []
-    stream.watch.on_scored = lambda scored: judged.append(bool(scored.judged[0]))
+    stream.watch.observe(WatchObserver(on_scored=lambda scored: judged.append(bool(scored.judged[0]))))
     comes(np.arange(200) % 2 == 0, np.zeros(200))  # every other second
     comes(rng.random(200) < 0.7, rng.integers(0, 999, 200))  # as it likes
     comes(np.arange(200) % 50 < 25, np.zeros(200))  # half of the time not at all
@@ -432,7 +434,11 @@ def test_every_over_limit_score_is_part_of_an_alert_or_counted_as_suppressed(see
     policy = AlertPolicy(hold_seconds=2, close_seconds=5, rest_seconds=30, accept_after_seconds=1e6)
     stream = Stream(watch(policy=policy), seed=seed)
     over, suppressed, reported = [], 0, 0
-    stream.watch.on_scored = lambda scored: over.extend([scored.time_ms] * int((scored.score[scored.judged] >= 1.0).sum()))
+
+    def count_over(scored):
+        over.extend([scored.time_ms] * int((scored.score[scored.judged] >= 1.0).sum()))
+
+    stream.watch.observe(WatchObserver(on_scored=count_over))
     take = stream.pipeline.process
 
     def counted(*arguments, **options):
@@ -558,13 +564,13 @@ def test_an_entity_that_is_gone_is_no_longer_expected():
 def test_what_an_earlier_run_has_told_fills_windows_and_is_not_told_again():
     stream = Stream(seed=3)
     scored = []
-    stream.watch.on_scored = lambda step: scored.append(step.time_ms)
+    stream.watch.observe(WatchObserver(on_scored=lambda step: scored.append(step.time_ms)))
     stream.run(150, load=0)
     notified = 120_000
 
     again = Stream(seed=3)
     repeated = []
-    again.watch.on_scored = lambda step: repeated.append(step.time_ms)
+    again.watch.observe(WatchObserver(on_scored=lambda step: repeated.append(step.time_ms)))
     step = again.pipeline.process
     reports = []
 

@@ -3,13 +3,12 @@
 Windows have 8 steps, so that an entity is judged from its 109th step on (number 108).
 """
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from models.limits import Budget
-from models.settings import ModelSettings
+from monitor.config.watch import WatchConfig
 from monitor.detection.entities import EntityTable
 from monitor.detection.rescorer import Rescorer
 from monitor.detection.scored_step import Reason
@@ -21,18 +20,17 @@ WINDOW = 8
 NEEDED = WINDOW + 100
 
 
-def scorer(n_entities=1, channels=("load", "queue_depth")):
+def settings(**changes):
+    config = {"name": "w", "step_seconds": 1.0, "window_length": WINDOW, "stale_seconds": 5.0, "lateness_seconds": 0.0}
+    watch = WatchConfig.model_validate({**config, "budget": "1/day", "model": {"memory_windows": 32}})
+    return replace(watch.settings(), **{"block_steps": 20, "revision_steps": 0, **changes})
+
+
+def scorer(n_entities=1, channels=("load", "queue_depth"), **changes):
     entities = EntityTable(
         metrics=["*"], match={}, by=("host",), entities=[f"web{row}" for row in range(n_entities)], channels=channels
     )  # fmt: skip
-    return Scorer(
-        entities,
-        ModelSettings(window_length=WINDOW, memory_windows=32),
-        Budget.parse("1/day"),
-        step_ms=STEP_MS,
-        stale_ms=5 * STEP_MS,
-        block_steps=20,
-    )
+    return Scorer(entities, settings(**changes))
 
 
 def noise(n_steps, n_entities=1, *, seed, n_channels=2):
@@ -138,10 +136,7 @@ def test_where_each_series_is_an_entity_a_constant_one_is_scaled_by_its_own_unit
     entities = EntityTable(
         metrics=["*"], match={}, by=(), entities=["memory_used_bytes", 'latency_seconds{host="web1"}'], channels=["value"]
     )
-    judge = Scorer(
-        entities, ModelSettings(window_length=WINDOW, memory_windows=32), Budget.parse("1/day"),
-        step_ms=STEP_MS, stale_ms=5 * STEP_MS, block_steps=20,
-    )  # fmt: skip
+    judge = Scorer(entities, settings())
 
     run(judge, np.zeros((NEEDED, 2, 1)))
 
@@ -333,18 +328,10 @@ def test_an_entity_that_appears_during_an_episode_of_another_leaves_it_frozen():
 # A second time
 
 
-def with_moments(judge, values, *, first_step=0):
-    """Score steps one by one; give them, and the moment of each."""
-    judge.keeps_snapshot = True
-    scored, snapshots = [], []
-    for step in range(len(values)):
-        scored += run(judge, values[step : step + 1], first_step=first_step + step)
-        snapshots.append(judge.snapshot)
-    return scored, snapshots
-
-
-def of_entities(rows, step):
-    return replace(step, **{one.name: getattr(step, one.name)[rows] for one in fields(step) if one.name != "time_ms"})
+def with_snapshots(judge, values, *, first_step=0):
+    """Score steps; give them, and the snapshot of each."""
+    scored = run(judge, values, first_step=first_step)
+    return scored, [step.snapshot for step in scored if step.snapshot is not None]
 
 
 def second_time(judge, rows, snapshots, values):
@@ -355,22 +342,22 @@ def second_time(judge, rows, snapshots, values):
 
 
 def test_what_is_judged_again_unchanged_has_the_very_same_scores_whatever_was_learned_since():
-    judge, values = scorer(3), noise(190, 3, seed=5)
+    judge, values = scorer(3, revision_steps=1), noise(190, 3, seed=5)
     values[170:175, 1] += 6.0
     values[150:153, 2] = np.nan
-    scored, snapshots = with_moments(judge, values)
+    scored, snapshots = with_snapshots(judge, values)
 
     again = second_time(judge, [1, 2], snapshots[-45:], values)  # the neighbours' memory was thinned out at step 128 and will be at 256
 
-    assert_bit_equal(again, [of_entities([1, 2], step) for step in scored[-45:]])
+    assert_bit_equal(again, [step.take(np.array([1, 2])) for step in scored[-45:]])
 
 
 def test_what_came_late_is_judged_as_if_it_had_come_in_time_given_the_same_tails_and_memories():
     def judged(values, learns_until):
-        judge = scorer()
-        first, snapshots = with_moments(judge, values[:learns_until])
+        judge = scorer(revision_steps=1)
+        first, snapshots = with_snapshots(judge, values[:learns_until])
         judge.learn = lambda step, frozen: None
-        then, more = with_moments(judge, values[learns_until:], first_step=learns_until)
+        then, more = with_snapshots(judge, values[learns_until:], first_step=learns_until)
         return judge, first + then, snapshots + more
 
     in_time = noise(150, seed=7)
@@ -391,8 +378,8 @@ def test_what_came_late_is_judged_as_if_it_had_come_in_time_given_the_same_tails
 
 
 def test_nothing_is_learned_by_judging_again():
-    judge, values = scorer(2), noise(150, 2, seed=6)
-    _, snapshots = with_moments(judge, values)
+    judge, values = scorer(2, revision_steps=1), noise(150, 2, seed=6)
+    _, snapshots = with_snapshots(judge, values)
     before = {name: array.copy() for name, array in judge.state().items()}
 
     second_time(judge, [0, 1], snapshots[-10:], values + 5.0)

@@ -12,6 +12,7 @@ from monitor.detection.build import build_watch, known_entities
 from monitor.detection.report import WatchReport
 from monitor.detection.steps import ClosedSteps
 from monitor.detection.swap import align_rows, swap_champion
+from monitor.detection.view import WatchObserver
 from monitor.errors import ConfigError, SwapError
 from monitor.sources.position import Position
 from monitor.storage.step_history import History
@@ -44,7 +45,7 @@ def running(watch, champion, *, entities=None):
 def live(pipeline, values, *, first_step):
     """Judge steps one after the other; give scores (T, n) and alerts."""
     scores, alerts = [], []
-    pipeline.on_scored = lambda scored: scores.append((scored.time_ms, scored.score.copy()))
+    pipeline.observe(WatchObserver(on_scored=lambda scored: scores.append((scored.time_ms, scored.score.copy()))))
     for at in range(len(values)):
         alerts += pipeline.judge(ClosedSteps(first_step + at, 1000, values[at : at + 1]), WatchReport())
     return scores, alerts

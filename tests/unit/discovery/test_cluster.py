@@ -9,7 +9,7 @@ from monitor.config.decode import DecodeConfig
 from monitor.config.explain import parse_config
 from monitor.config.load import load_draft
 from monitor.config.watch import WatchConfig
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.discovery.cluster import inspect, notes_of, suggestion_of, to_json, user_settings
 from monitor.discovery.report import print_report
 from monitor.errors import ConfigError, SourceError
@@ -45,7 +45,10 @@ class ListReader:
 
     def since(self, topic, bounds, since_ms):
         stamps = {number: [one.time_ms for one in self._records[topic][number]] for number in bounds}
-        return {number: next((at for at, ms in enumerate(found) if ms >= since_ms), len(found)) for number, found in stamps.items()}
+        return {
+            number: next((at for at, ms in enumerate(found) if ms >= since_ms), len(found))
+            for number, found in stamps.items()
+        }
 
     def read(self, topic, starts, bounds):
         for number, start in starts.items():
@@ -61,7 +64,14 @@ def line(age_seconds, host="h1", name="load", value=1.0):
 
 def report(records, *wanted, watches=(), n_newest=1000, decode=None, **reader):
     made = ListReader(records, **reader)
-    return inspect(made, wanted, decode or DecodeConfig(), [WatchConfig(**one) for one in watches], now=NOW, n_newest=n_newest), made
+    return inspect(
+        made,
+        wanted,
+        decode or DecodeConfig(),
+        [WatchConfig(**one) for one in watches],
+        now=NOW,
+        n_newest=n_newest,
+    ), made
 
 
 def test_the_last_minute_is_read_where_something_came_in_it():
@@ -95,9 +105,15 @@ def test_no_more_is_read_of_a_busy_minute_than_is_wanted():
 
 
 def test_lag_is_what_the_group_has_not_committed():
-    seen, _ = report({"a": [[line(k) for k in range(9, -1, -1)], [line(1)] * 4], "b": [[line(1)] * 3]}, committed={("a", 0): 7})
+    seen, _ = report(
+        {"a": [[line(k) for k in range(9, -1, -1)], [line(1)] * 4], "b": [[line(1)] * 3]},
+        committed={("a", 0): 7},
+    )
 
-    assert [topic.lag for topic in seen.topics] == [7, None]  # 3 of the first partition, 4 of the second: never read
+    assert [topic.lag for topic in seen.topics] == [
+        7,
+        None,
+    ]  # 3 of the first partition, 4 of the second: never read
 
 
 def test_a_lag_that_the_broker_does_not_tell_is_not_taken_as_none():
@@ -138,7 +154,11 @@ def test_a_cluster_without_topics_says_so():
 def test_a_topic_that_may_not_be_read_or_is_empty_does_not_hide_the_others():
     seen, _ = report({"closed": [[line(1)]], "empty": [[]], "metrics": [[line(1)]]}, refuses=["closed"])
 
-    assert [topic.problem for topic in seen.topics] == ["asked where closed begins: this user may not read it", "empty", ""]
+    assert [topic.problem for topic in seen.topics] == [
+        "asked where closed begins: this user may not read it",
+        "empty",
+        "",
+    ]
     assert list(notes_of(seen)) == ["closed: asked where closed begins: this user may not read it"]
 
 
@@ -150,8 +170,14 @@ def test_what_there_was_no_time_for_is_told():
 
 
 def test_a_configured_watch_is_shown_with_what_it_would_take():
-    records = {"metrics": [[line(age, host, "cpu") for age in (20, 10) for host in ("h1", "h2")] + [line(5, "h1", "disk")]]}
-    seen, _ = report(records, watches=[{"name": "mine", "metrics": ["cpu_*"]}, {"name": "none", "metrics": ["x"]}])
+    records = {
+        "metrics": [
+            [line(age, host, "cpu") for age in (20, 10) for host in ("h1", "h2")] + [line(5, "h1", "disk")]
+        ]
+    }
+    seen, _ = report(
+        records, watches=[{"name": "mine", "metrics": ["cpu_*"]}, {"name": "none", "metrics": ["x"]}]
+    )
 
     assert [(watch.name, watch.group.n_series, watch.group.entities) for watch in seen.watches] == [
         ("mine", 2, ("h1", "h2")),
@@ -161,7 +187,9 @@ def test_a_configured_watch_is_shown_with_what_it_would_take():
 
 def test_series_and_entities_on_several_partitions_are_told_with_the_setting_that_keys_them():
     series = {"metrics": [[line(20), line(10)], [line(5)]]}
-    entities = {"metrics": [[line(20, name="a"), line(10, name="a")], [line(20, name="b"), line(10, name="b")]]}
+    entities = {
+        "metrics": [[line(20, name="a"), line(10, name="a")], [line(20, name="b"), line(10, name="b")]]
+    }
 
     (note,) = notes_of(report(series)[0])
     assert note.startswith("metrics: 1 of 1 series are on several partitions")
@@ -171,13 +199,23 @@ def test_series_and_entities_on_several_partitions_are_told_with_the_setting_tha
 
 
 def test_records_that_cannot_be_read_are_told_with_a_reason():
-    (note,) = notes_of(report({"metrics": [[line(20), Record(b"\xff\x00", 1), line(10)]]}, decode=DecodeConfig(format="influx"))[0])
+    (note,) = notes_of(
+        report(
+            {"metrics": [[line(20), Record(b"\xff\x00", 1), line(10)]]}, decode=DecodeConfig(format="influx")
+        )[0]
+    )
 
     assert note.startswith("metrics: 1 parts could not be read, 2 samples could (invalid_utf8 1)")
 
 
 def test_the_suggestion_is_a_good_configuration_for_what_was_seen():
-    seen, _ = report({"metrics": [[line(age) for age in (50, 40, 30, 20, 10)]], "noise": [[Record(b"\xff", 1)]], "empty": [[]]})
+    seen, _ = report(
+        {
+            "metrics": [[line(age) for age in (50, 40, 30, 20, 10)]],
+            "noise": [[Record(b"\xff", 1)]],
+            "empty": [[]],
+        }
+    )
     text = suggestion_of(seen, {"bootstrap_servers": ["b:9092"]}, {})
 
     config = parse_config(tomllib.loads(text), place="suggestion")
@@ -192,7 +230,10 @@ def test_nothing_seen_is_nothing_suggested():
 
 
 def test_no_secret_is_copied_and_a_reference_stays_one():
-    written = {"source": {"kafka": {"sasl_password": "geheim", "ssl_password": {"from_file": "f"}}}, "decode": {"format": "influx"}}
+    written = {
+        "source": {"kafka": {"sasl_password": "geheim", "ssl_password": {"from_file": "f"}}},
+        "decode": {"format": "influx"},
+    }
 
     kafka, decode = user_settings(written, {"bootstrap_servers": ["b:1"]})
 
@@ -212,7 +253,9 @@ def test_what_is_shown_fits_a_hundred_columns_and_holds_no_terminal_commands(cap
     }
     seen, _ = report(records, committed={}, watches=[{"name": "mine"}])
 
-    print_report(seen, parse_config({"watch": [{"name": "w"}]}, place="x").source.kafka, suggestion_of(seen, {}, {}))
+    print_report(
+        seen, parse_config({"watch": [{"name": "w"}]}, place="x").source.kafka, suggestion_of(seen, {}, {})
+    )
 
     shown = capsys.readouterr().out
     assert "suggested watches" in shown
@@ -222,7 +265,11 @@ def test_what_is_shown_fits_a_hundred_columns_and_holds_no_terminal_commands(cap
 
 
 def test_everything_can_be_had_as_json():
-    seen, _ = report({"metrics": [[line(20), line(10)]], "empty": [[]]}, committed={("metrics", 0): 1}, watches=[{"name": "mine"}])
+    seen, _ = report(
+        {"metrics": [[line(20), line(10)]], "empty": [[]]},
+        committed={("metrics", 0): 1},
+        watches=[{"name": "mine"}],
+    )
 
     facts = json.loads(json.dumps(to_json(seen, "x")))
 
@@ -231,8 +278,17 @@ def test_everything_can_be_had_as_json():
         "records_read": 2, "keyed": 0, "samples": 2, "series": 1, "series_on_several_partitions": 0, "interval_seconds": 10.0,
         "rejected": {},
     }  # fmt: skip
-    watch = {"by": ["host"], "series": 1, "channels": 1, "entities": ["h1"], "entities_on_several_partitions": []}
-    assert (facts["watches"], facts["suggested_watches"]) == ([{"name": "mine", **watch}], [{"name": "host", **watch}])
+    watch = {
+        "by": ["host"],
+        "series": 1,
+        "channels": 1,
+        "entities": ["h1"],
+        "entities_on_several_partitions": [],
+    }
+    assert (facts["watches"], facts["suggested_watches"]) == (
+        [{"name": "mine", **watch}],
+        [{"name": "host", **watch}],
+    )
     assert facts["suggestion"] == "x"
 
 
@@ -241,12 +297,18 @@ def test_everything_can_be_had_as_json():
 
 def test_a_draft_needs_neither_topics_nor_watches_nor_a_file(tmp_path):
     file = tmp_path / "draft.toml"
-    file.write_text('[source]\nkind = "kafka"\n[source.kafka]\nbootstrap_servers = ["b:1"]\nsasl_password = { from_env = "X" }\n')
+    file.write_text(
+        '[source]\nkind = "kafka"\n[source.kafka]\nbootstrap_servers = ["b:1"]\nsasl_password = { from_env = "X" }\n'
+    )
 
     config, written = load_draft(file, environ={"X": "pw", "BAROGRAPH_SOURCE__KAFKA__GROUP_ID": "g"})
     bare, nothing = load_draft(None, {"source": {"kafka": {"bootstrap_servers": ["c:1"]}}}, environ={})
 
-    assert (config.source.kafka.bootstrap_servers, config.source.kafka.sasl_password, config.watch) == (["b:1"], "pw", [])
+    assert (config.source.kafka.bootstrap_servers, config.source.kafka.sasl_password, config.watch) == (
+        ["b:1"],
+        "pw",
+        [],
+    )
     assert config.source.kafka.group_id == "g"
     assert written["source"]["kafka"]["sasl_password"] == {"from_env": "X"}
     assert (bare.source.kafka.bootstrap_servers, bare.watch, nothing) == (["c:1"], [], {})

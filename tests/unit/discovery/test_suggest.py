@@ -6,7 +6,7 @@ import tomllib
 import pytest
 
 from monitor.config.load import load_config
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.decode.topic_decoders import build_decoder
 from monitor.detection.entities import EntityTable
 from monitor.discovery.suggest import suggest_watches, toml_of
@@ -18,7 +18,9 @@ KAFKA = {"bootstrap_servers": ["127.0.0.1:9092"]}
 
 
 def sample(second, name, value=0.0, **labels):
-    return Record(json.dumps({"name": name, "labels": labels, "time": T0 + second * 1000, "value": value}).encode())
+    return Record(
+        json.dumps({"name": name, "labels": labels, "time": T0 + second * 1000, "value": value}).encode()
+    )
 
 
 def seen(*topics, table=None):
@@ -56,7 +58,9 @@ def test_entities_are_made_by_the_smallest_thing_that_a_known_label_names(labels
 
 
 def test_series_with_different_labels_get_watches_of_their_own():
-    watches, _ = seen([*series("node_load", host="a"), *series("node_mem", host="a"), *series("queue_depth", service="s")])
+    watches, _ = seen(
+        [*series("node_load", host="a"), *series("node_mem", host="a"), *series("queue_depth", service="s")]
+    )
 
     assert [(watch.name, watch.by, watch.metrics) for watch in watches] == [
         ("host", ("host",), ("node_*",)),
@@ -71,7 +75,8 @@ def test_topics_that_hold_the_same_metrics_are_one_watch():
 
 
 @pytest.mark.parametrize(
-    ("interval", "step"), [(1, 1.0), (3, 5.0), (10, 10.0), (11, 10.0), (14, 15.0), (60, 60.0), (61, 60.0), (5000, 3600.0)]
+    ("interval", "step"),
+    [(1, 1.0), (3, 5.0), (10, 10.0), (11, 10.0), (14, 15.0), (60, 60.0), (61, 60.0), (5000, 3600.0)],
 )
 def test_the_step_is_a_round_number_not_shorter_than_the_interval(interval, step):
     (watch,), _ = seen(series("load", step=interval, host="a"))
@@ -124,17 +129,26 @@ def test_the_suggestion_is_a_configuration_that_takes_what_was_seen(tmp_path, li
     decode = {"max_label_bytes": 99, "mapped": {"my own": {"values": ["v"], "kinds": {"x": "delta"}}}}
     file = tmp_path / "mine.toml"
 
-    file.write_text(toml_of(kafka, decode, {"t0": "native_sample", "a.b": "influx"}, watches, live=live), encoding="utf-8")
+    file.write_text(
+        toml_of(kafka, decode, {"t0": "native_sample", "a.b": "influx"}, watches, live=live), encoding="utf-8"
+    )
 
     config = load_config(file, environ={"SECRET": "pw"})
     assert config.source.kafka.topics == ["t0", "a.b"]
     assert config.source.kafka.sasl_password == "pw"
-    assert config.source.kafka.start == (7920.0 if live else "earliest")  # (32 + 100) steps of 60 s, the longest there is
+    assert config.source.kafka.start == (
+        7920.0 if live else "earliest"
+    )  # (32 + 100) steps of 60 s, the longest there is
     assert config.decode.topics == {"t0": "native_sample", "a.b": "influx"}
     assert config.decode.mapped["my own"].kinds == {"x": "delta"}
     taken = set()
     for written, watch in zip(config.watch, watches, strict=True):
-        rules = EntityTable(metrics=written.metrics, match=written.match, by=written.settings().entity_labels, ignore=written.ignore)
+        rules = EntityTable(
+            metrics=written.metrics,
+            match=written.match,
+            by=written.settings().entity_labels,
+            ignore=written.ignore,
+        )
         rules.update(table)
         mine = {number for number in range(len(table)) if rules.row_of[number] >= 0}
         assert len(mine) == watch.group.n_series

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from monitor.decode import Decoded, Record
+from monitor.decode.record import Decoded, Record
 from monitor.decode.topic_decoders import build_decoder
 from monitor.detection.entities import EntityTable
 from monitor.discovery.survey import Survey, group_of, how_to_key
@@ -30,7 +30,9 @@ def names(table, numbers):
 
 
 def test_format_series_and_interval_are_found_out():
-    survey, table = surveyed({0: [line(second, host, a=1) for second in (0, 10, 20) for host in ("h1", "h2")]})
+    survey, table = surveyed(
+        {0: [line(second, host, a=1) for second in (0, 10, 20) for host in ("h1", "h2")]}
+    )
 
     assert survey.format == "influx"
     assert names(table, survey.series) == ['load_a{host="h1"}', 'load_a{host="h2"}']
@@ -75,7 +77,9 @@ def test_entities_on_several_partitions_are_found_though_none_of_their_series_is
 
 def test_a_watch_takes_what_its_rules_take():
     survey, table = surveyed({0: [line(0, "h1", a=1, b=2), line(0, "h2", a=1)]})
-    group = group_of(EntityTable(metrics=["*"], match={"host": "h1"}, by=("host",), ignore=["load_b"]), table, [survey])
+    group = group_of(
+        EntityTable(metrics=["*"], match={"host": "h1"}, by=("host",), ignore=["load_b"]), table, [survey]
+    )
 
     assert group.n_series == 1
     assert group.entities == ("h1",)
@@ -83,7 +87,14 @@ def test_a_watch_takes_what_its_rules_take():
 
 @pytest.mark.parametrize(
     ("values", "grows"),
-    [([1, 2, 3, 4], True), ([1, 1, 2, 3], True), ([4, 4, 4, 4], False), ([1, 2, 1, 3], False), ([1, 2, 3], False), ([1, 1, 1, 2], False)],
+    [
+        ([1, 2, 3, 4], True),
+        ([1, 1, 2, 3], True),
+        ([4, 4, 4, 4], False),
+        ([1, 2, 1, 3], False),
+        ([1, 2, 3], False),
+        ([1, 1, 1, 2], False),
+    ],
 )
 def test_a_level_that_only_grows_is_told(values, grows):
     survey, _ = surveyed({0: [line(10 * k, "h1", up=value) for k, value in enumerate(values)]})
@@ -104,7 +115,10 @@ def test_a_metric_that_falls_in_one_series_does_not_only_grow():
 
 
 def test_a_counter_is_not_among_what_only_grows():
-    record = [Record(json.dumps({"name": "hits_total", "labels": {}, "time": k, "value": k}).encode()) for k in range(1, 6)]
+    record = [
+        Record(json.dumps({"name": "hits_total", "labels": {}, "time": k, "value": k}).encode())
+        for k in range(1, 6)
+    ]
 
     assert surveyed({0: record}, format_name="native_sample")[0].growing() == []
 
@@ -131,7 +145,12 @@ def test_a_topic_of_nonsense_has_no_format_and_no_series():
     survey, _ = surveyed({0: [Record(b"hello \xff")]})
 
     assert survey.format is None
-    assert (survey.series, survey.spread_series, survey.interval_seconds(), survey.growing()) == ([], [], None, [])
+    assert (survey.series, survey.spread_series, survey.interval_seconds(), survey.growing()) == (
+        [],
+        [],
+        None,
+        [],
+    )
 
 
 @pytest.mark.parametrize(

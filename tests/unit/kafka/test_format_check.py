@@ -9,128 +9,134 @@ import pytest
 from monitor.kafka.format_check import FormatChange, FormatCheck
 
 
-def check(*, run=10, ratio=0.5):
+def format_check(*, run=10, ratio=0.5):
     return FormatCheck(run=run, ratio=ratio)
 
 
-def record(one, pattern, *, first=0, name="m/0"):
-    """Take records written as text: `x` cannot be read, `.` can."""
-    return one.record(name, range(first, first + len(pattern)), [at for at, mark in enumerate(pattern) if mark == "x"])
+def record(check, pattern, *, first=0, name="m/0"):
+    """Record some records, written as text: `x` cannot be read, `.` can."""
+    return check.record(
+        name, range(first, first + len(pattern)), [index for index, mark in enumerate(pattern) if mark == "x"]
+    )
 
 
 def test_bad_records_among_good_ones_are_dead_letters_and_no_more():
-    one = check()
+    check = format_check()
 
-    checked = record(one, "..x.xx...x")
+    checked = record(check, "..x.xx...x")
 
     assert checked.dead_letters == (2, 4, 5, 9)
-    assert checked.turns == ()
-    assert one.held_offset("m/0") is None
+    assert checked.changes == ()
+    assert check.held_offset("m/0") is None
 
 
 def test_a_run_of_bad_records_is_a_wrong_format_from_its_first_one_on():
-    one = check()
+    check = format_check()
 
-    checked = record(one, "." * 50 + "x" * 30)
+    checked = record(check, "." * 50 + "x" * 30)
 
-    assert checked.turns == (FormatChange(True, first_offset=50, offset=59, n_bad=10),)
-    assert one.held_offset("m/0") == 50
-    assert checked.dead_letters == tuple(range(50, 60))  # and none behind the one that told
+    assert checked.changes == (FormatChange(True, first_offset=50, offset=59, n_bad=10),)
+    assert check.held_offset("m/0") == 50
+    assert checked.dead_letters == tuple(range(50, 60))  # and none after the record that revealed it
 
 
 def test_one_bad_record_less_is_none():
-    one = check()
+    check = format_check()
 
-    assert record(one, "." * 50 + "x" * 9 + ".").turns == ()
+    assert record(check, "." * 50 + "x" * 9 + ".").changes == ()
 
 
 def test_a_larger_share_of_the_newest_is_one_from_the_first_bad_one_on():
-    one = check()
+    check = format_check()
 
-    checked = record(one, "..xx.xx.xx.x.x")  # 1 of 3, 2 of 4, ... the tenth makes it 6 of 10
+    checked = record(check, "..xx.xx.xx.x.x")  # 1 of 3, 2 of 4, ... the tenth makes it 6 of 10
 
-    assert checked.turns == (FormatChange(True, first_offset=2, offset=9, n_bad=6),)
+    assert checked.changes == (FormatChange(True, first_offset=2, offset=9, n_bad=6),)
     assert checked.dead_letters == (2, 3, 5, 6, 8, 9)
 
 
 def test_half_of_them_is_none():
-    assert record(check(), ".x" * 200).turns == ()
+    assert record(format_check(), ".x" * 200).changes == ()
 
 
 def test_a_share_of_the_newest_thousand_counts_however_many_were_good_before():
-    one = check()
-    record(one, "." * 100_000)
+    check = format_check()
+    record(check, "." * 100_000)
 
-    assert record(one, "x.xx." * 166, first=100_000).turns == ()  # 498 of 830
-    (turn,) = record(one, "x.xx.x.", first=100_830).turns  # 499, 499, 500, 501: more than half of a thousand
-    assert turn == FormatChange(True, first_offset=100_000, offset=100_833, n_bad=501)
+    assert record(check, "x.xx." * 166, first=100_000).changes == ()  # 498 of 830
+    (change,) = record(
+        check, "x.xx.x.", first=100_830
+    ).changes  # 499, 499, 500, 501: more than half of a thousand
+    assert change == FormatChange(True, first_offset=100_000, offset=100_833, n_bad=501)
 
 
 @pytest.mark.parametrize("n_at_once", [1, 3, 7, 1000])
 def test_how_the_records_come_does_not_change_which_one_tells(n_at_once):
     pattern = "." * 23 + "x.xx.x" * 20
-    one, turns, dead_letters = check(), [], []
+    check, changes, dead_letters = format_check(), [], []
 
     for first in range(0, len(pattern), n_at_once):
-        checked = record(one, pattern[first : first + n_at_once], first=first)
-        turns += checked.turns
-        dead_letters += [first + place for place in checked.dead_letters]
+        checked = record(check, pattern[first : first + n_at_once], first=first)
+        changes += checked.changes
+        dead_letters += [first + index for index in checked.dead_letters]
 
     bad = list(itertools.accumulate(mark == "x" for mark in pattern))
-    expected = next(at for at, n_bad in enumerate(bad) if n_bad > 0.5 * (at + 1))
-    assert turns == [FormatChange(True, first_offset=23, offset=expected, n_bad=bad[expected])]
-    assert dead_letters == [at for at, mark in enumerate(pattern[: expected + 1]) if mark == "x"]
+    expected = next(index for index, n_bad in enumerate(bad) if n_bad > 0.5 * (index + 1))
+    assert changes == [FormatChange(True, first_offset=23, offset=expected, n_bad=bad[expected])]
+    assert dead_letters == [index for index, mark in enumerate(pattern[: expected + 1]) if mark == "x"]
 
 
 def test_it_is_over_when_most_of_the_newest_can_be_read_again():
-    one = check()
-    record(one, "x" * 100)
+    check = format_check()
+    record(check, "x" * 100)
 
-    assert record(one, ".x" * 40, first=100).turns == ()  # half of them: neither here nor there
-    assert record(one, "." * 4, first=180).turns == ()  # 3 of the newest 10: a quarter of 10 is 2.5
-    assert one.held_offset("m/0") == 0
-    assert record(one, "..", first=184).turns == (FormatChange(False, first_offset=0, offset=185, n_bad=140),)
-    assert one.held_offset("m/0") is None
+    assert record(check, ".x" * 40, first=100).changes == ()  # half of them: neither here nor there
+    assert record(check, "." * 4, first=180).changes == ()  # 3 of the newest 10: a quarter of 10 is 2.5
+    assert check.held_offset("m/0") == 0
+    assert record(check, "..", first=184).changes == (
+        FormatChange(False, first_offset=0, offset=185, n_bad=140),
+    )
+    assert check.held_offset("m/0") is None
 
 
 def test_behind_its_end_a_bad_record_is_a_dead_letter_again():
-    one = check()
-    assert record(one, "x" * 50).dead_letters == tuple(range(10))
-    assert record(one, "x" * 50, first=50).dead_letters == ()
-    record(one, "." * 20, first=100)
+    check = format_check()
+    assert record(check, "x" * 50).dead_letters == tuple(range(10))
+    assert record(check, "x" * 50, first=50).dead_letters == ()
+    record(check, "." * 20, first=100)
 
-    checked = record(one, "x.", first=120)
+    checked = record(check, "x.", first=120)
 
-    assert (checked.dead_letters, checked.turns) == ((0,), ())
+    assert (checked.dead_letters, checked.changes) == ((0,), ())
 
 
 def test_each_partition_is_by_itself():
-    one = check()
-    record(one, "x" * 20, name="m/0")
+    check = format_check()
+    record(check, "x" * 20, name="m/0")
 
-    assert record(one, "x" * 9, name="m/1").turns == ()
-    assert (one.held_offset("m/0"), one.held_offset("m/1")) == (0, None)
+    assert record(check, "x" * 9, name="m/1").changes == ()
+    assert (check.held_offset("m/0"), check.held_offset("m/1")) == (0, None)
 
 
 def test_a_partition_that_is_read_from_another_place_begins_anew():
-    one = check()
-    record(one, "x" * 20)
+    check = format_check()
+    record(check, "x" * 20)
 
-    one.forget("m/0")
+    check.forget("m/0")
 
-    assert one.held_offset("m/0") is None
-    assert record(one, "x" * 9, first=500).turns == ()
+    assert check.held_offset("m/0") is None
+    assert record(check, "x" * 9, first=500).changes == ()
 
 
 def test_offsets_may_have_gaps():
-    one = check(run=3, ratio=1.0)
+    check = format_check(run=3, ratio=1.0)
 
-    checked = one.record("m/0", [5, 9, 20, 21, 40], [1, 2, 3, 4])
+    checked = check.record("m/0", [5, 9, 20, 21, 40], [1, 2, 3, 4])
 
-    assert checked.turns == (FormatChange(True, first_offset=9, offset=21, n_bad=3),)
+    assert checked.changes == (FormatChange(True, first_offset=9, offset=21, n_bad=3),)
 
 
 def test_a_ratio_of_one_leaves_the_run_alone():
-    one = check(ratio=1.0)
+    check = format_check(ratio=1.0)
 
-    assert record(one, "xxxxxxxxx." * 100).turns == ()
+    assert record(check, "xxxxxxxxx." * 100).changes == ()

@@ -32,7 +32,7 @@ def kept_values(neighbour, row=0):
 
 def test_the_gaussians_mean_and_spread_are_numpys_with_one_unit_of_variance_to_start_from():
     values = np.random.default_rng(0).normal([5, -2], [3, 0.5], size=(40, 2)).astype(np.float32)
-    gaussian = GaussianBaseline(1, 2)
+    gaussian = GaussianBaseline(1, channels=2)
 
     for n, value in enumerate(values, start=1):
         gaussian.learn(ROW_0, value[None])
@@ -43,7 +43,7 @@ def test_the_gaussians_mean_and_spread_are_numpys_with_one_unit_of_variance_to_s
 
 
 def test_a_gap_leaves_the_gaussian_of_its_channel_as_it_was():
-    with_gap, without = GaussianBaseline(1, 2), GaussianBaseline(1, 2)
+    with_gap, without = GaussianBaseline(1, channels=2), GaussianBaseline(1, channels=2)
     for values in ([1, 10], [2, 20], [4, 40]):
         with_gap.learn(ROW_0, step(*values))
         without.learn(ROW_0, step(*values))
@@ -56,7 +56,7 @@ def test_a_gap_leaves_the_gaussian_of_its_channel_as_it_was():
 
 
 def test_a_full_memory_follows_a_new_level_slowly():
-    gaussian = GaussianBaseline(1, 1)
+    gaussian = GaussianBaseline(1, channels=1)
     gaussian.n_seen[:] = 1e6
 
     gaussian.learn(ROW_0, step(6400))
@@ -64,33 +64,35 @@ def test_a_full_memory_follows_a_new_level_slowly():
     assert gaussian.mean[0, 0] == pytest.approx(1.0)  # one step of 6400
 
 
-def test_the_gaussians_read_is_the_smoothed_deviation_over_the_channels():
-    gaussian = GaussianBaseline(1, 2)  # mean 0, deviation 1
+def test_the_gaussians_raw_score_is_the_smoothed_deviation_over_the_channels():
+    gaussian = GaussianBaseline(1, channels=2)  # mean 0, deviation 1
 
     first, second = gaussian.raw_score(ROW_0, step(3, -4)), gaussian.raw_score(ROW_0, step(3, -4))
 
     assert first.item() == pytest.approx(math.sqrt((0.6**2 + 0.8**2) / 2))  # a fifth of 3 and of 4
-    assert second.item() == pytest.approx(math.sqrt((1.08**2 + 1.44**2) / 2))  # 0.8 of that, and a fifth again
+    assert second.item() == pytest.approx(
+        math.sqrt((1.08**2 + 1.44**2) / 2)
+    )  # 0.8 of that, and a fifth again
 
 
-def test_one_wild_step_is_capped_in_the_gaussians_read():
-    assert GaussianBaseline(1, 1).raw_score(ROW_0, step(1e9)).item() == pytest.approx(0.2 * 20)
+def test_a_wild_step_is_capped_in_the_gaussians_raw_score():
+    assert GaussianBaseline(1, channels=1).raw_score(ROW_0, step(1e9)).item() == pytest.approx(0.2 * 20)
 
 
 def test_a_channel_at_rest_does_not_make_its_first_move_infinite():
-    gaussian = GaussianBaseline(1, 1)
+    gaussian = GaussianBaseline(1, channels=1)
     gaussian.variance[:] = 0.0
 
     assert gaussian.raw_score(ROW_0, step(0.5)).item() == pytest.approx(0.2 * 0.5 / 0.1)
 
 
-def test_channels_that_were_not_measured_do_not_count_in_the_gaussians_read():
-    assert GaussianBaseline(1, 2).raw_score(ROW_0, step(3, np.nan)).item() == pytest.approx(0.6)
-    assert np.isnan(GaussianBaseline(1, 2).raw_score(ROW_0, step(np.nan, np.nan)).item())
+def test_channels_that_were_not_measured_do_not_count_in_the_gaussians_raw_score():
+    assert GaussianBaseline(1, channels=2).raw_score(ROW_0, step(3, np.nan)).item() == pytest.approx(0.6)
+    assert np.isnan(GaussianBaseline(1, channels=2).raw_score(ROW_0, step(np.nan, np.nan)).item())
 
 
 def test_reading_does_not_teach_the_gaussian_and_rows_do_not_mix():
-    gaussian = GaussianBaseline(3, 1)
+    gaussian = GaussianBaseline(3, channels=1)
 
     gaussian.raw_score(np.array([2, 0]), np.array([[5], [7]], np.float32))
     assert gaussian.mean.ravel().tolist() == [0, 0, 0]
@@ -105,6 +107,37 @@ def test_reading_does_not_teach_the_gaussian_and_rows_do_not_mix():
 
 def test_a_memory_with_nothing_in_it_gives_no_distance():
     assert np.isnan(NeighbourBaseline(1, 4, 4, 1).raw_score(ROW_0, flat_window(1)).item())
+
+
+def test_new_rows_begin_with_an_empty_memory_and_the_first_stride():
+    neighbour = NeighbourBaseline(1, 2, 8, 1)  # a quarter of the window: every second step is kept at first
+    offer(neighbour, range(6), length=8)
+
+    neighbour.grow(2)
+    taken = neighbour.take(np.array([1, 0, -1]))
+
+    assert neighbour.stride.tolist() == [4, 2]
+    assert neighbour.n_kept.tolist() == [2, 0]
+    assert taken.stride.tolist() == [2, 4, 2]
+    assert taken.n_kept.tolist() == [0, 2, 0]
+    assert np.isnan(neighbour.raw_score(np.array([1]), flat_window(0, length=8))).all()
+
+
+def test_a_restored_memory_knows_only_what_was_kept_at_the_snapshot():
+    neighbour = NeighbourBaseline(1, 4, 4, 1)
+    snapshots = []
+    for value in range(6):
+        snapshots.append(neighbour.snapshot())
+        offer(neighbour, [value])
+    assert kept_values(neighbour) == [0, 2, 4]
+
+    restored = []
+    for snapshot in snapshots:
+        neighbour.restore(snapshot)
+        restored.append(kept_values(neighbour))
+
+    # 1 and 3 were dropped when the memory was full: they stay away.
+    assert restored == [[], [0], [0], [0, 2], [0, 2], [0, 2, 4]]
 
 
 def test_a_repeat_of_a_kept_window_has_no_distance():
@@ -170,7 +203,7 @@ def test_the_memory_is_bounded_and_spread_over_the_whole_past(capacity):
     assert max(np.diff(kept)) <= 2 * neighbour.stride[0]
 
 
-def test_each_entity_has_its_own_memory_however_many_are_read_at_once():
+def test_each_entity_has_its_own_memory_however_many_are_scored_together():
     n_rows = 150  # more than are compared at once
     neighbour = NeighbourBaseline(n_rows, 4, 4, 1)
     rows = np.arange(n_rows)
@@ -181,11 +214,17 @@ def test_each_entity_has_its_own_memory_however_many_are_read_at_once():
     assert neighbour.raw_score(rows, own)[1:].tolist() == [0] * (n_rows - 1)
     assert np.isnan(neighbour.raw_score(rows, own)[0])
     assert neighbour.raw_score(rows, own + 0.25)[1:].tolist() == [0.25] * (n_rows - 1)
-    assert neighbour.raw_score(rows[::-1], own)[:3].tolist() == [149, 147, 145]  # row 149 is shown row 0's window
+    assert neighbour.raw_score(rows[::-1], own)[:3].tolist() == [
+        149,
+        147,
+        145,
+    ]  # row 149 is shown row 0's window
 
 
 def test_no_entities_give_no_distances():
-    assert NeighbourBaseline(2, 4, 4, 1).raw_score(np.empty(0, np.int64), np.empty((0, 4, 1), np.float32)).shape == (0,)
+    assert NeighbourBaseline(2, 4, 4, 1).raw_score(
+        np.empty(0, np.int64), np.empty((0, 4, 1), np.float32)
+    ).shape == (0,)
 
 
 # The windowed PCA: a window of 10 steps and 2 channels is a point in 20 dimensions.
@@ -233,7 +272,9 @@ def test_errors_are_measured_against_those_of_held_out_windows_and_capped():
 
     assert 0.5 < np.median(pca.raw_score(windows_like(3))) < 1  # below the 99 % quantile, of its order
     assert (pca.raw_score(held_out) > 1).mean() < 0.02
-    assert pca.raw_score(held_out + 100 * directions[9].reshape(10, 2).astype(np.float32)).max() == pytest.approx(20)
+    assert pca.raw_score(
+        held_out + 100 * directions[9].reshape(10, 2).astype(np.float32)
+    ).max() == pytest.approx(20)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +284,9 @@ def test_errors_are_measured_against_those_of_held_out_windows_and_capped():
 def test_directions_are_kept_until_nine_tenths_of_the_variance_are_explained(variances, n_kept):
     directions = axes()
     # exactly these variances: for each direction one point on either side of the mean
-    points = np.concatenate([[side * math.sqrt(v) * d for side in (-1, 1)] for v, d in zip(variances, directions, strict=False)])
+    points = np.concatenate(
+        [[side * math.sqrt(v) * d for side in (-1, 1)] for v, d in zip(variances, directions, strict=False)]
+    )
     windows = points.reshape(-1, 10, 2).astype(np.float32)
 
     components = WindowPca.fit(windows, windows).components
@@ -252,7 +295,7 @@ def test_directions_are_kept_until_nine_tenths_of_the_variance_are_explained(var
     np.testing.assert_allclose(np.abs(components @ directions[:n_kept].T), np.eye(n_kept), atol=1e-4)
 
 
-def test_only_the_newest_ten_steps_are_read():
+def test_only_the_newest_ten_steps_count():
     directions = axes()
     windows = in_directions(directions, [2.0, 1.5])
     pca = WindowPca.fit(windows, windows)
@@ -262,7 +305,7 @@ def test_only_the_newest_ten_steps_are_read():
 
 
 @pytest.mark.parametrize("n_windows", [1, 2, 5])
-def test_a_window_reads_the_same_to_the_bit_whatever_else_the_pca_reads(n_windows):
+def test_the_pca_scores_a_window_the_same_to_the_bit_whatever_else_it_scores(n_windows):
     windows = np.random.default_rng(5).normal(size=(300, 10, 20)).astype(np.float32)
     pca = WindowPca.fit(windows, windows)
     together = pca.raw_score(windows)
@@ -272,7 +315,7 @@ def test_a_window_reads_the_same_to_the_bit_whatever_else_the_pca_reads(n_window
         np.testing.assert_array_equal(pca.raw_score(windows[part]), together[part])
 
 
-def test_a_channel_that_was_not_measured_does_not_count_in_the_pcas_read():
+def test_a_channel_that_was_not_measured_does_not_count_in_the_pcas_raw_score():
     first_step_of_channel_0 = np.eye(20)[:1]
     pca = plain(np.zeros(20), first_step_of_channel_0)
     window = np.full((1, 10, 2), 2, np.float32)  # nine of channel 0's ten steps lie outside
@@ -300,7 +343,7 @@ def test_a_history_that_never_moved_can_be_fitted():
     assert pca.raw_score(still + 1)[0] == pytest.approx(20)  # any move is outside: capped
 
 
-def test_no_windows_give_no_pca_reads():
+def test_no_windows_give_no_raw_scores_of_the_pca():
     directions = axes()
     windows = in_directions(directions, [2.0, 1.5])
 

@@ -29,7 +29,9 @@ def noise(n_steps, n, n_channels, *, seed=0):
 
 def bundle_of(n_channels=2, *, cell="lstm", metadata=None):
     """A calibrated bundle of two entities; its network is as it was made."""
-    settings = ModelSettings(window_length=W, hidden=8, latent=4, cell=cell, memory_windows=8, device="cpu", learning_rate=0.0125)
+    settings = ModelSettings(
+        window_length=W, hidden=8, latent=4, cell=cell, memory_windows=8, device="cpu", learning_rate=0.0125
+    )
     torch.manual_seed(0)
     network = Autoencoder(n_channels, hidden=8, latent=4, cell=cell).eval()
     windows = np.random.default_rng(0).normal(size=(200, W, n_channels)).astype(np.float32)
@@ -40,7 +42,9 @@ def bundle_of(n_channels=2, *, cell="lstm", metadata=None):
         resolution=np.full(n_channels, 0.1),
         step_seconds=60.0,
         block_steps=10,
-        trained=Trained(network, fit_error_scale(errors), WindowPca.fit(windows, windows) if n_channels > 1 else None),
+        trained=Trained(
+            network, fit_error_scale(errors), WindowPca.fit(windows, windows) if n_channels > 1 else None
+        ),
     )
     detector.calibrate(np.arange(2), noise(130, 2, n_channels))
     channels = tuple(f"metric_{c}" for c in range(n_channels))
@@ -48,19 +52,19 @@ def bundle_of(n_channels=2, *, cell="lstm", metadata=None):
 
 
 def live(detector, values):
-    """Judge and learn values (T, n, C) step by step, as serving does; reads and surprise of all of them."""
+    """Judge and learn values (T, n, C) step by step, as serving does; all raw scores and surprise."""
     scaled = detector.scaling.apply(values)
     block, windows = detector.raw_score_block(scaled), windows_of(scaled, W)
-    all_reads, all_surprise = [], []
+    all_raw_scores, all_surprise = [], []
     for t in range(len(windows)):
-        at = np.flatnonzero(block.index.end == t + W - 1)
-        rows = block.index.row[at]
-        raw_scores = detector.complete_raw_scores(rows, block.raw_scores[at], windows[t, rows])
+        here = np.flatnonzero(block.index.end == t + W - 1)
+        rows = block.index.row[here]
+        raw_scores = detector.complete_raw_scores(rows, block.raw_scores[here], windows[t, rows])
         surprise = detector.surprise(rows, raw_scores)
         detector.learn(rows, raw_scores, windows[t, rows], surprise, np.ones(len(rows), bool))
-        all_reads.append(raw_scores.copy())
+        all_raw_scores.append(raw_scores.copy())
         all_surprise.append(surprise)
-    return np.array(all_reads), np.array(all_surprise), block.channel_error, block.expected
+    return np.array(all_raw_scores), np.array(all_surprise), block.channel_error, block.expected
 
 
 def with_right_checksums(folder):
@@ -96,14 +100,18 @@ def test_a_loaded_bundle_scores_and_learns_bit_equal_to_the_saved_one(tmp_path, 
     loaded = load_bundle(tmp_path / "v1")
 
     values = noise(60, 2, n_channels, seed=1)
-    for one, other in zip(live(saved.detector, values), live(loaded.detector, values), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for first, second in zip(live(saved.detector, values), live(loaded.detector, values), strict=True):
+        np.testing.assert_array_equal(first, second)
 
 
 def test_a_loaded_bundle_knows_all_that_the_saved_one_said_of_itself(folder, bundle):
     loaded = load_bundle(folder)
 
-    assert (loaded.channels, loaded.entities, loaded.metadata) == (bundle.channels, bundle.entities, bundle.metadata)
+    assert (loaded.channels, loaded.entities, loaded.metadata) == (
+        bundle.channels,
+        bundle.entities,
+        bundle.metadata,
+    )
     assert loaded.detector.settings == bundle.detector.settings
     assert (loaded.detector.step_seconds, loaded.detector.block_steps) == (60.0, 10)
     np.testing.assert_array_equal(loaded.detector.resolution, bundle.detector.resolution)
@@ -138,11 +146,14 @@ def test_a_damaged_bundle_is_refused_and_its_damaged_file_named(folder, name, da
         load_bundle(folder)
 
 
-@pytest.mark.parametrize("damage", [flip_a_byte, os.remove, lambda file: file.write_bytes(b""), lambda file: file.write_bytes(b"\xff\x00")])
+@pytest.mark.parametrize(
+    "damage",
+    [flip_a_byte, os.remove, lambda file: file.write_bytes(b""), lambda file: file.write_bytes(b"\xff\x00")],
+)
 def test_a_bundle_without_a_right_manifest_is_refused(folder, damage):
     damage(folder / "MANIFEST.sha256")
 
-    with pytest.raises(BundleError, match=r"Train again or go back to another version\."):
+    with pytest.raises(BundleError, match=r"Train again or roll back to another version\."):
         load_bundle(folder)
 
 
@@ -166,7 +177,9 @@ def test_another_format_version_is_refused_with_both_named(folder):
         load_bundle(folder)
 
 
-@pytest.mark.parametrize("key", ["format_version", "channels", "entities", "step_seconds", "block_steps", "settings", "made"])
+@pytest.mark.parametrize(
+    "key", ["format_version", "channels", "entities", "step_seconds", "block_steps", "settings", "made"]
+)
 def test_a_bundle_that_leaves_out_something_of_itself_is_refused(folder, key):
     change_about(folder, lambda about: about.pop(key))
 
@@ -192,9 +205,16 @@ def test_parts_that_do_not_fit_each_other_are_refused(folder, change):
 
 def test_a_state_of_one_entity_is_not_taken_for_that_of_two(tmp_path):
     detector = bundle_of().detector
-    one_row = Detector(detector.settings, n_rows=1, resolution=np.full(2, 0.1), step_seconds=60.0, block_steps=10, trained=detector.trained)
-    one_row.calibrate(np.array([0]), noise(130, 1, 2))
-    save_bundle(Bundle(one_row, ("metric_0", "metric_1"), ("web1", "web2"), {}), tmp_path / "v1")
+    single_row = Detector(
+        detector.settings,
+        n_rows=1,
+        resolution=np.full(2, 0.1),
+        step_seconds=60.0,
+        block_steps=10,
+        trained=detector.trained,
+    )
+    single_row.calibrate(np.array([0]), noise(130, 1, 2))
+    save_bundle(Bundle(single_row, ("metric_0", "metric_1"), ("web1", "web2"), {}), tmp_path / "v1")
 
     with pytest.raises(BundleError):
         load_bundle(tmp_path / "v1")
@@ -250,7 +270,9 @@ def test_a_place_that_cannot_hold_a_folder_is_refused(bundle, tmp_path):
 
 def test_a_detector_without_a_network_is_not_saved(tmp_path):
     bundle = bundle_of()
-    alone = Detector(bundle.detector.settings, n_rows=2, resolution=np.full(2, 0.1), step_seconds=60.0, block_steps=10)
+    alone = Detector(
+        bundle.detector.settings, n_rows=2, resolution=np.full(2, 0.1), step_seconds=60.0, block_steps=10
+    )
 
     with pytest.raises(BundleError, match="without a network"):
         save_bundle(Bundle(alone, bundle.channels, bundle.entities, {}), tmp_path / "v1")
@@ -262,5 +284,5 @@ def test_a_bundle_that_scores_otherwise_than_when_it_was_saved_is_refused(folder
     windows = models.bundle._smoke_windows
     monkeypatch.setattr(models.bundle, "_smoke_windows", lambda detector: windows(detector) + 1)
 
-    with pytest.raises(BundleError, match="scores otherwise than when it was saved"):
+    with pytest.raises(BundleError, match="scores differently than when it was saved"):
         load_bundle(folder)

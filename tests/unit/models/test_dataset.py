@@ -11,7 +11,7 @@ def series(text):
     return np.array([np.nan if word == "_" else float(word) for word in text.split()], np.float32)
 
 
-def one_entity(*channels):
+def single_entity(*channels):
     """Steps of one entity; one text for each channel; shape (T, 1, C)."""
     return np.stack([series(text) for text in channels], axis=1)[:, None, :]
 
@@ -39,29 +39,29 @@ def test_each_window_shows_consecutive_steps_of_one_entity():
 
 
 def test_windows_are_found_by_their_newest_step():
-    assert ends(index_windows(one_entity("0 1 2 3 4"), 3)) == [2, 3, 4]
+    assert ends(index_windows(single_entity("0 1 2 3 4"), 3)) == [2, 3, 4]
 
 
 def test_a_window_whose_newest_step_is_a_gap_is_not_judged():
-    assert ends(index_windows(one_entity("0 1 2 _ 4 5"), 3)) == [2, 4, 5]
+    assert ends(index_windows(single_entity("0 1 2 _ 4 5"), 3)) == [2, 4, 5]
 
 
 def test_a_window_with_less_than_half_of_its_cells_is_not_judged():
     # windows of four that end in a measured step: "_ 1 _ 3" has half, "_ _ _ 6" a quarter
-    assert ends(index_windows(one_entity("_ 1 _ 3 _ _ 6"), 4)) == [3, 6]
-    assert ends(index_windows(one_entity("_ 1 _ _ _ _ 6"), 4)) == []
+    assert ends(index_windows(single_entity("_ 1 _ 3 _ _ 6"), 4)) == [3, 6]
+    assert ends(index_windows(single_entity("_ 1 _ _ _ _ 6"), 4)) == []
 
 
 def test_one_measured_channel_is_enough_for_the_newest_step():
-    assert ends(index_windows(one_entity("0 1 2", "0 1 _"), 3)) == [2]
+    assert ends(index_windows(single_entity("0 1 2", "0 1 _"), 3)) == [2]
 
 
 def test_a_channel_that_never_comes_is_not_held_against_a_window():
-    assert ends(index_windows(one_entity("0 1 2", "_ _ _", "_ _ _"), 3)) == [2]
+    assert ends(index_windows(single_entity("0 1 2", "_ _ _", "_ _ _"), 3)) == [2]
 
 
 def test_a_history_shorter_than_a_window_has_none():
-    assert len(index_windows(one_entity("0 1"), 3)) == 0
+    assert len(index_windows(single_entity("0 1"), 3)) == 0
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -88,8 +88,8 @@ def test_gathered_windows_are_those_of_the_index_and_a_copy():
 
     windows = gather_windows(steps, index, 5)
 
-    for at, (end, row) in enumerate([(11, 2), (4, 0), (7, 1)]):
-        np.testing.assert_array_equal(windows[at], steps[end - 4 : end + 1, row])
+    for position, (end, row) in enumerate([(11, 2), (4, 0), (7, 1)]):
+        np.testing.assert_array_equal(windows[position], steps[end - 4 : end + 1, row])
     assert not np.shares_memory(windows, steps)
 
 
@@ -113,11 +113,15 @@ def test_chosen_windows_keep_their_end_and_entity_together():
     ],
 )
 def test_a_gap_is_filled_from_before_else_from_after_else_with_zero(gappy, filled):
-    np.testing.assert_array_equal(fill_gaps(series(gappy).reshape(1, -1, 1)), series(filled).reshape(1, -1, 1))
+    np.testing.assert_array_equal(
+        fill_gaps(series(gappy).reshape(1, -1, 1)), series(filled).reshape(1, -1, 1)
+    )
 
 
 def test_windows_and_channels_are_filled_each_from_itself():
-    windows = np.stack([np.stack([series("1 _"), series("_ 2")], axis=1), np.stack([series("_ _"), series("3 _")], axis=1)])
+    windows = np.stack(
+        [np.stack([series("1 _"), series("_ 2")], axis=1), np.stack([series("_ _"), series("3 _")], axis=1)]
+    )
 
     filled = fill_gaps(windows)
 
@@ -140,9 +144,13 @@ def test_filling_keeps_what_was_measured_and_leaves_its_input_alone():
 
 @settings(deadline=None, max_examples=100)
 @given(data=st.data(), n_steps=st.integers(1, 30), n_rows=st.integers(1, 3), window_length=st.integers(1, 12))
-def test_every_measured_step_is_the_newest_of_at_most_one_window_and_lies_in_no_other_entitys(data, n_steps, n_rows, window_length):
+def test_every_measured_step_is_the_newest_of_at_most_one_window_and_lies_in_no_other_entitys(
+    data, n_steps, n_rows, window_length
+):
     window_length = min(window_length, n_steps)
-    known = np.array(data.draw(st.lists(st.booleans(), min_size=n_steps * n_rows, max_size=n_steps * n_rows))).reshape(n_steps, n_rows)
+    known = np.array(
+        data.draw(st.lists(st.booleans(), min_size=n_steps * n_rows, max_size=n_steps * n_rows))
+    ).reshape(n_steps, n_rows)
     number = np.arange(n_steps * n_rows, dtype=np.float32).reshape(n_steps, n_rows)  # tells step and entity
     steps = np.where(known, number, np.nan)[:, :, None].astype(np.float32)
 
@@ -159,5 +167,7 @@ def test_every_measured_step_is_the_newest_of_at_most_one_window_and_lies_in_no_
     }
     assert whole <= {int(cell) for cell in newest}
     for cells in windows:
-        at = np.flatnonzero(~np.isnan(cells))
-        assert (cells[at] == cells[-1] - n_rows * (window_length - 1 - at)).all()  # consecutive steps of one entity, each in its place
+        position = np.flatnonzero(~np.isnan(cells))
+        assert (
+            cells[position] == cells[-1] - n_rows * (window_length - 1 - position)
+        ).all()  # consecutive steps of one entity, each in its place

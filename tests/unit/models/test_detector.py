@@ -14,7 +14,7 @@ torch.set_num_threads(1)  # threads of networks this small wait for each other l
 W = 8
 SETTINGS = ModelSettings(window_length=W, hidden=8, latent=4, memory_windows=8, device="cpu")
 AT_TAIL = 1.69897  # surprise where a tail starts
-KINDS = ("companions alone", "one channel", "three channels")
+KINDS = ("baselines alone", "one channel", "three channels")
 
 
 def noise(n_steps, n, n_channels, *, seed=0):
@@ -29,7 +29,9 @@ def untrained(n_channels, *, seed=0):
     network = Autoencoder(n_channels, hidden=8, latent=4).eval()
     windows = np.random.default_rng(seed).normal(size=(300, W, n_channels)).astype(np.float32)
     errors, _ = error_windows(network, windows)
-    return Trained(network, fit_error_scale(errors), WindowPca.fit(windows, windows) if n_channels > 1 else None)
+    return Trained(
+        network, fit_error_scale(errors), WindowPca.fit(windows, windows) if n_channels > 1 else None
+    )
 
 
 def detector_of(kind, *, n_rows=2, block_steps=10):
@@ -40,7 +42,7 @@ def detector_of(kind, *, n_rows=2, block_steps=10):
         resolution=np.full(n_channels, 0.1),
         step_seconds=60.0,
         block_steps=block_steps,
-        trained=None if kind == "companions alone" else untrained(n_channels),
+        trained=None if kind == "baselines alone" else untrained(n_channels),
     )
 
 
@@ -51,23 +53,31 @@ def calibrated(kind, *, n_rows=2, **changes):
 
 
 def live(detector, values, *, free=None):
-    """Judge and learn values (T, n, C) step by step, as serving does; give reads and surprise of each step that has them."""
+    """Judge and learn values (T, n, C) step by step, as serving does; give each step's rows and scores."""
     scaled = detector.scaling.apply(values)
     block, windows = detector.raw_score_block(scaled), windows_of(scaled, W)
     seen = []
     for t in range(len(windows)):
-        at = np.flatnonzero(block.index.end == t + W - 1)
-        rows = block.index.row[at]
-        raw_scores = detector.complete_raw_scores(rows, block.raw_scores[at], windows[t, rows])
+        here = np.flatnonzero(block.index.end == t + W - 1)
+        rows = block.index.row[here]
+        raw_scores = detector.complete_raw_scores(rows, block.raw_scores[here], windows[t, rows])
         surprise = detector.surprise(rows, raw_scores)
-        detector.learn(rows, raw_scores, windows[t, rows], surprise, np.ones(len(rows), bool) if free is None else free[rows])
+        detector.learn(
+            rows,
+            raw_scores,
+            windows[t, rows],
+            surprise,
+            np.ones(len(rows), bool) if free is None else free[rows],
+        )
         seen.append((rows.tolist(), raw_scores.copy(), surprise))
     return seen
 
 
-def assert_bit_equal(one, other):
-    assert len(one) == len(other) > 0
-    for (rows_1, raw_scores_1, surprise_1), (rows_2, raw_scores_2, surprise_2) in zip(one, other, strict=True):
+def assert_bit_equal(first, second):
+    assert len(first) == len(second) > 0
+    for (rows_1, raw_scores_1, surprise_1), (rows_2, raw_scores_2, surprise_2) in zip(
+        first, second, strict=True
+    ):
         assert rows_1 == rows_2
         np.testing.assert_array_equal(raw_scores_1, raw_scores_2)
         np.testing.assert_array_equal(surprise_1, surprise_2)
@@ -78,7 +88,7 @@ def copied(detector):
 
 
 def with_plain_tails(detector):
-    """Tails with median 0 and threshold 1, so that a read of 1 has the surprise at which tails start."""
+    """Tails with median 0 and threshold 1, so that a raw score of 1 has the surprise at which tails start."""
     detector.tails.median[:], detector.tails.threshold[:] = 0.0, 1.0
     return detector
 
@@ -101,11 +111,13 @@ def with_plain_tails(detector):
 def test_with_one_channel_network_neighbour_and_gaussian_weigh_a_third_each(raw_scores, share):
     detector = with_plain_tails(detector_of("one channel"))
 
-    assert detector.surprise(np.array([1]), np.array([raw_scores], float)).item() == pytest.approx(AT_TAIL * share, rel=1e-5)
+    assert detector.surprise(np.array([1]), np.array([raw_scores], float)).item() == pytest.approx(
+        AT_TAIL * share, rel=1e-5
+    )
 
 
 def test_without_a_network_neighbour_and_gaussian_weigh_half_each():
-    detector = with_plain_tails(detector_of("companions alone"))
+    detector = with_plain_tails(detector_of("baselines alone"))
 
     surprise = detector.surprise(np.array([0, 1]), np.array([[1, 0], [0, 1]], float))
     assert surprise.tolist() == pytest.approx([AT_TAIL / 2] * 2, rel=1e-5)
@@ -123,7 +135,7 @@ def test_with_several_channels_network_and_pca_judge_and_all_together_weigh_one(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_row_without_any_read_has_no_surprise(kind):
+def test_a_row_without_any_raw_score_has_no_surprise(kind):
     detector = detector_of(kind)
     nothing = np.full((1, len(detector.weights)), np.nan)
 
@@ -150,14 +162,16 @@ def test_after_calibration_normal_steps_surprise_little_and_a_level_shift_much(k
     later = noise(60, 2, len(detector.resolution), seed=1)
     later[40:, 0] += 12.0
 
-    surprise = np.array([step_surprise for _, _, step_surprise in live(detector, later)])  # the first step is number 7
+    surprise = np.array(
+        [step_surprise for _, _, step_surprise in live(detector, later)]
+    )  # the first step is number 7
 
     assert np.median(surprise[:33]) < 1
     assert surprise[40:, 0].min() > 2 * surprise[:, 1].max()
 
 
 def raw_scores_that_start_the_tails(detector, history, **changes):
-    """Calibrate, and give the number of reads that each row's tails were started from; shape (n, R)."""
+    """Calibrate, and give the number of raw scores that each row's tails were started from; shape (n, R)."""
     n_raw_scores, start = {}, detector.tails.start
 
     def start_and_count(row, raw_scores):
@@ -169,19 +183,23 @@ def raw_scores_that_start_the_tails(detector, history, **changes):
     return [n_raw_scores[row] for row in range(history.shape[1])]
 
 
-def test_reads_of_windows_that_the_network_was_trained_on_do_not_calibrate_it():
+def test_raw_scores_of_windows_that_the_network_was_trained_on_do_not_calibrate_it():
     detector = detector_of("one channel", n_rows=2)
 
-    n_raw_scores = raw_scores_that_start_the_tails(detector, noise(200, 2, 1), held_out_from=np.array([150, 180]))
+    n_raw_scores = raw_scores_that_start_the_tails(
+        detector, noise(200, 2, 1), held_out_from=np.array([150, 180])
+    )
 
-    # 193 windows; those that lie wholly in the newest 50 and 20 steps: 43 and 13. The companions were
-    # trained on nothing: all count, but the neighbour's first, with which no earlier window was to be compared.
+    # 193 windows; those that lie wholly in the newest 50 and 20 steps: 43 and 13. The baselines were
+    # trained on nothing: all count, except the neighbour's first, without an earlier window to compare with.
     assert n_raw_scores == [[43, 43, 43, 192, 193], [13, 13, 13, 192, 193]]
     assert detector.peaks.n_blocks == 4 + 1  # blocks of ten steps
 
 
 def test_what_the_pca_was_fitted_on_does_not_calibrate_it_either():
-    n_raw_scores = raw_scores_that_start_the_tails(detector_of("three channels", n_rows=1), noise(200, 1, 3), held_out_from=np.array([150]))
+    n_raw_scores = raw_scores_that_start_the_tails(
+        detector_of("three channels", n_rows=1), noise(200, 1, 3), held_out_from=np.array([150])
+    )
 
     assert n_raw_scores == [[43, 43, 43]]
 
@@ -208,7 +226,7 @@ def test_a_history_with_a_step_at_which_nothing_came_can_be_calibrated_from(kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_steps_in_which_nothing_can_be_judged_give_no_reads(kind):
+def test_steps_in_which_nothing_can_be_judged_give_no_raw_scores(kind):
     detector = calibrated(kind)
     silence = np.full((W, 2, len(detector.resolution)), np.nan, np.float32)
 
@@ -233,7 +251,7 @@ def test_a_step_without_any_judged_row_passes_without_a_trace(kind):
         np.testing.assert_array_equal(array, before[name], err_msg=name)
 
 
-def test_a_block_of_steps_is_read_as_each_of_its_windows_would_be():
+def test_a_block_of_steps_scores_as_each_of_its_windows_does():
     detector = calibrated("three channels")
     scaled = detector.scaling.apply(noise(20, 2, 3, seed=2))
     scaled[12, 1] = np.nan
@@ -245,10 +263,10 @@ def test_a_block_of_steps_is_read_as_each_of_its_windows_would_be():
     ]
     for end in (7, 13, 19):
         alone = detector.raw_score_block(scaled[end - 7 : end + 1])
-        at = np.flatnonzero(block.index.end == end)
-        np.testing.assert_allclose(block.raw_scores[at], alone.raw_scores, atol=1e-5)
-        np.testing.assert_allclose(block.channel_error[at], alone.channel_error, atol=1e-5)
-        np.testing.assert_allclose(block.expected[at], alone.expected, atol=1e-5)
+        here = np.flatnonzero(block.index.end == end)
+        np.testing.assert_allclose(block.raw_scores[here], alone.raw_scores, atol=1e-5)
+        np.testing.assert_allclose(block.channel_error[here], alone.channel_error, atol=1e-5)
+        np.testing.assert_allclose(block.expected[here], alone.expected, atol=1e-5)
 
 
 # Learning.
@@ -261,7 +279,14 @@ def test_rows_in_an_episode_teach_their_tails_and_nothing_else():
     live(detector, noise(30, 2, 1, seed=3) + 5, free=np.array([True, False]))
 
     after = detector.state()
-    for name in ("gaussian.mean", "gaussian.variance", "gaussian.n_seen", "neighbour.kept", "neighbour.n_kept", "neighbour.n_seen"):
+    for name in (
+        "gaussian.mean",
+        "gaussian.variance",
+        "gaussian.n_seen",
+        "neighbour.kept",
+        "neighbour.n_kept",
+        "neighbour.n_seen",
+    ):
         np.testing.assert_array_equal(after[name][1], before[name][1], err_msg=name)
     for name in ("gaussian.mean", "neighbour.n_seen"):
         assert not np.array_equal(after[name][0], before[name][0]), name
@@ -270,7 +295,7 @@ def test_rows_in_an_episode_teach_their_tails_and_nothing_else():
 
 
 def test_a_full_block_of_steps_gives_one_peak_for_each_row():
-    detector = calibrated("companions alone", block_steps=10)
+    detector = calibrated("baselines alone", block_steps=10)
     before = detector.peaks.n_blocks
 
     live(detector, noise(7 + 19, 2, 1, seed=4))
@@ -281,7 +306,7 @@ def test_a_full_block_of_steps_gives_one_peak_for_each_row():
 
 
 def test_the_peak_of_a_block_is_its_highest_surprise():
-    detector = detector_of("companions alone", n_rows=1, block_steps=3)
+    detector = detector_of("baselines alone", n_rows=1, block_steps=3)
     before = detector.peaks.counts.copy()
     windows, raw_scores = np.zeros((1, W, 1), np.float32), np.zeros((1, 2))
 
@@ -294,7 +319,7 @@ def test_the_peak_of_a_block_is_its_highest_surprise():
 
 
 def test_an_episode_starts_the_block_over_and_gives_no_peak():
-    detector = detector_of("companions alone", n_rows=1, block_steps=3)
+    detector = detector_of("baselines alone", n_rows=1, block_steps=3)
     before = detector.peaks.n_blocks
     windows, raw_scores = np.zeros((1, W, 1), np.float32), np.zeros((1, 2))
 
@@ -335,10 +360,25 @@ def test_a_state_taken_over_is_a_copy(kind):
 
 
 def test_a_state_of_another_number_of_rows_is_refused_rather_than_spread_over_all_of_them():
-    one, two = calibrated("one channel", n_rows=1), detector_of("one channel", n_rows=2)
+    first, second = calibrated("one channel", n_rows=1), detector_of("one channel", n_rows=2)
 
     with pytest.raises(ValueError, match="shape"):
-        two.load_state(one.state())
+        second.load_state(first.state())
+
+
+def test_a_refused_state_names_the_array_and_changes_nothing():
+    detector, other = calibrated("baselines alone"), calibrated("baselines alone", n_rows=2)
+    before = copied(detector)
+    live(other, noise(60, 2, len(other.resolution), seed=8))
+    damaged = other.state() | {"neighbour.n_kept": other.neighbour.n_kept.astype(float)}
+
+    with pytest.raises(ValueError, match=r"neighbour\.n_kept has dtype float64, expected int64"):
+        detector.load_state(damaged)
+    with pytest.raises(ValueError, match=r"tails\.saved\.rows is missing"):
+        detector.load_state({name: array for name, array in damaged.items() if name != "tails.saved.rows"})
+
+    for name, array in detector.state().items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -389,7 +429,10 @@ def test_a_state_taken_over_while_a_row_is_frozen_leaves_it_frozen():
 
     restored.load_state(original.state())
 
-    assert_bit_equal(live(original, strange, free=np.array([True, False])), live(restored, strange, free=np.array([True, False])))
+    assert_bit_equal(
+        live(original, strange, free=np.array([True, False])),
+        live(restored, strange, free=np.array([True, False])),
+    )
     for detector in (original, restored):
         detector.tails.thaw(1, keep=False)
     np.testing.assert_array_equal(restored.tails.counts, original.tails.counts)
@@ -405,18 +448,20 @@ def test_rows_that_are_taken_judge_bit_equal_in_any_order_and_more_than_once(kin
     live(detector, noise(40, 2, n_channels, seed=9))
     later = noise(60, 2, n_channels, seed=10)
 
-    taken = detector.taken(np.array([1, 0, 1]))
+    taken = detector.take(np.array([1, 0, 1]))
 
     of_taken, plain = live(taken, later[:, [1, 0, 1]]), live(detector, later)
-    for (_, raw_scores, _), (_, plain_reads, _) in zip(of_taken, plain, strict=True):
-        np.testing.assert_array_equal(raw_scores, plain_reads[[1, 0, 1]])
-    np.testing.assert_array_equal(of_taken[0][2], plain[0][2][[1, 0, 1]])  # later fits are renewed at times that go by the row
+    for (_, raw_scores, _), (_, plain_raw_scores, _) in zip(of_taken, plain, strict=True):
+        np.testing.assert_array_equal(raw_scores, plain_raw_scores[[1, 0, 1]])
+    np.testing.assert_array_equal(
+        of_taken[0][2], plain[0][2][[1, 0, 1]]
+    )  # later fits are renewed at times that go by the row
 
 
 def test_a_row_that_nobody_knows_is_uncalibrated():
     detector = calibrated("three channels", n_rows=2)
 
-    taken = detector.taken(np.array([-1, 1]))
+    taken = detector.take(np.array([-1, 1]))
 
     assert taken.calibrated.tolist() == [False, True]
     np.testing.assert_array_equal(taken.scaling.centre[1], detector.scaling.centre[1])
@@ -428,9 +473,9 @@ def test_what_is_taken_learns_on_its_own_and_is_not_frozen():
     detector.tails.freeze(0)
     before = copied(detector)
 
-    taken = detector.taken(np.array([0, 1]))
+    taken = detector.take(np.array([0, 1]))
     live(taken, noise(60, 2, 3, seed=10))
 
-    assert not detector.taken(np.array([0])).tails.is_frozen(0)
+    assert not detector.take(np.array([0])).tails.is_frozen(0)
     for name, array in detector.state().items():
         np.testing.assert_array_equal(array, before[name], err_msg=name)

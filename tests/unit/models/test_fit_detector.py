@@ -53,9 +53,9 @@ def live(detector, values):
     block, windows = detector.raw_score_block(scaled), windows_of(scaled, W)
     surprise = np.full(windows.shape[:2], np.nan)
     for t in range(len(windows)):
-        at = np.flatnonzero(block.index.end == t + W - 1)
-        rows = block.index.row[at]
-        raw_scores = detector.complete_raw_scores(rows, block.raw_scores[at], windows[t, rows])
+        here = np.flatnonzero(block.index.end == t + W - 1)
+        rows = block.index.row[here]
+        raw_scores = detector.complete_raw_scores(rows, block.raw_scores[here], windows[t, rows])
         surprise[t, rows] = detector.surprise(rows, raw_scores)
         detector.learn(rows, raw_scores, windows[t, rows], surprise[t, rows], np.ones(len(rows), bool))
     return surprise
@@ -124,19 +124,26 @@ def test_the_explained_ratio_compares_errors_and_deviations_of_the_same_cells():
 
 
 def test_the_same_history_and_seed_give_the_same_detector_to_the_bit():
-    one, other = fit(metrics(200), epochs=1), fit(metrics(200), epochs=1)
+    first, second = fit(metrics(200), epochs=1), fit(metrics(200), epochs=1)
 
-    assert one.explained_ratio == other.explained_ratio
-    for name, array in one.detector.state().items():
-        np.testing.assert_array_equal(array, other.detector.state()[name], err_msg=name)
+    assert first.explained_ratio == second.explained_ratio
+    for name, array in first.detector.state().items():
+        np.testing.assert_array_equal(array, second.detector.state()[name], err_msg=name)
 
 
-def test_each_epoch_is_told():
-    told = []
+def test_on_epoch_is_called_with_each_epoch():
+    epochs = []
 
-    fitted = fit_detector(metrics(200), SETTINGS, resolution=np.full(3, 0.01), step_seconds=60.0, block_steps=20, on_epoch=told.append)
+    fitted = fit_detector(
+        metrics(200),
+        SETTINGS,
+        resolution=np.full(3, 0.01),
+        step_seconds=60.0,
+        block_steps=20,
+        on_epoch=epochs.append,
+    )
 
-    assert told == fitted.training.epochs
+    assert epochs == fitted.training.epochs
 
 
 def test_an_entity_that_came_late_is_calibrated_from_its_own_span():

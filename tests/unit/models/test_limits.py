@@ -36,10 +36,25 @@ def test_a_budget_is_read_from_its_text(text, count, period_seconds, per_entity)
 
 @pytest.mark.parametrize(
     "text",
-    ["", "1", "week", "/week", "1/", "1/year", "1/weeks", "one/day", "0/week", "0.0/day", "-1/day", "1/week per host", "1e3/day", "x/day"],
+    [
+        "",
+        "1",
+        "week",
+        "/week",
+        "1/",
+        "1/year",
+        "1/weeks",
+        "one/day",
+        "0/week",
+        "0.0/day",
+        "-1/day",
+        "1/week per host",
+        "1e3/day",
+        "x/day",
+    ],
 )
 def test_what_is_no_budget_is_refused_with_an_example_of_one(text):
-    with pytest.raises(ValueError, match=r'is no budget: write "1/week"'):
+    with pytest.raises(ValueError, match=r'is not a budget: write "1/week"'):
         Budget.parse(text)
 
 
@@ -58,7 +73,9 @@ def test_a_budget_is_for_all_entities_together_unless_it_is_per_entity():
 )
 def test_the_limit_of_exponential_peaks_is_their_analytic_quantile(text, allowed_share):
     # P(peak > s) = exp(-s / scale), so the limit is scale * ln(1 / share), but for the width of a bin
-    assert limit(exponential_peaks(0.4), text).value == pytest.approx(0.4 * math.log(1 / allowed_share), rel=0.09)
+    assert limit(exponential_peaks(0.4), text).value == pytest.approx(
+        0.4 * math.log(1 / allowed_share), rel=0.09
+    )
 
 
 def test_the_limit_reaches_beyond_the_largest_peak_when_the_budget_asks_for_it():
@@ -106,9 +123,12 @@ def test_there_is_a_limit_before_the_first_block_and_it_is_provisional():
 
 
 @pytest.mark.parametrize(
-    ("n_blocks", "n_entities", "provisional"), [(23, 1, True), (24, 1, False), (24, 2, True), (47, 2, True), (48, 2, False)]
+    ("n_blocks", "n_entities", "provisional"),
+    [(23, 1, True), (24, 1, False), (24, 2, True), (47, 2, True), (48, 2, False)],
 )
-def test_the_limit_is_provisional_until_every_entity_was_watched_for_one_period(n_blocks, n_entities, provisional):
+def test_the_limit_is_provisional_until_every_entity_was_watched_for_one_period(
+    n_blocks, n_entities, provisional
+):
     peaks = PeakHistogram(3600.0)
     peaks.add(np.ones(n_blocks))
 
@@ -135,7 +155,9 @@ def test_a_tail_heavier_than_a_calibrated_surprise_can_have_is_not_believed():
     # Surprise is -log10 of a probability: its own tail falls by e in 1 / ln 10.
     peaks = exponential_peaks(2.0)
 
-    assert limit(peaks, "1/day").value == pytest.approx(2 * math.log(2) + math.log(144 / 2) / math.log(10), abs=0.05)
+    assert limit(peaks, "1/day").value == pytest.approx(
+        2 * math.log(2) + math.log(144 / 2) / math.log(10), abs=0.05
+    )
 
 
 def test_a_short_calibration_counts_as_a_hundred_blocks_but_is_no_longer_a_history_for_it():

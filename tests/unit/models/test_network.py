@@ -84,7 +84,9 @@ def test_the_network_computes_what_the_equations_of_its_cell_say(cell):
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(("n_windows", "window_length", "n_channels"), [(1, 1, 1), (5, 12, 3), (2, 33, 1)])
-def test_the_output_has_the_shape_of_the_windows_and_the_latent_its_own(cell, n_windows, window_length, n_channels):
+def test_the_output_has_the_shape_of_the_windows_and_the_latent_its_own(
+    cell, n_windows, window_length, n_channels
+):
     network = network_of(cell, n_channels=n_channels, latent=4)
     windows = noise(n_windows, window_length, n_channels)
 
@@ -138,7 +140,9 @@ def test_a_new_lstm_starts_with_the_forget_bias_at_one_and_every_other_bias_at_z
     network = network_of("lstm", hidden=8)
 
     for part in (network.encoder, network.decoder):
-        write, keep, candidate, show = (part.bias_ih_l0 + part.bias_hh_l0).detach().chunk(4)  # they act as a sum
+        write, keep, candidate, show = (
+            (part.bias_ih_l0 + part.bias_hh_l0).detach().chunk(4)
+        )  # they act as a sum
         assert (keep == 1).all()
         assert (write == 0).all()
         assert (candidate == 0).all()
@@ -184,7 +188,9 @@ def test_truncation_changes_nothing_in_the_output(cell, tbptt_steps):
     network, windows = network_of(cell), noise(5, 10, 3)
 
     with torch.inference_mode():
-        torch.testing.assert_close(network(windows, tbptt_steps=tbptt_steps), network(windows), atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            network(windows, tbptt_steps=tbptt_steps), network(windows), atol=1e-6, rtol=0
+        )
 
 
 @pytest.mark.parametrize("cell", CELLS)

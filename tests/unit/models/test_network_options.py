@@ -20,7 +20,9 @@ def test_every_combination_rebuilds_a_window_and_trains_every_weight(cell, layer
     output.square().mean().backward()
 
     assert output.shape == windows.shape
-    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in network.parameters())
+    assert all(
+        parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in network.parameters()
+    )
 
 
 def test_each_layer_s_first_state_comes_from_its_own_part_of_the_latent_s_image():
@@ -48,4 +50,6 @@ def test_layer_normalisation_makes_the_code_blind_to_the_hidden_state_s_scale():
     network = Autoencoder(1, hidden=8, latent=4, layer_norm=True).eval()
     last = torch.randn(2, 8)
 
-    torch.testing.assert_close(network.encoder_norm(last), network.encoder_norm(5 * last), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        network.encoder_norm(last), network.encoder_norm(5 * last), rtol=1e-3, atol=1e-3
+    )

@@ -40,7 +40,7 @@ def constant_errors(per_window):
     return np.repeat(np.asarray(per_window, np.float32)[:, None, :], W, axis=1)
 
 
-def test_the_window_read_is_the_root_mean_square_over_channels_of_each_channels_own():
+def test_the_raw_score_of_the_window_is_the_root_mean_square_over_channels_of_each_channels_own():
     windows = window("3 3 3 3 3 3 3 3", "4 -4 4 -4 4 -4 4 -4")
 
     seen = raw_score_windows(Says(0.0), windows, scale_of(1, 1))
@@ -49,7 +49,7 @@ def test_the_window_read_is_the_root_mean_square_over_channels_of_each_channels_
     assert seen.raw_scores[0].tolist() == pytest.approx([math.sqrt((9 + 16) / 2)] * 2)
 
 
-def test_the_tail_read_sees_the_newest_four_steps_only():
+def test_the_raw_score_of_the_tail_sees_the_newest_four_steps_only():
     windows = window("9 9 9 9 1 1 1 1")
 
     seen = raw_score_windows(Says(0.0), windows, scale_of(1, mean=np.zeros(W), precision=np.eye(W)))
@@ -142,28 +142,29 @@ def test_a_perfect_reconstruction_leaves_a_scale_that_can_be_divided_by():
     assert (scale.tail > 0).all()
 
 
-def test_one_channel_has_a_third_read_and_several_have_two():
-    one = fit_error_scale(np.random.default_rng(0).normal(size=(50, W, 1)).astype(np.float32))
+def test_one_channel_has_a_third_raw_score_and_several_have_two():
+    univariate = fit_error_scale(np.random.default_rng(0).normal(size=(50, W, 1)).astype(np.float32))
     two = fit_error_scale(np.random.default_rng(0).normal(size=(50, W, 2)).astype(np.float32))
 
-    assert raw_score_windows(Says(0.0), window("0 " * W), one).raw_scores.shape == (1, 3)
+    assert raw_score_windows(Says(0.0), window("0 " * W), univariate).raw_scores.shape == (1, 3)
     assert raw_score_windows(Says(0.0), window("0 " * W, "0 " * W), two).raw_scores.shape == (1, 2)
 
 
-def test_the_third_read_weighs_an_error_by_how_the_errors_of_normal_windows_vary():
+def test_the_third_raw_score_weighs_an_error_by_how_the_errors_of_normal_windows_vary():
     # Windows of two steps with errors (+-3, 0) and (0, +-1): covariance diag(18/3, 2/3), and a
     # tenth of its mean variance, 1/3, added: diag(19/3, 1).
     scale = fit_error_scale(np.array([[3, 0], [-3, 0], [0, 1], [0, -1]], np.float32)[:, :, None])
 
     usual, unusual = (
-        raw_score_windows(Says(0.0), np.array([error], np.float32)[:, :, None], scale).raw_scores[0, 2] for error in ([1, 0], [0, 1])
+        raw_score_windows(Says(0.0), np.array([error], np.float32)[:, :, None], scale).raw_scores[0, 2]
+        for error in ([1, 0], [0, 1])
     )
 
     assert usual == pytest.approx(math.sqrt((3 / 19) / 2))
     assert unusual == pytest.approx(math.sqrt(1 / 2))
 
 
-def test_a_gap_adds_nothing_to_the_third_read():
+def test_a_gap_adds_nothing_to_the_third_raw_score():
     scale = scale_of(1, mean=[0.5] * W, precision=np.eye(W))
 
     seen = raw_score_windows(Says(0.0), window("_ _ _ _ 2.5 2.5 2.5 2.5"), scale)
@@ -171,7 +172,7 @@ def test_a_gap_adds_nothing_to_the_third_read():
     assert seen.raw_scores[0, 2] == pytest.approx(math.sqrt(4 * 2.0**2 / W))
 
 
-def test_many_windows_read_together_say_what_each_says_alone():
+def test_windows_scored_together_score_as_each_does_alone():
     torch.manual_seed(0)
     network = Autoencoder(2, hidden=8, latent=4).eval()
     windows = np.random.default_rng(1).normal(size=(600, W, 2)).astype(np.float32)  # more than one block
@@ -180,15 +181,15 @@ def test_many_windows_read_together_say_what_each_says_alone():
 
     together = raw_score_windows(network, windows, scale)
 
-    for at in (0, 7, 511, 512, 599):
-        alone = raw_score_windows(network, windows[at : at + 1], scale)
-        np.testing.assert_allclose(together.raw_scores[at], alone.raw_scores[0], atol=1e-5)
-        np.testing.assert_allclose(together.channel_error[at], alone.channel_error[0], atol=1e-5)
-        np.testing.assert_allclose(together.expected[at], alone.expected[0], atol=1e-5)
+    for index in (0, 7, 511, 512, 599):
+        alone = raw_score_windows(network, windows[index : index + 1], scale)
+        np.testing.assert_allclose(together.raw_scores[index], alone.raw_scores[0], atol=1e-5)
+        np.testing.assert_allclose(together.channel_error[index], alone.channel_error[0], atol=1e-5)
+        np.testing.assert_allclose(together.expected[index], alone.expected[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("n_windows", [1, 2, 3, 5, 64])
-def test_a_window_reads_the_same_to_the_bit_whatever_it_is_read_with(n_windows):
+def test_a_window_scores_the_same_to_the_bit_whatever_it_is_scored_with(n_windows):
     # An alert is replayed from its window alone, or with other entities than were there.
     torch.manual_seed(0)
     network = Autoencoder(2, hidden=32, latent=8).eval()
@@ -198,10 +199,12 @@ def test_a_window_reads_the_same_to_the_bit_whatever_it_is_read_with(n_windows):
 
     for start in range(0, 128, n_windows):
         part = slice(start, start + n_windows)
-        np.testing.assert_array_equal(raw_score_windows(network, windows[part], scale).raw_scores, together.raw_scores[part])
+        np.testing.assert_array_equal(
+            raw_score_windows(network, windows[part], scale).raw_scores, together.raw_scores[part]
+        )
 
 
-def test_no_windows_give_no_reads():
+def test_no_windows_give_no_raw_scores():
     seen = raw_score_windows(Says(0.0), np.empty((0, W, 2), np.float32), scale_of(1, 1))
 
     assert seen.raw_scores.shape == (0, 2)

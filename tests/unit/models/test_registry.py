@@ -56,7 +56,12 @@ def test_versions_are_listed_oldest_first_in_whatever_order_they_were_saved(regi
     for hours in (5, 0, 300, 24):
         registry.save(bundle_of(), now=NOON + 3600 * hours)
 
-    assert registry.versions() == ["20260101T120000Z", "20260101T170000Z", "20260102T120000Z", "20260114T000000Z"]
+    assert registry.versions() == [
+        "20260101T120000Z",
+        "20260101T170000Z",
+        "20260102T120000Z",
+        "20260114T000000Z",
+    ]
 
 
 def test_versions_saved_in_the_same_second_are_all_kept_oldest_first(registry):
@@ -64,7 +69,9 @@ def test_versions_saved_in_the_same_second_are_all_kept_oldest_first(registry):
 
     assert len(set(saved)) == 11
     assert registry.versions() == saved
-    assert [registry.load(version).entities for version in saved] == [(f"web{number}",) for number in range(11)]
+    assert [registry.load(version).entities for version in saved] == [
+        (f"web{number}",) for number in range(11)
+    ]
 
 
 def test_saving_does_not_make_a_champion(registry):
@@ -146,7 +153,9 @@ def test_what_is_no_version_cannot_be_promoted(registry, name):
 
 
 def test_each_version_is_loaded_as_it_was_saved(registry):
-    versions = [registry.save(bundle_of(name), now=NOON + at) for at, name in enumerate(["web1", "web2"])]
+    versions = [
+        registry.save(bundle_of(name), now=NOON + seconds) for seconds, name in enumerate(["web1", "web2"])
+    ]
 
     assert [registry.load(version).entities for version in versions] == [("web1",), ("web2",)]
 
@@ -191,7 +200,7 @@ def test_going_back_twice_goes_forward_again(registry):
 def test_there_is_no_going_back_from_the_first(registry):
     registry.promote(registry.save(bundle_of(), now=NOON))
 
-    with pytest.raises(BundleError, match="no version to go back to"):
+    with pytest.raises(BundleError, match="no version to roll back to"):
         registry.rollback()
 
 
@@ -235,7 +244,7 @@ def test_a_version_that_says_nothing_of_itself_is_refused_by_name(registry, cont
 
 @contextmanager
 def full_disk(n_bytes):
-    """A disk with room for so many bytes in a file, and no more: what a full one does to a write in progress."""
+    """Limit the bytes of a file: what a full disk does to a write in progress."""
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
@@ -267,17 +276,17 @@ def test_a_full_disk_leaves_the_old_champion_and_no_litter(registry):
     assert sorted(os.listdir(registry.folder)) == sorted(["champion", first, second])
 
 
-def test_the_newest_version_tells_when_it_was_made_whether_it_serves_or_not(registry):
+def test_made_at_is_of_the_newest_version_whether_it_serves_or_not(registry):
     assert registry.made_at() is None
-    for at in (5.0, 7.5):
-        registry.save(dataclasses.replace(bundle_of(), metadata={"at": at}), now=NOON + at)
+    for seconds in (5.0, 7.5):
+        registry.save(dataclasses.replace(bundle_of(), metadata={"at": seconds}), now=NOON + seconds)
 
     assert registry.made_at() == 7.5
 
 
-def test_a_damaged_version_says_nothing_and_the_one_before_it_does(registry):
-    for at in (5.0, 7.5):
-        registry.save(dataclasses.replace(bundle_of(), metadata={"at": at}), now=NOON + at)
+def test_made_at_of_a_damaged_version_is_that_of_the_version_before_it(registry):
+    for seconds in (5.0, 7.5):
+        registry.save(dataclasses.replace(bundle_of(), metadata={"at": seconds}), now=NOON + seconds)
     (registry.folder / registry.versions()[1] / "bundle.json").write_text("half")
 
     assert registry.made_at() == 5.0

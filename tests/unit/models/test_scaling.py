@@ -18,7 +18,9 @@ def test_the_centre_is_the_median_and_the_scale_comes_from_the_quartiles():
     centre, scale = fit("1 2 3 4 5")
 
     assert centre == 3
-    assert scale == pytest.approx(2 / 1.349)  # quartiles 2 and 4; 1.349 is a normal distribution's between them
+    assert scale == pytest.approx(
+        2 / 1.349
+    )  # quartiles 2 and 4; 1.349 is a normal distribution's between them
 
 
 def test_a_channel_that_rests_most_of_the_time_is_scaled_by_its_deviation():
@@ -88,7 +90,11 @@ def test_a_gap_stays_a_gap_in_both_directions():
     scaling = fit_scaling(channel("1 2 3 4 5"), np.array([1.0]))
 
     assert np.isnan(scaling.apply(channel("1 _ 3"))).ravel().tolist() == [False, True, False]
-    assert np.isnan(scaling.invert(channel("1 _ 3").astype(np.float32))).ravel().tolist() == [False, True, False]
+    assert np.isnan(scaling.invert(channel("1 _ 3").astype(np.float32))).ravel().tolist() == [
+        False,
+        True,
+        False,
+    ]
 
 
 def test_inverting_brings_back_what_was_scaled():
@@ -98,4 +104,6 @@ def test_inverting_brings_back_what_was_scaled():
 
     back = scaling.invert(scaling.apply(values))
 
-    np.testing.assert_allclose((back - values) / scaling.scale, 0, atol=1e-5)  # float32 between, of up to 10 units
+    np.testing.assert_allclose(
+        (back - values) / scaling.scale, 0, atol=1e-5
+    )  # float32 between, of up to 10 units

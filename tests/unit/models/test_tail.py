@@ -12,7 +12,7 @@ MEMORY = 500.0  # one that follows within a few hundred steps
 
 
 def exponential(n=100_000):
-    """The exact quantiles of an exponential distribution of mean 1, in an order that mixes small and large."""
+    """The exact quantiles of an exponential distribution of mean 1, in a random order."""
     q = (np.arange(n) + 0.5) / n
     return np.random.default_rng(0).permutation(-np.log1p(-q))
 
@@ -28,16 +28,16 @@ def surprise(bank, *raw_scores, row=0):
 
 
 def teach(bank, raw_scores, row=0):
-    for read in raw_scores:
-        bank.learn(np.array([row]), np.array([[float(read)]]))
+    for raw_score in raw_scores:
+        bank.learn(np.array([row]), np.array([[float(raw_score)]]))
 
 
 def snapshot(bank):
-    return {name: getattr(bank, name).copy() for name in TailBank.STATE}
+    return {name: array.copy() for name, array in bank.state().items()}
 
 
-def shares(bank, row=0, read=0):
-    return bank.counts[row, read] / bank.counts[row, read].sum()
+def shares(bank, row=0, raw_score=0):
+    return bank.counts[row, raw_score] / bank.counts[row, raw_score].sum()
 
 
 def test_surprise_is_zero_at_the_median_and_below_it():
@@ -50,22 +50,28 @@ def test_surprise_is_zero_at_the_median_and_below_it():
 def test_surprise_is_that_of_one_in_fifty_at_the_98_percent_quantile():
     raw_scores = exponential()
 
-    assert surprise(bank_from(raw_scores), np.quantile(raw_scores, 0.98)).item() == pytest.approx(AT_TAIL, abs=0.05)
+    assert surprise(bank_from(raw_scores), np.quantile(raw_scores, 0.98)).item() == pytest.approx(
+        AT_TAIL, abs=0.05
+    )
 
 
 def test_surprise_halfway_between_median_and_tail_is_half_of_it():
     bank = bank_from(exponential())
 
-    assert surprise(bank, (bank.median.item() + bank.threshold.item()) / 2).item() == pytest.approx(AT_TAIL / 2, abs=1e-4)
+    assert surprise(bank, (bank.median.item() + bank.threshold.item()) / 2).item() == pytest.approx(
+        AT_TAIL / 2, abs=1e-4
+    )
 
 
-@pytest.mark.parametrize("read", [5.0, 8.0, 12.0, 20.0])
-def test_in_an_exponential_tail_surprise_is_the_logarithm_of_the_true_probability(read):
-    # P(x > read) = exp(-read), so -log10 P = read / ln 10, far beyond the largest read seen too.
-    assert surprise(bank_from(exponential()), read).item() == pytest.approx(read / math.log(10), rel=0.04)
+@pytest.mark.parametrize("raw_score", [5.0, 8.0, 12.0, 20.0])
+def test_in_an_exponential_tail_surprise_is_the_logarithm_of_the_true_probability(raw_score):
+    # P(x > r) = exp(-r), so -log10 P = r / ln 10, also far beyond the largest raw score seen.
+    assert surprise(bank_from(exponential()), raw_score).item() == pytest.approx(
+        raw_score / math.log(10), rel=0.04
+    )
 
 
-def test_surprise_never_falls_as_the_read_grows_and_ends_at_its_cap():
+def test_surprise_never_falls_as_the_raw_score_grows_and_ends_at_its_cap():
     bank = bank_from(np.random.default_rng(1).lognormal(size=3000))
 
     rising = surprise(bank, *np.linspace(0, 1000, 5001))
@@ -75,7 +81,7 @@ def test_surprise_never_falls_as_the_read_grows_and_ends_at_its_cap():
     assert rising[-1] == MAX_SURPRISE
 
 
-def test_surprise_does_not_depend_on_the_unit_of_the_read():
+def test_surprise_does_not_depend_on_the_unit_of_the_raw_score():
     raw_scores = np.random.default_rng(2).lognormal(size=3000)
 
     for factor in (1e-4, 1e3):
@@ -83,19 +89,20 @@ def test_surprise_does_not_depend_on_the_unit_of_the_read():
         np.testing.assert_allclose(scaled, surprise(bank_from(raw_scores), 1.0, 3.0, 9.0, 20.0), rtol=1e-3)
 
 
-def test_a_read_that_never_changes_is_no_surprise():
+def test_a_raw_score_that_never_changes_is_no_surprise():
     for level in (0.01, 0.7, 1.0, 3.0):
         assert surprise(bank_from([level] * 500), level).item() == pytest.approx(0, abs=0.1)
 
 
-def test_a_read_that_is_zero_more_often_than_not_leaves_its_other_common_value_unsurprising():
+def test_a_raw_score_that_is_mostly_zero_leaves_its_other_common_value_unsurprising():
     bank = bank_from([0, 0.3, 0, 0, 0.3] * 200)  # 0.3 is seen at 40 % of the steps
 
     assert surprise(bank, 0.3).item() <= AT_TAIL
 
 
-def test_a_narrow_read_is_resolved_well_enough_to_see_its_tail():
-    # The root mean square of 600 normal errors (20 channels, 30 steps) is 1 +- 3 %: 1.15 is five deviations away.
+def test_a_narrow_raw_score_is_resolved_well_enough_to_see_its_tail():
+    # The root mean square of 600 normal errors (20 channels, 30 steps) is 1 +- 3 %: 1.15 is five deviations
+    # away.
     raw_scores = np.random.default_rng(3).normal(1, 0.03, 5000)
 
     assert surprise(bank_from(raw_scores), 1.15).item() > 3
@@ -105,7 +112,7 @@ def test_a_row_that_has_learned_nothing_has_no_surprise():
     assert np.isnan(surprise(TailBank(1, 1), 0.0, 1.0, 1e9)).all()
 
 
-def test_a_read_that_is_missing_has_no_surprise_and_teaches_nothing():
+def test_a_missing_raw_score_has_no_surprise_and_teaches_nothing():
     bank = TailBank(1, 2, memory_steps=MEMORY)
     bank.start(0, np.random.default_rng(4).lognormal(size=(500, 2)))
     before = bank.counts.copy()
@@ -117,7 +124,7 @@ def test_a_read_that_is_missing_has_no_surprise_and_teaches_nothing():
     assert bank.counts[0, 1].sum() == pytest.approx(before[0, 1].sum() + 1, rel=1e-5)
 
 
-def test_a_read_with_a_shorter_history_is_calibrated_from_what_there_is():
+def test_a_raw_score_with_a_shorter_history_is_calibrated_from_what_there_is():
     raw_scores = np.random.default_rng(5).lognormal(size=(600, 2))
     late = raw_scores.copy()
     late[:400, 1] = np.nan
@@ -126,10 +133,12 @@ def test_a_read_with_a_shorter_history_is_calibrated_from_what_there_is():
     bank.start(0, late)
 
     alone = bank_from(raw_scores[400:, 1])
-    np.testing.assert_allclose(bank.surprise(ROW_0, np.array([[2.0, 2.0]]))[0, 1], surprise(alone, 2.0).item(), rtol=1e-6)
+    np.testing.assert_allclose(
+        bank.surprise(ROW_0, np.array([[2.0, 2.0]]))[0, 1], surprise(alone, 2.0).item(), rtol=1e-6
+    )
 
 
-def test_reads_and_rows_are_judged_each_by_its_own_history():
+def test_raw_scores_and_rows_are_judged_each_by_their_own_history():
     bank = TailBank(2, 2, memory_steps=FOREVER)
     raw_scores = np.random.default_rng(6).lognormal(size=(500, 1))
     bank.start(0, raw_scores * [1, 10])
@@ -151,10 +160,12 @@ def test_learning_step_by_step_ends_where_calibrating_at_once_does():
     by_steps.thaw(0, keep=True)  # fits anew, whenever the next fit were due
 
     np.testing.assert_allclose(shares(by_steps), shares(at_once), atol=1e-6)
-    np.testing.assert_allclose(surprise(by_steps, 4.0, 9.0, 20.0), surprise(at_once, 4.0, 9.0, 20.0), atol=1e-4)
+    np.testing.assert_allclose(
+        surprise(by_steps, 4.0, 9.0, 20.0), surprise(at_once, 4.0, 9.0, 20.0), atol=1e-4
+    )
 
 
-def test_a_reads_weight_has_fallen_to_1_over_e_after_memory_steps():
+def test_a_raw_scores_weight_has_fallen_to_1_over_e_after_memory_steps():
     bank = TailBank(1, 1, memory_steps=100)
 
     teach(bank, [1.0] + [np.nan] * 99 + [0.1])  # 100 steps later
@@ -166,10 +177,10 @@ def test_a_reads_weight_has_fallen_to_1_over_e_after_memory_steps():
 def test_a_short_history_starts_with_the_weight_of_half_a_memory():
     bank = bank_from(np.random.default_rng(16).lognormal(size=100), memory_steps=4000)
 
-    assert bank.counts.sum() == pytest.approx(2000, rel=1e-4)  # in units of the next read
+    assert bank.counts.sum() == pytest.approx(2000, rel=1e-4)  # in units of the next raw score
 
 
-def test_a_few_reads_far_out_do_not_stretch_the_tail():
+def test_a_few_extreme_raw_scores_do_not_stretch_the_tail():
     raw_scores = np.random.default_rng(17).lognormal(size=500)
     bank, far = bank_from(raw_scores, memory_steps=MEMORY), bank_from(raw_scores, memory_steps=MEMORY)
     at_three = far.threshold.item() + far.scale.item() * math.log(10) * (3 - AT_TAIL)  # where surprise is 3
@@ -246,7 +257,7 @@ def test_thawing_without_keeping_restores_what_was_known_before():
     bank.thaw(0, keep=False)
 
     for name, array in before.items():
-        np.testing.assert_array_equal(getattr(bank, name), array, err_msg=name)
+        np.testing.assert_array_equal(bank.state()[name], array, err_msg=name)
 
 
 def test_thawing_with_keep_adopts_what_was_learned_meanwhile():
@@ -280,7 +291,7 @@ def test_memory_does_not_grow_with_what_is_learned():
         bank.learn(np.arange(3), step)
 
     assert {name: array.nbytes for name, array in snapshot(bank).items()} == sizes
-    assert sum(sizes.values()) / 3 < 2048  # bytes for one entity's two reads
+    assert sum(sizes.values()) / 3 < 2048  # bytes for one entity's two raw scores
 
 
 def test_calibrating_a_row_again_forgets_its_first_history():
@@ -290,3 +301,43 @@ def test_calibrating_a_row_again_forgets_its_first_history():
 
     np.testing.assert_array_equal(shares(bank), shares(bank_from(raw_scores)))
     assert surprise(bank, 3.0).item() == surprise(bank_from(raw_scores), 3.0).item()
+
+
+def test_a_row_that_is_taken_is_not_frozen_and_judges_by_the_fit_of_the_freeze():
+    bank = bank_from(np.random.default_rng(16).lognormal(size=500), memory_steps=MEMORY)
+    bank.freeze(0)
+    teach(bank, [40.0] * 60)
+
+    taken = bank.take(np.array([-1, 0]))
+
+    assert taken.frozen.tolist() == [False, False]
+    assert bank.is_frozen(0)
+    assert surprise(taken, 5.0, row=1).item() == surprise(bank, 5.0).item()
+    assert np.isnan(surprise(taken, 5.0, row=0)).all()
+
+
+def test_a_frozen_row_that_is_overwritten_thaws():
+    bank = bank_from(np.random.default_rng(17).lognormal(size=500), memory_steps=MEMORY)
+    fresh = bank.take(np.array([0]))
+    bank.freeze(0)
+
+    bank.put(np.array([0]), fresh)
+
+    assert not bank.is_frozen(0)
+    assert bank.state()["saved.rows"].size == 0
+
+
+def test_rows_that_are_kept_take_what_was_saved_at_their_freeze_along():
+    bank = bank_from(np.random.default_rng(18).lognormal(size=500), memory_steps=MEMORY, n_rows=3)
+    bank.put(np.array([2]), bank, np.array([0]))
+    for row in (0, 2):
+        bank.freeze(row)
+    before = bank.counts[2].copy()
+    teach(bank, [40.0] * 60, row=2)
+
+    bank.keep_rows(np.array([2, 1]))
+    bank.thaw(0, keep=False)
+
+    assert bank.frozen.tolist() == [False, False]
+    np.testing.assert_array_equal(bank.counts[0], before)
+    assert bank.state()["saved.rows"].size == 0

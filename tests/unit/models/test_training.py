@@ -15,7 +15,15 @@ torch.set_num_threads(1)  # threads of networks this small wait for each other l
 
 W = 8
 SETTINGS = ModelSettings(
-    window_length=W, hidden=8, latent=4, epochs=3, windows_per_epoch=256, batch_size=32, learning_rate=1e-2, device="cpu", seed=3
+    window_length=W,
+    hidden=8,
+    latent=4,
+    epochs=3,
+    windows_per_epoch=256,
+    batch_size=32,
+    learning_rate=1e-2,
+    device="cpu",
+    seed=3,
 )
 
 
@@ -34,8 +42,8 @@ def weights_of(result):
     return {name: tensor.numpy() for name, tensor in result.network.state_dict().items()}
 
 
-def same_weights(one, other):
-    a, b = weights_of(one), weights_of(other)
+def same_weights(first, second):
+    a, b = weights_of(first), weights_of(second)
     return all(np.array_equal(a[name], b[name]) for name in a)
 
 
@@ -58,7 +66,7 @@ def test_no_update_sees_a_gradient_longer_than_max_grad_norm(monkeypatch, max_gr
     assert max(epoch.grad_norm for epoch in result.epochs) > 0.01  # as it was before clipping
 
 
-def test_the_gradient_norm_told_is_the_one_before_clipping():
+def test_the_reported_gradient_norm_is_that_before_clipping():
     clipped = train_autoencoder(waves(), settings(epochs=1, batch_size=256, max_grad_norm=1e-3))
     free = train_autoencoder(waves(), settings(epochs=1, batch_size=256, max_grad_norm=1e6))
 
@@ -87,7 +95,9 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit():
 
 
 def test_another_seed_gives_other_weights():
-    assert not same_weights(train_autoencoder(waves(), SETTINGS), train_autoencoder(waves(), settings(seed=4)))
+    assert not same_weights(
+        train_autoencoder(waves(), SETTINGS), train_autoencoder(waves(), settings(seed=4))
+    )
 
 
 def test_training_lowers_the_loss_on_both_parts():
@@ -131,19 +141,21 @@ def test_the_validation_loss_is_the_mean_loss_of_the_given_network_on_the_newest
     result = train_autoencoder(steps, SETTINGS)
 
     # the newest quarter of 200 steps starts at 150, its first whole window ends at 157
-    windows = torch.from_numpy(np.stack([steps[end - 7 : end + 1, row] for end in range(157, 200) for row in (0, 1)]))
+    windows = torch.from_numpy(
+        np.stack([steps[end - 7 : end + 1, row] for end in range(157, 200) for row in (0, 1)])
+    )
     with torch.inference_mode():
         loss = masked_huber(result.network(windows), windows, torch.ones_like(windows)).item()
     assert result.validation_loss == pytest.approx(loss, rel=1e-4)
 
 
-def test_each_epoch_is_told_when_it_ends():
-    told = []
+def test_on_epoch_is_called_with_each_epoch_when_it_ends():
+    epochs = []
 
-    result = train_autoencoder(waves(), SETTINGS, on_epoch=told.append)
+    result = train_autoencoder(waves(), SETTINGS, on_epoch=epochs.append)
 
-    assert told == result.epochs
-    assert [epoch.number for epoch in told] == [0, 1, 2]
+    assert epochs == result.epochs
+    assert [epoch.number for epoch in epochs] == [0, 1, 2]
 
 
 def test_gaps_do_not_spoil_the_loss():

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from monitor.decode import Record
+from monitor.decode.record import Record
 from monitor.errors import SourceError
 from monitor.sources.captures import read_capture
 
@@ -25,7 +25,9 @@ def kafka_line(value=b"load 1\n", **changed):
 
 
 def http_line(body=b"\x00", **changed):
-    return json.dumps({"path": "/write", "headers": {"content-encoding": "snappy"}, "body": b64(body), **changed})
+    return json.dumps(
+        {"path": "/write", "headers": {"content-encoding": "snappy"}, "body": b64(body), **changed}
+    )
 
 
 @pytest.fixture
@@ -37,7 +39,10 @@ def captured(tmp_path):
         content = lines[0] if isinstance(lines[0], bytes) else "".join(f"{line}\n" for line in lines).encode()
         file.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
         there = f"{tmp_path}/"
-        return [(one.topic.replace(there, ""), one.record, one.place.replace(there, "")) for one in read_capture(file)]
+        return [
+            (one.topic.replace(there, ""), one.record, one.location.replace(there, ""))
+            for one in read_capture(file)
+        ]
 
     return read
 
@@ -46,9 +51,15 @@ def captured(tmp_path):
 def test_a_line_of_a_dumped_topic_is_a_record_with_its_place(captured, name):
     headers = [["content-type", b64(b"text/plain")], ["empty", None]]
 
-    assert captured(kafka_line(), kafka_line(b"\xff\x00", topic="other", offset=18, headers=headers), name=name) == [
+    assert captured(
+        kafka_line(), kafka_line(b"\xff\x00", topic="other", offset=18, headers=headers), name=name
+    ) == [
         ("metrics", Record(b"load 1\n", 1_700_000_000_123), "metrics[2]@17"),
-        ("other", Record(b"\xff\x00", 1_700_000_000_123, (("content-type", b"text/plain"), ("empty", b""))), "other[2]@18"),
+        (
+            "other",
+            Record(b"\xff\x00", 1_700_000_000_123, (("content-type", b"text/plain"), ("empty", b""))),
+            "other[2]@18",
+        ),
     ]
 
 
@@ -106,7 +117,11 @@ def test_a_torn_capture_is_one_payload_and_its_place_says_which_line_is_to_blame
     lines = [kafka_line(), kafka_line(), kafka_line()[:-20]]
 
     assert captured(*lines) == [
-        ("dump.jsonl", Record("".join(f"{line}\n" for line in lines).encode()), "dump.jsonl (taken as one payload: line 3 is no record)")
+        (
+            "dump.jsonl",
+            Record("".join(f"{line}\n" for line in lines).encode()),
+            "dump.jsonl (read as one payload: line 3 is no record)",
+        )
     ]
 
 
@@ -115,7 +130,10 @@ def test_a_time_that_is_no_whole_number_is_none(captured, timestamp):
     assert [record.time_ms for _, record, _ in captured(kafka_line(timestamp=timestamp))] == [-1]
 
 
-@pytest.mark.parametrize(("name", "content"), [("torn.gz", gzip.compress(b"x" * 100, mtime=0)[:-9]), ("plain.gz", b"x"), ("nowhere", None)])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("torn.gz", gzip.compress(b"x" * 100, mtime=0)[:-9]), ("plain.gz", b"x"), ("nowhere", None)],
+)
 def test_a_file_that_cannot_be_read_is_one_line_with_its_name(tmp_path, name, content):
     if content is not None:
         (tmp_path / name).write_bytes(content)

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from monitor.decode import Record
 from monitor.decode.formats import FormatSettings
+from monitor.decode.record import Record
 from monitor.decode.topic_decoders import TopicDecoders
 from monitor.sample import STALE_NAN, Columns, SeriesTable, labels_of
 from monitor.sources.captures import Captured
@@ -16,7 +16,9 @@ from monitor.testing import samples
 
 
 def sent(topic, *payloads):
-    return [Captured(topic, Record(payload), f"{topic}[0]@{offset}") for offset, payload in enumerate(payloads)]
+    return [
+        Captured(topic, Record(payload), f"{topic}[0]@{offset}") for offset, payload in enumerate(payloads)
+    ]
 
 
 @pytest.fixture
@@ -26,7 +28,10 @@ def decoders():
 
 def test_each_topic_is_read_in_its_format_and_places_are_kept(decoders):
     table = SeriesTable()
-    captured = [*sent("lines", b"load 1 1700000000\n", b"x", b"load 2 1700000001"), *sent("other", b"load v=3 1700000000000000000", b"y")]
+    captured = [
+        *sent("lines", b"load 1 1700000000\n", b"x", b"load 2 1700000001"),
+        *sent("other", b"load v=3 1700000000000000000", b"y"),
+    ]
 
     outcome = decode_captured(captured, decoders.of, table)
 
@@ -87,15 +92,25 @@ def test_a_value_is_written_so_that_it_reads_back_the_same(value):
 
 
 def test_the_report_names_places_reasons_formats_and_counts(decoders):
-    outcome = decode_captured([*sent("other", b"load v=1 1700000000000000000", b"x\ny"), *sent("lines", b"z")], decoders.of, SeriesTable())
+    outcome = decode_captured(
+        [*sent("other", b"load v=1 1700000000000000000", b"x\ny"), *sent("lines", b"z")],
+        decoders.of,
+        SeriesTable(),
+    )
 
     lines = list(report(outcome, {**decoders.in_use(), "third": None}, shows_all=False))
 
-    assert lines[:3] == ["other: read as influx", "lines: read as graphite", "third: in no format that can be told; name one with --format"]
+    assert lines[:3] == [
+        "other: read as influx",
+        "lines: read as graphite",
+        "third: the format cannot be recognised; name it with --format",
+    ]
     assert lines[3].startswith("other[0]@1: invalid_line: ")
     assert lines[3].endswith(" (2 parts)")
     assert lines[4].startswith("lines[0]@0: invalid_line: ")
-    assert lines[5:] == ["3 records: 1 samples of 1 series, 0 gaps, 0 stale markers; rejected: invalid_line 3"]
+    assert lines[5:] == [
+        "3 records: 1 samples of 1 series, 0 gaps, 0 stale markers; rejected: invalid_line 3"
+    ]
 
 
 def test_many_rejections_are_cut_short_unless_all_are_asked_for(decoders):
@@ -111,7 +126,7 @@ def test_a_report_cannot_command_the_terminal(decoders):
     outcome = decode_captured(sent("a\x1b[31m\nb", b"x"), decoders.of, SeriesTable())
 
     first, _ = report(outcome, {}, shows_all=False)
-    assert first.startswith("a\\x1b[31m\\x0ab[0]@0: ")
+    assert first.startswith("a\\x1b[31m\\nb[0]@0: ")
 
 
 def test_labels_of_a_line_are_an_object():

@@ -31,7 +31,11 @@ GAUGES = {
 
 def values_of(readings, name):
     """Give the values of a metric by its labels, without `host`."""
-    return {tuple(pair for pair in labels if pair[0] != "host"): value for metric, labels, value in readings if metric == name}
+    return {
+        tuple(pair for pair in labels if pair[0] != "host"): value
+        for metric, labels, value in readings
+        if metric == name
+    }
 
 
 def names_in(readings):
@@ -144,7 +148,9 @@ def test_an_interface_shows_its_traffic_errors_and_drops(monkeypatch):
     readings = read_host("demo")
 
     at = (("interface", "eth0"),)
-    shown = {name: values_of(readings, name) for name in names_in(readings) if name.startswith("host_network")}
+    shown = {
+        name: values_of(readings, name) for name in names_in(readings) if name.startswith("host_network")
+    }
     assert shown == {
         "host_network_receive_bytes_total": {at: 100.0},
         "host_network_transmit_bytes_total": {at: 101.0},
@@ -184,13 +190,21 @@ def test_disks_are_read_whole_without_loop_ram_and_swap_devices(monkeypatch, tmp
 def test_a_file_system_that_is_mounted_twice_is_read_once(monkeypatch):
     mounts = [
         SimpleNamespace(device=device, mountpoint=place)
-        for device, place in (("/dev/sda1", "/"), ("/dev/sda1", "/bound"), ("/dev/loop3", "/snap"), ("/dev/sdb1", "/data"))
+        for device, place in (
+            ("/dev/sda1", "/"),
+            ("/dev/sda1", "/bound"),
+            ("/dev/loop3", "/snap"),
+            ("/dev/sdb1", "/data"),
+        )
     ]
     used = {"/": 100, "/bound": 100, "/snap": 5, "/data": 300}
     monkeypatch.setattr(host.psutil, "disk_partitions", lambda all: mounts)  # noqa: A006
     monkeypatch.setattr(host.psutil, "disk_usage", lambda place: SimpleNamespace(used=used[place]))
 
-    assert values_of(read_host("demo"), "host_filesystem_used_bytes") == {(("mountpoint", "/"),): 100.0, (("mountpoint", "/data"),): 300.0}
+    assert values_of(read_host("demo"), "host_filesystem_used_bytes") == {
+        (("mountpoint", "/"),): 100.0,
+        (("mountpoint", "/data"),): 300.0,
+    }
 
 
 # The source
@@ -207,7 +221,9 @@ def test_readings_come_at_whole_multiples_of_the_interval():
     batches = [one.poll(5.0) for _ in range(3)]
 
     assert [batch.now_ms for batch in batches] == [1_002_000, 1_004_000, 1_006_000]
-    assert all(len(batch.columns) and set(batch.columns.time_ms.tolist()) == {batch.now_ms} for batch in batches)
+    assert all(
+        len(batch.columns) and set(batch.columns.time_ms.tolist()) == {batch.now_ms} for batch in batches
+    )
 
 
 def test_a_poll_that_may_not_wait_for_the_next_reading_comes_back_empty():
@@ -228,7 +244,9 @@ def test_series_keep_their_numbers_from_reading_to_reading():
 
     assert one.poll(5.0).columns.series.tolist() == first
     assert len(table) == n_series
-    assert all(re.fullmatch(r'host_[a-z0-9_]+\{.*host="demo".*\}', str(table[number])) for number in range(n_series))
+    assert all(
+        re.fullmatch(r'host_[a-z0-9_]+\{.*host="demo".*\}', str(table[number])) for number in range(n_series)
+    )
 
 
 def test_after_a_suspension_it_goes_on_and_does_not_catch_up():

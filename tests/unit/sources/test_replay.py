@@ -22,7 +22,10 @@ from monitor.sources.replay import ReplaySource
 from monitor.testing import FakeClock, samples
 
 WIDE = "timestamp,cpu,queue\n1000,0.5,3\n2000,0.75,4\n"
-AS_READ = {'cpu{entity="web1"}': [(1000, 0.5), (2000, 0.75)], 'queue{entity="web1"}': [(1000, 3.0), (2000, 4.0)]}
+AS_READ = {
+    'cpu{entity="web1"}': [(1000, 0.5), (2000, 0.75)],
+    'queue{entity="web1"}': [(1000, 3.0), (2000, 4.0)],
+}
 
 
 def write(file, text):
@@ -40,7 +43,9 @@ def read(*files, **layout):
     recorded = read_files(files, FileLayout(**layout), table)
     columns = recorded.columns
     found = {}
-    for number, time_ms, value in zip(columns.series.tolist(), columns.time_ms.tolist(), columns.value.tolist(), strict=True):
+    for number, time_ms, value in zip(
+        columns.series.tolist(), columns.time_ms.tolist(), columns.value.tolist(), strict=True
+    ):
         found.setdefault(str(table[number]), []).append((time_ms, value))
     return found, dict(recorded.n_bad)
 
@@ -60,7 +65,9 @@ def test_a_wide_file_has_a_series_a_column_and_its_stem_as_entity(tmp_path, name
 
 
 def test_a_parquet_file_reads_like_a_csv_file(tmp_path):
-    pd.DataFrame({"timestamp": [1000, 2000], "cpu": [0.5, 0.75], "queue": [3, 4]}).to_parquet(tmp_path / "web1.parquet")
+    pd.DataFrame({"timestamp": [1000, 2000], "cpu": [0.5, 0.75], "queue": [3, 4]}).to_parquet(
+        tmp_path / "web1.parquet"
+    )
 
     assert read(tmp_path / "web1.parquet") == (AS_READ, {})
 
@@ -80,7 +87,9 @@ def test_columns_that_are_excluded_or_hold_no_numbers_never_become_metrics(tmp_p
 
 
 def test_what_is_excluded_can_be_chosen(tmp_path):
-    found, _ = read(write(tmp_path / "web1.csv", "timestamp,cpu,label,is_fault\n1000,1,2,3\n"), exclude=("is_*",))
+    found, _ = read(
+        write(tmp_path / "web1.csv", "timestamp,cpu,label,is_fault\n1000,1,2,3\n"), exclude=("is_*",)
+    )
 
     assert list(found) == ['cpu{entity="web1"}', 'label{entity="web1"}']
 
@@ -104,14 +113,18 @@ def test_a_stray_word_among_numbers_is_a_gap_that_is_counted_and_the_numbers_sta
 
 
 def test_a_column_of_more_words_than_numbers_is_no_metric(tmp_path):
-    found, n_bad = read(write(tmp_path / "web1.csv", "timestamp,cpu,state\n1000,1,up\n2000,2,down\n3000,3,7\n"))
+    found, n_bad = read(
+        write(tmp_path / "web1.csv", "timestamp,cpu,state\n1000,1,up\n2000,2,down\n3000,3,7\n")
+    )
 
     assert list(found) == ['cpu{entity="web1"}']
     assert n_bad == {}
 
 
 def test_two_columns_of_one_name_are_refused(tmp_path):
-    pa_table = pa.table([pa.array([1000]), pa.array([0.5]), pa.array([0.75])], names=["timestamp", "cpu", "cpu"])
+    pa_table = pa.table(
+        [pa.array([1000]), pa.array([0.5]), pa.array([0.75])], names=["timestamp", "cpu", "cpu"]
+    )
     pq.write_table(pa_table, tmp_path / "web1.parquet")
 
     with pytest.raises(SourceError, match=r"web1\.parquet"):
@@ -127,7 +140,10 @@ def test_the_time_column_may_have_another_name(tmp_path):
 def test_a_file_without_a_time_column_says_what_it_has(tmp_path):
     file = write(tmp_path / "web1.csv", "when,cpu\n1000,1\n")
 
-    with pytest.raises(SourceError, match=r'web1\.csv has no column "timestamp"\. It has: when, cpu\. Set source\.replay\.time_column'):
+    with pytest.raises(
+        SourceError,
+        match=r'web1\.csv has no column "timestamp"\. It has: when, cpu\. Set source\.replay\.time_column',
+    ):
         read(file)
 
 
@@ -160,7 +176,12 @@ def test_a_long_file_has_a_series_for_each_name_and_set_of_labels(tmp_path):
 
 
 def test_a_label_of_a_long_file_is_text_even_where_it_looks_like_a_number(tmp_path):
-    found, _ = read(write(tmp_path / "any.csv", "time,name,value,shard,rack\n1000,load,1,1,007\n1000,load,2,2,008\n1000,load,3,,009\n"))
+    found, _ = read(
+        write(
+            tmp_path / "any.csv",
+            "time,name,value,shard,rack\n1000,load,1,1,007\n1000,load,2,2,008\n1000,load,3,,009\n",
+        )
+    )
 
     assert list(found) == ['load{rack="007",shard="1"}', 'load{rack="008",shard="2"}', 'load{rack="009"}']
 
@@ -216,19 +237,24 @@ def test_times_with_and_without_a_zone_may_stand_in_one_file(tmp_path):
 def test_rows_without_a_time_are_counted_and_passed_over(tmp_path, unit, good):
     first, last = good
 
-    found, n_bad = read(write(tmp_path / "web1.csv", f"timestamp,cpu\n{first},1\nnoon,2\n,3\n{last},4\n"), time_unit=unit)
+    found, n_bad = read(
+        write(tmp_path / "web1.csv", f"timestamp,cpu\n{first},1\nnoon,2\n,3\n{last},4\n"), time_unit=unit
+    )
 
     assert found == {'cpu{entity="web1"}': [(1000, 1.0), (3000, 4.0)]}
     assert n_bad == {"bad_time": 2}
 
 
 @pytest.mark.parametrize(
-    ("unit", "written"), [("ms", "2024-01-01T00:00:00"), ("s", "noon"), ("iso", "yesterday"), ("ms", "1704067200000000000")]
+    ("unit", "written"),
+    [("ms", "2024-01-01T00:00:00"), ("s", "noon"), ("iso", "yesterday"), ("ms", "1704067200000000000")],
 )
 def test_a_file_without_a_single_good_time_names_the_setting_to_look_at(tmp_path, unit, written):
     file = write(tmp_path / "web1.csv", f"timestamp,cpu\n{written},1\n")
 
-    with pytest.raises(SourceError, match=rf'no time can be read as "{unit}" .*{written[:8]}.*source\.replay\.time_unit'):
+    with pytest.raises(
+        SourceError, match=rf'no time can be read as "{unit}" .*{written[:8]}.*source\.replay\.time_unit'
+    ):
         read(file, time_unit=unit)
 
 
@@ -249,7 +275,9 @@ def test_unsorted_files_are_put_in_order_and_merged(tmp_path):
 def test_where_takes_only_the_rows_with_its_values(tmp_path):
     text = "timestamp,cpu,split,run\n1000,1,train,1\n2000,2,test,1\n3000,3,test,2\n4000,4,test,1\n"
 
-    found, _ = read(write(tmp_path / "web1.csv", text), where={"split": "test", "run": "1"}, exclude=("split", "run"))
+    found, _ = read(
+        write(tmp_path / "web1.csv", text), where={"split": "test", "run": "1"}, exclude=("split", "run")
+    )
 
     assert times_of(found) == [2000, 4000]
 
@@ -265,7 +293,9 @@ def test_where_works_on_the_labels_of_a_long_file(tmp_path):
 def test_where_on_a_column_that_is_not_there_says_what_is(tmp_path):
     file = write(tmp_path / "web1.csv", WIDE)
 
-    with pytest.raises(SourceError, match=r'has no column "split", which `where` asks for\. It has: timestamp, cpu, queue'):
+    with pytest.raises(
+        SourceError, match=r'has no column "split", which `where` asks for\. It has: timestamp, cpu, queue'
+    ):
         read(file, where={"split": "test"})
 
 
@@ -281,10 +311,18 @@ def test_the_start_belongs_to_what_is_taken_and_the_end_does_not(tmp_path):
 
 
 def test_a_first_share_counts_from_each_files_own_first_sample(tmp_path):
-    found, _ = read(ten_seconds(tmp_path, "early"), ten_seconds(tmp_path, "late", start=100_000), first_share=0.5)
+    found, _ = read(
+        ten_seconds(tmp_path, "early"), ten_seconds(tmp_path, "late", start=100_000), first_share=0.5
+    )
 
     assert [time_ms for time_ms, _ in found['cpu{entity="early"}']] == [0, 1000, 2000, 3000, 4000]
-    assert [time_ms for time_ms, _ in found['cpu{entity="late"}']] == [100_000, 101_000, 102_000, 103_000, 104_000]
+    assert [time_ms for time_ms, _ in found['cpu{entity="late"}']] == [
+        100_000,
+        101_000,
+        102_000,
+        103_000,
+        104_000,
+    ]
 
 
 def test_the_whole_share_takes_the_last_sample_too(tmp_path):
@@ -325,13 +363,20 @@ def test_of_many_values_of_a_column_a_few_are_shown(tmp_path):
 
 
 def test_a_span_without_a_sample_is_an_error_that_tells_the_files_own(tmp_path):
-    with pytest.raises(SourceError, match=r"11 read lie between 1970-01-01T00:00:00\.000Z and 1970-01-01T00:00:10\.000Z, outside start"):
+    with pytest.raises(
+        SourceError,
+        match=r"11 samples read lie between 1970-01-01T00:00:00\.000Z and 1970-01-01T00:00:10\.000Z, outside start",
+    ):
         read(ten_seconds(tmp_path), start_ms=60_000)
 
 
-@pytest.mark.parametrize(("name", "text"), [("web1.csv", "timestamp,cpu\n"), ("any.csv", "time,name,value\n"), ("any.jsonl", "\n")])
+@pytest.mark.parametrize(
+    ("name", "text"), [("web1.csv", "timestamp,cpu\n"), ("any.csv", "time,name,value\n"), ("any.jsonl", "\n")]
+)
 def test_files_without_a_row_leave_nothing_to_replay(tmp_path, name, text):
-    with pytest.raises(SourceError, match=r"nothing to replay: no sample is left of .*(has no rows|there are no rows)"):
+    with pytest.raises(
+        SourceError, match=r"nothing to replay: no sample is left of .*(has no rows|there are no rows)"
+    ):
         read(write(tmp_path / name, text))
 
 
@@ -360,7 +405,10 @@ def test_a_file_of_messages_holds_batches_and_samples_and_counts_what_is_neither
 
 
 def test_a_sample_with_a_label_called_metrics_is_still_a_sample(tmp_path):
-    file = write(tmp_path / "any.jsonl", '{"name": "load", "labels": {"kind": "metrics", "metrics": "all"}, "time": 3, "value": 3}\n')
+    file = write(
+        tmp_path / "any.jsonl",
+        '{"name": "load", "labels": {"kind": "metrics", "metrics": "all"}, "time": 3, "value": 3}\n',
+    )
 
     found, n_bad = read(file)
 
@@ -374,7 +422,17 @@ def test_a_sample_with_a_label_called_metrics_is_still_a_sample(tmp_path):
 def record(payload, offset=0, topic="metrics"):
     """Write a record as a line of a dumped topic."""
     value = base64.b64encode(payload).decode()
-    return json.dumps({"topic": topic, "partition": 0, "offset": offset, "timestamp": 5000, "key": None, "value": value, "headers": []})
+    return json.dumps(
+        {
+            "topic": topic,
+            "partition": 0,
+            "offset": offset,
+            "timestamp": 5000,
+            "key": None,
+            "value": value,
+            "headers": [],
+        }
+    )
 
 
 @pytest.mark.parametrize("name", ["dump.jsonl", "dump.jsonl.gz"])
@@ -396,16 +454,22 @@ def test_a_topics_format_may_be_set(tmp_path):
     decoders = TopicDecoders(FormatSettings(), {"metrics": "graphite"}, "influx")
 
     found, n_bad = read(
-        write(tmp_path / "dump.jsonl", record(b"load 7 3") + "\n" + record(b"load 7 3", topic="other")), decoder_of=decoders.of
+        write(tmp_path / "dump.jsonl", record(b"load 7 3") + "\n" + record(b"load 7 3", topic="other")),
+        decoder_of=decoders.of,
     )
 
     assert (found, n_bad) == ({"load": [(3000, 7.0)]}, {"invalid_line": 1})
 
 
 def test_a_torn_dump_says_which_line_to_take_out(tmp_path):
-    file = write(tmp_path / "dump.jsonl", f"{record(b'load 7 3')}\n{record(b'load 8 4')}\n{record(b'load 9 5')[:-30]}\n")
+    file = write(
+        tmp_path / "dump.jsonl",
+        f"{record(b'load 7 3')}\n{record(b'load 8 4')}\n{record(b'load 9 5')[:-30]}\n",
+    )
 
-    with pytest.raises(SourceError, match=r"dump\.jsonl: line 3 is no record, as the 2 before it are\. .* take that line out"):
+    with pytest.raises(
+        SourceError, match=r"dump\.jsonl: line 3 is no record, but the 2 before it are\. .* remove that line"
+    ):
         read(file)
 
 
@@ -517,7 +581,9 @@ def test_a_folder_in_which_no_table_has_the_time_column_is_an_error_that_names_t
     for name in ("web1.csv", "web2.csv"):
         write(tmp_path / name, "when,cpu\n1000,1\n")
 
-    with pytest.raises(SourceError, match=r"nothing to replay: .*web1\.csv has no column .*Set source\.replay\.time_column"):
+    with pytest.raises(
+        SourceError, match=r"nothing to replay: .*web1\.csv has no column .*Set source\.replay\.time_column"
+    ):
         read_folder(tmp_path)
 
 
@@ -563,7 +629,9 @@ def test_a_whole_replay_takes_its_time_and_brings_everything():
     batches = until_the_end(ReplaySource(a_minute(SeriesTable()), clock, speed=10))
 
     assert clock.monotonic() == pytest.approx(5.9)
-    assert np.concatenate([batch.columns.value for batch in batches]).tolist() == [float(k) for k in range(60)]
+    assert np.concatenate([batch.columns.value for batch in batches]).tolist() == [
+        float(k) for k in range(60)
+    ]
 
 
 def test_a_poll_waits_no_longer_than_it_may():
@@ -593,7 +661,9 @@ def test_at_full_speed_everything_comes_in_order_without_waiting():
     batches = until_the_end(ReplaySource(a_minute(SeriesTable()), clock))
 
     assert clock.monotonic() == 0.0
-    assert np.concatenate([batch.columns.value for batch in batches]).tolist() == [float(k) for k in range(60)]
+    assert np.concatenate([batch.columns.value for batch in batches]).tolist() == [
+        float(k) for k in range(60)
+    ]
     assert [batch.finished for batch in batches] == [False] * (len(batches) - 1) + [True]
 
 

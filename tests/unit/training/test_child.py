@@ -227,7 +227,7 @@ def test_half_a_bundle_is_a_failure(trained, caplog):
 
 def test_a_bundle_that_is_not_there_is_a_failure(trained, caplog):
     assert_untouched(
-        trained, trained.train_to(version="20990101T000000Z"), "failed", "is no whole bundle", caplog
+        trained, trained.train_to(version="20990101T000000Z"), "failed", "is not a complete bundle", caplog
     )
 
 

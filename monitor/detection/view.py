@@ -1,0 +1,95 @@
+"""What others see of a watch: a view of its state, made when it is asked for, and what it reports as it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.limits import Limit
+from monitor.alerting.alert import Alert
+from monitor.detection.scored_step import ScoredStep
+from monitor.detection.steps import ClosedSteps
+
+__all__ = ["WatchObserver", "WatchView"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchView:
+    """A watch between two batches, for metrics, the scrape and the daemon.
+
+    A view refers to the watch's own lists and arrays: read it before the watch processes another batch,
+    and change nothing in it. n is the number of entities that a closed step has shown, which may be less
+    than `len(entities)`: the newest ones wait for their first step.
+
+    Attributes
+    ----------
+    name : str
+        The watch's name in the configuration.
+    entities, channels : sequence of str
+        Names of all rows and columns.
+    entities_version : int
+        Changes when rows are numbered anew; until then entities are only added behind the others.
+    max_series : int or None
+        Entities times channels that there is room for; None where that is not limited.
+    n_ignored, n_refused : int
+        Series left out because the model does not know their entity or channel; because there is no room.
+    open_alerts : mapping
+        Open episodes by row, each with its highest score so far.
+    last_scored : ScoredStep or None
+        The newest step; None before the first, also behind a restart.
+    is_open, out_of_range : ndarray, shape (n,)
+        True where an episode is open; where the newest step shows a value outside its valid range.
+    limit : Limit or None
+        The limit in force for entities without an open episode; None before anything is calibrated.
+    limits : ndarray, shape (n,)
+        Surprise at which each entity's budget is spent; frozen while its episode is pending or open.
+    missing_steps : ndarray, shape (n,)
+        Steps that each entity still needs before it can be judged.
+    watermark_ms, closed_until_ms : int or None
+        Event time up to which samples are complete; up to which steps are closed. None before the first sample.
+    longest_delay_ms : int
+        How far the newest closed step ends behind the newest sample at most, while samples come.
+    """
+
+    name: str
+    entities: Sequence[str]
+    channels: Sequence[str]
+    entities_version: int
+    max_series: int | None
+    n_ignored: int
+    n_refused: int
+    open_alerts: Mapping[int, Alert]
+    last_scored: ScoredStep | None
+    is_open: NDArray[np.bool_]
+    out_of_range: NDArray[np.bool_]
+    limit: Limit | None
+    limits: NDArray[np.float64]
+    missing_steps: NDArray[np.int64]
+    watermark_ms: int | None
+    closed_until_ms: int | None
+    longest_delay_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchObserver:
+    """Functions that a watch calls as things happen, in its own thread; those left out do nothing.
+
+    Attributes
+    ----------
+    on_scored : callable
+        Given each step once it is judged, but for those that an earlier run has reported.
+    on_rescored : callable
+        Given rows (m,), and a step of these m entities that late data had judged again.
+    on_closed : callable
+        Given each block of closed steps once all of it is judged.
+    on_forgotten : callable
+        Given the rows that stay where entities are forgotten, by their numbers up to then, in their new order.
+    """
+
+    on_scored: Callable[[ScoredStep], None] = lambda step: None
+    on_rescored: Callable[[NDArray[np.int64], ScoredStep], None] = lambda rows, step: None
+    on_closed: Callable[[ClosedSteps], None] = lambda closed: None
+    on_forgotten: Callable[[NDArray[np.int64]], None] = lambda rows: None

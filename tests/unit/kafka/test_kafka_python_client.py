@@ -1,0 +1,147 @@
+"""kafka-python's settings, what it needs to be installed, and the reactions to its errors."""
+
+from __future__ import annotations
+
+import pytest
+from kafka import TopicPartition
+from kafka.errors import (
+    CommitFailedError,
+    CorruptRecordError,
+    FencedInstanceIdError,
+    GroupAuthorizationFailedError,
+    InvalidRequestError,
+    KafkaConnectionError,
+    OffsetMetadataTooLargeError,
+    OffsetOutOfRangeError,
+)
+
+from monitor.config.kafka import KafkaConfig
+from monitor.errors import SourceError
+from monitor.kafka import kafka_python_client
+from monitor.kafka.client import (
+    FatalClientError,
+    FencedError,
+    MetadataTooLargeError,
+    OutOfRangeError,
+    Partition,
+    RebalanceEvent,
+    RetriableError,
+    RetryOnceError,
+)
+
+
+def test_nothing_is_reset_or_committed_by_the_library():
+    options = kafka_python_client.consumer_options(KafkaConfig(topics=["any"], group_instance_id="a"))
+
+    assert (options["auto_offset_reset"], options["enable_auto_commit"]) == ("none", False)
+    assert options["group_instance_id"] == "a"
+
+
+def test_a_token_is_read_again_each_time(tmp_path):
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    config = KafkaConfig(
+        topics=["any"],
+        security_protocol="SASL_PLAINTEXT",
+        sasl_mechanism="OAUTHBEARER",
+        sasl_token_file=str(token),
+    )
+    provider = kafka_python_client.consumer_options(config)["sasl_oauth_token_provider"]
+
+    assert provider.token() == "first"
+    token.write_text("second\n")
+    assert provider.token() == "second"
+
+
+def test_a_password_and_the_files_of_tls_reach_the_library(tmp_path):
+    authority = tmp_path / "ca.pem"
+    authority.touch()
+    config = KafkaConfig(
+        topics=["any"], security_protocol="SASL_SSL", ssl_cafile=str(authority),
+        sasl_mechanism="PLAIN", sasl_username="alice", sasl_password="secret",
+    )  # fmt: skip
+
+    options = kafka_python_client.consumer_options(config)
+
+    assert (options["security_protocol"], options["ssl_cafile"]) == ("SASL_SSL", str(authority))
+    assert (options["sasl_plain_username"], options["sasl_plain_password"]) == ("alice", "secret")
+
+
+def test_a_file_that_is_missing_ends_the_start(tmp_path):
+    config = KafkaConfig(topics=["any"], security_protocol="SSL", ssl_certfile=str(tmp_path / "none.pem"))
+
+    with pytest.raises(SourceError, match=r"source.kafka.ssl_certfile: cannot read"):
+        kafka_python_client.check(config)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (FencedInstanceIdError(), FencedError),
+        (OffsetMetadataTooLargeError(), MetadataTooLargeError),
+        (InvalidRequestError(), RetryOnceError),
+        (KafkaConnectionError("away"), RetriableError),
+        (CommitFailedError("rebalanced"), RetriableError),
+        (GroupAuthorizationFailedError("g"), FatalClientError),
+        (CorruptRecordError(), FatalClientError),
+        (ValueError("not a batch"), FatalClientError),
+    ],
+    ids=lambda value: getattr(value, "__name__", type(value).__name__),
+)
+def test_an_error_is_of_the_class_of_its_reaction(error, expected):
+    with pytest.raises(expected) as caught, kafka_python_client._neutral():
+        raise error
+
+    assert type(caught.value) is expected
+    assert caught.value.name == type(error).__name__
+
+
+def test_offsets_out_of_range_come_by_partition():
+    with pytest.raises(OutOfRangeError) as caught, kafka_python_client._neutral():
+        raise OffsetOutOfRangeError({TopicPartition("m", 1): 7})
+
+    assert caught.value.offsets == {Partition("m", 1): 7}
+
+
+class Consumer:
+    """Notes which partitions are paused, resumed and sought."""
+
+    def __init__(self):
+        self.calls = []
+
+    def subscribe(self, topics, listener):
+        self.listener = listener
+
+    def pause(self, *partitions):
+        self.calls.append(("pause", *partitions))
+
+    def resume(self, *partitions):
+        self.calls.append(("resume", *partitions))
+
+    def seek(self, partition, offset):
+        self.calls.append(("seek", partition, offset))
+
+
+def test_an_assigned_partition_is_paused_until_it_is_sought():
+    consumer, partition = Consumer(), TopicPartition("m", 0)
+    client = kafka_python_client.KafkaPythonClient(consumer, ["m"])
+
+    consumer.listener.on_partitions_assigned([partition])
+    assert client.rebalance_events() == [RebalanceEvent("assigned", (Partition("m", 0),))]
+    client.resume([Partition("m", 0)])
+    client.seek(Partition("m", 0), 5)
+    client.resume([Partition("m", 0)])
+
+    assert consumer.calls == [
+        ("pause", partition), ("resume",), ("seek", partition, 5), ("resume", partition), ("resume", partition),
+    ]  # fmt: skip
+
+
+def test_events_come_once_oldest_first():
+    consumer = Consumer()
+    client = kafka_python_client.KafkaPythonClient(consumer, ["m"])
+    consumer.listener.on_partitions_revoked([TopicPartition("m", 0)])
+    consumer.listener.on_partitions_lost([TopicPartition("m", 1)])
+
+    assert [event.what for event in client.rebalance_events()] == ["revoked", "lost"]
+    assert client.rebalance_events() == []
