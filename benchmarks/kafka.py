@@ -1,12 +1,11 @@
-"""Records and values per CPU-second by both clients, from a topic to exported scores, beside a plain loop.
+"""Records and values per CPU-second of both clients, from a topic to exported scores, and of a plain loop.
 
     python -m benchmarks.kafka
     python -m benchmarks.kafka --json figures.json --steps 300
 
-The plain loop polls the same topic and parses its records, no more. The broker is librdkafka's mock
-cluster in a process of its own. Each figure is from a separate process, so that none sees another's
-memory. CPU time is that of the whole process, including joining the group and the client's own
-threads. There is no model: the baselines judge.
+The plain loop polls the same topic and parses its records, no more. The broker is librdkafka's mock cluster in
+its own process. Each figure is from its own process, so that none sees another's memory. CPU time is that of the
+whole process, including joining the group and the client's own threads. No model: the baselines judge.
 """
 
 from __future__ import annotations
@@ -105,7 +104,7 @@ def plain(client, servers, topic, n_records):
 
 
 def daemon(client, servers, topic, n_records, folder):
-    """Run the daemon until everything has been read and judged; give CPU-seconds, in all and by part."""
+    """Run the daemon until everything has been read and judged; give CPU-seconds, in all and by parts."""
     kafka = {
         "client": client,
         "bootstrap_servers": servers,
@@ -128,13 +127,13 @@ def daemon(client, servers, topic, n_records, folder):
             }
         ],
     }
-    measured = build_daemon(
+    running = build_daemon(
         parse_config(document, place="benchmark"), outlets=[], clock=SystemClock(), keeps_state=False
     )
     stop, spent, n_read = threading.Event(), Counter(), 0
 
     def timed(what, call):
-        """Count a call's time in its thread, which is the loop's, without the library's own threads."""
+        """Count a call's time of the loop's thread; what the library's own threads do does not count."""
 
         def wrapped(*arguments, **options):
             started = time.thread_time()
@@ -158,13 +157,17 @@ def daemon(client, servers, topic, n_records, folder):
             stop.set()
         return batch
 
-    library, polled = measured.loop.source._library, timed("source", measured.loop.source.poll)
-    measured.loop.source._library = SimpleNamespace(open_client=open_client)
-    measured.loop.source.poll, measured.loop.pipeline.process = poll, timed("pipeline", measured.loop.pipeline.process)
+    source, pipeline = running.loop.source, running.loop.pipeline
+    library = source._library
+    polled = timed("source", source.poll)
+    source._library = SimpleNamespace(open_client=open_client)
+    source.poll = poll
+    pipeline.process = timed("pipeline", pipeline.process)
     begun, begun_in_loop = time.process_time(), time.thread_time()
-    measured.run(stop)
-    spent["all"], spent["loop"] = time.process_time() - begun, time.thread_time() - begun_in_loop
-    measured.close()
+    running.run(stop)
+    spent["all"] = time.process_time() - begun
+    spent["loop"] = time.thread_time() - begun_in_loop
+    running.close()
     return spent
 
 

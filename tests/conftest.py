@@ -1,6 +1,7 @@
-"""Which skips a run may have; and Kafka for tests: librdkafka's mock cluster, and a way to put samples into its topics.
+"""Which skips a run may have; and Kafka for tests: librdkafka's mock cluster, and samples for its topics.
 
-With REQUIRE_SERVERS set, as in CI, no test is skipped but those marked `gpu`, and those marked `kafka` where no KAFKA_HOME is set.
+With REQUIRE_SERVERS set, as in CI, no test is skipped except those marked `gpu`, and without KAFKA_HOME those
+marked `kafka`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from monitor.kafka.record_decoder import Decoding
 from monitor.kafka.source import KafkaSource
 from monitor.sample import Columns, SeriesTable, labels_of
 
-disable_created_metrics()  # as the daemon does, once for the whole process: no test may depend on one that built a daemon
+# As the daemon does, once for the whole process: no test may depend on another that built a daemon.
+disable_created_metrics()
 
 MOCK = Path(__file__).parent / "kafka" / "mock_cluster.py"
 OFFSET_COMMIT, PRODUCE, FETCH, LIST_OFFSETS = 8, 0, 1, 2  # Kafka's numbers of requests
@@ -120,9 +122,13 @@ def decode(records, table):
     samples, rejections = [], []
     for index, record in enumerate(records):
         try:
-            one = json.loads(record.value)
+            sample = json.loads(record.value)
             samples.append(
-                (table.intern(one["name"], labels_of(one["labels"])), one["time_ms"], one["value"])
+                (
+                    table.intern(sample["name"], labels_of(sample["labels"])),
+                    sample["time_ms"],
+                    sample["value"],
+                )
             )
         except ValueError as error:
             rejections.append(Rejection(index, "invalid_json", str(error)))
@@ -141,7 +147,7 @@ def client():
 
 @pytest.fixture
 def open_kafka(cluster, request, client):
-    """Open Kafka sources over the mock cluster, in one group of this test's own; they are closed behind it."""
+    """Open Kafka sources over the mock cluster, in a group of this test's own; they are closed after it."""
     opened = []
     group = f"{request.node.name[:80]}-{time.monotonic_ns()}"
 

@@ -39,8 +39,8 @@ MUTATIONS = [
         "monitor/discovery/survey.py",
         "unit/discovery/test_survey.py",
         (
-            "return [int(number) for number in found[counts > 1]]",
-            "return [int(number) for number in found[counts > 0]]",
+            "return [int(number) for number in numbers[counts > 1]]",
+            "return [int(number) for number in numbers[counts > 0]]",
             "test_series_on_several_partitions_are_found",
         ),
         (
@@ -64,19 +64,24 @@ MUTATIONS = [
             "test_what_grows_in_one_topic_and_is_not_in_another_is_ignored_and_what_falls_in_one_is_not",
         ),
         (
-            "longest = step * _WINDOW_LENGTH / 2",
-            "longest = step * _WINDOW_LENGTH",
+            "longest = step * WINDOW_LENGTH / 2",
+            "longest = step * WINDOW_LENGTH",
             "test_lateness_covers_twice_what_was_seen_and_stays_below_a_window",
         ),
         ("if step >= 0.9 * interval", "if step >= interval", "test_the_step_is_a_round_number_not_shorter_than_the_interval"),
+    ),
+    *in_module(
+        "monitor/discovery/suggested_settings.py",
+        "unit/discovery/test_suggested_settings.py",
         ('.replace("\\x7f", "\\\\u007f")', "", "test_the_suggestion_is_a_configuration_that_takes_what_was_seen"),
+        ("if isinstance(kafka.get(key), str):", "if kafka.get(key) is None:", "test_no_secret_is_copied_and_a_reference_stays_one"),
     ),
     *in_module(
         "monitor/discovery/cluster.py",
         "unit/discovery/test_cluster.py",
         (
-            "end - known.get(number, bounds[number].first)",
-            "end - known.get(number, bounds[number].end)",
+            "bound.end - offsets.get(number, bound.first)",
+            "bound.end - offsets.get(number, bound.end)",
             "test_lag_is_what_the_group_has_not_committed",
         ),
         (
@@ -84,7 +89,6 @@ MUTATIONS = [
             "starts = {number: min(offset, newest[number])",
             "test_the_last_minute_is_read_where_something_came_in_it",
         ),
-        ("if isinstance(kafka.get(key), str):", "if kafka.get(key) is None:", "test_no_secret_is_copied_and_a_reference_stays_one"),
     ),
     *in_module(
         "monitor/detection/grid.py",
@@ -343,12 +347,16 @@ MUTATIONS = [
     *in_module(
         "monitor/sources/replay.py",
         "unit/sources/test_replay.py",
+        ('after_ms, side="right"', 'after_ms, side="left"', "test_a_replay_goes_on_with_the_first_sample_behind_its_position"),
+    ),
+    *in_module(
+        "monitor/sources/metric_files.py",
+        "unit/sources/test_metric_files.py",
         (
             "columns.time_ms < layout.end_ms",
             "columns.time_ms <= layout.end_ms",
             "test_the_start_belongs_to_what_is_taken_and_the_end_does_not",
         ),
-        ('after_ms, side="right"', 'after_ms, side="left"', "test_a_replay_goes_on_with_the_first_sample_behind_its_position"),
         ("if file not in in_folder:", "if False:", "test_the_labels_are_an_error_where_they_are_named"),
         (
             'order = np.argsort(joined.time_ms, kind="stable")',

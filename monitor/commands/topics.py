@@ -44,7 +44,9 @@ def topics(
     if output is not None and output.exists():
         raise ConfigError(f"--output {output}: is there already, and stays as it is. Name another file, or move it away.")
     from monitor.clock import SystemClock
-    from monitor.discovery.cluster import inspect, suggestion_of, to_json, user_settings
+    from monitor.discovery.cluster import inspect
+    from monitor.discovery.report_json import to_json
+    from monitor.discovery.suggested_settings import suggestion_of, user_settings
     from monitor.kafka.topic_reader import TopicReader
 
     kafka, clock = settings.source.kafka, SystemClock()

@@ -39,12 +39,10 @@ __all__ = [
     "too_deep",
 ]
 
-Form = Literal[
-    "gauge", "sum", "histogram", "exponentialHistogram", "summary"
-]  # of a metric, as OTLP's JSON names it
-Attribute = (
-    str | bool | int | float | list["Attribute"] | dict[str, "Attribute"] | None
-)  # value of an attribute
+# What a metric's points are, as OTLP's JSON names it.
+Form = Literal["gauge", "sum", "histogram", "exponentialHistogram", "summary"]
+# What an attribute's value may be.
+Attribute = str | bool | int | float | list["Attribute"] | dict[str, "Attribute"] | None
 
 NO_RECORDED_VALUE = 1  # bit of a point's flags
 _DELTA = 1  # aggregation temporality; 2 is cumulative

@@ -89,17 +89,16 @@ def known_entities(
     live: bool = False,
 ) -> EntityTable:
     """Build a watch's table of entities where some are known already; `live` as for `build_watch`."""
-    table = EntityTable(
+    return EntityTable(
         metrics=settings.metrics,
         ignore=settings.ignore,
         match=settings.match,
         by=settings.entity_labels,
         entities=entities,
         channels=channels,
+        fixed=fixed,
+        max_series=settings.max_series if live else None,
     )
-    table.fixed = fixed
-    table.max_series = settings.max_series if live else None
-    return table
 
 
 def build_grid(settings: WatchSettings) -> Grid:

@@ -1,4 +1,4 @@
-"""Which of the entities that should be judged are: what tells that a watch is blind."""
+"""How many of the entities that should be judged are: it shows when a watch is blind."""
 
 from __future__ import annotations
 
@@ -18,21 +18,23 @@ class Coverage:
         self._arrived_ms = 0  # when the newest sample came
 
     def take(self, time_ms: int, judged: NDArray[np.bool_]) -> None:
-        """Take in which entities (n,) were judged at the step that ends at a time."""
+        """Record which entities (n,) were judged at the step that ends at `time_ms`."""
         if len(self._judged_ms) < len(judged):
             self._judged_ms = np.pad(self._judged_ms, (0, len(judged) - len(self._judged_ms)))
         self._judged_ms[judged] = time_ms
 
     def keep_rows(self, rows: NDArray[np.int64]) -> None:
-        """Let go of all but these entities, which are numbered anew, in this order."""
+        """Drop all but these entities and number them anew, in this order."""
         self._judged_ms = self._judged_ms[rows[rows < len(self._judged_ms)]]
 
-    def count(self, expected: NDArray[np.bool_], *, newest_ms: int | None, now_ms: int, longest_delay_ms: int) -> int:
+    def count(
+        self, expected: NDArray[np.bool_], *, newest_ms: int | None, now_ms: int, longest_delay_ms: int
+    ) -> int:
         """Count the expected entities (n,) whose newest judged step is as fresh as steps can be.
 
-        Its age is measured from the newest sample, by the time since that came: a source that
-        trails the clock steadily is not held against it. A daemon that has just begun has not had
-        the time to close a step: so long all that are expected count.
+        A step's age is measured from the newest sample, plus the time since that came: so a source that
+        trails the clock by a constant time loses nothing. A daemon that has just begun has not had the
+        time to close a step: until it has, all expected entities count.
 
         Parameters
         ----------
@@ -46,10 +48,11 @@ class Coverage:
         if self._first_now_ms is None:
             self._first_now_ms = now_ms
         if newest_ms != self._newest_ms:
-            self._newest_ms, self._arrived_ms = newest_ms, now_ms
+            self._newest_ms = newest_ms
+            self._arrived_ms = now_ms
         if now_ms - self._first_now_ms < longest_delay_ms:
             return int(expected.sum())
         if newest_ms is None:
             return 0
-        fresh = self._judged_ms >= newest_ms + (now_ms - self._arrived_ms) - longest_delay_ms
-        return int((expected[: len(fresh)] & fresh[: len(expected)]).sum())
+        is_fresh = self._judged_ms >= newest_ms + (now_ms - self._arrived_ms) - longest_delay_ms
+        return int((expected[: len(is_fresh)] & is_fresh[: len(expected)]).sum())

@@ -1,24 +1,24 @@
-"""Which series belong to a watch, to which of its entities, and as which channel."""
+"""The rows and channels of a watch: which entity and channel each series is, and how much room there is."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.sample import FORGOTTEN, UNKNOWN, Kind, Series, SeriesTable, series_text
+from monitor.detection.selector import SeriesSelector
+from monitor.sample import FORGOTTEN, UNKNOWN, Kind, Series, SeriesTable
 
 __all__ = ["EntityTable", "resolution_of"]
 
-# In place of a row: a series that the watch would take, had it room; one to be placed when it comes again; one
-# whose channel the model does not know.
-REFUSED, VACANT, IGNORED = -2, -3, -4
+# In place of a row. UNKNOWN: a series that the watch does not take.
+REFUSED = -2  # one that it would take, had it room
+VACANT = -3  # one that is to be located when it comes again
+IGNORED = -4  # one whose channel the model does not know
 
 # The smallest change that means something, by the unit that ends a metric's name. For a counter
-# it is the smallest increase in one step: one event, where the name tells no unit.
+# it is the smallest increase in one step: one event, where the name has no unit.
 _RESOLUTION = {"bytes": 65536.0, "seconds": 0.01, "ratio": 0.01}
 _ONE_EVENT = 1.0
 _UNKNOWN_UNIT = 0.1
@@ -27,34 +27,36 @@ _UNKNOWN_UNIT = 0.1
 def resolution_of(channel: str, step_seconds: float) -> float:
     """Give a channel's smallest meaningful change in its own unit; for counters, as a rate per second."""
     name = channel.split("{", 1)[0]
-    counter = name.endswith("_total")
+    is_counter = name.endswith("_total")
     unit = name.removesuffix("_total").rsplit("_", 1)[-1]
-    if counter:
+    if is_counter:
         return _RESOLUTION.get(unit, _ONE_EVENT) / step_seconds
     return _RESOLUTION.get(unit, _UNKNOWN_UNIT)
 
 
 class EntityTable:
-    """A watch's places for series: entity rows and channels, numbered as they appear.
+    """A watch's entities and channels, numbered as they appear, and the row and channel of every series.
 
     Parameters
     ----------
-    metrics, ignore : sequence of str
-        Patterns (`*` and `?`) of metric names that the watch takes, and of those among them
-        that it leaves out.
-    match : mapping
-        Patterns that labels must match; an absent label is an empty one.
-    by : tuple of str
-        Labels whose values make an entity; empty: every series is its own entity.
+    metrics, match, by, ignore
+        Which series the watch takes, as `SeriesSelector` says.
     entities, channels : sequence of str
-        Known already, from a bundle, in its order. Given channels are fixed: a series with
-        another one is ignored and counted in `n_ignored`.
+        Known already, from a bundle or a checkpoint, in its order.
+    fixed : bool, optional
+        Whether new channels are ignored, and counted in `n_ignored`; if left out, where channels are given.
+    max_series : int, optional
+        Entities times channels that there is room for: arrays hold a cell for each. A series that would need
+        more is refused and counted in `n_refused`; those that have a row keep it.
 
     Attributes
     ----------
-    max_series : int or None
-        Entities times channels that there is room for: arrays hold a place for each. A series that
-        would need more is refused and counted in `n_refused`; those that have a place keep it.
+    row_of, channel_of, kind : ndarray
+        By series number. A row below 0 says why there is none: `UNKNOWN`, `REFUSED`, `VACANT` or `IGNORED`.
+    n_ignored, n_refused : int
+        Series that have no row for these reasons now.
+    version : int
+        Of the rows' numbers: it grows whenever they change.
     """
 
     def __init__(
@@ -66,31 +68,30 @@ class EntityTable:
         ignore: Sequence[str] = (),
         entities: Sequence[str] = (),
         channels: Sequence[str] = (),
+        fixed: bool | None = None,
+        max_series: int | None = None,
     ) -> None:
-        self._metrics = tuple(metrics)
-        self._ignore = tuple(ignore)
-        self._match = dict(match)
-        self._by = by
+        self._selector = SeriesSelector(metrics=metrics, match=match, by=by, ignore=ignore)
         self.entities = list(entities)
         self.channels = list(channels)
-        self.fixed = bool(channels)
-        self.max_series: int | None = None
+        self.fixed = bool(channels) if fixed is None else fixed
+        self.max_series = max_series
         self._rows = {name: row for row, name in enumerate(self.entities)}
         self._columns = {name: column for column, name in enumerate(self.channels)}
-        self.row_of = np.empty(0, np.int32)  # by series number; UNKNOWN where the watch does not want it, or another of the above
+        self.row_of = np.empty(0, np.int32)
         self.channel_of = np.empty(0, np.int32)
         self.kind = np.empty(0, np.int8)
         self.n_ignored = 0
         self.n_refused = 0
         self.last_refused: Series | None = None
-        self.version = 0  # of the rows' numbers
-        self._lasting: frozenset[str] = frozenset()
-        self._is_lasting = np.empty(0, bool)  # by row
+        self.version = 0
+        self._retained: frozenset[str] = frozenset()
+        self._is_lasting = np.empty(0, bool)  # by row, as far as it is known
 
     def adopt(self, entities: Sequence[str], channels: Sequence[str]) -> None:
-        """Take in what another model knows, behind what is known here, and fix the channels; every series is placed anew.
+        """Append what another model knows, and fix the channels; every series is located anew.
 
-        Rows and channels that there are keep their numbers.
+        The rows and channels that there are keep their numbers.
         """
         for name in entities:
             if name not in self._rows:
@@ -102,28 +103,33 @@ class EntityTable:
                 self.channels.append(name)
         self.fixed = True
         self.retain(entities)
-        self.row_of = self.channel_of = np.empty(0, np.int32)
+        self.row_of = np.empty(0, np.int32)
+        self.channel_of = np.empty(0, np.int32)
         self.kind = np.empty(0, np.int8)
-        self.n_ignored = self.n_refused = 0
+        self.n_ignored = 0
+        self.n_refused = 0
 
     def retain(self, entities: Sequence[str]) -> None:
-        """Never let go of these, whom the model knows."""
-        self._lasting = frozenset(entities)
+        """Never drop these entities, which the model knows."""
+        self._retained = frozenset(entities)
         self._is_lasting = np.empty(0, bool)
 
     def lasting(self) -> NDArray[np.bool_]:
-        """Tell which entities are never let go; shape (n,)."""
+        """Tell which entities are never dropped; shape (n,)."""
         new = self.entities[len(self._is_lasting) :]
         if new:
-            self._is_lasting = np.concatenate([self._is_lasting, [name in self._lasting for name in new]])
+            self._is_lasting = np.concatenate([self._is_lasting, [name in self._retained for name in new]])
         return self._is_lasting
 
     def keep_rows(self, rows: NDArray[np.int64]) -> None:
-        """Let go of all but these entities, which are numbered anew, in this order; there is room for others then."""
-        to = np.full(len(self.entities), VACANT, np.int32)
-        to[rows] = np.arange(len(rows))
-        located = self.row_of >= 0
-        self.row_of[located] = to[self.row_of[located]]
+        """Drop all but these entities and number them anew, in this order.
+
+        Refused series may find room then.
+        """
+        new_row = np.full(len(self.entities), VACANT, np.int32)
+        new_row[rows] = np.arange(len(rows))
+        is_located = self.row_of >= 0
+        self.row_of[is_located] = new_row[self.row_of[is_located]]
         self.row_of[self.row_of == REFUSED] = VACANT
         self.n_refused = 0
         self.entities = [self.entities[row] for row in rows.tolist()]
@@ -132,29 +138,28 @@ class EntityTable:
         self.version += 1
 
     def forget_series(self, numbers: NDArray[np.int32]) -> None:
-        """Take note that series have lost their numbers, which others may be given."""
+        """Drop the rows of series that have lost their numbers: other series may be given these."""
         numbers = numbers[numbers < len(self.row_of)]
         self.n_ignored -= int((self.row_of[numbers] == IGNORED).sum())
         self.n_refused -= int((self.row_of[numbers] == REFUSED).sum())
         self.row_of[numbers] = VACANT
 
     def fix_channels(self) -> None:
-        """Take no more channels from now on: the model has its inputs."""
+        """Ignore new channels from now on: the model has its inputs."""
         self.fixed = True
 
     def update(self, table: SeriesTable, series: NDArray[np.int32] | None = None) -> None:
-        """Place the series that the table has gained, and those of `series` (n,) that have lost their place."""
-        located = [self._place(table[number]) for number in range(len(self.row_of), len(table))]
+        """Locate the series that the table has gained, and those of `series` (n,) that are vacant."""
+        located = [self._locate(table[number]) for number in range(len(self.row_of), len(table))]
         if located:
             rows, channels, kinds = zip(*located, strict=True)
             self.row_of = np.concatenate([self.row_of, np.array(rows, np.int32)])
             self.channel_of = np.concatenate([self.channel_of, np.array(channels, np.int32)])
             self.kind = np.concatenate([self.kind, np.array(kinds, np.int8)])
-
         if series is not None:
             vacant = series[self.row_of[series] == VACANT]
             for number in dict.fromkeys(vacant.tolist()):
-                self.row_of[number], self.channel_of[number], self.kind[number] = self._place(table[number])
+                self.row_of[number], self.channel_of[number], self.kind[number] = self._locate(table[number])
 
     def select(self, series: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Tell which samples, by their series numbers, the watch takes."""
@@ -165,32 +170,28 @@ class EntityTable:
         return int((self.row_of[series] == REFUSED).sum()) if self.n_refused else 0
 
     def series_resolution(self, rows: Sequence[int], step_seconds: float) -> NDArray[np.float64] | None:
-        """Give the smallest meaningful change (n, 1) of some entities where each series is its own: its name tells the unit.
+        """Give the smallest meaningful change (n, 1) of some entities, where each series is its own entity.
 
-        None where entities have channels: a channel's name tells, the same for all of them.
+        None where entities have channels: it then follows from the channel's name, for all entities alike.
         """
-        if self._by:
+        if not self._selector.is_by_series:
             return None
         return np.array([[resolution_of(self.entities[row], step_seconds)] for row in rows])
 
-    def _place(self, series: Series) -> tuple[int, int, Kind]:
+    def _locate(self, series: Series) -> tuple[int, int, Kind]:
+        """Give a series' row, channel and kind; a new entity or channel is added where there is room."""
         if series is FORGOTTEN:
             return VACANT, UNKNOWN, series.kind
-        labels = dict(series.labels)
-        if not self._wants(series.name, labels):
+        selected = self._selector.select(series)
+        if selected is None:
             return UNKNOWN, UNKNOWN, series.kind
-        if self._by:
-            entity = _entity_name({label: labels[label] for label in self._by})
-            rest = tuple((label, value) for label, value in series.labels if label not in self._by)
-            channel = series_text(series.name, rest)
-        else:
-            entity, channel = str(series), "value"
-        column, row = self._columns.get(channel), self._rows.get(entity)
+        entity, channel = selected
+        row = self._rows.get(entity)
+        column = self._columns.get(channel)
         if column is None and self.fixed:
             self.n_ignored += 1
             return IGNORED, UNKNOWN, series.kind
-        n_places = (len(self.entities) + (row is None)) * (len(self.channels) + (column is None))
-        if self.max_series is not None and n_places > self.max_series and (row is None or column is None):
+        if not self._has_room(n_new_rows=int(row is None), n_new_columns=int(column is None)):
             self.n_refused += 1
             self.last_refused = series
             return REFUSED, UNKNOWN, series.kind
@@ -202,21 +203,8 @@ class EntityTable:
             self.entities.append(entity)
         return row, column, series.kind
 
-    def _wants(self, name: str, labels: Mapping[str, str]) -> bool:
-        if not _matches(name, self._metrics) or _matches(name, self._ignore):
-            return False
-        if not all(fnmatchcase(labels.get(label, ""), pattern) for label, pattern in self._match.items()):
-            return False
-        return all(label in labels for label in self._by)  # else it belongs to no entity of this watch
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _entity_name(values: Mapping[str, str]) -> str:
-    """Name an entity: the value of its one label, else `label=value` for each, told apart whatever they hold."""
-    if len(values) == 1:
-        return next(iter(values.values()))
-    escaped = ((label, re.sub(r"([\\,=])", r"\\\1", value)) for label, value in values.items())
-    return ",".join(f"{label}={value}" for label, value in escaped)
+    def _has_room(self, *, n_new_rows: int, n_new_columns: int) -> bool:
+        if self.max_series is None or not (n_new_rows or n_new_columns):
+            return True
+        n_cells = (len(self.entities) + n_new_rows) * (len(self.channels) + n_new_columns)
+        return n_cells <= self.max_series

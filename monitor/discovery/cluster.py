@@ -1,88 +1,74 @@
-"""`barograph topics`: from a broker to what is in it, and to settings that judge it."""
+"""What a Kafka cluster holds: every topic with its size and lag, and what its newest records are."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from typing import Any
+from dataclasses import dataclass, replace
 
 from monitor.config.decode import DecodeConfig
-from monitor.config.kafka import KafkaConfig
 from monitor.config.watch import WatchConfig
 from monitor.decode.topic_decoders import TopicDecoders
 from monitor.detection.entities import EntityTable
-from monitor.discovery.suggest import SuggestedWatch, suggest_watches, toml_of
-from monitor.discovery.survey import MAX_SAMPLES, Group, Survey, group_of, how_to_key
+from monitor.discovery.suggest import SuggestedWatch, suggest_watches
+from monitor.discovery.survey import MAX_SAMPLES, Group, Survey, group_of
+from monitor.discovery.topic_choice import ChosenTopics, choose_topics
 from monitor.errors import SourceError
-from monitor.kafka.topic_reader import Reader
+from monitor.kafka.topic_reader import Bounds, Reader
 from monitor.sample import SeriesTable
-from monitor.text import printable
 
-__all__ = [
-    "RECENT_SECONDS",
-    "ClusterReport",
-    "SuggestedGroup",
-    "TopicReport",
-    "inspect",
-    "notes_of",
-    "suggestion_of",
-    "to_json",
-    "user_settings",
-]
+__all__ = ["RECENT_SECONDS", "ClusterReport", "TopicReport", "WatchGroup", "inspect"]
 
-RECENT_SECONDS = 60.0  # what counts as coming in now
+RECENT_SECONDS = 60.0  # a topic with a record this new is live
 _MOST_SERIES = 200_000  # of all topics: 100 MB
-_SHOWN = 3  # names of a list
-_INTERNAL = "_"  # what such names begin with: Kafka's own, schemas', Confluent's
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class TopicReport:
-    """One topic: how much is in it, what of it was read, and what that holds; `problem` where nothing was."""
+    """One topic: how much is in it, which part of it was read, and what that part holds.
+
+    `lag` is None where the group has committed nothing, or where that is not known. `read` says which part,
+    as a terminal shows it; `problem` says why nothing, or not everything, was read.
+    """
 
     name: str
     n_partitions: int
     n_records: int | None = None
-    lag: int | None = None  # None: nothing committed, or not known
+    lag: int | None = None
+    is_live: bool = False
     read: str = ""
-    live: bool = False
     problem: str = ""
     survey: Survey | None = None
 
     @property
-    def seen(self) -> bool:
-        """Whether series were found."""
+    def has_series(self) -> bool:
+        """Whether any series were found."""
         return self.survey is not None and bool(self.survey.series)
 
 
 @dataclass(frozen=True, slots=True)
-class SuggestedGroup:
-    """What a configured watch would take of what was seen."""
+class WatchGroup:
+    """What a configured watch would judge of what was found."""
 
     name: str
     by: tuple[str, ...]
     group: Group
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ClusterReport:
-    """Everything that was seen."""
+    """Everything that was found; `table` holds the series of all topics."""
 
     table: SeriesTable
-    topics: list[TopicReport] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)  # asked for, and not there
-    others: list[str] = field(default_factory=list)  # there, and not asked for
-    n_internal: int = 0
-    knows_lag: bool = True
-    watches: list[SuggestedGroup] = field(default_factory=list)
-    suggested: list[SuggestedWatch] = field(default_factory=list)
+    chosen: ChosenTopics
+    knows_lag: bool
+    topics: tuple[TopicReport, ...]
+    watches: tuple[WatchGroup, ...]
+    suggested: tuple[SuggestedWatch, ...]
 
     @property
     def surveys(self) -> list[Survey]:
-        """What the topics hold in which series were found."""
-        return [topic.survey for topic in self.topics if topic.survey is not None and topic.seen]
+        """The surveys of the topics in which series were found."""
+        return [topic.survey for topic in self.topics if topic.survey is not None and topic.has_series]
 
 
 def inspect(
@@ -94,7 +80,7 @@ def inspect(
     now: float,
     n_newest: int,
 ) -> ClusterReport:
-    """Look at topics, at the records of the last minute in each or, where nothing is that new, at its newest ones.
+    """Inspect topics by the records of the last minute or, where nothing is that new, by the newest ones.
 
     Parameters
     ----------
@@ -103,265 +89,127 @@ def inspect(
     now : float
         Seconds since the epoch.
     n_newest : int
-        Records of each partition that are read, at most.
+        At most so many records of each partition are read.
 
     Raises
     ------
     SourceError
-        If nothing that was asked for is there, or the cluster does not answer.
+        If nothing that was asked for exists, or the cluster does not answer.
     """
-    there = reader.topics()
-    report = ClusterReport(SeriesTable(_MOST_SERIES))
-    chosen = _chosen(there, wanted, report)
-    committed = reader.committed({name: there[name] for name in chosen})
-    report.knows_lag = committed is not None
+    partitions = reader.topics()
+    chosen = choose_topics(list(partitions), wanted)
+    committed = reader.committed({name: partitions[name] for name in chosen.names})
+    table = SeriesTable(_MOST_SERIES)
     decoders = TopicDecoders(decode.settings, decode.topics, decode.format)
-    for name in chosen:
-        topic = TopicReport(name, len(there[name]))
-        report.topics.append(topic)
-        if not reader.seconds_left():
-            topic.problem = "not read: the time was up (--timeout)"
-        elif len(report.table) >= _MOST_SERIES:
-            topic.problem = f"not read: {len(report.table)} series are enough for one look (--topic)"
-        else:
-            _inspect_topic(
-                reader,
-                topic,
-                there[name],
-                committed or {},
-                decoders,
-                report.table,
-                now_ms=round(now * 1000),
-                n_newest=n_newest,
-            )
+    inspector = _TopicInspector(reader, decoders, table, now_ms=round(now * 1000), n_newest=n_newest)
+    topics = tuple(inspector.inspect(name, partitions[name], committed or {}) for name in chosen.names)
+    surveys = [topic.survey for topic in topics if topic.survey is not None and topic.has_series]
+    return ClusterReport(
+        table,
+        chosen,
+        knows_lag=committed is not None,
+        topics=topics,
+        watches=tuple(_watch_groups(watches, table, surveys)),
+        suggested=tuple(suggest_watches(surveys, table)),
+    )
+
+
+def _watch_groups(
+    watches: Sequence[WatchConfig], table: SeriesTable, surveys: Sequence[Survey]
+) -> Iterator[WatchGroup]:
     for watch in watches:
-        rules = EntityTable(
-            metrics=watch.metrics, match=watch.match, by=watch.settings().entity_labels, ignore=watch.ignore
-        )
-        report.watches.append(
-            SuggestedGroup(
-                watch.name, watch.settings().entity_labels, group_of(rules, report.table, report.surveys)
+        by = watch.settings().entity_labels
+        entities = EntityTable(metrics=watch.metrics, match=watch.match, by=by, ignore=watch.ignore)
+        yield WatchGroup(watch.name, by, group_of(entities, table, surveys))
+
+
+class _TopicInspector:
+    """Reads a part of each topic, as long as there is time and room."""
+
+    def __init__(
+        self, reader: Reader, decoders: TopicDecoders, table: SeriesTable, *, now_ms: int, n_newest: int
+    ) -> None:
+        self._reader = reader
+        self._decoders = decoders
+        self._table = table
+        self._since_ms = now_ms - round(RECENT_SECONDS * 1000)
+        self._n_newest = n_newest
+
+    def inspect(
+        self, name: str, partitions: tuple[int, ...], committed: Mapping[tuple[str, int], int]
+    ) -> TopicReport:
+        """Report on a topic; what cannot be read is a problem of this topic only."""
+        report = TopicReport(name, len(partitions))
+        if not self._reader.seconds_left():
+            return replace(report, problem="not read: the time was up (--timeout)")
+        if len(self._table) >= _MOST_SERIES:
+            return replace(
+                report, problem=f"not read: {len(self._table)} series are enough at once (--topic)"
             )
-        )
-    report.suggested = suggest_watches(report.surveys, report.table)
-    return report
+        try:
+            bounds = self._reader.bounds(name, partitions)
+        except SourceError as error:
+            return replace(report, problem=str(error))
+        n_records = sum(bound.end - bound.first for bound in bounds.values())
+        report = replace(report, n_records=n_records, lag=_lag(name, bounds, committed))
+        return self._read_records(report, bounds) if n_records else replace(report, problem="empty")
+
+    def _read_records(self, report: TopicReport, bounds: Mapping[int, Bounds]) -> TopicReport:
+        """Read the records of the last minute, and the newest ones where those are none or too few."""
+        newest = {number: max(bound.first, bound.end - self._n_newest) for number, bound in bounds.items()}
+        report, starts = self._read_recent(report, bounds, newest)
+        if report.problem or _shows_intervals(report.survey) or not self._reader.seconds_left():
+            return report
+        if report.survey is not None and newest == starts:
+            return report
+        is_all = (report.n_records or 0) <= self._n_newest
+        part = "all there is" if is_all else f"newest {self._n_newest} a partition"
+        return self._read(report, part, newest, bounds)
+
+    def _read_recent(
+        self, report: TopicReport, bounds: Mapping[int, Bounds], newest: Mapping[int, int]
+    ) -> tuple[TopicReport, Mapping[int, int]]:
+        """Read the records of the last minute, but none before `newest`; give the first offsets too."""
+        try:
+            recent = self._reader.since(report.name, bounds, self._since_ms)
+        except SourceError as error:
+            return replace(report, problem=str(error)), {}
+        if not any(offset < bounds[number].end for number, offset in recent.items()):
+            return report, {}
+        starts = {number: max(offset, newest[number]) for number, offset in recent.items()}
+        part = f"last {RECENT_SECONDS:.0f} s"
+        if any(starts[number] > offset for number, offset in recent.items()):
+            part += f", newest {self._n_newest} a partition"
+        return self._read(replace(report, is_live=True), part, starts, bounds), starts
+
+    def _read(
+        self, report: TopicReport, part: str, starts: Mapping[int, int], bounds: Mapping[int, Bounds]
+    ) -> TopicReport:
+        """Survey the records from some offsets on."""
+        name = report.name
+        survey = Survey(name, self._decoders.format_of(name), self._decoders.of(name), self._table)
+        try:
+            for peek in self._reader.read(name, starts, bounds):
+                survey.add(peek.partition, peek.records, n_keyed=peek.n_keyed, n_empty=peek.n_empty)
+                if survey.n_samples > MAX_SAMPLES:
+                    part += f", cut at {MAX_SAMPLES} samples"
+                    break
+            else:
+                if not self._reader.seconds_left():
+                    part += ", until the time was up"
+        except SourceError as error:
+            return replace(report, read=part, problem=str(error))
+        return replace(report, read=part, survey=survey)
 
 
-def _chosen(there: Mapping[str, object], wanted: Sequence[str], report: ClusterReport) -> list[str]:
-    if not there:
-        raise SourceError(
-            "the cluster has no topic, or shows this user none: let a producer send something, or ask for the right to describe"
-        )
-    visible = [name for name in there if not name.startswith(_INTERNAL)]
-    report.n_internal = len(there) - len(visible)
-    if not wanted:
-        return visible
-    chosen = [name for name in there if any(name == one or fnmatchcase(name, one) for one in wanted)]
-    report.missing = [
-        one for one in wanted if not any(name == one or fnmatchcase(name, one) for name in there)
-    ]
-    report.others = [name for name in visible if name not in chosen]
-    if not chosen:
-        raise SourceError(f"{_missing_text(report.missing, report.others)}")
-    return chosen
+def _shows_intervals(survey: Survey | None) -> bool:
+    """Tell whether a survey is enough: a series comes twice in it, or there are none."""
+    return survey is not None and (survey.interval_seconds() is not None or not survey.series)
 
 
-def _missing_text(missing: Sequence[str], others: Sequence[str]) -> str:
-    near = difflib.get_close_matches(missing[0], others, n=1, cutoff=0.5)
-    there = (
-        f"did you mean {near[0]}?"
-        if near
-        else f"there are {_some(others)}"
-        if others
-        else "there is no other"
-    )
-    return f"no topic is named {', '.join(missing)}: {there}"
-
-
-def _inspect_topic(
-    reader: Reader,
-    topic: TopicReport,
-    partitions: tuple[int, ...],
-    committed: Mapping[tuple[str, int], int],
-    decoders: TopicDecoders,
-    table: SeriesTable,
-    *,
-    now_ms: int,
-    n_newest: int,
-) -> None:
-    def surveyed(starts: Mapping[int, int]) -> Survey:
-        survey = Survey(topic.name, decoders.format_of(topic.name), decoders.of(topic.name), table)
-        for peek in reader.read(topic.name, starts, bounds):
-            survey.take(peek.partition, peek.records, n_keyed=peek.n_keyed, n_empty=peek.n_empty)
-            if survey.n_samples > MAX_SAMPLES:
-                topic.read += f", cut at {MAX_SAMPLES} samples"
-                break
-        else:
-            if not reader.seconds_left():
-                topic.read += ", until the time was up"
-        return survey
-
-    try:
-        bounds = reader.bounds(topic.name, partitions)
-        topic.n_records = sum(one.end - one.first for one in bounds.values())
-        known = {
-            number: committed[topic.name, number]
-            for number in partitions
-            if (topic.name, number) in committed
-        }
-        if known:
-            topic.lag = sum(
-                max(0, bounds[number].end - known.get(number, bounds[number].first)) for number in partitions
-            )
-        if not topic.n_records:
-            topic.problem = "empty"
-            return
-        newest = {number: max(one.first, one.end - n_newest) for number, one in bounds.items()}
-        recent = reader.since(topic.name, bounds, now_ms - round(RECENT_SECONDS * 1000))
-        topic.live = any(offset < bounds[number].end for number, offset in recent.items())
-        if topic.live:
-            starts = {number: max(offset, newest[number]) for number, offset in recent.items()}
-            cut = any(starts[number] > offset for number, offset in recent.items())
-            topic.read = f"last {RECENT_SECONDS:.0f} s" + (f", newest {n_newest} a partition" if cut else "")
-            topic.survey = surveyed(starts)
-        twice = topic.survey is not None and (
-            topic.survey.interval_seconds() is not None or not topic.survey.series
-        )
-        if not twice and reader.seconds_left() and (topic.survey is None or newest != starts):
-            topic.read = f"newest {n_newest} a partition" if topic.n_records > n_newest else "all there is"
-            topic.survey = surveyed(newest)
-    except SourceError as error:
-        topic.problem = str(error)
-
-
-def notes_of(report: ClusterReport) -> Iterator[str]:
-    """Say what is not as it should be, and what to do about it."""
-    if report.missing:
-        yield _missing_text(report.missing, report.others)
-    for topic in report.topics:
-        if topic.problem and topic.problem != "empty":
-            yield f"{topic.name}: {topic.problem}"
-        survey = topic.survey
-        if survey is None:
-            continue
-        if not topic.live and survey.newest_ms is not None:
-            yield f"{topic.name}: nothing came in the last {RECENT_SECONDS:.0f} s"
-        if survey.rejected:
-            n_parts, n_good = sum(survey.rejected.values()), survey.n_samples
-            detail = survey.first_rejection.detail if survey.first_rejection else ""
-            reasons = ", ".join(f"{reason} {count}" for reason, count in survey.rejected.most_common())
-            yield f"{topic.name}: {n_parts} parts could not be read, {n_good} samples could ({reasons}): {detail}"
-        yield from _spread_notes(topic, survey, report)
-    if any(
-        survey.format in ("otlp_proto", "otlp_json")
-        for watch in report.suggested
-        if not watch.by
-        for survey in report.surveys
-    ):
-        yield "series without a host: the Collector's processor resourcedetection writes host.name onto them"
-    if not report.knows_lag:
-        yield "the lag is not known: the broker does not tell this user of the group"
-
-
-def _spread_notes(topic: TopicReport, survey: Survey, report: ClusterReport) -> Iterator[str]:
-    """Tell of series and entities on more than one partition, and of the setting that keeps them on one."""
-    spread = survey.spread_series
-    label = next(
-        (watch.by[0] for watch in report.suggested if watch.by and topic.name in watch.topics), "host"
-    )
-    entities: list[str] = []
-    for watch in report.suggested:
-        if topic.name in watch.topics and watch.by:
-            entities += group_of(watch.entity_map, report.table, [survey]).spread
-    if spread:
-        what = f"{len(spread)} of {len(survey.series)} series are on several partitions, their samples may overtake each other"
-    elif entities:
-        what = f"{len(entities)} entities are on several partitions ({_some(entities)}): a group of several daemons could not share them"
-    else:
-        return
-    yield f"{topic.name}: {what}. {how_to_key(survey.format, label)}"
-
-
-def suggestion_of(report: ClusterReport, kafka: Mapping[str, Any], decode: Mapping[str, Any]) -> str:
-    """Write settings that read and judge what was seen; empty where nothing was.
-
-    Parameters
-    ----------
-    kafka, decode : mapping
-        The tables `[source.kafka]` and `[decode]` as the user wrote them, with the brokers that were asked.
-    """
-    watched = {name for watch in report.suggested for name in watch.topics}
-    formats = {
-        one.topic: one.format for one in report.surveys if one.format is not None and one.topic in watched
-    }
-    if not formats:
-        return ""
-    live = any(topic.live for topic in report.topics if topic.name in formats)
-    kept = {key: value for key, value in decode.items() if key not in ("topics", "format")}
-    return toml_of(kafka, kept, formats, report.suggested, live=live)
-
-
-def user_settings(
-    document: Mapping[str, Any], named: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give `[source.kafka]` and `[decode]` of a file, with what was named beside it, for new settings; no secret is copied."""
-    kafka = {**document.get("source", {}).get("kafka", {}), **named}
-    kafka.setdefault("bootstrap_servers", KafkaConfig().bootstrap_servers)
-    for key in ("sasl_password", "ssl_password"):
-        if isinstance(kafka.get(key), str):
-            kafka[key] = {"from_env": f"KAFKA_{key.upper()}"}
-    return kafka, dict(document.get("decode", {}))
-
-
-def to_json(report: ClusterReport, suggestion: str) -> dict[str, Any]:
-    """Give everything as what JSON can hold."""
-    return {
-        "topics": [_topic_json(topic) for topic in report.topics],
-        "missing": report.missing,
-        "other_topics": report.others,
-        "watches": [_group_json(one.name, one.by, one.group) for one in report.watches],
-        "suggested_watches": [_group_json(one.name, one.by, one.group) for one in report.suggested],
-        "notes": list(notes_of(report)),
-        "suggestion": suggestion,
-    }
-
-
-def _topic_json(topic: TopicReport) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "topic": topic.name,
-        "partitions": topic.n_partitions,
-        "records": topic.n_records,
-        "lag": topic.lag,
-        "problem": topic.problem,
-        "read": topic.read,
-    }
-    survey = topic.survey
-    if survey is not None:
-        facts |= {
-            "format": survey.format,
-            "records_read": survey.n_records,
-            "keyed": survey.n_keyed,
-            "samples": survey.n_samples,
-            "series": len(survey.series),
-            "series_on_several_partitions": len(survey.spread_series),
-            "interval_seconds": survey.interval_seconds(),
-            "rejected": dict(survey.rejected),
-        }
-    return facts
-
-
-def _group_json(name: str, by: Sequence[str], group: Group) -> dict[str, Any]:
-    return {
-        "name": name,
-        "by": list(by) or "series",
-        "series": group.n_series,
-        "channels": group.n_channels,
-        "entities": list(group.entities),
-        "entities_on_several_partitions": list(group.spread),
-    }
-
-
-def _some(names: Sequence[str]) -> str:
-    return printable(
-        ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-    )
+def _lag(name: str, bounds: Mapping[int, Bounds], committed: Mapping[tuple[str, int], int]) -> int | None:
+    """Count the records that the group has not committed; in a partition without a commit, all of them."""
+    offsets = {number: committed[name, number] for number in bounds if (name, number) in committed}
+    if not offsets:
+        return None
+    return sum(max(0, bound.end - offsets.get(number, bound.first)) for number, bound in bounds.items())

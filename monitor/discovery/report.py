@@ -1,9 +1,9 @@
-"""How `barograph topics` looks on a terminal, or in a file: at most 100 columns."""
+"""What a cluster holds, as `barograph topics` prints it: on a terminal, or in a file of 100 columns."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich import box
 from rich.console import Console
@@ -12,83 +12,92 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.config.kafka import KafkaConfig
-from monitor.discovery.cluster import ClusterReport, TopicReport, notes_of
-from monitor.discovery.suggest import first_names
-from monitor.discovery.survey import Group
+from monitor.discovery.advice import advice
+from monitor.discovery.cluster import ClusterReport, TopicReport, WatchGroup
+from monitor.discovery.suggest import SuggestedWatch, first_names
+from monitor.discovery.topic_choice import ChosenTopics
 from monitor.text import printable
 
 __all__ = ["print_report"]
 
-_WIDTH = 100  # where there is no terminal to ask
+_WIDTH = 100  # where there is no terminal
+_TOPIC_HEADINGS = ("topic", "parts", "records", "lag", "format", "series", "every", "read")
+_WATCH_HEADINGS = ("by", "series", "channels", "entities", "")
+_LEFT_ALIGNED = {"topic", "format", "read", "by", ""}
 
 
 def print_report(report: ClusterReport, kafka: KafkaConfig, suggestion: str) -> None:
-    """Print what was seen, what should be different, and the suggested settings."""
-    out = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
-    out.print(
-        Text(printable(f"Kafka at {', '.join(kafka.bootstrap_servers)}; lag of group {kafka.group_id}"))
-    )
-    out.print(_topics_table(report))
-    rest = [
-        f"{len(report.others)} other topics"
-        if len(report.others) > 1
-        else "another topic"
-        if report.others
-        else "",
-        f"{report.n_internal} internal ones" if report.n_internal else "",
-    ]
-    if any(rest):
-        out.print(
-            Text(
-                f"not shown: {' and '.join(one for one in rest if one)} (--topic NAME, * and ? as wildcards)\n",
-                style="dim",
-            )
-        )
+    """Print what was found, what should be changed, and the suggested settings."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+    servers = ", ".join(kafka.bootstrap_servers)
+    console.print(_text(f"Kafka at {servers}; lag of group {kafka.group_id}"))
+    console.print(_topics_table(report))
+    hidden = _hidden_topics(report.chosen)
+    if hidden:
+        text = f"not shown: {hidden} (--topic NAME, * and ? as wildcards)\n"
+        console.print(Text(text, style="dim"))
     if report.watches:
-        out.print(_groups_table("your watches", [(one.name, one.by, one.group) for one in report.watches]))
+        console.print(_watches_table("your watches", report.watches))
     if report.suggested:
-        out.print(
-            _groups_table("suggested watches", [(one.name, one.by, one.group) for one in report.suggested])
-        )
-    for note in notes_of(report):
-        out.print(Text(f"! {printable(note)}", style="yellow"))
+        console.print(_watches_table("suggested watches", report.suggested))
+    for line in advice(report):
+        console.print(_text(f"! {line}", style="yellow"))
     if not suggestion:
-        out.print(Text("nothing to suggest: no series were found"))
-    elif out.is_terminal:
-        out.print(Syntax(suggestion, "toml", background_color="default"))
+        console.print(Text("nothing to suggest: no series were found"))
+    elif console.is_terminal:
+        console.print(Syntax(suggestion, "toml", background_color="default"))
     else:
         sys.stdout.write(f"\n{suggestion}")
 
 
+def _hidden_topics(chosen: ChosenTopics) -> str:
+    """Count the topics that are not shown; empty where all are."""
+    counts = []
+    if chosen.others:
+        counts.append(f"{len(chosen.others)} other topics" if len(chosen.others) > 1 else "another topic")
+    if chosen.n_internal:
+        counts.append(f"{chosen.n_internal} internal ones")
+    return " and ".join(counts)
+
+
 def _topics_table(report: ClusterReport) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for heading in ("topic", "parts", "records", "lag", "format", "series", "every", "read"):
-        left = heading in ("topic", "format", "read")
-        table.add_column(heading, justify="left" if left else "right", overflow="fold", no_wrap=not left)
+    table = _table(_TOPIC_HEADINGS)
     for topic in report.topics:
-        table.add_row(*(Text(printable(cell)) for cell in _topic_cells(topic, knows_lag=report.knows_lag)))
+        table.add_row(*map(_text, _topic_cells(topic, knows_lag=report.knows_lag)))
     return table
 
 
 def _topic_cells(topic: TopicReport, *, knows_lag: bool) -> Sequence[str]:
     records = "?" if topic.n_records is None else str(topic.n_records)
     lag = str(topic.lag) if topic.lag is not None else "-" if knows_lag else "?"
-    head = (topic.name, str(topic.n_partitions), records, lag)
+    size = (topic.name, str(topic.n_partitions), records, lag)
     survey = topic.survey
     if survey is None:
-        return (*head, "", "", "", topic.problem if topic.problem == "empty" else "see below")
+        return (*size, "", "", "", topic.problem if topic.problem == "empty" else "see below")
     interval = survey.interval_seconds()
     every = "" if interval is None else f"{interval:.3g} s"
-    return (*head, survey.format or "unknown", str(len(survey.series)), every, topic.read or "see below")
+    return (*size, survey.format or "unknown", str(len(survey.series)), every, topic.read or "see below")
 
 
-def _groups_table(title: str, groups: Sequence[tuple[str, Sequence[str], Group]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for heading in (title, "by", "series", "channels", "entities", ""):
-        left = heading in (title, "by", "")
-        table.add_column(heading, justify="left" if left else "right", overflow="fold", no_wrap=not left)
-    for name, by, group in groups:
+def _watches_table(title: str, watches: Sequence[WatchGroup | SuggestedWatch]) -> Table:
+    table = _table((title, *_WATCH_HEADINGS), left_aligned={title, *_LEFT_ALIGNED})
+    for watch in watches:
+        group = watch.group
         counts = (str(group.n_series), str(group.n_channels), str(len(group.entities)))
-        row = (name, ", ".join(by) or "series", *counts, first_names(group.entities))
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        cells = (watch.name, ", ".join(watch.by) or "series", *counts, first_names(group.entities))
+        table.add_row(*map(_text, cells))
     return table
+
+
+def _table(headings: Sequence[str], *, left_aligned: Collection[str] = _LEFT_ALIGNED) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for heading in headings:
+        is_left = heading in left_aligned
+        table.add_column(
+            heading, justify="left" if is_left else "right", overflow="fold", no_wrap=not is_left
+        )
+    return table
+
+
+def _text(text: str, style: str = "") -> Text:
+    return Text(printable(text), style=style)

@@ -34,11 +34,9 @@ class BatchSizer:
     @property
     def n_records(self) -> int:
         """The number of records in the next batch."""
-        if self._samples_per_record:
-            n_fitting = self._most_samples / self._samples_per_record
-        else:
-            n_fitting = self._most_records
-        return max(1, min(self._n_timely, int(n_fitting)))
+        if not self._samples_per_record:
+            return max(1, min(self._n_timely, self._most_records))
+        return max(1, min(self._n_timely, int(self._most_samples / self._samples_per_record)))
 
     def hand_out(self, n_records: int, n_samples: int, now: float) -> None:
         """Record what a batch holds that is handed out at a monotonic time."""

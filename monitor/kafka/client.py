@@ -54,7 +54,7 @@ class Partition(NamedTuple):
         topic, _, number = name.rpartition("/")
         return cls(topic, int(number))
 
-    def at(self, offset: int) -> str:
+    def position(self, offset: int) -> str:
         """Give the position of a record as a log line has it, `topic[partition]@offset`."""
         return f"{self.topic}[{self.number}]@{offset}"
 

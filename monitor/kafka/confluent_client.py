@@ -640,7 +640,7 @@ def _neutral() -> Iterator[None]:
 
 @contextmanager
 def _neutral_start() -> Iterator[None]:
-    """Turn errors of a constructor into the source's; a setting that the library refuses is a `SourceError`."""
+    """Turn errors of a constructor into the source's; a refused setting becomes a `SourceError`."""
     try:
         with _neutral():
             yield

@@ -66,10 +66,9 @@ def _why_no_tls(host: str, port: int, config: KafkaConfig) -> str:
     cause = _why_no_handshake(host, port, _tls_of(config))
     if not cause:
         return ""
+    hint = "is this its port for TLS?"
     if "VERIFY" in cause:
         hint = "set ssl_cafile to the PEM file of the authority that signed it"
-    else:
-        hint = "is this its port for TLS?"
     return f'no TLS with it ({cause}), as security_protocol = "{protocol}" asks for: {hint}'
 
 

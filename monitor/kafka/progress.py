@@ -32,9 +32,32 @@ class _Partition:
     last_sample_at: float  # when a sample last came, or when reading began
     confirmed_empty_at: float = -math.inf  # when the broker last said that nothing is left to read
     held_offset: int | None = None  # the first record that must be read again
-    marks: list[tuple[int, int]] = field(
-        default_factory=list
-    )  # first offset of a stretch, newest event time in it
+    # The first offset of a stretch of records, and the newest event time in it.
+    marks: list[tuple[int, int]] = field(default_factory=list)
+
+    def wait(self, now: float) -> None:
+        """Wait for samples, from now on: it is not idle."""
+        self.last_sample_at = now
+        self.confirmed_empty_at = -math.inf
+
+    def confirm_empty(self, asked_at: float) -> None:
+        self.confirmed_empty_at = asked_at
+
+    def hold(self, offset: int | None) -> None:
+        self.held_offset = offset
+
+    def hand_out(self, next_offset: int) -> None:
+        self.offset = next_offset
+
+    def add_samples(self, first_offset: int, newest_ms: int, *, mark_ms: int) -> None:
+        """Extend the last stretch, or begin another one after `mark_ms` of event time."""
+        self.newest_ms = max(self.newest_ms, newest_ms)
+        if self.marks:
+            mark_offset, mark_newest_ms = self.marks[-1]
+            if newest_ms // mark_ms <= mark_newest_ms // mark_ms:
+                self.marks[-1] = (mark_offset, max(mark_newest_ms, newest_ms))
+                return
+        self.marks.append((first_offset, newest_ms))
 
 
 class ReadProgress:
@@ -87,8 +110,7 @@ class ReadProgress:
         if partition is None or partition.offset != offset:
             self._partitions[name] = _Partition(offset, NOTHING_YET, now)
         else:
-            partition.last_sample_at = now
-            partition.confirmed_empty_at = -math.inf
+            partition.wait(now)
         self._owned.add(name)
 
     def release(self, names: Iterable[str]) -> None:
@@ -100,7 +122,7 @@ class ReadProgress:
 
         A held partition delays the others only while samples still come from it.
         """
-        self._partitions[name].held_offset = offset
+        self._partitions[name].hold(offset)
 
     def newest_ms(self, name: str) -> int:
         """Give the newest event time that was read from a partition."""
@@ -117,18 +139,10 @@ class ReadProgress:
             Newest credible event time among them; None where there is none.
         """
         partition = self._partitions[name]
-        partition.offset = next_offset
-        if newest_ms is None:
-            return
-        partition.last_sample_at = now
-        partition.confirmed_empty_at = -math.inf
-        partition.newest_ms = max(partition.newest_ms, newest_ms)
-        if partition.marks:
-            mark_offset, mark_newest_ms = partition.marks[-1]
-            if newest_ms // self._mark_ms <= mark_newest_ms // self._mark_ms:
-                partition.marks[-1] = (mark_offset, max(mark_newest_ms, newest_ms))
-                return
-        partition.marks.append((first_offset, newest_ms))
+        partition.hand_out(next_offset)
+        if newest_ms is not None:
+            partition.wait(now)
+            partition.add_samples(first_offset, newest_ms, mark_ms=self._mark_ms)
 
     def silent(self, now: float) -> list[str]:
         """Name the partitions without a sample for `idle_seconds`: the broker should be asked about them."""
@@ -138,7 +152,7 @@ class ReadProgress:
 
     def confirm_empty(self, name: str, asked_at: float) -> None:
         """Record that the broker had nothing more to read in a partition when it was asked."""
-        self._partitions[name].confirmed_empty_at = asked_at
+        self._partitions[name].confirm_empty(asked_at)
 
     def advance(self, now: float, *, clock_ms: int) -> int:
         """Advance the watermark, and give it: the event time up to which everything has been read.

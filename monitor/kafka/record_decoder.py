@@ -86,7 +86,7 @@ class RecordDecoder:
         first: dict[int, Rejection] = {}  # the first of each record
         for rejection in decoded.rejections:
             first.setdefault(rejection.index, rejection)
-            self._log_rejection(partition.at(fetched.offsets[rejection.index]), topic, rejection)
+            self._log_rejection(partition.position(fetched.offsets[rejection.index]), topic, rejection)
         bad = sorted(self._unreadable(decoder, records, decoded, first))
         checked = self._check.record(partition.name, fetched.offsets, bad)
         for change in checked.changes:
@@ -128,12 +128,12 @@ class RecordDecoder:
         bad: Sequence[int],
         first: dict[int, Rejection],
     ) -> None:
-        since = partition.at(change.first_offset)
+        since = partition.position(change.first_offset)
         if not change.is_wrong:
             log.warning(
                 "format right again at=%s: %d records since %s could not be read and are skipped; "
                 "their bytes are still in the topic",
-                partition.at(change.offset), change.n_bad, since,
+                partition.position(change.offset), change.n_bad, since,
             )  # fmt: skip
             return
         index = next(index for index in bad if fetched.offsets[index] == change.offset)

@@ -116,7 +116,7 @@ class KafkaSource:
         self._keep_seconds = min(_KEEP_SECONDS, config.max_poll_interval_seconds / 10)
         self._polled_at = -float("inf")
         self._client: KafkaClient | None = None
-        self._unstarted: set[Partition] = set()  # assigned, and their start is not looked up yet
+        self._unstarted: set[Partition] = set()  # assigned, and their offsets are not found yet
         self._paused: AbstractSet[Partition] = frozenset()
 
     def poll(self, timeout_seconds: float) -> Batch:
@@ -268,7 +268,7 @@ class KafkaSource:
             self._start_partitions(client, sorted(self._unstarted))
 
     def _start_partitions(self, client: KafkaClient, partitions: Sequence[Partition]) -> None:
-        starts = self._start_offsets.look_up(client, partitions)
+        starts = self._start_offsets.find(client, partitions)
         assigned = client.assignment()
         for partition, offset in starts.offsets.items():
             self._unstarted.discard(partition)

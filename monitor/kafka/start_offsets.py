@@ -64,7 +64,7 @@ class StartOffsets:
         self._progress = progress
         self._metadata = metadata
 
-    def look_up(self, client: KafkaClient, partitions: Sequence[Partition]) -> Starts:
+    def find(self, client: KafkaClient, partitions: Sequence[Partition]) -> Starts:
         """Give where to begin with partitions that were assigned.
 
         Raises
@@ -103,7 +103,7 @@ class StartOffsets:
                 n_lost = restart - offset
                 log.error(
                     "records lost at=%s: %d were deleted before they were read; continuing at %d",
-                    partition.at(offset), n_lost, restart,
+                    partition.position(offset), n_lost, restart,
                 )  # fmt: skip
                 yield Restart(partition, restart, n_lost)
             else:
@@ -112,7 +112,7 @@ class StartOffsets:
                 ]  # samples that were read before change nothing when they come again
                 log.error(
                     "log ends before at=%s, at %d: read again from %d",
-                    partition.at(offset),
+                    partition.position(offset),
                     end[partition],
                     restart,
                 )

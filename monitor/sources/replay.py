@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 
@@ -18,8 +17,6 @@ from monitor.sources.position import Position
 from monitor.sources.source import Batch
 
 __all__ = ["ReplaySource"]
-
-log = logging.getLogger(__name__)
 
 # In a poll at full speed: large enough for arrays to pay, small enough to stop quickly.
 _BATCH_SAMPLES = 4096
@@ -43,14 +40,9 @@ class ReplaySource:
         self._n_bad = recorded.n_bad
         self._clock = clock
         self._speed = speed
-        self._next = (
-            0 if after_ms is None else int(np.searchsorted(recorded.columns.time_ms, after_ms, side="right"))
-        )
-        self._from_ms = (
-            int(recorded.columns.time_ms[min(self._next, len(recorded.columns) - 1)])
-            if len(recorded.columns)
-            else 0
-        )
+        times = recorded.columns.time_ms
+        self._next = 0 if after_ms is None else int(np.searchsorted(times, after_ms, side="right"))
+        self._from_ms = int(times[min(self._next, len(times) - 1)]) if len(times) else 0
         self._started: float | None = None
         self._never = threading.Event()
 

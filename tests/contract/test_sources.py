@@ -56,7 +56,7 @@ LASTING = [*FINITE, *KAFKA]  # they can go on where they were
 
 @pytest.fixture
 def make(request):
-    """Give what builds a source, by its name; built again, it is the same one."""
+    """Give what builds a source, by its name; built again, it is the same source."""
     if request.param in KAFKA:
         return request.getfixturevalue("kafka_source")
     return {**FINITE, "host": host_source}[request.param]
@@ -74,9 +74,9 @@ def kafka_source(cluster, open_kafka, sample):
     topic = cluster.topic(2)
     table, columns, order = recording()
     for number in range(2):
-        chosen = [at for at in order.tolist() if columns.series[at] == number]
+        chosen = [row for row in order.tolist() if columns.series[row] == number]
         payloads = [
-            sample(int(columns.time_ms[at]), columns.value[at], name=table[number].name) for at in chosen
+            sample(int(columns.time_ms[row]), columns.value[row], name=table[number].name) for row in chosen
         ]
         cluster.produce(topic, payloads, partition=number)
 

@@ -1,6 +1,6 @@
-"""Hostile payloads over all decoders: nothing escapes them but rejections, and no payload costs much.
+"""Hostile payloads over all decoders: they raise nothing, only reject, and no payload costs much.
 
-BAROGRAPH_FUZZ_PAYLOADS says how many (20 000 in CI, a million by `make fuzz`), BAROGRAPH_FUZZ_SEED with which seed.
+BAROGRAPH_FUZZ_PAYLOADS sets how many (20 000 in CI, a million by `make fuzz`), BAROGRAPH_FUZZ_SEED the seed.
 """
 
 from __future__ import annotations
@@ -28,9 +28,20 @@ N_PAYLOADS = int(os.environ.get("BAROGRAPH_FUZZ_PAYLOADS", "20000"))
 SEED = int(os.environ.get("BAROGRAPH_FUZZ_SEED", "0"))
 
 REASONS = {
-    "bad_label", "bad_time", "duplicate_label", "invalid_json", "invalid_line", "invalid_protobuf", "invalid_snappy", "invalid_utf8",
-    "label_too_long", "too_deep", "too_large", "wrong_encoding", "wrong_schema",
-}  # fmt: skip
+    "bad_label",
+    "bad_time",
+    "duplicate_label",
+    "invalid_json",
+    "invalid_line",
+    "invalid_protobuf",
+    "invalid_snappy",
+    "invalid_utf8",
+    "label_too_long",
+    "too_deep",
+    "too_large",
+    "wrong_encoding",
+    "wrong_schema",
+}
 # CPU time that a payload may take: the slowest known takes 3e-6 s a byte, and machines differ.
 BASE_SECONDS, SECONDS_PER_BYTE = 1.0, 1e-5
 # Memory: objects of a new series and its labels are about 50 times their bytes in a payload, at worst.
@@ -94,14 +105,13 @@ def peak_rss():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def tell(capsys, what, judge, n_payloads):
-    """Say in a long run what it came to."""
+def report(capsys, what, judge, n_payloads):
+    """Write the result of a long run."""
     if N_PAYLOADS > 20_000:
         seconds, name, payload = judge.slowest
         with capsys.disabled():
-            sys.stderr.write(
-                f"\n{what}: {n_payloads} payloads, slowest {seconds * 1000:.1f} ms for {len(payload)} bytes of {name}\n"
-            )
+            slowest = f"slowest {seconds * 1000:.1f} ms for {len(payload)} bytes of {name}"
+            sys.stderr.write(f"\n{what}: {n_payloads} payloads, {slowest}\n")
 
 
 def test_every_format_is_here():
@@ -132,7 +142,7 @@ def test_damaged_payloads_are_decoded_or_rejected(name, capsys):
         0.01 * n_payloads < n_clean < 0.9 * n_payloads
     )  # or the damage is too great, or too small, to find anything
     assert peak_rss() - before < MAX_GROWTH_BYTES
-    tell(capsys, name, judge, n_payloads)
+    report(capsys, name, judge, n_payloads)
 
 
 def test_noise_is_decoded_or_rejected_by_all(capsys):
@@ -146,7 +156,7 @@ def test_noise_is_decoded_or_rejected_by_all(capsys):
         judge.decode("remote_write", snappy(payload))
 
     assert peak_rss() - before < MAX_GROWTH_BYTES
-    tell(capsys, "noise, by each", judge, N_PAYLOADS // 10)
+    report(capsys, "noise, by each", judge, N_PAYLOADS // 10)
 
 
 @every_format
@@ -160,7 +170,7 @@ def test_payloads_that_are_wrong_on_purpose_cost_no_more_than_others(name, capsy
         judge.decode(name, payload, n_bytes)
         assert peak_rss() - before < BASE_BYTES + BYTES_PER_BYTE * n_bytes, payload[:200]
 
-    tell(capsys, f"{name}, wrong on purpose", judge, len(payloads))
+    report(capsys, f"{name}, wrong on purpose", judge, len(payloads))
 
 
 @pytest.mark.parametrize("size", [1 << 24, 1 << 30, 1 << 31, (1 << 32) - 1])
@@ -196,8 +206,13 @@ TEXTS = [
     "host",
 ]
 SCALARS = (
-    st.none() | st.booleans() | st.integers(-(1 << 70), 1 << 70) | st.floats() | st.text(max_size=5) | st.sampled_from(TEXTS)
-)  # fmt: skip
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 70), 1 << 70)
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(TEXTS)
+)
 KEYS = [
     "labels",
     "metrics",

@@ -1,10 +1,11 @@
-"""A real Apache Kafka for tests: one broker that is its own controller, on loopback, from the folder that KAFKA_HOME names.
+"""A real Apache Kafka for tests: a broker and controller in one, on loopback, from the folder KAFKA_HOME.
 
 An unpacked archive of the Apache project does; it needs Java 17. Tests bring their own server.properties.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -56,7 +57,7 @@ def needed(reason):
 
 
 class Kafka:
-    """One broker; `properties` are lines more for its server.properties, `listeners` more places to listen at."""
+    """A broker; `properties` are more lines for its server.properties, `listeners` more addresses."""
 
     def __init__(self, folder, *, properties="", listeners=(), format_options=()):
         self._home = Path(os.environ["KAFKA_HOME"])
@@ -75,9 +76,12 @@ class Kafka:
         """Start the broker, or start it again with what it had; wait until it answers."""
         with (self._folder / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._home / "bin" / "kafka-server-start.sh", self._file], stdout=log, stderr=log, env=self._environment(),
+                [self._home / "bin" / "kafka-server-start.sh", self._file],
+                stdout=log,
+                stderr=log,
+                env=self._environment(),
                 start_new_session=True,
-            )  # fmt: skip
+            )
         self._admin = AdminClient({"bootstrap.servers": self.servers[0], "log_level": 0})
         deadline = time.monotonic() + 60
         while True:
@@ -111,9 +115,8 @@ class Kafka:
     def delete_records(self, topic, partition, before):
         """Delete a partition's records before an offset, as retention does."""
         file = self._folder / "delete.json"
-        file.write_text(
-            f'{{"version": 1, "partitions": [{{"topic": "{topic}", "partition": {partition}, "offset": {before}}}]}}'
-        )
+        records = {"topic": topic, "partition": partition, "offset": before}
+        file.write_text(json.dumps({"version": 1, "partitions": [records]}))
         self._tool(
             "kafka-delete-records.sh", "--bootstrap-server", self.servers[0], "--offset-json-file", file
         )

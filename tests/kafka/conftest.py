@@ -1,4 +1,4 @@
-"""Every test of a Kafka source runs over both client libraries, and hears what is told."""
+"""Every test of a Kafka source runs over both client libraries, and captures the log."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ def client(request):
 
 
 @pytest.fixture(autouse=True)
-def _hear_what_is_told(caplog):
+def _capture_log(caplog):
     caplog.set_level(logging.INFO, logger="monitor")
 
 
 @pytest.fixture
 def committed(cluster):
-    """Look up what a group has committed, as another program would: `(offset, metadata)`, or None."""
+    """Ask what a group has committed, as another program would: `(offset, metadata)`, or None."""
 
-    def look(source, topic, partition=0):
+    def ask(source, topic, partition=0):
         consumer = KafkaConsumer(
             bootstrap_servers=cluster.servers,
             group_id=source._config.group_id,
@@ -36,4 +36,4 @@ def committed(cluster):
             consumer.close()
         return None if found is None else (found.offset, found.metadata.rstrip("\0"))
 
-    return look
+    return ask

@@ -1,4 +1,4 @@
-"""Runs the daemon through a verifiable workload and planned kills, over any Kafka, and holds what it wrote against the truth."""
+"""Runs the daemon through a workload and planned kills, and compares what it wrote with the truth."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WATCH = {
 def undisturbed_alerts(workload, windows, champion=None):
     """Send all samples, in order, straight through a pipeline; write the alerts that come out.
 
-    Hosts are met in the order in which the daemon that wrote `windows` met them: random draws go by their rows.
+    Hosts get the rows that they had in the daemon that wrote `windows`: random draws go by rows.
     """
     table = SeriesTable()
     pipeline = Pipeline(
@@ -58,7 +58,7 @@ def undisturbed_alerts(workload, windows, champion=None):
 
 
 class Producer:
-    """Sends a workload at a pace, in a thread of its own, until it is told to send the rest at once."""
+    """Sends a workload at a pace, in a thread of its own, until it must send the rest at once."""
 
     def __init__(self, servers, topic, workload, *, records_per_second):
         settings = {
@@ -68,7 +68,7 @@ class Producer:
             "reconnect.backoff.max.ms": 500,
         }
         self._producer = confluent_kafka.Producer(settings)
-        self._topic, self._workload, self._batch_sizer = topic, workload, records_per_second
+        self._topic, self._workload, self._records_per_second = topic, workload, records_per_second
         self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -81,26 +81,26 @@ class Producer:
     def _run(self):
         begun = time.monotonic()
         for number, (partition, payload) in enumerate([*self._workload.records(), *self._workload.tail()]):
-            self._hurry.wait(max(0.0, begun + number / self._batch_sizer - time.monotonic()))
+            self._hurry.wait(max(0.0, begun + number / self._records_per_second - time.monotonic()))
             self._producer.produce(self._topic, payload, partition=partition)
             self._producer.poll(0)
 
 
 def lives_of(n_lives, *, seed, seconds=(0.7, 2.2)):
-    """Plan lives: half of them end at a named point, each point as often as the others, the rest at random moments."""
+    """Plan lives: half of them end at a named point, each point equally often, the rest at random times."""
     rng = np.random.default_rng(seed)
     lives = [{"seconds": float(rng.uniform(*seconds))} for _ in range(n_lives - n_lives // 2)]
-    # Nothing is judged, and so nothing delivered, before 110 steps have passed: the first lives end at random.
+    # Nothing is judged, and so nothing delivered, in the first 110 steps: the first lives end at random.
     named = [
         {"point": POINTS[k % len(POINTS)], "nth": 1 + k // len(POINTS) % 2, "seconds": 30.0}
         for k in range(n_lives // 2)
     ]
     first, rest = lives[:4], [*lives[4:], *named]
-    return [*first, *(rest[at] for at in rng.permutation(len(rest)))]
+    return [*first, *(rest[index] for index in rng.permutation(len(rest)))]
 
 
 def config_of(folder, servers, topic, *, max_alert_age_seconds=0, **kafka):
-    """Give the settings of a daemon over a topic: silence ends no step, what closes the last ones is the workload's tail."""
+    """Give the settings of a daemon over a topic: the workload's tail closes the last steps, not silence."""
     settings = {
         "bootstrap_servers": servers,
         "topics": [topic],
@@ -111,9 +111,8 @@ def config_of(folder, servers, topic, *, max_alert_age_seconds=0, **kafka):
     return {
         "data_dir": str(folder / "data"),
         "checkpoint_seconds": 0.3,
-        "alerts": {
-            "max_alert_age_seconds": max_alert_age_seconds
-        },  # 0: a workload's times lie years back, and all is to be told
+        # 0: no alert is withheld, although a workload's times lie years back
+        "alerts": {"max_alert_age_seconds": max_alert_age_seconds},
         "web": {"listen": "127.0.0.1:0"},
         "source": {"kind": "kafka", "kafka": {**settings, "max_poll_records": 120, **kafka}},
         "watch": [WATCH],
@@ -129,8 +128,12 @@ def run_through_kills(folder, servers, topic, workload, lives, *, records_per_se
     producer = Producer(servers, topic, workload, records_per_second=records_per_second)
     launcher = subprocess.Popen(
         [sys.executable, "-m", "tests.kafka.launcher", folder / "plan.json"],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     try:
         said = launcher.stdout.readline()
         producer.finish()

@@ -1,17 +1,22 @@
-"""Runs the daemon in child processes and kills them with SIGKILL: after some time, or at a point that the plan names.
+"""Runs the daemon in child processes and kills them by SIGKILL, after some time or at a point in the plan.
 
     python -m tests.kafka.launcher PLAN.json
 
-The plan holds `config` (as config.toml), `folder` (for what the daemon says), and `lives`: of each the
-`seconds` it may last, and perhaps a `point` at whose `nth` passing it dies, `frozen_seconds` in the midst of it
-(SIGSTOP, SIGCONT), `full_disk`: nothing that it writes can be synced, `hangs_at`: the number of the poll that never
-returns, or `damaged`: how its checkpoint is spoilt before it begins. With `forgets` set, each life begins without the
-checkpoint of the one before. Behind them comes one more life, until stdin is closed: then SIGTERM, and this program
-ends with the daemon's exit code; with 100 more where a life ended by itself. Each life is a fork, because loading
-PyTorch takes longer than most of them last.
+The plan holds `config` (as config.toml), `folder` (for what the daemon writes), and `lives`. Each life has
+the `seconds` that it may last, and perhaps
 
-The folder then holds `windows` and `alerts`, a JSON line each; `summaries`, the number of episodes in each; `reached`, the
-points at which a life ended; and `log`.
+- a `point`, at whose `nth` passing it dies;
+- `frozen_seconds` in the middle of it (SIGSTOP, SIGCONT);
+- `full_disk`: nothing that it writes can be synced;
+- `hangs_at`: the number of the poll that never returns;
+- `damaged`: how its checkpoint is damaged before it begins.
+
+With `forgets` set, each life begins without the checkpoint of the life before. After them comes another life,
+until stdin is closed: then SIGTERM, and this program ends with the daemon's exit code, plus 100 if a life
+ended by itself. Each life is a fork, because loading PyTorch takes longer than most of them last.
+
+The folder then holds `windows` and `alerts`, a JSON line each; `summaries`, the number of episodes in each;
+`reached`, the points at which a life ended; and `log`.
 """
 
 from __future__ import annotations
@@ -77,7 +82,7 @@ class Crash:
 
 
 class FileOutlet:
-    """Writes every alert, as it opens and as it resolves, and dies before or behind it where it should."""
+    """Writes every alert, as it opens and as it resolves, and dies before or after it if planned."""
 
     def __init__(self, file, crash):
         self._file = file.open("a", buffering=1)
@@ -201,7 +206,7 @@ def damage(file, how):
 
 
 def fill_disk(checkpoint):
-    """Let nothing be synced any more, once there is a checkpoint that says where to go on: one that never was costs warm-up."""
+    """Fail every sync once there is a checkpoint with a position: without any, only warm-up would be lost."""
     fsync = os.fsync
 
     def sync_or_fail(file):

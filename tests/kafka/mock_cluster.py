@@ -1,4 +1,4 @@
-"""librdkafka's mock cluster in a process of its own: the real wire protocol, no Java, faults by its C interface.
+"""librdkafka's mock cluster in its own process: the real wire protocol, no Java, faults by its C interface.
 
     python mock_cluster.py BROKERS
 
@@ -8,8 +8,8 @@ prints the address of its brokers, and then answers each line on stdin with `ok`
     delete TOPIC PARTITION BEFORE  up BROKER             clear API
     leader TOPIC PARTITION BROKER  rtt BROKER MS         coordinator GROUP BROKER
 
-It ends with its stdin, and so with the test that started it. Kafka's own numbers stand for APIs and
-errors. A partition keeps its newest 5 MiB only. It speaks no newer protocol than kafka-python's `api_version=(2, 3)`.
+It ends with its stdin, and so with the test that started it. Kafka's own numbers stand for APIs and errors. A
+partition keeps its newest 5 MiB only. The protocol is no newer than kafka-python's `api_version=(2, 3)`.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import confluent_kafka
 
-_REBALANCE_DELAY_MS = 100  # before a new group's first assignment; 3 s unless told
+_REBALANCE_DELAY_MS = 100  # before a new group's first assignment; the default is 3 s
 
 
 def function(library, name, result, *arguments):

@@ -1,4 +1,4 @@
-"""No more is handed out than can be dealt with in about a second, and the group is kept meanwhile."""
+"""No more is handed out than can be processed in about a second, and the group is kept meanwhile."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_a_slow_scorer_keeps_its_place_in_the_group(cluster, open_kafka, until, 
 
 @pytest.fixture
 def busy(cluster, open_kafka, until, sample):
-    """Give a source that has begun with forty records, what came of them, and their topic; each poll asks the broker."""
+    """Give a source with a backlog, the batches so far, and the topic; each poll asks the broker."""
     topic = cluster.topic()
     cluster.produce(topic, numbered(sample, 40, pad="x" * 1000))
     source = open_kafka(topic, max_batch_bytes=2500)

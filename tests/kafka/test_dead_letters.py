@@ -34,15 +34,17 @@ def read_topic(cluster):
             }
         )
         consumer.assign([confluent_kafka.TopicPartition(topic, 0, 0)])
-        found = []
+        messages = []
         try:
-            while len(found) < n_records:
-                found += [
-                    one for one in consumer.consume(n_records - len(found), timeout=20) if one.error() is None
+            while len(messages) < n_records:
+                messages += [
+                    message
+                    for message in consumer.consume(n_records - len(messages), timeout=20)
+                    if message.error() is None
                 ]
         finally:
             consumer.close()
-        return found
+        return messages
 
     return read
 
@@ -56,10 +58,10 @@ def dead_letters(batches):
     return counts
 
 
-def told(n_letters, **results):
-    """Be content when so many letters had these results."""
+def counted(n_sent, **results):
+    """Be content when so many dead letters had these results; without any, when so many were sent."""
     return lambda batches: all(
-        dead_letters(batches).get(result, 0) >= n for result, n in (results or {"sent": n_letters}).items()
+        dead_letters(batches).get(result, 0) >= n for result, n in (results or {"sent": n_sent}).items()
     )
 
 
@@ -74,7 +76,7 @@ def test_a_record_that_cannot_be_read_is_kept_with_its_bytes_key_headers_place_a
     cluster.produce(topic, [sample(T0 + 1, 2), None], partition=1)
 
     batches = until(
-        open_kafka(topic, dead_letter_topic=dead), lambda batches: has(2)(batches) and told(1)(batches)
+        open_kafka(topic, dead_letter_topic=dead), lambda batches: has(2)(batches) and counted(1)(batches)
     )
 
     assert values(batches) == [1, 2]
@@ -99,7 +101,7 @@ def test_a_record_that_could_be_read_in_part_is_a_dead_letter_as_a_whole(
     lines = b"cpu,host=a load=1 1700000000000000000\nno line\ncpu,host=b load=2 1700000000000000000"
     cluster.produce(topic, [lines])
 
-    batches = until(open_kafka(topic, dead_letter_topic=dead, decoder=decode_influx), told(1))
+    batches = until(open_kafka(topic, dead_letter_topic=dead, decoder=decode_influx), counted(1))
 
     assert values(batches) == [1, 2]
     assert read_topic(dead, 1)[0].value() == lines
@@ -119,7 +121,7 @@ def test_letters_of_what_was_handed_out_are_there_before_the_position_is_kept(
     source.position()
 
     assert dead_letters([*batches, source.poll(1.0)]) == {"sent": 50}
-    assert [one.value() for one in read_topic(dead, 50)] == [b"bad %d" % k for k in range(50)]
+    assert [message.value() for message in read_topic(dead, 50)] == [b"bad %d" % k for k in range(50)]
 
 
 def test_a_topic_that_refuses_letters_stops_nothing(cluster, open_kafka, until, sample, client, caplog):
@@ -138,13 +140,13 @@ def test_a_topic_that_refuses_letters_stops_nothing(cluster, open_kafka, until, 
     )
     assert caplog.text.count("dead letter failed") == 1
 
-    cluster.tell("clear", PRODUCE)  # and once it may again, letters go out again
+    cluster.tell("clear", PRODUCE)  # and once it is allowed again, dead letters are sent again
 
     def another_is_sent(batches):
         cluster.produce(
             topic, [b"bad"]
         )  # librdkafka may refuse the first by itself: it remembers the topic's error for a while
-        return told(1)(batches)
+        return counted(1)(batches)
 
     until(source, another_is_sent, seconds=60.0)
 
@@ -156,7 +158,7 @@ def test_a_leader_of_the_dead_letter_topic_that_moves_costs_no_letter(
     cluster.produce(topic, [b"bad", sample(T0, 1)])
     cluster.tell("errors", PRODUCE, 6, 6, 7)  # NOT_LEADER_OR_FOLLOWER, twice, and a time-out
 
-    batches = until(open_kafka(topic, dead_letter_topic=dead), told(1))
+    batches = until(open_kafka(topic, dead_letter_topic=dead), counted(1))
 
     assert dead_letters(batches) == {"sent": 1}
     assert read_topic(dead, 1)[0].value() == b"bad"
@@ -171,7 +173,7 @@ def test_a_letter_larger_than_the_broker_takes_is_counted_and_told(
 
     batches = until(
         open_kafka(topic, dead_letter_topic=dead),
-        lambda batches: has(1)(batches) and told(0, failed=1)(batches),
+        lambda batches: has(1)(batches) and counted(0, failed=1)(batches),
     )
 
     assert values(batches) == [1]
@@ -206,7 +208,7 @@ def test_a_position_is_kept_at_once_while_the_topic_does_not_answer(cluster, ope
 
 @pytest.fixture
 def listed(cluster, tmp_path):
-    """Run `barograph dead-dead_letters` as a person does; give what it printed."""
+    """Run `barograph dead-letters` as a person does; give what it printed."""
 
     def run(dead, *options, servers=None):
         config = tmp_path / "config.toml"
@@ -229,14 +231,15 @@ def listed(cluster, tmp_path):
 def test_the_command_counts_by_reason_and_shows_the_newest_without_harm(cluster, open_kafka, until, listed):
     topic, dead = cluster.topic(), cluster.topic(2)
     cluster.produce(topic, [b"{torn", b"clear \x1b[2J the screen", b"\xff\xfe"])
-    until(open_kafka(topic, dead_letter_topic=dead), told(3))
+    until(open_kafka(topic, dead_letter_topic=dead), counted(3))
     cluster.produce(dead, [b"somebody else's"])
 
     ran = listed(dead)
 
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.startswith(
-        f"4 dead letters\n        3  invalid_json  {topic}\n        1  unknown  {dead}\nthe newest 4:\n{topic}[0]@0  20"
+        f"4 dead letters\n        3  invalid_json  {topic}\n        1  unknown  {dead}\n"
+        f"the newest 4:\n{topic}[0]@0  20"
     )
     assert r"    clear \x1b[2J the screen" in ran.stdout
     assert "    hex fffe (2 bytes)" in ran.stdout

@@ -1,4 +1,4 @@
-"""What each client library's module promises beside what the Kafka source shows: what is missing is told at the start, and its producer."""
+"""What each client library's module promises beyond what the source shows: checks, and a producer."""
 
 from __future__ import annotations
 
@@ -117,11 +117,11 @@ def test_a_record_is_sent_with_its_key_and_headers_and_its_outcome_told(cluster,
         bootstrap_servers=cluster.servers, api_version=(2, 3), auto_offset_reset="earliest"
     )
     consumer.assign([TopicPartition(topic, 0)])
-    found = []
-    while len(found) < 2:
-        found += consumer.poll(timeout_ms=1000).get(TopicPartition(topic, 0), [])
+    records = []
+    while len(records) < 2:
+        records += consumer.poll(timeout_ms=1000).get(TopicPartition(topic, 0), [])
     consumer.close()
-    assert [(one.value, one.key, one.headers) for one in found] == [
+    assert [(record.value, record.key, record.headers) for record in records] == [
         (b"\x00torn", b"web1", [("reason", b"invalid_json"), ("topic", b"metrics")]),
         (b"more", None, []),
     ]
@@ -166,10 +166,10 @@ def test_a_topic_that_was_never_seen_while_brokers_are_away_fails_in_time_too(cl
     try:  # at once, or later
         number = producer.send(cluster.topic(), b"one")
     except ClientError as error:
-        told = error
+        failure = error
     else:
         assert time.monotonic() - begun < 1.5
-        told = outcomes_of(producer, 1)[number]
+        failure = outcomes_of(producer, 1)[number]
 
-    assert isinstance(told, ClientError)
+    assert isinstance(failure, ClientError)
     assert time.monotonic() - begun < 15.0

@@ -1,4 +1,4 @@
-"""The Kafka source against librdkafka's mock cluster: what it reads, where it begins, and what it does when things fail."""
+"""The Kafka source against librdkafka's mock cluster: what it reads, where it begins, how it fails."""
 
 from __future__ import annotations
 
@@ -105,11 +105,11 @@ def test_a_header_without_a_value_counts_as_empty(cluster, open_kafka, until, sa
     cluster._producer.produce(topic, sample(T0, 1), headers=[("Content-Encoding", None), ("trace", b"7")])
     cluster.produce(topic, [sample(T0, 2)])
 
-    def look(records, table):
+    def collect(records, table):
         seen.extend(record.headers for record in records)
         return sample_decoder(records, table)
 
-    until(open_kafka(topic, decoder=look), has(2))
+    until(open_kafka(topic, decoder=collect), has(2))
 
     assert seen == [(("Content-Encoding", b""), ("trace", b"7")), ()]
 
@@ -220,7 +220,8 @@ def test_a_daemon_without_its_checkpoint_fills_its_windows_again_and_knows_what_
     source = open_kafka(topic, rewind_ms=10_000, max_poll_records=1)
     until(source, has(100))
     source.commit(source.position())
-    # The newest is at 99 s: records of 89 s and newer are needed. Marks are 10000 // 32 = 312 ms apart, so each has its own.
+    # The newest is at 99 s: records since 89 s are needed. Marks are 10000 // 32 = 312 ms apart, so each
+    # record has its own.
     assert committed(source, topic) == (89, f'{{"v":1,"wm":{T0 + 99_000}}}')
     source.close()
     cluster.produce(topic, numbered(sample, 1, first=100))

@@ -1,4 +1,4 @@
-"""The daemon, killed again and again under load, misses no window, gets none wrong, and sends no alert as new a second time."""
+"""The daemon, killed repeatedly under load, misses no window, gets none wrong, repeats no alert as new."""
 
 from __future__ import annotations
 
@@ -98,18 +98,21 @@ def test_neither_failing_brokers_nor_a_full_disk_nor_a_frozen_daemon_nor_retenti
 
 
 def bad_weather(cluster, group, checkpoint, stop):
-    """Let one thing after the other go wrong: brokers away or slow, a coordinator and a leader that move, what is read deleted."""
+    """Cause one fault after the other: brokers away or slow, moved coordinators and leaders, deletions."""
     for turn in itertools.count():
         if checkpoint.exists():
-            for name, place in json.loads(checkpoint.read_bytes().partition(b"\n")[0])["about"][
-                "partitions"
-            ].items():
-                cluster.tell("delete", *name.split("/"), place["offset"])
+            header = json.loads(checkpoint.read_bytes().partition(b"\n")[0])
+            for name, position in header["about"]["partitions"].items():
+                cluster.tell("delete", *name.split("/"), position["offset"])
         broker = 1 + turn % 3
         for words in (
-            ("down", broker), ("up", broker), ("rtt", broker, 300), ("rtt", broker, 0), ("coordinator", group, broker),
+            ("down", broker),
+            ("up", broker),
+            ("rtt", broker, 300),
+            ("rtt", broker, 0),
+            ("coordinator", group, broker),
             ("leader", group, turn % 3, 1 + (turn + 1) % 3),
-        ):  # fmt: skip
+        ):
             cluster.tell(*words)
             if stop.wait(0.7):
                 return
@@ -147,31 +150,31 @@ def test_what_is_read_again_fills_the_windows_behind_what_was_told(cluster, tmp_
     for part in (records[: len(records) // 2], [*records[len(records) // 2 :], *workload.tail()]):
         for partition in range(workload.n_partitions):
             cluster.produce(
-                topic, [payload for where, payload in part if where == partition], partition=partition
+                topic, [payload for number, payload in part if number == partition], partition=partition
             )
-        closed, told = run_without_state(tmp_path, cluster, topic)
+        closed, reported = run_without_state(tmp_path, cluster, topic)
 
-    first_told = min(told)
-    assert first_told > 100
-    window = range(first_told - WATCH["window_length"] + 1, first_told + 1)
+    first_reported = min(reported)
+    assert first_reported > 100
+    window = range(first_reported - WATCH["window_length"] + 1, first_reported + 1)
     for step in window:
         np.testing.assert_array_equal(closed[step], workload.values[:, :, step])
-    assert sorted(told) == list(range(first_told, workload.n_steps + 58))
+    assert sorted(reported) == list(range(first_reported, workload.n_steps + 58))
 
 
 def run_without_state(folder, cluster, topic):
-    """Let a daemon that keeps nothing read a topic to its end; give all steps that it closed, and those that it told."""
+    """Let a daemon without state read a topic to its end; give the steps it closed, and those it reported."""
     config = parse_config(
         config_of(folder, cluster.servers, topic, api_version="2.3", session_timeout_seconds=6.0),
         place="test",
     )
     daemon = build_daemon(config, outlets=[], clock=SystemClock(), keeps_state=False)
     (watch,) = daemon.loop.pipeline.watches
-    stop, closed, told = threading.Event(), {}, []
+    stop, closed, reported = threading.Event(), {}, []
     first_step = Workload.start_ms // 1000
     score, poll = watch.scorer.score, daemon.loop.source.poll
 
-    def rebalance_event(block):
+    def score_and_record(block):
         hosts = np.argsort(watch.entities.entities)
         for t in range(len(block.values)):
             closed[block.first_step + t - first_step] = block.values[t, hosts].copy()
@@ -183,10 +186,12 @@ def run_without_state(folder, cluster, topic):
             stop.set()
         return batch
 
-    watch.scorer.score, daemon.loop.source.poll = rebalance_event, poll_to_the_end
-    watch.observe(WatchObserver(on_scored=lambda scored: told.append(scored.time_ms // 1000 - 1 - first_step)))
+    watch.scorer.score, daemon.loop.source.poll = score_and_record, poll_to_the_end
+    watch.observe(
+        WatchObserver(on_scored=lambda scored: reported.append(scored.time_ms // 1000 - 1 - first_step))
+    )
     try:
         daemon.run(stop)
     finally:
         daemon.close()
-    return closed, told
+    return closed, reported

@@ -1,4 +1,4 @@
-"""The daemon ended, hung, started on a spoilt checkpoint, and out of file descriptors, over Kafka: what comes behind it lacks nothing."""
+"""The daemon ends, hangs, finds a damaged checkpoint, runs out of file descriptors: nothing is lost."""
 
 from __future__ import annotations
 
@@ -81,18 +81,18 @@ def test_a_daemon_that_catches_up_and_is_killed_tells_what_is_young_and_sums_up_
         records_per_second=250, max_alert_age_seconds=300.0, api_version="2.3", session_timeout_seconds=1.5,
     )  # fmt: skip
 
-    found = {one.identity: one for one in read_episodes(tmp_path / "data" / "episodes.sqlite")}
-    told = [json.loads(line) for line in alerts]
+    found = {episode.identity: episode for episode in read_episodes(tmp_path / "data" / "episodes.sqlite")}
+    sent = [json.loads(line) for line in alerts]
     openings, ends = (
-        {one["identity"] for one in told if (one["resolved_ms"] is None) == is_open}
+        {alert["identity"] for alert in sent if (alert["resolved_ms"] is None) == is_open}
         for is_open in (True, False)
     )
     truth = [json.loads(line) for line in undisturbed_alerts(workload, windows)]
-    over_ms = {one["identity"]: one["resolved_ms"] for one in truth if one["resolved_ms"] is not None}
-    # The clock goes on while it runs: what ended in between may be told or not. Steps take 4.5 s to close.
+    over_ms = {alert["identity"]: alert["resolved_ms"] for alert in truth if alert["resolved_ms"] is not None}
+    # The clock goes on while it runs: what ended in between may be sent or not. Steps take 4.5 s to close.
     young, old = round(time.time() * 1000) - 304_500, begun_ms - 304_500
     assert set(found) == set(over_ms)
-    assert openings == ends == {name for name, one in found.items() if one.told}
+    assert openings == ends == {identity for identity, episode in found.items() if episode.told}
     assert openings >= {name for name, resolved_ms in over_ms.items() if resolved_ms > young}
     assert not openings & {name for name, resolved_ms in over_ms.items() if resolved_ms < old}
     assert min(len(openings), len(set(found) - openings)) > 5  # there is enough of both
@@ -105,11 +105,11 @@ def test_a_daemon_that_catches_up_and_is_killed_tells_what_is_young_and_sums_up_
 
 @pytest.fixture
 def daemon(cluster, tmp_path):
-    """Start `barograph run` over a topic into which samples are sent all the time; give it once it reads them."""
+    """Start `barograph run` over a topic that samples are sent to all the time; give it once it reads."""
     workload = Workload(n_steps=3000)
     topic = cluster.topic(workload.n_partitions)
     config = config_of(tmp_path, cluster.servers, topic, api_version="2.3", session_timeout_seconds=6.0)
-    config["alerts"] = {"keep_seconds": 3600.0}  # old as the samples are, nothing is told
+    config["alerts"] = {"keep_seconds": 3600.0}  # the samples are old: every alert is withheld
     (tmp_path / "config.toml").write_text(toml_of(config))
     producer = Producer(cluster.servers, topic, workload, records_per_second=400)
     with (tmp_path / "log").open("w") as log:
@@ -169,12 +169,12 @@ def committed(cluster, topic):
         {"bootstrap.servers": ",".join(cluster.servers), "group.id": topic, "log_level": 0}
     )
     try:
-        found = consumer.committed(
+        committed = consumer.committed(
             [confluent_kafka.TopicPartition(topic, partition) for partition in range(3)], timeout=20
         )
     finally:
         consumer.close()
-    return {f"{one.topic}/{one.partition}": one.offset for one in found}
+    return {f"{partition.topic}/{partition.partition}": partition.offset for partition in committed}
 
 
 def test_sigterm_under_load_drains_keeps_and_commits_and_exits_with_0(daemon, cluster, tmp_path):

@@ -1,4 +1,4 @@
-"""Looking at a cluster over its wire protocol: what a list in a test does not have."""
+"""Reading a cluster from outside, over its wire protocol: what a fake in a test does not have."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def test_partitions_bounds_times_and_records_are_read(cluster, open_reader):
     peeks = list(reader.read(topic, {0: 1, 1: 0}, bounds))
 
     found = {
-        number: [record.value for one in peeks if one.partition == number for record in one.records]
+        number: [record.value for peek in peeks if peek.partition == number for record in peek.records]
         for number in (0, 1)
     }
     assert found == {0: [b"b", b"c"], 1: []}
-    assert sum(one.n_empty for one in peeks) == 1
-    assert sum(one.n_keyed for one in peeks) == 0
+    assert sum(peek.n_empty for peek in peeks) == 1
+    assert sum(peek.n_keyed for peek in peeks) == 0
 
 
 def test_a_partition_is_read_up_to_where_it_ended_when_that_was_asked(cluster, open_reader):
@@ -69,7 +69,7 @@ def test_a_partition_is_read_up_to_where_it_ended_when_that_was_asked(cluster, o
     bounds = reader.bounds(topic, (0,))
     produce(cluster, topic, [(0, None, b"new", 2)] * 3)
 
-    assert [record.value for one in reader.read(topic, {0: 0}, bounds) for record in one.records] == [
+    assert [record.value for peek in reader.read(topic, {0: 0}, bounds) for record in peek.records] == [
         b"old"
     ] * 3
 
@@ -84,7 +84,7 @@ def test_reading_again_is_possible_after_it_was_broken_off(cluster, open_reader)
     next(reading)
     reading.close()
 
-    assert sum(len(one.records) for one in reader.read(topic, {0: 0}, bounds)) == 3
+    assert sum(len(peek.records) for peek in reader.read(topic, {0: 0}, bounds)) == 3
 
 
 def test_looking_joins_no_group_and_commits_nothing(cluster, open_reader):
@@ -94,7 +94,7 @@ def test_looking_joins_no_group_and_commits_nothing(cluster, open_reader):
     try:
         consumer.commit(offsets=[TopicPartition(topic, 0, 2)], asynchronous=False)
         reader = open_reader(group_id=group, group_instance_id="one")
-        assert sum(len(one.records) for one in reader.read(topic, {0: 0}, reader.bounds(topic, (0,)))) == 5
+        assert sum(len(peek.records) for peek in reader.read(topic, {0: 0}, reader.bounds(topic, (0,)))) == 5
 
         assert reader.committed({topic: (0, 1)}) == {(topic, 0): 2}
         reader.close()

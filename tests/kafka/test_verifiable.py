@@ -25,7 +25,7 @@ def windows(workload=SMALL):
 
 
 def lines(objects):
-    return [json.dumps(one) for one in objects]
+    return [json.dumps(item) for item in objects]
 
 
 def test_a_faultless_run_is_faultless():

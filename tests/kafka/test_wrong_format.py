@@ -1,4 +1,4 @@
-"""A partition in a wrong format is told, held, and read again once the setting is right; it delays nobody."""
+"""A partition in a wrong format is held, and read again once the setting is right; it delays no other."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def test_one_partition_in_a_wrong_format_delays_nobody_and_only_its_commit_is_he
     )  # it is read on all the same
     (line,) = [message for message in caplog.messages if message.startswith("wrong format")]
     assert line.startswith(
-        f"wrong format at={topic}[1]@5: 95 records from there to 99 cannot be read, the last because of invalid_json"
+        f"wrong format at={topic}[1]@5: 95 records from there to 99 cannot be read, "
+        "the last because of invalid_json"
     )
     assert "Correct [decode] and restart" in line
 
@@ -203,12 +204,12 @@ def test_a_daemon_with_the_wrong_settings_loses_no_window(cluster, client, tmp_p
     topic = cluster.topic(workload.n_partitions)
     records = list(workload.records())
     half = len(records) // 2
-    told = {}
+    reported = {}
 
     def produce(some):
         for partition in range(workload.n_partitions):
             cluster.produce(
-                topic, [payload for where, payload in some if where == partition], partition=partition
+                topic, [payload for number, payload in some if number == partition], partition=partition
             )
 
     def is_read(batch):
@@ -224,9 +225,10 @@ def test_a_daemon_with_the_wrong_settings_loses_no_window(cluster, client, tmp_p
         stop = threading.Event()
         (watch,), poll = daemon.loop.pipeline.watches, daemon.loop.source.poll
 
-        def rebalance_event(scored):
+        def record(scored):
             hosts = np.argsort(watch.entities.entities)
-            told.setdefault((scored.time_ms - workload.start_ms) // 1000 - 1, []).append(scored.actual[hosts])
+            step = (scored.time_ms - workload.start_ms) // 1000 - 1
+            reported.setdefault(step, []).append(scored.actual[hosts])
 
         def poll_until(timeout_seconds):
             batch = poll(timeout_seconds)
@@ -234,7 +236,7 @@ def test_a_daemon_with_the_wrong_settings_loses_no_window(cluster, client, tmp_p
                 stop.set()
             return batch
 
-        watch.observe(WatchObserver(on_scored=rebalance_event))
+        watch.observe(WatchObserver(on_scored=record))
         daemon.loop.source.poll = poll_until
         try:
             daemon.run(stop)
@@ -243,13 +245,13 @@ def test_a_daemon_with_the_wrong_settings_loses_no_window(cluster, client, tmp_p
 
     produce(records[:half])
     live(is_read)
-    n_told = len(told)
-    assert n_told > 100
+    n_reported = len(reported)
+    assert n_reported > 100
     produce([*records[half:], *workload.tail()])
     live(lambda batch: is_read(batch) and not batch.ready, format="influx")
-    assert len(told) == n_told
+    assert len(reported) == n_reported
     live(is_read)
 
     for step in range(workload.n_steps):
-        (values,) = told[step]
+        (values,) = reported[step]
         np.testing.assert_allclose(values, workload.values[:, :, step], rtol=1e-6)

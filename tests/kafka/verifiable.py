@@ -1,4 +1,4 @@
-"""A workload whose every value says which series and moment it belongs to, and what finds each that is missing, wrong or doubled.
+"""A workload in which no two values are alike, and what finds each that is missing, wrong or doubled.
 
 Hosts with two metrics each, spread over partitions; now and then a host has a fault. Records come out of
 order within the lateness, and some come twice.
@@ -35,9 +35,8 @@ class Workload:
             0, 1, (self.n_hosts, len(METRICS), self.n_steps)
         )
         for host in range(self.n_hosts):
-            for begin in range(
-                150 + 11 * host, self.n_steps - 40, 90
-            ):  # behind the 108 steps in which nothing is judged
+            # After the 108 steps in which nothing is judged.
+            for begin in range(150 + 11 * host, self.n_steps - 40, 90):
                 values[host, 0, begin : begin + 12] += 30
         assert len(np.unique(values)) == values.size
         return values
@@ -46,7 +45,7 @@ class Workload:
         """Give `(partition, payload)` in the order in which producers send them."""
         rng = np.random.default_rng(self.seed + 1)
         each = [(host, step) for step in range(self.n_steps) for host in range(self.n_hosts)]
-        each += [one for one in each if rng.random() < self.double_ratio]
+        each += [sample for sample in each if rng.random() < self.double_ratio]
         at_ms = [step * STEP_MS + rng.uniform(0, 0.95 * LATENESS_MS) for _, step in each]
         for _, (host, step) in sorted(zip(at_ms, each, strict=True)):
             yield host % self.n_partitions, self.payload(host, step)
@@ -106,10 +105,13 @@ def verify_windows(lines: Iterable[str], workload: Workload) -> Verdict:
 
 
 def verify_alerts(lines: Iterable[str], expected: Iterable[str]) -> Verdict:
-    """Hold every alert sent, `{"identity": ..., "reason": null or how it ended, ...}`, against those of a run that nothing disturbed.
+    """Compare the alerts that were sent with those of a run that nothing disturbed.
 
-    To a receiver that knows alerts by their identity the same alert again is nothing new, as long as it is open;
-    once it was resolved, the same alert is a new one, but for a later revision: late data may find again what it had retracted.
+    An alert is `{"identity": ..., "reason": null or how it ended, ...}`.
+
+    To a receiver that knows alerts by their identity, the same alert again is nothing new while it is open.
+    Once it was resolved, it is a new alert, except with a later revision: late data may find again what it
+    had retracted.
     """
     verdict = Verdict()
     wanted = [json.loads(line) for line in expected]

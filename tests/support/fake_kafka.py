@@ -20,7 +20,7 @@ def fetched(values, *, first=0, n_empty=0, step=1):
 class FakeKafka:
     """Logs of records by partition, what the group has committed, and a client to read them with.
 
-    It is a library, too: `open_client` gives it, and `errors` are raised by the calls of that name, oldest first.
+    It is a library, too: `open_client` gives it. `errors` are raised by the calls of that name, oldest first.
     """
 
     def __init__(self, **logs):
@@ -106,7 +106,7 @@ class FakeKafka:
     def offsets_at(self, partitions, time_ms, *, timeout_seconds):
         """Offsets are stamped with themselves, in seconds."""
         self.calls.append(("offsets_at", time_ms, *partitions))
-        offsets = {partition: -(-time_ms // 1000) for partition in partitions}
+        offsets = dict.fromkeys(partitions, -(-time_ms // 1000))
         return {
             partition: offset for partition, offset in offsets.items() if offset < len(self.logs[partition])
         }

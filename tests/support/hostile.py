@@ -1,4 +1,4 @@
-"""Payloads for every format, well-formed and hostile, of our own making; and how the former become the latter.
+"""Payloads for every format, well-formed and hostile, and ways to turn the former into the latter.
 
 A seed is a payload that its format reads without a rejection. Formats whose payloads are
 compressed are changed inside too.
@@ -61,7 +61,7 @@ HEADERS_2 = (("Content-Type", b"application/x-protobuf;proto=io.prometheus.write
 
 
 class Format(NamedTuple):
-    """A decoder, payloads that it reads, the headers that they come with, and whether snappy is around them."""
+    """A decoder, payloads that it reads, the headers of their records, and whether snappy compresses them."""
 
     decode: Decoder
     seeds: list[bytes]
@@ -75,9 +75,18 @@ def written(*messages):
 
 def collectd_list(**changed):
     return {
-        "values": [1.5, None], "dstypes": ["derive", "derive"], "dsnames": ["read", "write"], "time": SECONDS + 0.123, "interval": 2.0,
-        "host": "web1", "plugin": "disk", "plugin_instance": "sda", "type": "disk_octets", "type_instance": "", **changed,
-    }  # fmt: skip
+        "values": [1.5, None],
+        "dstypes": ["derive", "derive"],
+        "dsnames": ["read", "write"],
+        "time": SECONDS + 0.123,
+        "interval": 2.0,
+        "host": "web1",
+        "plugin": "disk",
+        "plugin_instance": "sda",
+        "type": "disk_octets",
+        "type_instance": "",
+        **changed,
+    }
 
 
 def otlp_json():
@@ -184,7 +193,10 @@ FORMATS = {
     "influx": Format(
         decode_influx,
         [
-            f'cpu,cpu=cpu0,host=web\\ 1 usage_idle=97.1,n=7i,u=8u,on=t,said="a \\"b\\" c" {NS}\nmem used=1 {NS}\n'.encode(),
+            (
+                f'cpu,cpu=cpu0,host=web\\ 1 usage_idle=97.1,n=7i,u=8u,on=t,said="a \\"b\\" c" {NS}\n'
+                f"mem used=1 {NS}\n"
+            ).encode(),
             f"weather,café=a\\,b\\=c temp=-1.5e3,wet=false {NS}".encode(),
         ],
     ),
@@ -331,7 +343,8 @@ def noise(rng: random.Random) -> bytes:
     return b"".join(rng.choice(TOKENS) for _ in range(rng.randint(1, 12)))
 
 
-# What the specifications of the formats forbid, or nobody thought of: one of each, for all formats that can hold it.
+# Everything that the formats' specifications forbid or leave open: one example each, in all formats that can
+# hold it.
 
 MEGABYTE = 1 << 20
 TIMES = [
@@ -405,7 +418,7 @@ def nested(levels: int) -> bytes:
 
 
 def nasty_writes() -> Iterator[bytes]:
-    """Write requests of remote write that are wrong on purpose; for both versions, which must not mistake them."""
+    """Give malformed requests of remote write, for both versions, which must not confuse them."""
     good = series_1(UP, sample(1.0, MS))
     bad_labels: list[object] = [
         {"__name__": "a", "b": "x" * MEGABYTE},

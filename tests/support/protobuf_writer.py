@@ -102,7 +102,7 @@ def metadata_1(name, metric_type):
 
 
 def request_2(*series, first=("",)):
-    """Write a request of remote write 2.0. Each series is its labels, its points, and its metric's type or None."""
+    """Write a request of remote write 2.0; each series is labels, points, and the metric's type or None."""
     symbols = list(first)
 
     def reference(word):

@@ -10,7 +10,10 @@ from monitor.sample import SeriesTable, is_stale
 
 
 class Read(NamedTuple):
-    """What a decoder made of payloads: `(series, time_ms, value)` with None for a gap, what it rejected, and its series."""
+    """What a decoder made of payloads.
+
+    Samples are `(series, time_ms, value)`, the value None for a gap; `rejected` counts by reason.
+    """
 
     samples: list
     rejected: dict

@@ -12,9 +12,18 @@ TIME_MS = 1_700_000_000_863
 def value_list(**changed):
     """Write a good value list as an object, some of its keys changed; None leaves one out."""
     keys = {
-        "values": [42], "dstypes": ["gauge"], "dsnames": ["value"], "time": 1_700_000_000.863, "interval": 10.0,
-        "host": "web1", "plugin": "memory", "plugin_instance": "", "type": "memory", "type_instance": "used", **changed,
-    }  # fmt: skip
+        "values": [42],
+        "dstypes": ["gauge"],
+        "dsnames": ["value"],
+        "time": 1_700_000_000.863,
+        "interval": 10.0,
+        "host": "web1",
+        "plugin": "memory",
+        "plugin_instance": "",
+        "type": "memory",
+        "type_instance": "used",
+        **changed,
+    }
     return {key: value for key, value in keys.items() if value is not None}
 
 
@@ -69,8 +78,11 @@ def test_stored_rates_are_levels_whatever_their_type_is_called(read):
 
 def test_without_stored_rates_a_total_is_a_counter_and_an_absolute_an_increase(read):
     assert read(decode_collectd_json, ALL_TYPES, store_rates=False).kinds == {
-        "memory_x_gauge": "gauge", "memory_x_derive": "counter", "memory_x_counter": "counter", "memory_x_absolute": "delta",
-    }  # fmt: skip
+        "memory_x_gauge": "gauge",
+        "memory_x_derive": "counter",
+        "memory_x_counter": "counter",
+        "memory_x_absolute": "delta",
+    }
 
 
 def test_a_bad_value_list_is_rejected_alone(read):

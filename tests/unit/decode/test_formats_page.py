@@ -50,7 +50,10 @@ def test_the_page_names_every_format():
 
 
 def test_the_mapping_for_telegraf_s_flat_form():
-    payload = b'{"at":1700000000,"dc":"eu-1","host":"b","humidity":40,"measurement":"sensor","room":"kitchen","note":"x","dry":false}'
+    payload = (
+        b'{"at":1700000000,"dc":"eu-1","host":"b","humidity":40,"measurement":"sensor","room":"kitchen",'
+        b'"note":"x","dry":false}'
+    )
 
     labels = '{dc="eu-1",host="b",room="kitchen"}'
     assert read_by("telegraf_flat", payload) == [

@@ -26,8 +26,14 @@ def test_integers_booleans_and_text_stand_among_the_fields(read):
     )
 
     assert [(name, value) for name, _, value in got.samples] == [
-        ("odd_i", 42.0), ("odd_u", 7.0), ("odd_n", -3.0), ("odd_f", -0.0015), ("odd_b", 1.0), ("odd_F", 0.0), ("odd_t", 1.0),
-    ]  # fmt: skip
+        ("odd_i", 42.0),
+        ("odd_u", 7.0),
+        ("odd_n", -3.0),
+        ("odd_f", -0.0015),
+        ("odd_b", 1.0),
+        ("odd_F", 0.0),
+        ("odd_t", 1.0),
+    ]
     assert got.rejected == {}
 
 

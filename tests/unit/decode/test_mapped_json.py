@@ -59,8 +59,14 @@ def test_a_flat_message_of_nothing_but_text_is_read_and_holds_no_sample(read):
 
 
 def test_vector_s_gauges_and_counters(read):
-    gauge = {"name": "load1", "namespace": "host", "tags": {"host": "web1"}, "timestamp": "2023-11-14T22:13:20.000000011Z",
-             "kind": "absolute", "gauge": {"value": 0.5}}  # fmt: skip
+    gauge = {
+        "name": "load1",
+        "namespace": "host",
+        "tags": {"host": "web1"},
+        "timestamp": "2023-11-14T22:13:20.000000011Z",
+        "kind": "absolute",
+        "gauge": {"value": 0.5},
+    }
     counter = {"name": "hits", "tags": {"host": "web1"}, "kind": "incremental", "counter": {"value": 3}}
     total = {"name": "hits_total", "kind": "absolute", "counter": {"value": 9}}
     other = {"name": "sizes", "kind": "incremental", "distribution": {"samples": []}}
@@ -101,8 +107,11 @@ def test_readings_in_a_list_take_what_they_share_from_the_message(read):
         time="/sent",
         time_unit="s",
     )
-    payload = {"site": {"id": "s7", "building": "west"}, "sent": TIME,
-               "readings": [{"what": "temp", "room": "a", "v": 21.5}, {"what": "co2", "room": "b", "v": 600}]}  # fmt: skip
+    payload = {
+        "site": {"id": "s7", "building": "west"},
+        "sent": TIME,
+        "readings": [{"what": "temp", "room": "a", "v": 21.5}, {"what": "co2", "room": "b", "v": 600}],
+    }
 
     got = read(decode_mapped, json.dumps(payload), mapping=mapping)
 

@@ -290,8 +290,13 @@ JSON = st.recursive(
 )
 NUMBERS = st.lists(st.none() | st.integers(0, 10**12) | JSON, max_size=3)
 BATCH_LIKE = st.fixed_dictionaries(
-    {}, optional={"labels": JSON, "time_ms": NUMBERS, "metrics": st.dictionaries(st.text(max_size=4), NUMBERS, max_size=3)}
-)  # fmt: skip
+    {},
+    optional={
+        "labels": JSON,
+        "time_ms": NUMBERS,
+        "metrics": st.dictionaries(st.text(max_size=4), NUMBERS, max_size=3),
+    },
+)
 SAMPLE_LIKE = st.fixed_dictionaries({}, optional={"name": JSON, "labels": JSON, "time": JSON, "value": JSON})
 MESSAGES = JSON | BATCH_LIKE | SAMPLE_LIKE
 PAYLOADS = st.lists(

@@ -241,9 +241,18 @@ def test_a_type_goes_before_the_suffix():
         return {"__name__": name}, [sample(1.0, TIME)], metric_type
 
     request = request_2(
-        one("plain", 1), one("gauge_total", 2), one("h_bucket", 3), one("h_count", 3), one("h_sum", 3), one("s_sum", 5), one("s", 5),
-        one("g_count", 4), one("untyped_total", 0), one("bare_total", None), one("info", 6),
-    )  # fmt: skip
+        one("plain", 1),
+        one("gauge_total", 2),
+        one("h_bucket", 3),
+        one("h_count", 3),
+        one("h_sum", 3),
+        one("s_sum", 5),
+        one("s", 5),
+        one("g_count", 4),
+        one("untyped_total", 0),
+        one("bare_total", None),
+        one("info", 6),
+    )
 
     found = kinds(request, VERSION_2)
 

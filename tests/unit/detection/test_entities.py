@@ -1,4 +1,4 @@
-"""Which series a watch takes, and their places in it."""
+"""The rows and channels of a watch, and how many there may be."""
 
 import numpy as np
 import pytest
@@ -27,15 +27,6 @@ def taken(places):
     return (places.row_of >= 0).tolist()
 
 
-def test_a_star_stands_for_any_part_of_a_name_and_a_question_mark_for_one_character():
-    host = {"host": "web1"}
-    names = ("cpu_busy_ratio", "cpu", "load1", "load15", "queue_depth", "CPU_busy_ratio")
-
-    places = located(*((name, host) for name in names), metrics=("cpu_*", "load?", "queue_depth"))
-
-    assert taken(places) == [True, False, True, False, True, False]
-
-
 def test_metrics_that_are_ignored_are_left_out_and_not_counted():
     host = {"host": "web1"}
 
@@ -46,63 +37,15 @@ def test_metrics_that_are_ignored_are_left_out_and_not_counted():
     assert places.n_ignored == 1  # the model does not know cpu_busy_ratio; the others nobody asked for
 
 
-def test_a_label_must_match_its_pattern():
+def test_entities_and_channels_are_numbered_as_they_appear():
     places = located(
-        ("load", {"host": "web1", "env": "prod-north"}),
-        ("load", {"host": "web2", "env": "test"}),
-        ("load", {"host": "web3"}),
-        match={"env": "prod-*"},
+        ("load", {"host": "web1"}), ("queue_depth", {"host": "web2"}), ("queue_depth", {"host": "web1"})
     )
-
-    assert taken(places) == [True, False, False]
-
-
-def test_an_absent_label_matches_the_empty_pattern():
-    places = located(("load", {"host": "web1", "env": "prod"}), ("load", {"host": "web2"}), match={"env": ""})
-
-    assert taken(places) == [False, True]
-
-
-def test_an_entity_by_one_label_is_called_by_its_value():
-    places = located(("load", {"host": "web1"}), ("queue_depth", {"host": "web2"}), ("queue_depth", {"host": "web1"}))
 
     assert places.entities == ["web1", "web2"]
     assert places.channels == ["load", "queue_depth"]
     assert places.row_of.tolist() == [0, 1, 0]
     assert places.channel_of.tolist() == [0, 1, 1]
-
-
-def test_an_entity_by_several_labels_is_called_by_all_in_the_order_of_the_setting():
-    places = located(
-        ("load", {"host": "web1", "pod": "a"}), ("load", {"host": "web1", "pod": "b"}), by=("pod", "host")
-    )  # fmt: skip
-
-    assert places.entities == ["pod=a,host=web1", "pod=b,host=web1"]
-    assert places.channels == ["load"]
-
-
-def test_by_series_each_series_is_its_own_entity_with_one_channel():
-    places = located(("load", {"host": "web1"}), ("queue_depth", {"host": "web1"}), by=())
-
-    assert places.entities == ['load{host="web1"}', 'queue_depth{host="web1"}']
-    assert places.channels == ["value"]
-    assert places.channel_of.tolist() == [0, 0]
-
-
-def test_a_series_without_one_of_the_labels_belongs_to_no_entity():
-    places = located(("load", {"host": "web1"}), ("load", {"host": "web1", "pod": "a"}), by=("host", "pod"))
-
-    assert taken(places) == [False, True]
-    assert places.entities == ["host=web1,pod=a"]
-
-
-def test_labels_that_make_no_entity_are_part_of_the_channels_name():
-    places = located(
-        ("cpu_seconds_total", {"host": "web1", "mode": "idle"}),
-        ("cpu_seconds_total", {"host": "web1", "mode": "user", "core": "0"}),
-    )
-
-    assert places.channels == ['cpu_seconds_total{mode="idle"}', 'cpu_seconds_total{core="0",mode="user"}']
 
 
 def test_fixed_channels_leave_out_other_series_and_count_them():
@@ -119,6 +62,12 @@ def test_fixed_channels_leave_out_other_series_and_count_them():
     assert places.n_ignored == 2
 
 
+def test_whether_channels_are_fixed_may_be_said_where_they_are_known():
+    open_table = located(("load", {"host": "web1"}), channels=("queue_depth",), fixed=False)
+
+    assert (open_table.channels, open_table.n_ignored) == (["queue_depth", "load"], 0)
+
+
 def test_a_series_with_an_unknown_channel_makes_no_entity():
     places = located(("fan_speed", {"host": "web9"}), channels=("load",))
 
@@ -132,7 +81,12 @@ def test_what_a_watch_never_wanted_is_not_counted_as_ignored():
 
 
 def test_entities_and_channels_of_a_model_keep_their_order():
-    places = located(("load", {"host": "web1"}), ("load", {"host": "web3"}), entities=("web2", "web1"), channels=("queue_depth", "load"))
+    places = located(
+        ("load", {"host": "web1"}),
+        ("load", {"host": "web3"}),
+        entities=("web2", "web1"),
+        channels=("queue_depth", "load"),
+    )
 
     assert places.entities == ["web2", "web1", "web3"]
     assert places.row_of.tolist() == [1, 2]
@@ -166,9 +120,9 @@ def test_looking_again_places_only_what_is_new():
 
 def test_a_series_that_would_need_more_places_than_there_may_be_is_refused_and_those_placed_stay():
     table = table_of(*(("load", {"host": f"web{number}"}) for number in range(4)))
-    table.intern("queue_depth", labels_of({"host": "web0"}))  # a second channel: three entities would need six places
-    places = EntityTable(metrics=["load", "queue_*"], match={}, by=("host",))
-    places.max_series = 3
+    # A second channel: three entities would need six cells.
+    table.intern("queue_depth", labels_of({"host": "web0"}))
+    places = EntityTable(metrics=["load", "queue_*"], match={}, by=("host",), max_series=3)
     places.update(table)
     table.intern("memory", labels_of({"host": "web9"}))  # of no concern to the watch
     places.update(table)
@@ -181,8 +135,7 @@ def test_a_series_that_would_need_more_places_than_there_may_be_is_refused_and_t
 
 def test_a_model_may_know_more_than_there_is_room_for():
     table = table_of(("load", {"host": "web2"}), ("load", {"host": "web9"}))
-    places = EntityTable(metrics=["*"], match={}, by=("host",), entities=("web1", "web2"), channels=("load",))
-    places.max_series = 1
+    places = EntityTable(metrics=["*"], match={}, by=("host",), entities=("web1", "web2"), channels=("load",), max_series=1)
     places.update(table)
 
     assert places.row_of.tolist() == [1, REFUSED]

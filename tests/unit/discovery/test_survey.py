@@ -1,3 +1,5 @@
+"""What a survey of a topic's records finds out, by hand arithmetic."""
+
 from __future__ import annotations
 
 import json
@@ -21,7 +23,7 @@ def surveyed(by_partition, *, format_name="auto"):
     table = SeriesTable()
     survey = Survey("metrics", format_name, build_decoder(format_name), table)
     for partition, records in by_partition.items():
-        survey.take(partition, records, n_keyed=0, n_empty=0)
+        survey.add(partition, records, n_keyed=0, n_empty=0)
     return survey, table
 
 
@@ -75,7 +77,7 @@ def test_entities_on_several_partitions_are_found_though_none_of_their_series_is
     assert group.spread == ("h1",)
 
 
-def test_a_watch_takes_what_its_rules_take():
+def test_a_watch_judges_what_its_rules_match():
     survey, table = surveyed({0: [line(0, "h1", a=1, b=2), line(0, "h2", a=1)]})
     group = group_of(
         EntityTable(metrics=["*"], match={"host": "h1"}, by=("host",), ignore=["load_b"]), table, [survey]
@@ -96,7 +98,7 @@ def test_a_watch_takes_what_its_rules_take():
         ([1, 1, 1, 2], False),
     ],
 )
-def test_a_level_that_only_grows_is_told(values, grows):
+def test_a_level_that_only_grows_is_found(values, grows):
     survey, _ = surveyed({0: [line(10 * k, "h1", up=value) for k, value in enumerate(values)]})
 
     assert survey.growing() == (["load_up"] if grows else [])
@@ -128,7 +130,7 @@ def test_the_mark_of_a_series_end_is_no_sample_of_it():
     number = table.intern("a", ())
     columns = Columns(np.array([number], np.int32), np.array([1], np.int64), np.array([STALE_NAN]))
     survey = Survey("metrics", "remote_write", lambda records, table: Decoded(columns), table)
-    survey.take(0, [Record(b"x")], n_keyed=1, n_empty=0)
+    survey.add(0, [Record(b"x")], n_keyed=1, n_empty=0)
 
     assert survey.series == []
 
@@ -173,7 +175,7 @@ def test_series_beyond_the_table_s_bound_are_passed_over():
     table = SeriesTable(1)
     survey = Survey("metrics", "influx", build_decoder("influx"), table)
 
-    survey.take(0, [line(0, "h1", a=1), line(0, "h2", a=1)], n_keyed=0, n_empty=0)
+    survey.add(0, [line(0, "h1", a=1), line(0, "h2", a=1)], n_keyed=0, n_empty=0)
 
     assert survey.series == [0]
     assert group_of(EntityTable(metrics=["*"], match={}, by=("host",)), table, [survey]).entities == ("h1",)

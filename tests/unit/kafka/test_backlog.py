@@ -1,4 +1,4 @@
-"""What waits between fetching and handing out, by hand arithmetic; a record here is a word, as large as it is long."""
+"""What waits between fetching and handing out, by hand arithmetic; a record here is a word."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def test_a_partition_is_read_back_from_its_name(partition):
 
 
 def test_a_partition_writes_its_name_and_the_position_of_a_record():
-    assert (Partition("m", 3).name, Partition("m", 3).at(17)) == ("m/3", "m[3]@17")
+    assert (Partition("m", 3).name, Partition("m", 3).position(17)) == ("m/3", "m[3]@17")
 
 
 def test_errors_say_how_often_in_a_row_a_client_survives_them():

@@ -15,7 +15,7 @@ from monitor.kafka.connection_check import listens, why_unreachable
 
 @pytest.fixture
 def serve():
-    """Start servers that answer each request, or close the connection, as a broker would; give their addresses."""
+    """Start servers that give each connection an answer, and close it; give their addresses."""
     with contextlib.ExitStack() as stack:
 
         def start(answer):
@@ -96,8 +96,8 @@ def test_a_broker_that_asks_for_a_login_is_told_with_its_mechanisms(serve):
     cause = why(serve(offer("PLAIN", "SCRAM-SHA-256")))
 
     assert cause.endswith(
-        'it asks who you are, by PLAIN, SCRAM-SHA-256: set security_protocol = "SASL_PLAINTEXT", sasl_mechanism '
-        "and its keys in [source.kafka]"
+        'it asks who you are, by PLAIN, SCRAM-SHA-256: set security_protocol = "SASL_PLAINTEXT", '
+        "sasl_mechanism and its keys in [source.kafka]"
     )
 
 

@@ -57,7 +57,7 @@ def test_a_record_of_another_program_is_shown_with_its_position_in_the_topic():
 
 def test_a_topic_that_does_not_exist_is_an_error_that_says_what_to_do():
     with pytest.raises(
-        SourceError, match="there is no topic other, which source.kafka.dead_letter_topic names: make it"
+        SourceError, match=r"there is no topic other, which source.kafka.dead_letter_topic names: make it"
     ):
         next(read_dead_letters(ListReader([]), "other", n_newest=5))
 

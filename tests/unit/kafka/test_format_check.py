@@ -1,4 +1,4 @@
-"""When bad records become a wrong format, by hand arithmetic: ten in a row, or more than half of the newest."""
+"""When bad records become a wrong format, by hand arithmetic: ten in a row, or over half of the newest."""
 
 from __future__ import annotations
 

@@ -133,8 +133,12 @@ def test_an_assigned_partition_is_paused_until_it_is_sought():
     client.resume([Partition("m", 0)])
 
     assert consumer.calls == [
-        ("pause", partition), ("resume",), ("seek", partition, 5), ("resume", partition), ("resume", partition),
-    ]  # fmt: skip
+        ("pause", partition),
+        ("resume",),
+        ("seek", partition, 5),
+        ("resume", partition),
+        ("resume", partition),
+    ]
 
 
 def test_events_come_once_oldest_first():

@@ -28,7 +28,7 @@ def test_a_library_that_is_not_installed_is_an_error_that_says_what_to_install(m
 
     with pytest.raises(
         SourceError,
-        match=r"package confluent-kafka cannot be imported .*`pip install 'barograph\[confluent\]'`, or set client to",
+        match=r"package confluent-kafka cannot be imported .*`pip install 'barograph\[confluent\]'`",
     ):
         library_of(KafkaConfig(topics=["m"], client="confluent"))
 

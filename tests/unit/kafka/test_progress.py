@@ -1,4 +1,4 @@
-"""How far partitions have been read, by hand arithmetic: idle after 10 s, windows need 320 ms, so marks are 10 ms apart."""
+"""How far partitions are read, by hand arithmetic: idle after 10 s, windows of 320 ms, marks 10 ms apart."""
 
 from __future__ import annotations
 
@@ -293,7 +293,7 @@ def test_a_silent_partition_beside_a_held_one_lets_time_go_on():
     progress.hold("m/1", 0)
     progress.confirm_empty("m/0", 14.0)
 
-    assert advance(progress, now=14.0) == 9000  # 4 s behind the end of its 10 s of patience
+    assert advance(progress, now=14.0) == 9000  # it was idle 4 s ago, after 10 s
 
 
 def test_the_position_of_a_held_partition_is_where_it_is_held():
@@ -315,7 +315,7 @@ def test_who_goes_on_from_a_held_place_reads_it_again_and_waits_for_it():
     progress = read_progress("m/0", "m/1")
     record(progress, "m/0", 0, 5000)
     progress.hold("m/1", 3)
-    assert advance(progress, now=5.0) == NOTHING_YET  # nothing was ever told by it
+    assert advance(progress, now=5.0) == NOTHING_YET  # no sample ever came of it
     record(progress, "m/0", 1, 6000, now=12.0)
     assert advance(progress, now=12.0) == 6000
 

@@ -86,8 +86,9 @@ def test_a_wrong_format_is_logged_once_and_further_dead_letters_are_withheld(set
     assert [dead_letter.offset for dead_letter in setup.dead_letters] == [1, 2, 3]
     (line,) = [message for message in caplog.messages if message.startswith("wrong format")]
     assert line == (
-        "wrong format at=m[0]@1: 3 records from there to 3 cannot be read, the last because of bad_letter (in x); "
-        "m may be in another format. The commit of m/0 is held there, and further dead letters of it are withheld; "
+        "wrong format at=m[0]@1: 3 records from there to 3 cannot be read, the last because of bad_letter "
+        "(in x); m may be in another format. "
+        "The commit of m/0 is held there, and further dead letters of it are withheld; "
         "other partitions are not affected. Correct [decode] and restart: the records are read again"
     )
 

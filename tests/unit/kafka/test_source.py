@@ -1,4 +1,4 @@
-"""The Kafka source over a cluster in memory: what it hands out, what it commits, and when. Over the wire: `tests/kafka`."""
+"""The Kafka source over a cluster in memory: what it hands out and commits, and when."""
 
 from __future__ import annotations
 
@@ -63,10 +63,9 @@ def open_source(kafka, clock, monkeypatch, caplog):
         config = KafkaConfig(**{"topics": ["m"], "start": "earliest", "idle_seconds": 10.0, **settings})
         limits = {"rewind_ms": 10_000, "max_future_ms": 60_000}
         decoding = Decoding(lambda _: decode)
-        source = KafkaSource(
+        return KafkaSource(
             config, decoding, SeriesTable(), clock, **limits, resumed=resumed, dead_letters=dead_letters
         )
-        return source
 
     return make
 
@@ -77,7 +76,7 @@ def read(batch):
 
 @pytest.fixture
 def source(open_source):
-    """Give a source that has read all, ten seconds a batch; windows need 10 s, so the batch that began at 80."""
+    """Give a source that has read all, 10 s a batch; windows need 10 s, so the batch that began at 80."""
     source = open_source(max_poll_records=10)
     assert [time for _ in range(10) for time in read(source.poll(1.0))] == list(range(100))
     return source
@@ -110,7 +109,7 @@ def test_the_position_is_that_of_what_was_handed_out(open_source):
     source = open_source(max_poll_records=40)
     source.poll(1.0)
 
-    # Open windows may need samples from 39 s - 10 s = 29 s on, and the batch that holds them began at offset 0.
+    # Open windows may need samples since 39 s - 10 s = 29 s; the batch that holds them began at offset 0.
     assert source.position() == Position(39_000, {"m/0": PartitionPosition(40, 0, 39_000)})
 
 
@@ -275,9 +274,10 @@ def test_a_member_that_is_fenced_ends_the_daemon(open_source, kafka, call):
     source.poll(1.0)
     kafka.errors = {call: [FencedError("FencedInstanceId", "")]}
 
+    calls = {"poll": lambda: source.poll(1.0), "commit": lambda: source.commit(source.position())}
+
     with pytest.raises(SourceError, match=r'another daemon has taken source.kafka.group_instance_id "one"'):
-        source.poll(1.0)
-        source.commit(source.position())
+        calls[call]()
 
 
 def test_a_broker_that_takes_no_metadata_gets_commits_without(source, kafka):

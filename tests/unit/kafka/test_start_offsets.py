@@ -30,7 +30,7 @@ def start_offsets(*, resumed=None, now=0.0, metadata=None, **settings):
 def test_a_position_of_ours_counts_before_a_commit(kafka):
     kafka.group = {M0: Committed(2, ""), M1: Committed(3, "")}
 
-    starts = start_offsets(resumed=RESUMED).look_up(kafka, [M0, M1])
+    starts = start_offsets(resumed=RESUMED).find(kafka, [M0, M1])
 
     assert (starts.offsets, starts.new) == ({M0: 6, M1: 3}, [])
 
@@ -39,7 +39,7 @@ def test_the_metadata_of_commits_is_read_also_where_the_position_is_ours(kafka):
     kafka.group = {M0: Committed(2, '{"v":1,"wm":5000}'), M1: Committed(3, '{"v":1,"wm":4000}')}
     metadata = CommitMetadata()
 
-    start_offsets(resumed=RESUMED, metadata=metadata).look_up(kafka, [M0, M1])
+    start_offsets(resumed=RESUMED, metadata=metadata).find(kafka, [M0, M1])
 
     assert metadata.delivered_ms == 4000
 
@@ -48,7 +48,7 @@ def test_the_metadata_of_commits_is_read_also_where_the_position_is_ours(kafka):
 def test_a_partition_that_was_added_to_a_known_topic_is_read_from_its_beginning(kafka, resumed):
     kafka.group = {} if resumed else {M0: Committed(6, "")}
 
-    starts = start_offsets(resumed=resumed, start="latest").look_up(kafka, [M0, M1])
+    starts = start_offsets(resumed=resumed, start="latest").find(kafka, [M0, M1])
 
     assert (starts.offsets, starts.new) == ({M0: 6, M1: 0}, [M1])
 
@@ -58,7 +58,7 @@ def test_a_partition_that_was_added_to_a_known_topic_is_read_from_its_beginning(
     [("earliest", {M0: 0, M1: 0}), ("latest", {M0: 10, M1: 20}), (88.0, {M0: 10, M1: 12})],
 )
 def test_a_topic_that_the_group_never_read_begins_as_configured(kafka, start, expected):
-    starts = start_offsets(start=start, now=100.0).look_up(kafka, [M0, M1])  # 88 s back: since second 12
+    starts = start_offsets(start=start, now=100.0).find(kafka, [M0, M1])  # 88 s back: since second 12
 
     assert (starts.offsets, starts.new) == (expected, [M0, M1])
 
@@ -67,7 +67,7 @@ def test_a_broker_that_does_not_answer_begins_nothing(kafka):
     kafka.errors = {"end_offsets": [RetriableError("away", "")]}
 
     with pytest.raises(RetriableError):
-        start_offsets(start="latest").look_up(kafka, [M0])
+        start_offsets(start="latest").find(kafka, [M0])
 
 
 @pytest.mark.parametrize(("on_gap", "offset", "n_lost"), [("earliest", 7, 5), ("latest", 10, 8)])
@@ -101,6 +101,6 @@ def test_a_topic_whose_name_has_a_slash_is_known_by_its_partitions():
     kafka.first = dict.fromkeys(kafka.logs, 0)
     resumed = Position(5000, {"a/b/0": PartitionPosition(1, 1, 5000)})
 
-    starts = start_offsets(resumed=resumed, start="latest").look_up(kafka, sorted(kafka.logs))
+    starts = start_offsets(resumed=resumed, start="latest").find(kafka, sorted(kafka.logs))
 
     assert starts.offsets == {Partition("a/b", 0): 1, Partition("a/b", 1): 0}

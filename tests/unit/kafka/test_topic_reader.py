@@ -1,4 +1,4 @@
-"""Reading a cluster from outside, over a fake of the library's consumer; over the wire: `tests/kafka/test_topics.py`."""
+"""Reading a cluster from outside, over a fake of the library's consumer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from kafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
 
 from monitor.config.kafka import KafkaConfig
+from monitor.decode.record import Record
 from monitor.errors import SourceError
 from monitor.kafka.topic_reader import Bounds, Peek, TopicReader
 from monitor.testing import FakeClock
@@ -105,10 +106,11 @@ def test_a_partition_without_a_record_since_a_time_begins_at_its_end(reader):
 def test_records_are_read_up_to_the_bounds_and_no_further(reader):
     peeks = list(reader.read("a", {0: 0, 1: 2}, {0: Bounds(0, 2), 1: Bounds(0, 3)}))
 
-    assert [(peek.partition, [record.value for record in peek.records], peek.n_keyed, peek.n_empty) for peek in peeks] == [
-        (0, [b"0"], 1, 0), (1, [b"2"], 1, 0), (0, [], 1, 1),
-    ]  # fmt: skip
-    assert isinstance(peeks[0], Peek)
+    assert peeks == [
+        Peek(0, [Record(b"0", 0)], 1, 0),
+        Peek(1, [Record(b"2", 2)], 1, 0),
+        Peek(0, [], 1, 1),
+    ]
     assert reader._consumer._positions == {}  # nothing stays assigned
 
 

@@ -40,8 +40,8 @@ def captured(tmp_path):
         file.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
         there = f"{tmp_path}/"
         return [
-            (one.topic.replace(there, ""), one.record, one.location.replace(there, ""))
-            for one in read_capture(file)
+            (record.topic.replace(there, ""), record.record, record.location.replace(there, ""))
+            for record in read_capture(file)
         ]
 
     return read
@@ -64,9 +64,9 @@ def test_a_line_of_a_dumped_topic_is_a_record_with_its_place(captured, name):
 
 
 def test_a_line_of_captured_requests_has_the_headers_of_http(captured):
-    (one,) = captured(http_line(timestamp=5))
+    (record,) = captured(http_line(timestamp=5))
 
-    assert one == ("dump.jsonl", Record(b"\x00", 5, (("content-encoding", b"snappy"),)), "dump.jsonl:1")
+    assert record == ("dump.jsonl", Record(b"\x00", 5, (("content-encoding", b"snappy"),)), "dump.jsonl:1")
 
 
 def test_a_record_without_a_value_holds_nothing(captured):

@@ -13,20 +13,41 @@ from monitor.sources.host import HOST_LABELS, HostSource, read_host
 from monitor.testing import FakeClock
 
 COUNTERS = {
-    "host_cpu_seconds_total", "host_context_switches_total", "host_interrupts_total", "host_forks_total",
-    "host_swap_in_bytes_total", "host_swap_out_bytes_total",
-    "host_disk_read_bytes_total", "host_disk_written_bytes_total", "host_disk_reads_total", "host_disk_writes_total",
+    "host_cpu_seconds_total",
+    "host_context_switches_total",
+    "host_interrupts_total",
+    "host_forks_total",
+    "host_swap_in_bytes_total",
+    "host_swap_out_bytes_total",
+    "host_disk_read_bytes_total",
+    "host_disk_written_bytes_total",
+    "host_disk_reads_total",
+    "host_disk_writes_total",
     "host_disk_busy_seconds_total",
-    "host_network_receive_bytes_total", "host_network_transmit_bytes_total", "host_network_receive_packets_total",
-    "host_network_transmit_packets_total", "host_network_errors_total", "host_network_drops_total",
-}  # fmt: skip
+    "host_network_receive_bytes_total",
+    "host_network_transmit_bytes_total",
+    "host_network_receive_packets_total",
+    "host_network_transmit_packets_total",
+    "host_network_errors_total",
+    "host_network_drops_total",
+}
 GAUGES = {
-    "host_load1", "host_load5", "host_load15",
-    "host_memory_available_bytes", "host_memory_used_bytes", "host_memory_cached_bytes", "host_memory_buffers_bytes",
-    "host_swap_used_bytes", "host_filesystem_used_bytes",
-    "host_processes", "host_processes_running", "host_processes_blocked", "host_file_descriptors_allocated",
-    "host_tcp_sockets_in_use", "host_tcp_sockets_time_wait",
-}  # fmt: skip
+    "host_load1",
+    "host_load5",
+    "host_load15",
+    "host_memory_available_bytes",
+    "host_memory_used_bytes",
+    "host_memory_cached_bytes",
+    "host_memory_buffers_bytes",
+    "host_swap_used_bytes",
+    "host_filesystem_used_bytes",
+    "host_processes",
+    "host_processes_running",
+    "host_processes_blocked",
+    "host_file_descriptors_allocated",
+    "host_tcp_sockets_in_use",
+    "host_tcp_sockets_time_wait",
+}
 
 
 def values_of(readings, name):
@@ -138,8 +159,15 @@ def test_a_part_that_the_kernel_refuses_leaves_the_others(monkeypatch):
 
 def network(n):
     return SimpleNamespace(
-        bytes_recv=n, bytes_sent=n + 1, packets_recv=n + 2, packets_sent=n + 3, errin=n + 4, errout=n + 5, dropin=n + 6, dropout=n + 7
-    )  # fmt: skip
+        bytes_recv=n,
+        bytes_sent=n + 1,
+        packets_recv=n + 2,
+        packets_sent=n + 3,
+        errin=n + 4,
+        errout=n + 5,
+        dropin=n + 6,
+        dropout=n + 7,
+    )
 
 
 def test_an_interface_shows_its_traffic_errors_and_drops(monkeypatch):
@@ -147,17 +175,17 @@ def test_an_interface_shows_its_traffic_errors_and_drops(monkeypatch):
 
     readings = read_host("demo")
 
-    at = (("interface", "eth0"),)
+    interface = (("interface", "eth0"),)
     shown = {
         name: values_of(readings, name) for name in names_in(readings) if name.startswith("host_network")
     }
     assert shown == {
-        "host_network_receive_bytes_total": {at: 100.0},
-        "host_network_transmit_bytes_total": {at: 101.0},
-        "host_network_receive_packets_total": {at: 102.0},
-        "host_network_transmit_packets_total": {at: 103.0},
-        "host_network_errors_total": {at: 209.0},  # 104 in, 105 out
-        "host_network_drops_total": {at: 213.0},  # 106 in, 107 out
+        "host_network_receive_bytes_total": {interface: 100.0},
+        "host_network_transmit_bytes_total": {interface: 101.0},
+        "host_network_receive_packets_total": {interface: 102.0},
+        "host_network_transmit_packets_total": {interface: 103.0},
+        "host_network_errors_total": {interface: 209.0},  # 104 in, 105 out
+        "host_network_drops_total": {interface: 213.0},  # 106 in, 107 out
     }
 
 
@@ -178,8 +206,10 @@ def test_disks_are_read_whole_without_loop_ram_and_swap_devices(monkeypatch, tmp
         (tmp_path / "sys/block" / name).mkdir(parents=True)
     monkeypatch.setattr(host, "Path", lambda text: tmp_path / text.lstrip("/"))
     monkeypatch.setattr(
-        host.psutil, "disk_io_counters", lambda perdisk: {name: disk(7) for name in ("sda", "sda1", "loop0", "ram0", "zram0")}
-    )  # fmt: skip
+        host.psutil,
+        "disk_io_counters",
+        lambda perdisk: {name: disk(7) for name in ("sda", "sda1", "loop0", "ram0", "zram0")},
+    )
 
     readings = read_host("demo")
 
@@ -216,9 +246,9 @@ def source(clock, interval_seconds=2.0):
 
 
 def test_readings_come_at_whole_multiples_of_the_interval():
-    one, _ = source(FakeClock(1001.5))
+    machine, _ = source(FakeClock(1001.5))
 
-    batches = [one.poll(5.0) for _ in range(3)]
+    batches = [machine.poll(5.0) for _ in range(3)]
 
     assert [batch.now_ms for batch in batches] == [1_002_000, 1_004_000, 1_006_000]
     assert all(
@@ -228,21 +258,21 @@ def test_readings_come_at_whole_multiples_of_the_interval():
 
 def test_a_poll_that_may_not_wait_for_the_next_reading_comes_back_empty():
     clock = FakeClock(1001.5)
-    one, _ = source(clock)
+    machine, _ = source(clock)
 
-    batch = one.poll(0.25)
+    batch = machine.poll(0.25)
 
     assert (len(batch.columns), batch.now_ms, batch.finished) == (0, 1_001_750, False)
-    assert one.poll(0.25).now_ms == 1_002_000
+    assert machine.poll(0.25).now_ms == 1_002_000
 
 
 def test_series_keep_their_numbers_from_reading_to_reading():
-    one, table = source(FakeClock(1000.0))
+    machine, table = source(FakeClock(1000.0))
 
-    first = one.poll(5.0).columns.series.tolist()
+    first = machine.poll(5.0).columns.series.tolist()
     n_series = len(table)
 
-    assert one.poll(5.0).columns.series.tolist() == first
+    assert machine.poll(5.0).columns.series.tolist() == first
     assert len(table) == n_series
     assert all(
         re.fullmatch(r'host_[a-z0-9_]+\{.*host="demo".*\}', str(table[number])) for number in range(n_series)
@@ -251,21 +281,21 @@ def test_series_keep_their_numbers_from_reading_to_reading():
 
 def test_after_a_suspension_it_goes_on_and_does_not_catch_up():
     clock = FakeClock(1000.0)
-    one, _ = source(clock)
-    one.poll(5.0)
+    machine, _ = source(clock)
+    machine.poll(5.0)
     clock.advance(3600.5)
 
-    batches = [one.poll(5.0) for _ in range(3)]
+    batches = [machine.poll(5.0) for _ in range(3)]
 
     assert [batch.now_ms for batch in batches] == [4_602_500, 4_604_000, 4_606_000]
 
 
 def test_a_clock_that_is_set_back_does_not_silence_it():
     clock = FakeClock(5000.0)
-    one, _ = source(clock)
-    one.poll(5.0)
+    machine, _ = source(clock)
+    machine.poll(5.0)
     clock.jump(-3600.0)
 
-    polls = [one.poll(1.0) for _ in range(4)]
+    polls = [machine.poll(1.0) for _ in range(4)]
 
     assert sum(len(batch.columns) > 0 for batch in polls) >= 1
