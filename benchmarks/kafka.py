@@ -128,7 +128,7 @@ def daemon(client, servers, topic, n_records, folder):
         ],
     }
     running = build_daemon(
-        parse_config(document, place="benchmark"), outlets=[], clock=SystemClock(), keeps_state=False
+        parse_config(document, origin="benchmark"), outlets=[], clock=SystemClock(), keeps_state=False
     )
     stop, spent, n_read = threading.Event(), Counter(), 0
 

@@ -33,11 +33,11 @@ class Phase(IntEnum):
 class AlertPolicy:
     """When an episode opens and closes; all times are event time."""
 
-    hold_seconds: float = 0.0  # an episode opens when the score has been over the limit this long
-    close_score: float = 0.75  # an episode closes when the score stays below this
-    close_seconds: float = 60.0  # for this long
-    rest_seconds: float = 60.0  # after it, in which none can open
-    accept_after_seconds: float = 86400.0  # an episode, or an absence, as long as this is the new normal
+    hold_seconds: float  # an episode opens when the score has been over the limit this long
+    close_score: float  # an episode closes when the score stays below this
+    close_seconds: float  # for this long
+    rest_seconds: float  # after it, in which none can open
+    accept_after_seconds: float  # an episode, or an absence, as long as this is the new normal
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,20 @@
-"""The command line: one file a command."""
+"""The command line: one file a command. Results go to stdout, everything else to stderr.
+
+May import everything of `monitor` and `models`; nobody imports commands. Heavy libraries are imported inside
+the functions that need them, so that `--help` stays fast.
+
+Begin with `main.py`: it registers the commands and turns errors into one line and an exit code.
+
+- `run.py`: the daemon
+- `train.py`, `retrain.py`: a model from metric files, and from the daemon's history
+- `models.py`: list, inspect and switch models
+- `score.py`, with `score_files.py` and `row_writer.py`: scores of metric files, as CSV or Parquet
+- `topics.py`, `dead_letters.py`: what a Kafka cluster holds; the records that could not be read
+- `decode.py`: the samples in dumped records
+- `episodes.py`: the alert history
+- `record.py`: this machine's metrics to a file
+- `demo.py`, with `demo_run.py` and `demo_recording.py`: the demo on a labelled recording
+- `check.py`: check-config, healthcheck, version
+- `options.py`: what several commands share
+- `console.py`, `tables.py`: progress bars; results as tables and text
+"""

@@ -5,24 +5,23 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from monitor.commands.options import (
-    ConfigFile,
-)
+from monitor.commands.options import ConfigFile
 
 
 def check_config(config: ConfigFile = Path("config.toml")) -> None:
-    """Say everything that is wrong with a configuration file, each with its place; exit code 2 if anything is.
+    """Check a configuration file and show every error, each with its key; exit code 2 if there is any.
 
     Example: barograph check-config --config config.toml
     """
     from monitor.config.load import load_config
 
     settings = load_config(config, environ=os.environ)
-    print(f"{config}: good; source {settings.source.kind}, watches {', '.join(watch.name for watch in settings.watch)}")
+    watches = ", ".join(watch.name for watch in settings.watch)
+    print(f"{config}: good; source {settings.source.kind}, watches {watches}")
 
 
 def healthcheck(config: ConfigFile = Path("config.toml")) -> None:
-    """Ask the daemon on this machine whether it is healthy; exit code 1 when it is not, or does not answer.
+    """Ask the daemon on this machine whether it is healthy; exit code 1 if not, or if it does not answer.
 
     Example: barograph healthcheck --config config.toml
     """

@@ -1,4 +1,4 @@
-"""`barograph decode`: what is read from dumped records."""
+"""`barograph decode`: the samples in dumped records."""
 
 from __future__ import annotations
 
@@ -13,15 +13,26 @@ from monitor.errors import ConfigError, MonitorError
 
 
 def decode(
-    files: Annotated[list[Path], typer.Argument(help="Captures (JSON lines with base64 payloads), or payloads as they are; .gz too.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Captures (JSON lines with base64 payloads), or raw payloads; .gz too."),
+    ],
     format_name: Annotated[
-        str, typer.Option("--format", help="Name of a format, or auto; what [decode] of the configuration says when left out, else auto.")
+        str,
+        typer.Option(
+            "--format",
+            help="Name of a format, or auto; the configuration's [decode] when left out, else auto.",
+        ),
     ] = "",
-    config: Annotated[Path | None, typer.Option("--config", help="Settings to read with; the defaults when left out.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write every sample that has a value as a line of JSON.")] = False,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Configuration file; the defaults when left out.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write every sample that has a value as a line of JSON.")
+    ] = False,
     shows_all: Annotated[bool, typer.Option("--all", help="Show every row and every rejection.")] = False,
 ) -> None:
-    """Show what is read from payloads, and what is rejected for which reason.
+    """Show the samples in payloads, and what is rejected for which reason.
 
     Example: barograph decode --format auto topic.jsonl
     """
@@ -33,18 +44,21 @@ def decode(
     from monitor.sources.decode_captures import decode_captured, json_lines, report
 
     settings = load_config(config, environ=os.environ).decode if config else DecodeConfig()
+    default = format_name or settings.format
     try:
-        check_format(format_name or settings.format, list(settings.mapped))
+        check_format(default, list(settings.mapped))
     except ValueError as error:
         raise ConfigError(f"--format {error}") from error
-    decoders = TopicDecoders(settings.settings, {} if format_name else settings.topics, format_name or settings.format)
+    decoders = TopicDecoders(settings.settings, {} if format_name else settings.topics, default)
     table = SeriesTable()
-    outcome = decode_captured([one for file in files for one in read_capture(file)], decoders.of, table)
+    records = [record for file in files for record in read_capture(file)]
+    outcome = decode_captured(records, decoders.of, table)
     if as_json:
         sys.stdout.buffer.writelines(json_lines(outcome.columns, table))
         sys.stdout.flush()
     else:
-        from monitor.commands.console import out, samples_table
+        from monitor.commands.console import out
+        from monitor.commands.tables import samples_table
 
         out.print(samples_table(outcome.columns, table, shows_all=shows_all))
     for line in report(outcome, decoders.in_use(), shows_all=shows_all):

@@ -6,6 +6,7 @@ Libraries that take long to load are imported by the commands that need them.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import typer
 
@@ -17,6 +18,7 @@ from monitor.commands.demo import demo
 from monitor.commands.episodes import episodes
 from monitor.commands.models import models
 from monitor.commands.record import record
+from monitor.commands.retrain import retrain
 from monitor.commands.run import run
 from monitor.commands.score import score
 from monitor.commands.topics import topics
@@ -25,15 +27,17 @@ from monitor.errors import ConfigError, MonitorError
 
 __all__ = ["main"]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+)
 
 
 @app.callback()
 def barograph() -> None:
-    """Learn what normal looks like in your metrics, and say when something departs from it."""
+    """Learn what is normal in your metrics, and raise an alert when something departs from it."""
 
 
-for command in (run, train, score, decode, topics, demo, episodes, record):
+for command in (run, train, retrain, score, decode, topics, demo, episodes, record):
     app.command()(command)
 app.add_typer(models, name="models")
 app.command("dead-letters")(dead_letters)
@@ -45,10 +49,20 @@ app.command()(version)
 def main() -> None:
     """Run the command line; a user's mistake ends in one line, not in a traceback."""
     try:
-        app()
+        app(_in_new_form(sys.argv[1:]))
     except ConfigError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     except (MonitorError, ModelError) as error:
         print(f"barograph: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+def _in_new_form(arguments: Sequence[str]) -> list[str]:
+    """Write `train --history` as `retrain`, with a hint on stderr."""
+    if arguments[:1] != ["train"] or "--history" not in arguments:
+        return list(arguments)
+    print(
+        "`barograph train --history` is now `barograph retrain`; the old form will go in 0.3", file=sys.stderr
+    )
+    return ["retrain", *(argument for argument in arguments[1:] if argument != "--history")]

@@ -1,4 +1,4 @@
-"""What several commands share: options, and how a result is written."""
+"""What several commands share: options, how a result is written, logging and signals."""
 
 from __future__ import annotations
 
@@ -21,18 +21,22 @@ if TYPE_CHECKING:
     from monitor.config.schema import Config
     from monitor.config.watch import WatchConfig
 
-ConfigFile = Annotated[Path, typer.Option("--config", help="Settings to run with.")]
-WatchName = Annotated[str, typer.Option("--watch", help="Watch whose models are meant; may be left out where there is one.")]
-N_EPISODES = 50  # listed unless more are asked for: about a screen or two
-VersionName = Annotated[str, typer.Argument(help="Version; the champion when left out.")]
+ConfigFile = Annotated[Path, typer.Option("--config", help="Configuration file.")]
 
 
-def chosen_watches(settings: Config, named: list[str], config: Path) -> list[WatchConfig]:
-    """Give the watches that are named, all when none is; refuse a name that is none."""
-    unknown = sorted(set(named) - {one.name for one in settings.watch})
+def chosen_watches(settings: Config, names: Sequence[str], config: Path) -> list[WatchConfig]:
+    """Give the watches with these names, all of them when there are no names.
+
+    Raises
+    ------
+    ConfigError
+        If a name is that of no watch.
+    """
+    known = [watch.name for watch in settings.watch]
+    unknown = sorted(set(names) - set(known))
     if unknown:
-        raise ConfigError(f"{config}: no watch is named {', '.join(unknown)}; there are {', '.join(one.name for one in settings.watch)}")
-    return [one for one in settings.watch if not named or one.name in named]
+        raise ConfigError(f"{config}: no watch is named {', '.join(unknown)}; there are {', '.join(known)}")
+    return [watch for watch in settings.watch if not names or watch.name in names]
 
 
 def column_and_value(text: str) -> tuple[str, str]:
@@ -44,9 +48,10 @@ def column_and_value(text: str) -> tuple[str, str]:
 
 
 def print_rejected(n_bad: Sequence[tuple[str, int]]) -> None:
-    """Print how many records could not be read, by reason."""
+    """Print to stderr how many records could not be read, by reason."""
     if n_bad:
-        print(f"could not be read: {', '.join(f'{reason} {count}' for reason, count in n_bad)}", file=sys.stderr)
+        counts = ", ".join(f"{reason} {count}" for reason, count in n_bad)
+        print(f"could not be read: {counts}", file=sys.stderr)
 
 
 def write_json(file: Path, summary: object) -> None:
@@ -55,7 +60,13 @@ def write_json(file: Path, summary: object) -> None:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a file, or say why it cannot be written."""
+    """Write a file.
+
+    Raises
+    ------
+    MonitorError
+        If it cannot be written.
+    """
     try:
         file.write_text(text)
     except OSError as error:
@@ -63,15 +74,16 @@ def write_text(file: Path, text: str) -> None:
 
 
 def silence_kafka() -> None:
-    """Keep the Kafka library from logging: the command says itself what went wrong."""
-    logging.getLogger("kafka").addHandler(logging.NullHandler())  # what it says is told in our own words
-    logging.getLogger("kafka").propagate = False
+    """Keep the Kafka library from logging: the command reports its errors in its own words."""
+    kafka = logging.getLogger("kafka")
+    kafka.addHandler(logging.NullHandler())
+    kafka.propagate = False
 
 
 def log_to_stderr() -> None:
     """Log to stderr, other libraries at a limited rate."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start and end are ours to tell
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the daemon logs its start and end
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
     kafka = logging.getLogger("kafka")  # it writes five lines a second while a broker is away
     kafka.setLevel(logging.WARNING)

@@ -8,18 +8,20 @@ from typing import Annotated
 
 import typer
 
-from monitor.commands.options import (
-    stop_on_signals,
-)
+from monitor.commands.options import stop_on_signals
 
 
 def record(
-    file: Annotated[Path, typer.Argument(help="Recording to write or go on with: .parquet or .csv.")],
+    file: Annotated[Path, typer.Argument(help="Recording to write or to extend: .parquet or .csv.")],
     step: Annotated[float, typer.Option(help="Seconds between two readings.", min=0.1)] = 1.0,
-    duration: Annotated[float, typer.Option(help="Seconds to record; until Ctrl-C when left out.", min=0)] = float("inf"),
-    host: Annotated[str, typer.Option(help="Value of the label host; this machine's name when left out.")] = "",
+    duration: Annotated[
+        float, typer.Option(help="Seconds to record; until Ctrl-C when left out.", min=0)
+    ] = float("inf"),
+    host: Annotated[
+        str, typer.Option(help="Value of the label host; this machine's name when left out.")
+    ] = "",
 ) -> None:
-    """Record this machine's own metrics to a file, one reading a step. Repeat the command to go on.
+    """Record this machine's own metrics to a file, one reading a step. Repeat the command to extend it.
 
     Example: barograph record host.parquet --step 1 --duration 3600
     """
@@ -31,11 +33,11 @@ def record(
     stop = stop_on_signals()
     recorder = Recorder(file, HOST_LABELS)
     on_terminal = sys.stderr.isatty()
+    whole = "" if duration == float("inf") else f" of {duration:.0f}"
 
     def show(seconds: float) -> None:
         if on_terminal or round(seconds / step) % 60 == 0:
-            until = "" if duration == float("inf") else f" of {duration:.0f}"
-            line = f"recorded {seconds:.0f}{until} s, {recorder.n_samples} samples"
+            line = f"recorded {seconds:.0f}{whole} s, {recorder.n_samples} samples"
             print(line, end="\r" if on_terminal else "\n", file=sys.stderr, flush=True)
 
     try:

@@ -16,7 +16,7 @@ __all__ = ["RowWriter", "open_writer"]
 
 
 class RowWriter(Protocol):
-    """Takes blocks of rows, column by column; all blocks have the same columns."""
+    """Writes blocks of rows, given column by column; all blocks have the same columns."""
 
     def write(self, columns: dict[str, Any]) -> None:
         """Append rows given as equally long columns."""
@@ -27,12 +27,12 @@ class RowWriter(Protocol):
         ...
 
     def abandon(self) -> None:
-        """Let go of a file that will not be finished; behind `close` it does nothing."""
+        """Close a file that will not be finished; after `close` it does nothing."""
         ...
 
 
 class CsvWriter:
-    """Rows as CSV; an empty field is what is not there. `owned` output is closed with the writer."""
+    """Rows as CSV, with an empty field for NaN; `owned` output is closed with the writer."""
 
     def __init__(self, out: IO[str], *, owned: bool = False) -> None:
         self._out = out
@@ -46,23 +46,23 @@ class CsvWriter:
             self._writer.writerow(columns)
             self._has_header = True
         for row in zip(*(list(values) for values in columns.values()), strict=True):
-            self._writer.writerow("" if isinstance(value, float) and math.isnan(value) else value for value in row)
+            self._writer.writerow("" if _is_missing(value) else value for value in row)
 
     def close(self) -> None:
-        """Hand everything to the operating system."""
+        """Write what is buffered."""
         self._out.flush()
         if self._owned:
             self._out.close()
 
     def abandon(self) -> None:
-        """Let go of the file; what is still buffered has nowhere to go."""
+        """Close the file, even where the rest of the buffer cannot be written."""
         if self._owned:
             with suppress(OSError):
                 self._out.close()
 
 
 class ParquetWriter:
-    """Rows as Parquet; null is what is not there."""
+    """Rows as Parquet, with null for NaN."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -84,17 +84,17 @@ class ParquetWriter:
             self._writer.close()
 
     def abandon(self) -> None:
-        """Let go of the file, without a footer."""
+        """Drop the file, without a footer."""
         if self._writer is not None:
-            self._writer.is_open = False  # else it would write one when it is collected
+            # Otherwise pyarrow would write the footer when the object is collected.
+            self._writer.is_open = False
 
 
 @contextmanager
 def open_writer(file: Path | None, stdout: IO[str]) -> Iterator[RowWriter]:
     """Choose a writer by the file's name; CSV to stdout where there is none.
 
-    The file appears, or is replaced, when everything is in it: what was there before stays if
-    anything fails.
+    The file appears, or is replaced, when everything is in it: an older file stays if anything fails.
 
     Raises
     ------
@@ -110,13 +110,23 @@ def open_writer(file: Path | None, stdout: IO[str]) -> Iterator[RowWriter]:
         raise MonitorError(f"cannot write scores to {file}: the name must end in .csv or .parquet")
     try:
         with replacing(file) as temporary:
-            temporary.touch()
-            is_csv = file.suffix == ".csv"
-            writer = CsvWriter(temporary.open("w", newline=""), owned=True) if is_csv else ParquetWriter(temporary)
+            writer = _open_file(temporary, is_csv=file.suffix == ".csv")
             try:
                 yield writer
                 writer.close()
             finally:
                 writer.abandon()
     except OSError as error:
-        raise MonitorError(f"cannot write scores to {file}: {error.strerror or error}. What was there before stays.") from error
+        reason = error.strerror or error
+        raise MonitorError(f"cannot write scores to {file}: {reason}. An older file is unchanged.") from error
+
+
+def _open_file(file: Path, *, is_csv: bool) -> RowWriter:
+    if is_csv:
+        return CsvWriter(file.open("w", newline=""), owned=True)
+    with file.open("wb"):  # fails here, with an OSError, rather than at the first row
+        return ParquetWriter(file)
+
+
+def _is_missing(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)

@@ -9,16 +9,14 @@ from typing import Annotated
 
 import typer
 
-from monitor.commands.options import (
-    ConfigFile,
-    log_to_stderr,
-    stop_on_signals,
-)
+from monitor.commands.options import ConfigFile, log_to_stderr, stop_on_signals
 
 
 def run(
     config: ConfigFile = Path("config.toml"),
-    exit_at_end: Annotated[bool, typer.Option("--exit", help="End when a replay has come to its end, instead of serving on.")] = False,
+    exit_at_end: Annotated[
+        bool, typer.Option("--exit", help="Exit at the end of a replay, instead of serving /metrics on.")
+    ] = False,
 ) -> None:
     """Run the daemon until Ctrl-C or SIGTERM.
 
@@ -34,7 +32,9 @@ def run(
     from monitor.outlets.log import LogOutlet
 
     stop = stop_on_signals()
-    daemon = build_daemon(settings, outlets=[LogOutlet()], clock=SystemClock(), config_file=config, on_stalled=end_process)
+    daemon = build_daemon(
+        settings, outlets=[LogOutlet()], clock=SystemClock(), config_file=config, on_stalled=end_process
+    )
     try:
         daemon.run(stop, exit_at_end=exit_at_end)
     finally:

@@ -1,8 +1,8 @@
-"""Offline scoring: metric files in; out, one row for each entity and step."""
+"""Offline scoring: from metric files to one row for each entity and step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,33 +26,33 @@ __all__ = ["choose_watch", "score_recorded"]
 
 
 def choose_watch(config: Config, table: SeriesTable, name: str) -> WatchConfig:
-    """Find the watch that takes series of the table: the named one, else the only one that does.
+    """Find the watch to which series of the table belong: the named watch, else the only such watch.
 
     Raises
     ------
     ConfigError
         If no watch has that name.
     MonitorError
-        If there is none, or more than one and no name.
+        If no series belongs to a watch, or if they belong to several and there is no name.
     """
-    if name and name not in {watch.name for watch in config.watch}:
-        raise ConfigError(f"no watch is named {name}; there are {', '.join(watch.name for watch in config.watch)}")
-    taking = []
+    known = [watch.name for watch in config.watch]
+    if name and name not in known:
+        raise ConfigError(f"no watch is named {name}; there are {', '.join(known)}")
+    matching = []
     for watch in config.watch:
         entities = build_entities(watch.settings())
         entities.update(table)
         if entities.entities and name in ("", watch.name):
-            taking.append(watch)
-    if not taking:
+            matching.append(watch)
+    if not matching:
         raise MonitorError(
             f"no series of these files belongs to {f'watch {name}' if name else 'any watch'}. "
             "Compare `metrics`, `match` and `by` with the files."
         )
-    if len(taking) > 1:
-        raise MonitorError(
-            f"several watches take series of these files: name one with --watch ({', '.join(watch.name for watch in taking)})"
-        )
-    return taking[0]
+    if len(matching) > 1:
+        names = ", ".join(watch.name for watch in matching)
+        raise MonitorError(f"several watches take series of these files: name one with --watch ({names})")
+    return matching[0]
 
 
 def score_recorded(
@@ -74,46 +74,47 @@ def score_recorded(
     Parameters
     ----------
     progress : callable
-        Told the share of samples that are done.
+        Called with the share of samples that are done.
     """
-    pipeline_of_watch = build_watch(watch.settings(), champion)
-    kept: list[ScoredStep] = []
-    pipeline_of_watch.observe(WatchObserver(on_scored=kept.append))
-    pipeline = Pipeline([pipeline_of_watch], table, max_future_ms=0)
+    stages = build_watch(watch.settings(), champion)
+    steps: list[ScoredStep] = []  # of the newest batch
+    stages.observe(WatchObserver(on_scored=steps.append))
+    pipeline = Pipeline([stages], table, max_future_ms=0)
     source = ReplaySource(recorded, SystemClock())
-    pipeline_of_watch.entities.update(table)  # every file is read already: all entities and channels are known
-    n_done = n_rows = 0
+    stages.entities.update(table)  # the files are read already: all entities and channels are known
+    n_done = 0
+    n_rows = 0
     while True:
         batch = source.poll(0.0)
         pipeline.process(batch.columns, batch.now_ms, finished=batch.finished)
-        for columns in _blocks(pipeline_of_watch, kept, watch.step_ms):
+        if steps:
+            columns = _columns(stages, steps, watch.step_ms)
             writer.write(columns)
             n_rows += len(columns["entity"])
-        kept.clear()
+        steps.clear()
         n_done += len(batch.columns)
         progress(n_done / max(1, len(recorded.columns)))
         if batch.finished:
             return n_rows
 
 
-def _blocks(watch: Watch, steps: list[ScoredStep], step_ms: int) -> Iterator[dict[str, Any]]:
-    if not steps:
-        return
-    entities, channels = watch.entities.entities, watch.entities.channels
-    n_entities = len(entities)
+def _columns(watch: Watch, steps: list[ScoredStep], step_ms: int) -> dict[str, Any]:
+    """Give the rows of some steps, as equally long columns."""
+    entities = watch.entities.entities
     reason = np.concatenate([step.reason for step in steps])
     score = np.concatenate([np.where(step.judged, step.score, np.nan) for step in steps])
     judged = reason == Reason.JUDGED
+    reason_texts = np.array(["", *(reason.name.lower() for reason in list(Reason)[1:])])
     columns: dict[str, Any] = {
         "entity": entities * len(steps),
-        "time_ms": np.repeat([step.time_ms - step_ms for step in steps], n_entities),
+        "time_ms": np.repeat([step.time_ms - step_ms for step in steps], len(entities)),
         "score": score,
         "verdict": np.where(judged, np.where(score >= 1.0, "anomalous", "normal"), "not_judged"),
-        "reason": np.array(["", *(reason.name.lower() for reason in list(Reason)[1:])])[reason],
+        "reason": reason_texts[reason],
     }
     actual = np.concatenate([step.actual for step in steps])
     expected = np.concatenate([step.expected for step in steps])
-    for number, channel in enumerate(channels):
+    for number, channel in enumerate(watch.entities.channels):
         columns[f"{channel}.actual"] = actual[:, number]
         columns[f"{channel}.expected"] = expected[:, number]
-    yield columns
+    return columns

@@ -10,30 +10,43 @@ from typing import Annotated
 
 import typer
 
-from monitor.commands.options import (
-    silence_kafka,
-    write_text,
-)
+from monitor.commands.options import silence_kafka, write_text
 from monitor.errors import ConfigError, MonitorError
 
 
 def topics(
-    config: Annotated[Path | None, typer.Option("--config", help="Settings to look with; the defaults when left out.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Configuration file; the defaults when left out.")
+    ] = None,
     servers: Annotated[
-        str, typer.Option(help="host:port of brokers, commas between them; source.kafka.bootstrap_servers when left out.")
+        str,
+        typer.Option(
+            help="host:port of brokers, separated by commas; source.kafka.bootstrap_servers when left out."
+        ),
     ] = "",
     topic: Annotated[
         list[str] | None,
-        typer.Option(help="Topic to look at, * and ? as wildcards; may be repeated. source.kafka.topics, else all, when left out."),
+        typer.Option(
+            help="Topic to inspect, * and ? as wildcards; may be repeated. "
+            "source.kafka.topics when left out, or else all."
+        ),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the suggested settings to this new file.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Also write the suggested configuration to this new file."),
+    ] = None,
     records: Annotated[
-        int, typer.Option(help="Records of each partition that are read, at most: its newest.", min=1, max=1_000_000)
+        int,
+        typer.Option(
+            help="Read at most this many of the newest records of each partition.", min=1, max=1_000_000
+        ),
     ] = 10_000,
     timeout: Annotated[float, typer.Option(help="Seconds for all of it.", min=1, max=3600)] = 30.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Write what was seen as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write the report as JSON.")] = False,
 ) -> None:
-    """Show what is in a Kafka cluster's topics, and suggest settings that read and judge it. Joins no group, commits nothing.
+    """Show what is in the topics of a Kafka cluster, and suggest a configuration that reads and judges it.
+
+    Joins no group and commits nothing.
 
     Example: barograph topics --servers broker1:9092 --topic telegraf -o mine.toml
     """
@@ -42,18 +55,28 @@ def topics(
     named = {"bootstrap_servers": servers.split(",")} if servers else {}
     settings, written = load_draft(config, {"source": {"kafka": named}}, environ=os.environ)
     if output is not None and output.exists():
-        raise ConfigError(f"--output {output}: is there already, and stays as it is. Name another file, or move it away.")
+        raise ConfigError(
+            f"--output {output}: this file exists and is not overwritten. Name another file, or move it away."
+        )
     from monitor.clock import SystemClock
     from monitor.discovery.cluster import inspect
     from monitor.discovery.report_json import to_json
     from monitor.discovery.suggested_settings import suggestion_of, user_settings
     from monitor.kafka.topic_reader import TopicReader
 
-    kafka, clock = settings.source.kafka, SystemClock()
+    kafka = settings.source.kafka
+    clock = SystemClock()
     silence_kafka()
     reader = TopicReader(kafka, clock, timeout_seconds=timeout)
     try:
-        report = inspect(reader, topic or kafka.topics, settings.decode, settings.watch, now=clock.now(), n_newest=records)
+        report = inspect(
+            reader,
+            topic or kafka.topics,
+            settings.decode,
+            settings.watch,
+            now=clock.now(),
+            n_newest=records,
+        )
     finally:
         reader.close()
     suggestion = suggestion_of(report, *user_settings(written, named))
@@ -67,5 +90,7 @@ def topics(
         print_report(report, kafka, suggestion)
     if output is not None:
         if not suggestion:
-            raise MonitorError(f"nothing was written to {output}: no series were found, so there is nothing to suggest")
+            raise MonitorError(
+                f"nothing was written to {output}: no series were found, so there is nothing to suggest"
+            )
         print(f"wrote {output}; next: barograph check-config --config {output}", file=sys.stderr)

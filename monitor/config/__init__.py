@@ -1,1 +1,15 @@
-"""`config.toml` to typed settings, every error at once."""
+"""config.toml to typed settings; every error at once, before anything starts.
+
+May import: errors, and of decode, detection, alerting and models what settings are made of (`AlertPolicy`,
+`MetricRule`, `WatchSettings`, ...). Imports apscheduler to check cron expressions.
+
+Begin with `schema.py`. A key is a field there, with its default; `config.toml` explains it; stages are given
+the settings that `WatchConfig.settings()` and `DecodeConfig.settings` make.
+
+- `schema.py`: the whole of config.toml, and the smaller tables
+- `watch.py`, `kafka.py`, `decode.py`: the tables `[[watch]]`, `[source.kafka]`, `[decode]`
+- `table.py`: the base of all tables
+- `load.py`: from the file, the environment and files of secrets to one checked configuration
+- `explain.py`: errors in words, with the nearest known key
+- `times.py`: times in settings and options
+"""

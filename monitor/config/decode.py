@@ -60,7 +60,7 @@ class GraphiteConfig(Table):
 
 
 class MappedConfig(Table):
-    """`[decode.mapped.<name>]`: where JSON of another shape has what; a format called `mapped:<name>`."""
+    """`[decode.mapped.<name>]`: JSON of another shape; makes a format called `mapped:<name>`."""
 
     each: str = ""
     name: str = "{name}"
@@ -75,13 +75,15 @@ class MappedConfig(Table):
     kinds: dict[str, KindName] = {}
 
     @model_validator(mode="after")
-    def _reads_something(self) -> MappedConfig:
+    def _is_a_mapping(self) -> MappedConfig:
         self.mapping()
         return self
 
     def mapping(self) -> JsonMapping:
-        """Give the settings as `monitor.decode` takes them."""
-        settings: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in self.model_dump().items()}
+        """Give the settings of the decoder."""
+        settings: dict[str, Any] = {}
+        for key, value in self.model_dump().items():
+            settings[key] = tuple(value) if isinstance(value, list) else value
         return JsonMapping(**settings)
 
 
@@ -101,16 +103,19 @@ class DecodeConfig(Table):
 
     @model_validator(mode="after")
     def _names_formats(self) -> DecodeConfig:
-        for place, name in (("format", self.format), *((f'topics."{topic}"', name) for topic, name in self.topics.items())):
+        formats = {"format": self.format}
+        for topic, name in self.topics.items():
+            formats[f'topics."{topic}"'] = name
+        for key, name in formats.items():
             try:
                 check_format(name, list(self.mapped))
             except ValueError as error:
-                raise ValueError(f"{place}: {error}") from error
+                raise ValueError(f"{key}: {error}") from error
         return self
 
     @property
     def settings(self) -> FormatSettings:
-        """The settings as `monitor.decode` takes them."""
+        """The settings of all decoders."""
         return FormatSettings(
             limits=Limits(max_record_bytes=self.max_record_bytes, max_label_bytes=self.max_label_bytes),
             native_sample=SampleFields(**self.native_sample.model_dump()),

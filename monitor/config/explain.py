@@ -1,117 +1,118 @@
-"""A configuration's errors in words: all of them at once, each with its key and the way out."""
+"""Errors of a configuration in words: all of them at once, each with its key and what to do."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from monitor.config.decode import (
-    CollectdConfig,
-    DecodeConfig,
-    GraphiteConfig,
-    InfluxConfig,
-    MappedConfig,
-    NativeSampleConfig,
-    TelegrafJsonConfig,
-)
-from monitor.config.kafka import KafkaConfig
-from monitor.config.schema import AlertsConfig, Config, HistoryConfig, HostConfig, ReplayConfig, SourceConfig, WebConfig
-from monitor.config.watch import AlertConfig, MetricConfig, ModelConfig, RetrainConfig, WatchConfig
+from monitor.config.schema import Config
+from monitor.config.table import Table
 from monitor.errors import ConfigError
 
 __all__ = ["parse_config"]
 
 
-def parse_config(document: Mapping[str, Any], *, place: str) -> Config:
-    """Check a configuration document; `place` begins each line of an error."""
+def parse_config(document: Mapping[str, Any], *, origin: str) -> Config:
+    """Check a configuration document.
+
+    Parameters
+    ----------
+    origin : str
+        Where the document comes from, as in "config.toml"; it begins each line of an error.
+
+    Raises
+    ------
+    ConfigError
+        One line for each thing that is wrong: its key, the value found, what was expected.
+    """
     try:
         return Config.model_validate(document)
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{place}: {line}" for line in _explain(error, document))) from error
+        raise ConfigError("\n".join(f"{origin}: {line}" for line in _explain(error, document))) from error
 
 
 def _explain(error: ValidationError, document: Mapping[str, Any]) -> Iterator[str]:
-    """Write one line for each wrong place, in the order of the file's schema."""
-    wanted: dict[str, list[str]] = {}
-    found: dict[str, str] = {}
-    for one in error.errors():
-        location = tuple(part for part in one["loc"] if not _is_type_name(part))
-        place = _location(location, document)
-        match one["type"]:
+    """Write one line for each wrong key, in the order of the schema."""
+    expected: dict[str, list[str]] = {}
+    inputs: dict[str, str] = {}
+    for detail in error.errors():
+        keys = tuple(part for part in detail["loc"] if not _is_type_name(part))
+        location = _location(keys, document)
+        match detail["type"]:
             case "extra_forbidden":
-                near = difflib.get_close_matches(str(location[-1]), _known_keys(location[:-1]), n=1, cutoff=0.0)
-                yield f"{place}: unknown key; the nearest known one is {near[0]}"
+                near = difflib.get_close_matches(str(keys[-1]), _known_keys(keys[:-1]), n=1, cutoff=0.0)
+                yield f"{location}: unknown key; the nearest known one is {near[0]}"
             case "missing":
-                yield f"{place}: missing; expected {_MISSING.get(str(location[-1]), 'a value')}"
+                yield f"{location}: missing; expected {_MISSING.get(str(keys[-1]), 'a value')}"
             case "value_error":
-                value = f"found {one['input']!r}: " if isinstance(one["input"], str | int | float | list) else ""
-                yield f"{place}: {value}{one['ctx']['error']}"
+                shows_input = isinstance(detail["input"], str | int | float | list)
+                value = f"found {detail['input']!r}: " if shows_input else ""
+                yield f"{location}: {value}{detail['ctx']['error']}"
             case _:
-                found[place] = repr(one["input"])
-                wanted.setdefault(place, []).append(_WANTED.get(one["type"]) or _SUBJECT.sub("", one["msg"]))
-    for place, choices in wanted.items():  # a setting of several types is wrong once for each of them
-        yield f"{place}: found {found[place]}, expected {' or '.join(choices)}"
+                inputs[location] = repr(detail["input"])
+                choice = _EXPECTED.get(detail["type"]) or _SUBJECT.sub("", detail["msg"])
+                expected.setdefault(location, []).append(choice)
+    for location, choices in expected.items():  # a setting of several types has an error for each of them
+        yield f"{location}: found {inputs[location]}, expected {' or '.join(choices)}"
 
 
 def _is_type_name(part: str | int) -> bool:
-    """Tell the names of types, which stand in the place of a setting that may have several, from keys."""
-    return isinstance(part, str) and (part in {"float", "constrained-float"} or part.startswith(("list[", "literal[")))
+    """Tell whether a part of a location is no key but a type, of a setting that may have several."""
+    if not isinstance(part, str):
+        return False
+    return part in {"float", "constrained-float"} or part.startswith(("list[", "literal["))
 
 
-def _location(location: Sequence[str | int], document: Mapping[str, Any]) -> str:
-    """Write a place as the user wrote it: a watch by its name, where it has one."""
-    if not location:
+def _location(keys: Sequence[str | int], document: Mapping[str, Any]) -> str:
+    """Write keys as the user wrote them: a watch by its name, where it has a name."""
+    if not keys:
         return "the file"
     parts: list[str] = []
-    below: Any = document
-    for part in location:
-        if isinstance(below, Mapping):
-            below = below.get(str(part))
-        else:
-            below = below[part] if isinstance(below, list) and isinstance(part, int) and part < len(below) else None
-        if isinstance(part, int):
-            name = below.get("name") if isinstance(below, Mapping) else None
-            parts[-1] += f".{name}" if isinstance(name, str) else f"[{part}]"
-        else:
-            parts.append(str(part))
+    value: Any = document
+    for key in keys:
+        value = _value_at(value, key)
+        if not isinstance(key, int):
+            parts.append(str(key))
+            continue
+        name = value.get("name") if isinstance(value, Mapping) else None
+        parts[-1] += f".{name}" if isinstance(name, str) else f"[{key}]"
     return ".".join(parts)
 
 
-def _known_keys(location: Sequence[str | int]) -> list[str]:
-    """List the keys that the table at a place may have."""
-    table: type[BaseModel] = Config
-    for part in location:
-        if isinstance(part, int):
-            continue
-        table = _TABLES.get((table, part), table)
+def _value_at(table: Any, key: str | int) -> Any:
+    """Give the value of a key or the item of a list; None where there is none."""
+    if isinstance(table, Mapping):
+        return table.get(str(key))
+    if isinstance(table, list) and isinstance(key, int) and key < len(table):
+        return table[key]
+    return None
+
+
+def _known_keys(keys: Sequence[str | int]) -> list[str]:
+    """List the keys that the table at a location may have."""
+    table: type[Table] = Config
+    for key in keys:
+        table = (
+            _table_of(table, str(key)) or table
+        )  # the name of a table in a dictionary is no key of the schema
     return sorted(table.model_fields)
 
 
+def _table_of(table: type[Table], key: str) -> type[Table] | None:
+    """Give the table below a key, also where the key has a list or a dictionary of tables."""
+    field = table.model_fields.get(key)
+    if field is None:
+        return None
+    for candidate in (field.annotation, *get_args(field.annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, Table):
+            return candidate
+    return None
+
+
 _MISSING = {"watch": "at least one [[watch]] table", "name": "a name for this watch"}
-_WANTED = {"model_type": "a table", "dict_type": "a table"}
+_EXPECTED = {"model_type": "a table", "dict_type": "a table"}
 _SUBJECT = re.compile(r"^(Input|String|List|Value) should (be |have )?(a valid )?")
-_TABLES: dict[tuple[type[BaseModel], str], type[BaseModel]] = {
-    (Config, "source"): SourceConfig,
-    (Config, "decode"): DecodeConfig,
-    (Config, "web"): WebConfig,
-    (Config, "history"): HistoryConfig,
-    (Config, "alerts"): AlertsConfig,
-    (Config, "watch"): WatchConfig,
-    (SourceConfig, "host"): HostConfig,
-    (SourceConfig, "kafka"): KafkaConfig,
-    (SourceConfig, "replay"): ReplayConfig,
-    (DecodeConfig, "native_sample"): NativeSampleConfig,
-    (DecodeConfig, "influx"): InfluxConfig,
-    (DecodeConfig, "telegraf_json"): TelegrafJsonConfig,
-    (DecodeConfig, "collectd"): CollectdConfig,
-    (DecodeConfig, "graphite"): GraphiteConfig,
-    (DecodeConfig, "mapped"): MappedConfig,
-    (WatchConfig, "model"): ModelConfig,
-    (WatchConfig, "retrain"): RetrainConfig,
-    (WatchConfig, "alert"): AlertConfig,
-    (WatchConfig, "metric"): MetricConfig,
-}

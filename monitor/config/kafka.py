@@ -1,4 +1,4 @@
-"""`[source.kafka]`: the cluster, the group, and what becomes of what is read."""
+"""`[source.kafka]`: the cluster, the consumer group, and how records are read."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ class KafkaConfig(Table):
     def _are_names(cls, value: list[str] | str) -> list[str] | str:
         for name in value if isinstance(value, list) else filter(None, [value]):
             if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", name) or name in (".", ".."):
-                raise ValueError(f"{name!r} names no topic: expected 1 to 249 letters, digits, . _ and -")
+                raise ValueError(
+                    f"{name!r} is no name of a topic: expected 1 to 249 letters, digits, . _ and -"
+                )
         return value
 
     @field_validator("api_version")
@@ -63,18 +65,28 @@ class KafkaConfig(Table):
     def _fits_together(self) -> KafkaConfig:
         if self.security_protocol.startswith("SASL") != bool(self.sasl_mechanism):
             raise ValueError(
-                f'security_protocol is "{self.security_protocol}" and sasl_mechanism "{self.sasl_mechanism}": '
+                f'security_protocol is "{self.security_protocol}" and sasl_mechanism '
+                f'"{self.sasl_mechanism}": '
                 "a SASL protocol needs a mechanism, and a mechanism a SASL protocol"
             )
         if self.dead_letter_topic in self.topics:
-            raise ValueError(f'dead_letter_topic "{self.dead_letter_topic}" is one of topics: what cannot be read would come back for ever')
+            raise ValueError(
+                f'dead_letter_topic "{self.dead_letter_topic}" is one of topics: dead letters would be '
+                "read, fail again "
+                "and be sent again"
+            )
         if self.sasl_mechanism == "OAUTHBEARER" and not self.sasl_token_file:
-            raise ValueError("sasl_token_file is empty, expected the file that holds the current token: OAUTHBEARER sends it")
+            raise ValueError(
+                "sasl_token_file is empty, expected the file with the current token: OAUTHBEARER sends it"
+            )
         if self.sasl_mechanism not in ("", "OAUTHBEARER") and not (self.sasl_username and self.sasl_password):
-            raise ValueError(f"sasl_mechanism {self.sasl_mechanism} needs sasl_username and sasl_password; one of them is empty")
+            raise ValueError(
+                f"sasl_mechanism {self.sasl_mechanism} needs sasl_username and sasl_password; at least "
+                "one is empty"
+            )
         return self
 
     @property
     def api_version_numbers(self) -> tuple[int, ...] | None:
-        """The version as kafka-python takes it; None: ask the broker."""
+        """The version in the form of kafka-python; None: ask the broker."""
         return tuple(int(part) for part in self.api_version.split(".")) if self.api_version else None

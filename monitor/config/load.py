@@ -16,63 +16,70 @@ __all__ = ["load_config", "load_draft"]
 _PREFIX = "BAROGRAPH_"
 
 
-def load_config(path: Path, overrides: Mapping[str, Any] | None = None, *, environ: Mapping[str, str] | None = None) -> Config:
+def load_config(
+    path: Path, overrides: Mapping[str, Any] | None = None, *, environ: Mapping[str, str] | None = None
+) -> Config:
     """Read and check a configuration file.
 
-    `BAROGRAPH_SOURCE__KIND=replay` in the environment lays `source.kind` over the file's own, and
-    `BAROGRAPH_WATCH__HOST__BUDGET=1/day` the budget of the watch named host; values are TOML, or
+    `BAROGRAPH_SOURCE__KIND=replay` in the environment overrides `source.kind`, and
+    `BAROGRAPH_WATCH__HOST__BUDGET=1/day` the budget of the watch named host. Values are TOML, or
     else text. Any text of the file may be written as `{ from_file = "path" }` or
-    `{ from_env = "NAME" }`: so secrets stay out of it.
+    `{ from_env = "NAME" }`, which keeps secrets out of it.
 
     Parameters
     ----------
     overrides : mapping, optional
-        Nested tables laid over the file's own and over the environment's.
+        Nested tables that override those of the file and the environment.
     environ : mapping, optional
         The environment; empty when left out.
 
     Raises
     ------
     ConfigError
-        One line for each thing that is wrong: its place, the value found, what was expected.
+        One line for each thing that is wrong: its key, the value found, what was expected.
     """
     environ = environ or {}
     document = _read(path)
     document = _overlaid(document, _from_environment(environ, document))
     document = _overlaid(document, overrides or {})
-    return parse_config(_filled_in(document, environ, ()), place=str(path))
+    return parse_config(_filled_in(document, environ, ()), origin=str(path))
 
 
 def load_draft(
     path: Path | None, overrides: Mapping[str, Any] | None = None, *, environ: Mapping[str, str]
 ) -> tuple[Config, dict[str, Any]]:
-    """Read settings of somebody who cannot know all of them yet: they may name no topic and no watch, and no file is needed.
+    """Read a configuration that is not complete yet: it may have no topic and no watch, and needs no file.
 
     Returns
     -------
     config : Config
-        Without a watch where the file has none, and of source "host" whatever it says.
+        Without a watch where the file has none, and always with the source "host".
     document : dict
-        The file as it is written, references to secrets among it.
+        The file as it is written, with its references to secrets.
 
     Raises
     ------
     ConfigError
-        If what is there is wrong.
+        If a key of the file is wrong.
     """
     written = {} if path is None else _read(path)
     document = _overlaid(written, _from_environment(environ, written))
     document = _overlaid(_overlaid(document, overrides or {}), {"source": {"kind": "host"}})
     document.setdefault("watch", [{"name": "none"}])
-    config = parse_config(_filled_in(document, environ, ()), place="the environment" if path is None else str(path))
-    return (config if "watch" in written else config.model_copy(update={"watch": []})), written
+    origin = "the environment" if path is None else str(path)
+    config = parse_config(_filled_in(document, environ, ()), origin=origin)
+    if "watch" not in written:
+        config = config.model_copy(update={"watch": []})
+    return config, written
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file. Name another one with --config, or start from the shipped config.toml.") from error
+        raise ConfigError(
+            f"{path}: no such file. Name another one with --config, or start from the shipped config.toml."
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
@@ -83,16 +90,18 @@ def _from_environment(environ: Mapping[str, str], document: Mapping[str, Any]) -
     """Read `BAROGRAPH_A__B=value` as `{a: {b: value}}`; a watch is named in place of its number."""
     overrides: dict[str, Any] = {}
     tables = document.get("watch")
-    watches = [dict(watch) for watch in tables if isinstance(watch, Mapping)] if isinstance(tables, list) else []
+    watches = (
+        [dict(watch) for watch in tables if isinstance(watch, Mapping)] if isinstance(tables, list) else []
+    )
     for variable, text in sorted(environ.items()):
         if not variable.startswith(_PREFIX):
             continue
         keys = variable.removeprefix(_PREFIX).lower().split("__")
         if keys[0] == "watch" and len(keys) > 2:
-            found = [watch for watch in watches if str(watch.get("name", "")).lower() == keys[1]]
-            if not found:
+            named = [watch for watch in watches if str(watch.get("name", "")).lower() == keys[1]]
+            if not named:
                 raise ConfigError(f"environment: {variable} names no watch of the file")
-            found[0].update(_overlaid(found[0], _nested(keys[2:], _toml_value(text))))
+            named[0].update(_overlaid(named[0], _nested(keys[2:], _toml_value(text))))
             overrides["watch"] = watches
         else:
             overrides = _overlaid(overrides, _nested(keys, _toml_value(text)))
@@ -110,29 +119,37 @@ def _toml_value(text: str) -> object:
         return text
 
 
-def _filled_in(document: Any, environ: Mapping[str, str], place: tuple[str, ...]) -> Any:
-    """Put in what `{ from_file = ... }` and `{ from_env = ... }` stand for."""
+def _filled_in(document: Any, environ: Mapping[str, str], keys: tuple[str, ...]) -> Any:
+    """Replace `{ from_file = ... }` and `{ from_env = ... }` by the text that they refer to.
+
+    `keys` lead from the top of the file to `document`.
+    """
     if isinstance(document, list):
-        return [_filled_in(one, environ, (*place, str(number))) for number, one in enumerate(document)]
+        return [_filled_in(item, environ, (*keys, str(number))) for number, item in enumerate(document)]
     if not isinstance(document, Mapping):
         return document
     if set(document) == {"from_env"}:
         name = str(document["from_env"])
         if name not in environ:
-            raise ConfigError(f"{'.'.join(place)}: the environment has no {name}, which from_env asks for")
+            raise ConfigError(f"{'.'.join(keys)}: the environment has no {name}, which from_env names")
         return environ[name]
     if set(document) == {"from_file"}:
         file = Path(str(document["from_file"]))
         try:
             return file.read_text(encoding="utf-8").rstrip("\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{'.'.join(place)}: cannot read {file}, which from_file asks for: {error}") from error
-    return {key: _filled_in(value, environ, (*place, key)) for key, value in document.items()}
+            location = ".".join(keys)
+            raise ConfigError(f"{location}: cannot read {file}, which from_file names: {error}") from error
+    return {key: _filled_in(value, environ, (*keys, key)) for key, value in document.items()}
 
 
 def _overlaid(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the document with the overrides in it, table by table."""
     merged = dict(document)
     for key, value in overrides.items():
         below = merged.get(key)
-        merged[key] = _overlaid(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            merged[key] = _overlaid(below, value)
+        else:
+            merged[key] = value
     return merged

@@ -1,4 +1,4 @@
-"""config.toml to typed settings; everything wrong is reported at once, before anything starts."""
+"""The whole of config.toml: its top level and the smaller tables."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from monitor.config.decode import (
-    DecodeConfig,
-)
+from monitor.config.decode import DecodeConfig
 from monitor.config.kafka import KafkaConfig
 from monitor.config.table import NotNegative, Positive, Table
 from monitor.config.watch import WatchConfig
@@ -49,12 +47,14 @@ class SourceConfig(Table):
     @model_validator(mode="after")
     def _has_topics(self) -> SourceConfig:
         if self.kind == "kafka" and not self.kafka.topics:
-            raise ValueError('kind is "kafka", but source.kafka.topics names no topic: there is nothing to read')
+            raise ValueError(
+                'kind is "kafka", but source.kafka.topics names no topic: there is nothing to read'
+            )
         return self
 
 
 class HistoryConfig(Table):
-    """`[history]`: what is kept of closed steps, so that it can be learned from."""
+    """`[history]`: how many closed steps are stored for retraining."""
 
     segment_seconds: Positive = 300.0
     max_age_seconds: Positive = 30 * 86400.0
@@ -62,7 +62,7 @@ class HistoryConfig(Table):
 
 
 class AlertsConfig(Table):
-    """`[alerts]`: what becomes of episodes, of all watches."""
+    """`[alerts]`: notifications and the alert history, for all watches."""
 
     max_alert_age_seconds: NotNegative = 3600.0
     keep_seconds: Positive = 90 * 86400.0
@@ -98,11 +98,13 @@ class Config(Table):
     watch: Annotated[list[WatchConfig], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _keeps_what_it_learns_from(self) -> Config:
+    def _stores_what_it_learns_from(self) -> Config:
         scheduled = [watch.name for watch in self.watch if watch.retrain.is_scheduled]
         if scheduled and not self.history.max_bytes:
             raise ValueError(
-                f"history.max_bytes is 0, but watch.{scheduled[0]} is retrained from its history: keep one, or switch retrain off"
+                f"history.max_bytes is 0, but watch.{scheduled[0]} is retrained from its history: raise "
+                "max_bytes, or "
+                "switch retrain off"
             )
         return self
 
@@ -111,5 +113,7 @@ class Config(Table):
         names = [watch.name for watch in self.watch]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f'two watches are named "{name}": a name is the key of their models and metrics')
+                raise ValueError(
+                    f'two watches are named "{name}": a name is the key of their models and metrics'
+                )
         return self

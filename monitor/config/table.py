@@ -1,4 +1,4 @@
-"""What every table of the configuration is: strict, frozen, no unknown keys."""
+"""The base of every table of the configuration: strict, frozen, no unknown keys."""
 
 from __future__ import annotations
 

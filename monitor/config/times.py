@@ -25,6 +25,8 @@ def parse_time(text: str, key: str) -> int | None:
         time = datetime.fromisoformat(text)
     except ValueError as error:
         raise ConfigError(
-            f'{key}: found {text!r}, expected an ISO time as in "2026-01-31T12:00:00Z", or milliseconds since the epoch'
+            f'{key}: found {text!r}, expected an ISO time as in "2026-01-31T12:00:00Z", or milliseconds '
+            "since "
+            "the epoch"
         ) from error
     return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -19,9 +19,10 @@ from monitor.detection.settings import WatchSettings
 
 __all__ = ["WatchConfig"]
 
-DEFAULT_REVISION_STEPS = 30  # at most, unless asked for: each takes 0.3 kB a series
-MAX_REVISION_STEPS = 100  # the newest steps are kept anyhow, a window and 100 of them: every window in here is whole
-_MIN_INTERVAL_SECONDS = 10.0  # even the smallest network takes seconds, most of them to load PyTorch
+DEFAULT_REVISION_STEPS = 30  # where revision_seconds is not set, at most: each takes 0.3 kB a series
+# The newest steps are in memory anyhow, a window and 100 of them: every window of a revised step is whole.
+MAX_REVISION_STEPS = 100
+_MIN_INTERVAL_SECONDS = 10.0  # even the smallest network takes seconds to train, most of them to load PyTorch
 
 
 class ModelConfig(Table):
@@ -47,7 +48,7 @@ class ModelConfig(Table):
 
 
 class RetrainConfig(Table):
-    """`[watch.retrain]`: when the watch is trained again from its history, and how much that may cost."""
+    """`[watch.retrain]`: when the watch is retrained on its history, and with which limits."""
 
     interval_seconds: NotNegative = 0.0
     cron: str = ""
@@ -61,35 +62,31 @@ class RetrainConfig(Table):
     @classmethod
     def _is_off_or_longer_than_a_training(cls, value: float) -> float:
         if 0 < value < _MIN_INTERVAL_SECONDS:
-            raise ValueError(f"expected 0 (off) or at least {_MIN_INTERVAL_SECONDS:g} s: a training would not be over before the next")
+            raise ValueError(
+                f"expected 0 (off) or at least {_MIN_INTERVAL_SECONDS:g} s: a training would still run "
+                "when the next is due"
+            )
         return value
 
     @field_validator("cron")
     @classmethod
     def _is_cron(cls, value: str) -> str:
         if value:
-            from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415 - only who uses it waits for it
-
-            fields = value.split()
-            if len(fields) == 5 and re.search(r"\d", fields[4]):
-                raise ValueError("expected days of the week by their names, as in mon-fri or sun: their numbers mean other days to others")
-            try:
-                first = CronTrigger.from_crontab(value, timezone="UTC").get_next_fire_time(None, datetime(2000, 1, 1, tzinfo=UTC))
-            except ValueError as error:
-                raise ValueError(f'{error}; expected minute, hour, day, month and weekday in UTC, as in "30 3 * * sun"') from error
-            if first is None:
-                raise ValueError("expected a date that comes: this one never does")
+            _check_cron(value)
         return value
 
     @model_validator(mode="after")
     def _has_one_schedule(self) -> RetrainConfig:
         if self.interval_seconds and self.cron:
-            raise ValueError(f'interval_seconds is {self.interval_seconds:g} and cron "{self.cron}", expected one of the two')
+            raise ValueError(
+                f'interval_seconds is {self.interval_seconds:g} and cron "{self.cron}", expected one of '
+                "the two"
+            )
         return self
 
     @property
     def is_scheduled(self) -> bool:
-        """True where the watch is trained again by itself."""
+        """True where the daemon retrains the watch."""
         return bool(self.interval_seconds or self.cron)
 
 
@@ -104,7 +101,7 @@ class AlertConfig(Table):
 
 
 class MetricConfig(Table):
-    """`[[watch.metric]]`: what is known of a metric."""
+    """`[[watch.metric]]`: rules for a metric."""
 
     name: str
     direction: Literal["both", "above", "below"] = "both"
@@ -116,7 +113,10 @@ class MetricConfig(Table):
     @model_validator(mode="after")
     def _is_a_range(self) -> MetricConfig:
         if self.valid_min > self.valid_max:
-            raise ValueError(f"valid_min is {self.valid_min:g} and valid_max {self.valid_max:g}: every value would be invalid")
+            raise ValueError(
+                f"valid_min is {self.valid_min:g} and valid_max {self.valid_max:g}: every value would be "
+                "invalid"
+            )
         return self
 
 
@@ -147,7 +147,9 @@ class WatchConfig(Table):
     @classmethod
     def _names_a_folder(cls, value: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", value):
-            raise ValueError("expected at most 64 letters, digits, . _ and -, not beginning with . or -: it names a folder")
+            raise ValueError(
+                "expected at most 64 letters, digits, . _ and -, not beginning with . or -: it names a folder"
+            )
         return value
 
     @field_validator("budget")
@@ -168,33 +170,41 @@ class WatchConfig(Table):
         window_seconds = self.window_length * self.step_seconds
         if self.lateness_seconds >= window_seconds:
             raise ValueError(
-                f"lateness_seconds is {self.lateness_seconds:g}, expected less than one window ({window_seconds:g} s): "
+                f"lateness_seconds is {self.lateness_seconds:g}, expected less than one window "
+                f"({window_seconds:g} s): "
                 "every alert would come a window late. Lower lateness_seconds or raise window_length"
             )
-        if "revision_seconds" in self.model_fields_set and self.revision_seconds > MAX_REVISION_STEPS * self.step_seconds:
+        max_revision_seconds = MAX_REVISION_STEPS * self.step_seconds
+        if "revision_seconds" in self.model_fields_set and self.revision_seconds > max_revision_seconds:
             raise ValueError(
                 f"revision_seconds is {self.revision_seconds:g}, expected at most {MAX_REVISION_STEPS} steps "
-                f"({MAX_REVISION_STEPS * self.step_seconds:g} s): what a step was judged by is kept for so long, in memory and in "
-                "each checkpoint. Lower revision_seconds, or raise lateness_seconds if so much comes late"
+                f"({max_revision_seconds:g} s): the state before each of these steps is held in memory "
+                "and in each checkpoint. Lower revision_seconds, or raise lateness_seconds if many "
+                "samples are late"
             )
         if round(self.step_seconds * 1000) < 1:
-            raise ValueError(f"step_seconds is {self.step_seconds:g}, expected at least 0.001: times are kept in milliseconds")
+            raise ValueError(
+                f"step_seconds is {self.step_seconds:g}, expected at least 0.001: times are in milliseconds"
+            )
         if self.gap_mode != "skip" and self.max_gap_seconds < self.step_seconds:
             raise ValueError(
-                f'gap_mode is "{self.gap_mode}" with max_gap_seconds {self.max_gap_seconds:g}, expected at least one step '
-                f'({self.step_seconds:g} s): no gap would be filled. Raise max_gap_seconds or set gap_mode = "skip"'
+                f'gap_mode is "{self.gap_mode}" with max_gap_seconds {self.max_gap_seconds:g}, expected '
+                "at least one step "
+                f"({self.step_seconds:g} s): no gap would be filled. Raise max_gap_seconds or set "
+                'gap_mode = "skip"'
             )
         return self
 
     @property
     def step_ms(self) -> int:
-        """The grid's period in milliseconds."""
+        """Event time between two grid steps, in milliseconds."""
         return round(self.step_seconds * 1000)
 
     def settings(self) -> WatchSettings:
-        """Give the settings as stages and trainings take them: in milliseconds and steps."""
+        """Give the settings of stages and trainings, in milliseconds and steps."""
         n_revision_steps = math.ceil(self.revision_seconds / self.step_seconds)
-        if "revision_seconds" not in self.model_fields_set:  # the default is cut to what costs little where steps are short
+        if "revision_seconds" not in self.model_fields_set:
+            # Where steps are short, the default would take much memory.
             n_revision_steps = min(n_revision_steps, DEFAULT_REVISION_STEPS)
         shortest_seconds = self.alert.close_seconds + self.alert.rest_seconds
         return WatchSettings(
@@ -221,5 +231,25 @@ class WatchConfig(Table):
         )
 
     def _history_shape(self) -> str:
+        """Give a hash of the settings without which stored steps cannot be read rightly."""
         keys = {"metrics", "ignore", "match", "by", "step_seconds", "gap_mode", "max_gap_seconds"}
         return hashlib.sha256(self.model_dump_json(include=keys).encode()).hexdigest()
+
+
+def _check_cron(expression: str) -> None:
+    """Raise ValueError where a cron expression is wrong, or never due."""
+    from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415 - it takes long to load
+
+    fields = expression.split()
+    if len(fields) == 5 and re.search(r"\d", fields[4]):
+        raise ValueError(
+            "expected days of the week by their names, as in mon-fri or sun: programs number them differently"
+        )
+    try:
+        trigger = CronTrigger.from_crontab(expression, timezone="UTC")
+    except ValueError as error:
+        raise ValueError(
+            f'{error}; expected minute, hour, day, month and weekday in UTC, as in "30 3 * * sun"'
+        ) from error
+    if trigger.get_next_fire_time(None, datetime(2000, 1, 1, tzinfo=UTC)) is None:
+        raise ValueError("expected a date that exists: this one never comes")

@@ -116,8 +116,8 @@ def build_daemon(
 
 def training_command(config_file: Path, watch: str, result_file: Path) -> list[str]:
     """Give the command that trains a watch beside the daemon, at a low priority."""
-    options = ["--history", "--candidate", "--background", "--result", str(result_file)]
-    command = [sys.executable, "-m", "monitor", "train", "--config", str(config_file), "--watch", watch]
+    options = ["--candidate", "--background", "--result", str(result_file)]
+    command = [sys.executable, "-m", "monitor", "retrain", "--config", str(config_file), "--watch", watch]
     return [*command, *options]
 
 

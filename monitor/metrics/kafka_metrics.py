@@ -81,8 +81,8 @@ class KafkaMetrics:
         self._shown: dict[Gauge, set[tuple[str, int]]] = {}  # the partitions that each gauge shows
         for result in _COMMIT_RESULTS:
             self._commits.labels(result)
-        for letter_result in DEAD_LETTER_RESULTS:
-            self._dead_letters.labels(letter_result)
+        for dead_letter_result in DEAD_LETTER_RESULTS:
+            self._dead_letters.labels(dead_letter_result)
         for reaction in _ERROR_REACTIONS:
             self._errors.labels(reaction)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from monitor.commands.demo_run import load_recording
+from monitor.commands.demo_recording import load_recording
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.e2e

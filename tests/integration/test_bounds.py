@@ -205,7 +205,7 @@ def test_a_day_and_a_half_of_entities_that_come_and_go_leave_memory_files_and_th
                 }
             ],
         },
-        place="test",
+        origin="test",
     )  # fmt: skip
     daemon = build_daemon(config, outlets=[], clock=clock)
     rng, stop, seen = np.random.default_rng(0), threading.Event(), []

@@ -78,7 +78,7 @@ def live(tmp_path, monkeypatch):
                     }
                 ],
             },
-            place="test",
+            origin="test",
         )  # fmt: skip
         monkeypatch.setattr(
             build,
@@ -109,7 +109,8 @@ def live(tmp_path, monkeypatch):
         for holder, attribute, where in (
             (outlet, "deliver", "outlets"), (outlet, "send_summary", "summary"),
             (daemon.loop.checkpoints, "save", "checkpoint"),
-            (daemon.loop.source, "commit", "commit"), (daemon.loop.source, "poll", "poll"), (daemon.loop.notifier._alert_history, "record", "history"),
+            (daemon.loop.source, "commit", "commit"), (daemon.loop.source, "poll", "poll"),
+            (daemon.loop.notifier._alert_history, "record", "history"),
         ):  # fmt: skip
             around(holder, attribute, where)
         try:

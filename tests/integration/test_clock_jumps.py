@@ -28,7 +28,7 @@ def daemon(tmp_path):
                 "web": {"listen": "127.0.0.1:0"},
                 "watch": [{"name": "w", "metrics": ["host_load1"], "step_seconds": 1.0, "window_length": 8, "lateness_seconds": 1.0}],
             },
-            place="test",
+            origin="test",
         )
         for before in started:
             before.close()  # one at a time: each holds the data directory

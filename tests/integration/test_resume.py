@@ -64,7 +64,7 @@ def config(tmp_path):
                     }
                 ],
             },
-            place="test",
+            origin="test",
         )
 
     return make

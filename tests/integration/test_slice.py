@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from monitor.clock import SystemClock
-from monitor.commands.demo_run import load_recording
+from monitor.commands.demo_recording import load_recording
 from monitor.config.load import load_config
 from monitor.daemon.build import build_daemon
 from monitor.sample import SeriesTable

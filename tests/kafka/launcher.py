@@ -131,7 +131,7 @@ def live(plan, point=None, nth=1, hears=None, full_disk=False, hangs_at=None):
     if hangs_at is not None:
         config, guards = {**config, "stalled_after_seconds": STALLED_SECONDS}, {"on_stalled": end_process}
     daemon = build_daemon(
-        parse_config(config, place="plan"),
+        parse_config(config, origin="plan"),
         outlets=[FileOutlet(folder / "alerts", crash)],
         clock=SystemClock(),
         **guards,

@@ -166,7 +166,7 @@ def run_without_state(folder, cluster, topic):
     """Let a daemon without state read a topic to its end; give the steps it closed, and those it reported."""
     config = parse_config(
         config_of(folder, cluster.servers, topic, api_version="2.3", session_timeout_seconds=6.0),
-        place="test",
+        origin="test",
     )
     daemon = build_daemon(config, outlets=[], clock=SystemClock(), keeps_state=False)
     (watch,) = daemon.loop.pipeline.watches

@@ -220,7 +220,7 @@ def test_a_daemon_with_the_wrong_settings_loses_no_window(cluster, client, tmp_p
             tmp_path, cluster.servers, topic, client=client, api_version="2.3", session_timeout_seconds=6.0
         )
         daemon = build_daemon(
-            parse_config({**config, "decode": decode}, place="test"), outlets=[], clock=SystemClock()
+            parse_config({**config, "decode": decode}, origin="test"), outlets=[], clock=SystemClock()
         )
         stop = threading.Event()
         (watch,), poll = daemon.loop.pipeline.watches, daemon.loop.source.poll

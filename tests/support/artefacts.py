@@ -84,7 +84,7 @@ def run(data_dir, *, until_open=False):
     stop = threading.Event()
     kept = Kept(stop if until_open else None)
     with mock.patch.object(replay, "_BATCH_SAMPLES", BATCH_SAMPLES):
-        daemon = build_daemon(parse_config(settings(data_dir), place="artefacts"), outlets=[kept], clock=FakeClock(START_MS / 1000))
+        daemon = build_daemon(parse_config(settings(data_dir), origin="artefacts"), outlets=[kept], clock=FakeClock(START_MS / 1000))
         scored = {watch.name: [] for watch in daemon.loop.pipeline.watches}
         for watch in daemon.loop.pipeline.watches:
             watch.observe(
@@ -105,7 +105,7 @@ def run(data_dir, *, until_open=False):
 
 def histories(data_dir):
     """Give the kept steps of every watch, as a training reads them."""
-    config = parse_config(settings(data_dir), place="artefacts")
+    config = parse_config(settings(data_dir), origin="artefacts")
     values = {}
     for watch in config.watch:
         folder = DataDir(data_dir).history_folder(watch.name)

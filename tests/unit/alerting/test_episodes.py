@@ -8,8 +8,9 @@ import math
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stage_settings import alert_policy
 
-from monitor.alerting.episodes import AlertPolicy, EpisodeBook, Phase
+from monitor.alerting.episodes import EpisodeBook, Phase
 
 STEP_SECONDS = 10
 CHANGES = ("engaged", "lapsed", "opened", "recovered", "accepted", "gone")
@@ -17,7 +18,7 @@ CHANGES = ("engaged", "lapsed", "opened", "recovered", "accepted", "gone")
 
 def policy(**seconds):
     """Give a policy of one step below 0.75 to close and no rest, unless said otherwise."""
-    return AlertPolicy(**{"close_seconds": 10.0, "rest_seconds": 0.0, **seconds})
+    return alert_policy(**{"close_seconds": 10.0, "rest_seconds": 0.0, **seconds})
 
 
 def score_of(word):
@@ -204,7 +205,7 @@ SECONDS = st.sampled_from([0.0, 10.0, 20.0, 35.0])
 @settings(deadline=None, max_examples=200)
 @given(
     words=st.lists(st.sampled_from(["_", "0.1", "0.8", "1.5"]), max_size=60),
-    rules=st.builds(AlertPolicy, hold_seconds=SECONDS, close_seconds=SECONDS, rest_seconds=SECONDS, accept_after_seconds=st.just(80.0)),
+    rules=st.builds(alert_policy, hold_seconds=SECONDS, close_seconds=SECONDS, rest_seconds=SECONDS, accept_after_seconds=st.just(80.0)),
 )
 def test_every_over_limit_score_is_part_of_an_episode_or_counted_as_suppressed(words, rules):
     words = [*words, "0.1"]  # so that no hold is left undecided
@@ -220,7 +221,7 @@ def test_every_over_limit_score_is_part_of_an_episode_or_counted_as_suppressed(w
 
 
 def test_a_vetoed_score_opens_nothing_and_is_counted_and_closes_what_is_open():
-    book = EpisodeBook(AlertPolicy(close_seconds=2.0, rest_seconds=0.0))
+    book = EpisodeBook(alert_policy(close_seconds=2.0, rest_seconds=0.0))
     yes, no = np.array([True]), np.array([False])
 
     vetoed = book.update(1000, np.array([5.0]), vetoed=yes)
@@ -235,7 +236,7 @@ def test_a_vetoed_score_opens_nothing_and_is_counted_and_closes_what_is_open():
 @settings(deadline=None, max_examples=200)
 @given(
     steps=st.lists(st.tuples(st.sampled_from(["_", "0.1", "0.8", "1.5"]), st.booleans()), max_size=60),
-    rules=st.builds(AlertPolicy, hold_seconds=SECONDS, close_seconds=SECONDS, rest_seconds=SECONDS, accept_after_seconds=st.just(80.0)),
+    rules=st.builds(alert_policy, hold_seconds=SECONDS, close_seconds=SECONDS, rest_seconds=SECONDS, accept_after_seconds=st.just(80.0)),
 )
 def test_scores_that_the_policy_vetoes_are_part_of_an_episode_or_counted_too(steps, rules):
     book = EpisodeBook(rules)

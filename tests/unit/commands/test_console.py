@@ -1,93 +1,24 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
-import pytest
-from rich.console import Console
-
-from monitor.alerting.alert import Alert, ChannelShare
-from monitor.commands.console import alert_text, outcome_tables, samples_table
-from monitor.commands.demo_run import Episode, Fault, judge_episodes
-from monitor.sample import STALE_NAN, SeriesTable
-from monitor.testing import samples
-
-ALERT = Alert(
-    watch="host",
-    entity="web[1]",
-    since_ms=0,
-    opened_ms=10_000,
-    score=2.5,
-    limit=4.0,
-    provisional=False,
-    channels=(ChannelShare('cpu{mode="user"}', 0.75, 1.5, 0.25, 5_000),),
-)
+from models.training import Epoch
+from monitor.commands.console import scoring_progress, training_progress
 
 
-@pytest.fixture
-def shown():
-    def render(what):
-        console = Console(width=120, no_color=True)
-        with console.capture() as captured:
-            console.print(what)
-        return captured.get()
+def test_progress_goes_to_stderr_and_a_training_that_stops_early_fills_its_bar(capfd):
+    with training_progress("web", 10) as on_epoch:
+        on_epoch(Epoch(0, 0.5, 0.25, 1.0))
 
-    return render
-
-
-def test_an_alert_shows_entity_channel_actual_expected_and_since_when(shown):
-    text = shown(alert_text(ALERT))
-
-    assert "host/web[1] score 2.5" in text
-    assert 'cpu{mode="user"} 75% actual 1.5 expected 0.25 since 00:00:05' in text
+    written = capfd.readouterr()
+    assert written.out == ""
+    assert "training web" in written.err
+    assert "1/1 epochs, loss 0.5000, held out 0.2500" in written.err
 
 
-def test_a_resolved_alert_shows_its_reason_and_what_was_at_its_peak(shown):
-    text = shown(alert_text(replace(ALERT, resolved_ms=60_000, reason="recovered")))
+def test_the_share_of_files_that_are_scored_is_shown(capfd):
+    with scoring_progress("web") as show:
+        show(0.25)
 
-    assert "resolved 1970-01-01T00:01:00Z host/web[1] recovered, highest score 2.5 with" in text
-    assert 'cpu{mode="user"} 75% actual 1.5 expected 0.25' in text
-
-
-def test_an_amended_alert_does_not_look_like_a_new_one(shown):
-    assert shown(alert_text(replace(ALERT, amends=True))).startswith("amended  1970-01-01T00:00:10Z host/web[1] score 2.5")
-    assert shown(alert_text(replace(ALERT, amends=True, resolved_ms=60_000, reason="retracted"))).startswith(
-        "amended  1970-01-01T00:01:00Z"
-    )
-
-
-def test_missed_and_late_catches_are_told_apart(shown):
-    faults = [Fault("cpu_hog", 0, 30_000), Fault("fork_burst", 300_000, 330_000)]
-    ours = judge_episodes(faults, [Episode("a", 40_000, 50_000)])
-    theirs = judge_episodes(faults, [Episode("a", 5_000, 6_000), Episode("a", 200_000, 201_000)])
-
-    text = "".join(shown(table) for table in outcome_tables(ours, theirs, train_seconds=1.0, replay_seconds=2.0))
-
-    assert "40 s (after its end)" in text
-    assert "missed" in text
-    assert "1 of 2" in text
-    assert "training 1.0 s, replay 2.0 s" in text
-
-
-def test_samples_show_their_series_time_and_value_or_what_stands_for_it(shown):
-    table = SeriesTable()
-    columns = samples("1.5 2 3", table, name="load", start_ms=1_700_000_000_123, path="[red]\x1b[31m")
-    columns.value[1], columns.value[2] = float("nan"), STALE_NAN
-
-    lines = shown(samples_table(columns, table, shows_all=False)).splitlines()
-
-    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if "load" in line]
-    assert rows == [
-        ['load{path="[red]\\x1b[31m"}', "2023-11-14T22:13:20.123Z", "1.5"],
-        ['load{path="[red]\\x1b[31m"}', "2023-11-14T22:13:21.123Z", "gap"],
-        ['load{path="[red]\\x1b[31m"}', "2023-11-14T22:13:22.123Z", "stale"],
-    ]
-
-
-def test_only_the_first_samples_are_shown_unless_all_are_asked_for(shown):
-    table = SeriesTable()
-    columns = samples("7 " * 30, table, name="load")
-
-    assert shown(samples_table(columns, table, shows_all=True)).count("load") == 30
-    few = shown(samples_table(columns, table, shows_all=False))
-    assert few.count("load") == 20
-    assert "10 more rows: --all shows them" in few
+    written = capfd.readouterr()
+    assert written.out == ""
+    assert "scoring web" in written.err
+    assert "25%" in written.err

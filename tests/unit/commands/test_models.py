@@ -25,8 +25,15 @@ def bundle(seed):
     network = Autoencoder(1, hidden=4, latent=2).eval()
     errors, _ = error_windows(network, rng.normal(0, 1, (32, 8, 1)).astype(np.float32))
     trained = Trained(network, fit_error_scale(errors), None)
-    detector = Detector(settings, n_rows=1, resolution=np.ones(1), step_seconds=1.0, block_steps=10, trained=trained)
-    return Bundle(detector, ("value",), ("web1",), {"n_steps": 100 * (seed + 1), "validation_loss": 0.5, "explained_ratio": 0.25})
+    detector = Detector(
+        settings, n_rows=1, resolution=np.ones(1), step_seconds=1.0, block_steps=10, trained=trained
+    )
+    return Bundle(
+        detector,
+        ("value",),
+        ("web1",),
+        {"n_steps": 100 * (seed + 1), "validation_loss": 0.5, "explained_ratio": 0.25},
+    )
 
 
 @pytest.fixture
@@ -39,7 +46,9 @@ def models(tmp_path):
     def run(*arguments):
         command = [sys.executable, "-m", "monitor", "models", *arguments]
         environment = {**os.environ, "COLUMNS": "160", "PYTHONPATH": str(ROOT)}
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+        )
 
     run.registry = registry
     return run
@@ -52,8 +61,12 @@ def test_list_shows_every_version_and_which_serves(models):
     shown = models("list")
 
     assert shown.returncode == 0
-    assert next(line for line in shown.stdout.splitlines() if FIRST in line).split("│")[3].strip() == "previous"
-    assert next(line for line in shown.stdout.splitlines() if SECOND in line).split("│")[3].strip() == "champion"
+    assert (
+        next(line for line in shown.stdout.splitlines() if FIRST in line).split("│")[3].strip() == "previous"
+    )
+    assert (
+        next(line for line in shown.stdout.splitlines() if SECOND in line).split("│")[3].strip() == "champion"
+    )
 
 
 def test_show_gives_the_champion_s_own_words(models):
@@ -89,5 +102,10 @@ def test_list_shows_the_other_versions_beside_a_damaged_one(models):
     shown = models("list")
 
     assert (shown.returncode, shown.stderr) == (0, "")
-    assert next(line for line in shown.stdout.splitlines() if FIRST in line).split("│")[3].strip() == "previous"
-    assert next(line for line in shown.stdout.splitlines() if SECOND in line).split("│")[3].strip() == "damaged champion"
+    assert (
+        next(line for line in shown.stdout.splitlines() if FIRST in line).split("│")[3].strip() == "previous"
+    )
+    assert (
+        next(line for line in shown.stdout.splitlines() if SECOND in line).split("│")[3].strip()
+        == "damaged champion"
+    )

@@ -32,7 +32,7 @@ def settings(tmp_path):
                 "source": {"kind": "replay", "replay": {"paths": [str(tmp_path)], "time_unit": "s"}},
                 "watch": [{**watch, **more} for more in watches or [{}]],
             },
-            place="test",
+            origin="test",
         )
 
     return make
@@ -47,7 +47,17 @@ def test_every_row_of_every_entity_gets_a_score_or_a_reason(settings):
 
     rows = list(csv.DictReader(io.StringIO(text.getvalue())))
     assert len(rows) == n_rows == 2 * 200
-    assert list(rows[0]) == ["entity", "time_ms", "score", "verdict", "reason", "a.actual", "a.expected", "b.actual", "b.expected"]
+    assert list(rows[0]) == [
+        "entity",
+        "time_ms",
+        "score",
+        "verdict",
+        "reason",
+        "a.actual",
+        "a.expected",
+        "b.actual",
+        "b.expected",
+    ]
     for row in rows:
         assert (row["verdict"] == "not_judged") == (row["score"] == "") == (row["reason"] != "")
     of_web1 = [row for row in rows if row["entity"] == "web1"]
@@ -65,7 +75,9 @@ def test_parquet_holds_the_same_rows_as_csv(settings, tmp_path_factory):
         with open_writer(file, io.StringIO()) as writer:
             score_recorded(config.watch[0], None, recorded_files(config, table), table, writer)
 
-    from_csv = pd.read_csv(out / "s.csv", keep_default_na=False, na_values={"score": [""], "a.expected": [""]})
+    from_csv = pd.read_csv(
+        out / "s.csv", keep_default_na=False, na_values={"score": [""], "a.expected": [""]}
+    )
     from_parquet = pd.read_parquet(out / "s.parquet")
     pd.testing.assert_series_equal(from_csv["score"], from_parquet["score"])
     assert from_csv["reason"].tolist() == from_parquet["reason"].tolist()
@@ -104,13 +116,3 @@ def test_scores_that_cannot_be_finished_leave_what_was_there_and_no_litter(setti
         score_until_ctrl_c()
 
     assert [(file.name, file.read_text()) for file in out.iterdir()] == [(name, "the scores of yesterday")]
-
-
-def test_a_place_for_scores_that_cannot_be_written_is_one_line(tmp_path):
-    (tmp_path / "file").touch()
-
-    with (
-        pytest.raises(MonitorError, match=r"cannot write scores to .*file/scores\.csv: Not a directory"),
-        open_writer(tmp_path / "file" / "scores.csv", io.StringIO()),
-    ):
-        pytest.fail("there is nothing to write to")

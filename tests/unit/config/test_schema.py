@@ -1,56 +1,96 @@
-"""Settings from beside the file: the environment, and files that hold secrets."""
-
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
+from parsed_config import errors_of, parsed
+from pydantic import BaseModel
 
 from monitor.config.load import load_config
-from monitor.errors import ConfigError
+from monitor.config.schema import Config
+
+ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture
-def config(tmp_path):
-    def load(text, environ=None, overrides=None):
-        file = tmp_path / "config.toml"
-        file.write_text(text + '\n[[watch]]\nname = "Host"\nbudget = "1/week"\n[watch.model]\nhidden = 8\n')
-        return load_config(file, overrides, environ=environ)
-
-    return load
-
-
-def test_the_environment_lies_over_the_file(config):
-    settings = config('data_dir = "a"', {"BAROGRAPH_DATA_DIR": "b", "BAROGRAPH_WEB__MAX_EXPORTED_SERIES": "5", "OTHER": "x"})
-
-    assert settings.data_dir == "b"
-    assert settings.web.max_exported_series == 5
+def tables_of(model, place):
+    """Give each table of the settings, by its heading: its keys."""
+    keys = []
+    for name, field in model.model_fields.items():
+        below = (field.annotation, *getattr(field.annotation, "__args__", ()))
+        tables = [table for table in below if isinstance(table, type(BaseModel))]
+        if tables:
+            yield from tables_of(tables[0], [*place, name])
+        else:
+            keys.append(name)
+    yield ".".join(place), keys
 
 
-def test_a_watch_is_meant_by_its_name_and_keeps_its_other_settings(config):
-    watch = config("", {"BAROGRAPH_WATCH__HOST__BUDGET": "2/day", "BAROGRAPH_WATCH__HOST__MODEL__LATENT": "3"}).watch[0]
+def test_the_shipped_configuration_loads():
+    config = load_config(ROOT / "config.toml")
 
-    assert (watch.budget, watch.model.latent, watch.model.hidden) == ("2/day", 3, 8)
-
-
-def test_the_command_line_lies_over_the_environment(config):
-    assert config("", {"BAROGRAPH_DATA_DIR": "b"}, {"data_dir": "c"}).data_dir == "c"
+    assert config.source.kind == "host"
+    assert config.watch
 
 
-def test_a_wrong_name_in_the_environment_is_refused_like_one_in_the_file(config):
-    with pytest.raises(ConfigError, match="data_dri: unknown key; the nearest known one is data_dir"):
-        config("", {"BAROGRAPH_DATA_DRI": "b"})
-    with pytest.raises(ConfigError, match="BAROGRAPH_WATCH__HOTS__BUDGET names no watch"):
-        config("", {"BAROGRAPH_WATCH__HOTS__BUDGET": "1/day"})
+def test_the_shipped_configuration_shows_every_key():
+    shown, heading = {}, ""
+    for line in (ROOT / "config.toml").read_text().splitlines():
+        if table := re.match(r"#?\s*\[+([a-z_.]+)\]+", line):
+            heading = re.sub(
+                r"^decode\.mapped\..*", "decode.mapped", table[1]
+            )  # its tables have names of the user's
+        elif key := re.match(r"#?\s*([a-z_]+) = ", line):
+            shown.setdefault(heading, set()).add(key[1])
+
+    missing = {
+        heading: sorted(set(keys) - shown.get(heading, set())) for heading, keys in tables_of(Config, [])
+    }
+
+    assert {heading: keys for heading, keys in missing.items() if keys} == {}
 
 
-def test_text_comes_from_a_file_or_the_environment_where_the_file_says_so(config, tmp_path):
-    (tmp_path / "secret").write_text("from the file\n")
-
-    assert config(f'data_dir = {{ from_file = "{tmp_path}/secret" }}').data_dir == "from the file"
-    assert config('data_dir = { from_env = "PLACE" }', {"PLACE": "there"}).data_dir == "there"
+@pytest.mark.parametrize("speed", ["max", 1, 0.5, 60.0])
+def test_a_replay_is_as_fast_as_it_can_or_so_many_times_real_time(speed):
+    assert parsed(source={"replay": {"speed": speed}}).source.replay.speed == speed
 
 
-def test_what_is_not_there_is_named_with_its_place(config):
-    with pytest.raises(ConfigError, match="data_dir: the environment has no PLACE"):
-        config('data_dir = { from_env = "PLACE" }')
-    with pytest.raises(ConfigError, match="data_dir: cannot read /none, which from_file asks for"):
-        config('data_dir = { from_file = "/none" }')
+@pytest.mark.parametrize("document", [{}, {"watch": []}])
+def test_a_file_without_a_watch_is_refused(document):
+    (line,) = errors_of(document)
+
+    assert line.startswith("config.toml: watch: ")
+
+
+def test_two_watches_of_one_name_are_refused():
+    (line,) = errors_of({"watch": [{"name": "web"}, {"name": "db"}, {"name": "web"}]})
+
+    assert (
+        line
+        == 'config.toml: the file: two watches are named "web": a name is the key of their models and metrics'
+    )
+
+
+@pytest.mark.parametrize(
+    "listen", ["9469", ":9469", "localhost", "localhost:", "localhost:http", "localhost:65536"]
+)
+def test_an_address_needs_a_host_and_a_port(listen):
+    (line,) = errors_of({"web": {"listen": listen}, "watch": [{"name": "web"}]})
+
+    assert line.startswith(f'config.toml: web.listen: found {listen!r}: expected "host:port"')
+
+
+def test_retraining_without_a_history_is_refused():
+    (line,) = errors_of(
+        {"history": {"max_bytes": 0}, "watch": [{"name": "web", "retrain": {"interval_seconds": 60}}]}
+    )
+
+    assert line.startswith(
+        "config.toml: the file: history.max_bytes is 0, but watch.web is retrained from its history"
+    )
+
+
+def test_kafka_without_a_topic_is_refused():
+    (line,) = errors_of({"source": {"kind": "kafka"}, "watch": [{"name": "web"}]})
+
+    assert line.startswith('config.toml: source: kind is "kafka", but source.kafka.topics names no topic')

@@ -23,5 +23,7 @@ def test_a_time_is_iso_in_utc_or_milliseconds(text, time_ms):
 
 
 def test_a_wrong_time_names_its_key_and_shows_a_right_one():
-    with pytest.raises(ConfigError, match=r"source\.replay\.end: found 'tomorrow', expected an ISO time as in"):
+    with pytest.raises(
+        ConfigError, match=r"source\.replay\.end: found 'tomorrow', expected an ISO time as in"
+    ):
         parse_time("tomorrow", "source.replay.end")

@@ -23,7 +23,7 @@ def config(folder, **changes):
         "watch": [{"name": "w", "max_series": 7}],
         **changes,
     }
-    return parse_config(document, place="test")
+    return parse_config(document, origin="test")
 
 
 @pytest.fixture

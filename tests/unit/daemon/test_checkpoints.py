@@ -22,7 +22,7 @@ def source(**settings):
         "sasl_password": "hush",
     }
     document = {"source": {"kind": "kafka", "kafka": {**kafka, **settings}}, "watch": [{"name": "w"}]}
-    return parse_config(document, place="test").source
+    return parse_config(document, origin="test").source
 
 
 POSITION = Position(

@@ -20,7 +20,7 @@ TIME = 1_700_000_000
 def settings_of(block):
     """Give what decoders are built with under a block of the page."""
     return parse_config(
-        {**tomllib.loads(block), "watch": [{"name": "web"}]}, place="docs/formats.md"
+        {**tomllib.loads(block), "watch": [{"name": "web"}]}, origin="docs/formats.md"
     ).decode.settings
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stage_settings import alert_policy
 
-from monitor.alerting.episodes import AlertPolicy, EpisodeBook
+from monitor.alerting.episodes import EpisodeBook
 from monitor.config.watch import WatchConfig
 from monitor.detection.entities import EntityTable
 from monitor.detection.grid import Grid
@@ -19,7 +20,7 @@ from monitor.detection.watch import Watch
 from monitor.sample import STALE_NAN, Columns, SeriesTable, concatenate, labels_of, no_samples
 from monitor.testing import samples
 
-POLICY = AlertPolicy(close_seconds=10, rest_seconds=10, accept_after_seconds=1e6)
+POLICY = alert_policy(close_seconds=10, rest_seconds=10, accept_after_seconds=1e6)
 NEEDED = 108  # steps before anything is judged
 LEVELS = {"load": 50.0, "queue_depth": 200.0}
 
@@ -243,7 +244,7 @@ def test_a_second_fault_after_recovery_is_caught_as_well():
 
 
 def test_a_fault_as_long_as_the_policy_bears_is_accepted_as_the_new_normal():
-    policy = AlertPolicy(close_seconds=10, rest_seconds=10, accept_after_seconds=400)
+    policy = alert_policy(close_seconds=10, rest_seconds=10, accept_after_seconds=400)
 
     stream = Stream(watch(policy=policy), seed=16).run(300).run(800, load=15)
 
@@ -374,7 +375,7 @@ def test_an_episode_that_is_open_when_the_clock_is_set_back_resolves_in_its_time
 
 
 def test_a_rest_that_is_under_way_when_the_clock_is_set_back_ends_in_its_time():
-    policy = AlertPolicy(close_seconds=10, rest_seconds=60, accept_after_seconds=1e6)
+    policy = alert_policy(close_seconds=10, rest_seconds=60, accept_after_seconds=1e6)
     stream = Stream(watch(policy=policy), seed=13).run(300).run(30, load=15).run(30)
     n_alerts = len(stream.alerts)
     stream.now -= 200
@@ -431,7 +432,7 @@ def test_every_sample_is_taken_late_or_refused_whatever_comes_and_however_the_cl
 
 @pytest.mark.parametrize("seed", range(3))
 def test_every_over_limit_score_is_part_of_an_alert_or_counted_as_suppressed(seed):
-    policy = AlertPolicy(hold_seconds=2, close_seconds=5, rest_seconds=30, accept_after_seconds=1e6)
+    policy = alert_policy(hold_seconds=2, close_seconds=5, rest_seconds=30, accept_after_seconds=1e6)
     stream = Stream(watch(policy=policy), seed=seed)
     over, suppressed, reported = [], 0, 0
 
@@ -464,7 +465,7 @@ def test_every_over_limit_score_is_part_of_an_alert_or_counted_as_suppressed(see
 
 # Entities that disappear
 
-GONE = AlertPolicy(close_seconds=10, rest_seconds=10, accept_after_seconds=200)
+GONE = alert_policy(close_seconds=10, rest_seconds=10, accept_after_seconds=200)
 
 
 def test_an_episode_ends_as_gone_when_its_entity_has_been_stale_for_long_enough():

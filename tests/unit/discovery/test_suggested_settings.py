@@ -29,7 +29,7 @@ def test_the_suggestion_is_a_good_configuration_for_what_was_seen():
     )
     text = suggestion_of(seen, {"bootstrap_servers": ["b:9092"]}, {})
 
-    config = parse_config(tomllib.loads(text), place="suggestion")
+    config = parse_config(tomllib.loads(text), origin="suggestion")
     assert config.source.kafka.bootstrap_servers == ["b:9092"]
     assert config.source.kafka.topics == ["metrics"]
     assert config.decode.topics == {"metrics": "influx"}

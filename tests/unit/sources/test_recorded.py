@@ -14,7 +14,7 @@ from monitor.sources.recorded import recorded_files
 def config_of(folder, decode=None, **replay):
     source = {"kind": "replay", "replay": {"paths": [str(folder)], **replay}}
     document = {"source": source, "decode": decode or {}, "watch": [{"name": "web"}]}
-    return parse_config(document, place="test")
+    return parse_config(document, origin="test")
 
 
 def read(config, **options):

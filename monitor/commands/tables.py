@@ -1,0 +1,233 @@
+"""Results as a person reads them: tables, and alerts in a few lines."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+from rich.markup import escape
+from rich.table import Table
+
+from models.errors import BundleError
+from models.fit_detector import Fold
+from models.registry import Registry
+from monitor.alerting.alert import Alert
+from monitor.alerting.text import channel_text, time_text
+from monitor.commands.demo_recording import DemoOutcome
+from monitor.sample import Columns, SeriesTable, is_stale
+from monitor.sources.decode_captures import N_SHOWN
+from monitor.storage.alert_history import StoredEpisode
+from monitor.text import printable
+from monitor.training.gate import TrainingOutcome
+from monitor.training.train import TrainedWatch
+
+__all__ = [
+    "alert_text",
+    "demo_tables",
+    "episodes_table",
+    "folds_table",
+    "models_table",
+    "outcome_text",
+    "samples_table",
+    "training_table",
+]
+
+
+def _table(
+    headings: Sequence[str], *, left: Sequence[str], title: str | None = None, folds: bool = False
+) -> Table:
+    """Make a table; columns that are not in `left` are numbers, to the right."""
+    table = Table(title=title, title_justify="left")
+    for heading in headings:
+        justify: Literal["left", "right"] = "left" if heading in left else "right"
+        table.add_column(heading, justify=justify, overflow="fold" if folds else "ellipsis")
+    return table
+
+
+def training_table(results: Sequence[TrainedWatch]) -> Table:
+    """Sum up what was learned, and how good it is on the held-out steps."""
+    headings = (
+        "watch",
+        "entities",
+        "channels",
+        "steps",
+        "epochs",
+        "loss",
+        "held-out loss",
+        "explained",
+        "limit",
+        "seconds",
+        "version",
+    )
+    table = _table(headings, left=("watch", "version"), title="What was learned")
+    for result in results:
+        training = result.fit.training
+        n_steps, n_entities, n_channels = result.history.values.shape
+        table.add_row(
+            escape(result.watch),
+            str(n_entities),
+            str(n_channels),
+            str(n_steps),
+            f"{len(training.epochs)} (best {training.best_epoch + 1})",
+            f"{training.epochs[training.best_epoch].loss:.4f}",
+            f"{training.validation_loss:.4f}",
+            f"{result.fit.explained_ratio:.0%}",
+            f"{result.limit.value:.2f}{' provisional' if result.limit.provisional else ''}",
+            f"{training.seconds:.1f}",
+            result.version,
+        )
+    return table
+
+
+def models_table(registries: Mapping[str, Registry]) -> Table:
+    """List versions: which one serves, what they learned from, how good they are."""
+    headings = ("watch", "version", "", "steps", "entities", "channels", "held-out loss", "explained")
+    table = _table(headings, left=("watch", "version", ""))
+    for watch, registry in registries.items():
+        marks = {registry.previous(): "previous", registry.champion(): "champion"}
+        for version in registry.versions():
+            try:
+                about = registry.about(version)
+            except BundleError:
+                table.add_row(watch, version, f"damaged {marks.get(version, '')}".strip())
+                continue
+            metadata = about["made"]
+            table.add_row(
+                watch,
+                version,
+                marks.get(version, ""),
+                str(metadata.get("n_steps", "")),
+                str(len(about["entities"])),
+                str(len(about["channels"])),
+                f"{metadata.get('validation_loss', float('nan')):.4f}",
+                f"{metadata.get('explained_ratio', float('nan')):.0%}",
+            )
+    return table
+
+
+def folds_table(watch: str, folds: Sequence[Fold]) -> Table:
+    """Show each fold's held-out loss, and their mean and spread."""
+    losses = [fold.validation_loss for fold in folds]
+    spread = statistics.stdev(losses) if len(losses) > 1 else 0.0
+    title = f"{escape(watch)}: forward-chaining folds"
+    table = _table(("fold", "trained on steps", "held-out loss"), left=(), title=title)
+    for number, fold in enumerate(folds, start=1):
+        table.add_row(str(number), str(fold.n_steps), f"{fold.validation_loss:.4f}")
+    table.caption = f"mean {statistics.mean(losses):.4f}, standard deviation {spread:.4f}"
+    return table
+
+
+def samples_table(columns: Columns, series: SeriesTable, *, shows_all: bool) -> Table:
+    """List samples: series, time, and the value, or `gap` or `stale`."""
+    table = _table(("series", "time", "value"), left=("series", "time"), folds=True)
+    n_shown = len(columns) if shows_all else min(len(columns), N_SHOWN)
+    stale = is_stale(columns.value[:n_shown])
+    for row in range(n_shown):
+        value = float(columns.value[row])
+        shown = "stale" if stale[row] else "gap" if math.isnan(value) else repr(value)
+        name = escape(printable(str(series[int(columns.series[row])])))
+        time = datetime.fromtimestamp(int(columns.time_ms[row]) / 1000, UTC).isoformat(
+            timespec="milliseconds"
+        )
+        table.add_row(name, time.replace("+00:00", "Z"), shown)
+    if n_shown < len(columns):
+        table.caption = f"{len(columns) - n_shown} more rows: --all shows them"
+    return table
+
+
+def alert_text(alert: Alert) -> str:
+    """Write an alert in a few lines for the terminal."""
+    name = f"[bold]{escape(alert.watch)}/{escape(alert.entity)}[/bold]"
+    if alert.resolved_ms is not None:
+        peak = escape("; ".join(channel_text(channel) for channel in alert.channels[:2]))
+        what = "amended " if alert.amends else "resolved"
+        head = f"[green]{what}[/green] {time_text(alert.resolved_ms)} {name} {alert.reason}"
+        return f"{head}, highest score {alert.score:.1f} with\n           {peak}"
+    limit = " (provisional limit)" if alert.provisional else ""
+    what = "[yellow]amended[/yellow] " if alert.amends else "[red]opened[/red]  "
+    lines = [f"{what} {time_text(alert.opened_ms)} {name} score {alert.score:.1f}{limit}"]
+    for channel in alert.channels[:3]:
+        since = f" since {time_text(channel.since_ms)[11:-1]}" if channel.since_ms else ""
+        lines.append(f"           {escape(channel_text(channel))}{since}")
+    return "\n".join(lines)
+
+
+def episodes_table(episodes: Sequence[StoredEpisode]) -> Table:
+    """List episodes: times, end, score, the most deviating channel, whether there was a notification."""
+    headings = ("opened", "lasted", "", "watch", "entity", "score", "channel", "notified")
+    left = [heading for heading in headings if heading not in ("lasted", "score")]
+    table = _table(headings, left=left, folds=True)
+    for episode in episodes:
+        lasted = ""
+        if episode.resolved_ms is not None:
+            lasted = f"{(episode.resolved_ms - episode.opened_ms) / 1000:.0f} s"
+        channel = channel_text(episode.channels[0]) if episode.channels else ""
+        revised = f" (revision {episode.revision})" if episode.revision else ""
+        table.add_row(
+            time_text(episode.opened_ms),
+            lasted,
+            f"{episode.reason or 'open'}{revised}",
+            escape(episode.watch),
+            escape(printable(episode.entity)),
+            f"{episode.score:.1f}",
+            escape(printable(channel)),
+            "yes" if episode.notified else "no",
+        )
+    return table
+
+
+def outcome_text(outcome: TrainingOutcome) -> str:
+    """Write the outcome of a training on the step history, and its deciding numbers, in a few lines."""
+    head = f"watch {escape(outcome.watch)}: {outcome.result} {outcome.version or ''}"
+    lines = [f"{head} after {outcome.seconds:.1f} s: {escape(outcome.reason)}"]
+    gate = outcome.gate
+    if gate is not None:
+        if gate.error is not None and gate.opponent_error is not None:
+            lines.append(f"  calibrated error {gate.error:.3f}, {gate.opponent} {gate.opponent_error:.3f}")
+        over_limit = f"{gate.over_limit:.2%}, {gate.opponent} {gate.opponent_over_limit:.2%}"
+        lines.append(f"  blocks over the limit {over_limit}, allowed {gate.allowed_over_limit:.2%}")
+        kinds = ", ".join(f"{kind} {share:.0%}" for kind, share in gate.caught_by_kind.items())
+        opponent_caught = f"{gate.opponent} {gate.opponent_caught:.1%}"
+        lines.append(f"  injected faults caught {gate.caught:.1%} ({kinds}), {opponent_caught}")
+    return "\n".join(lines)
+
+
+def demo_tables(
+    outcome: DemoOutcome, three_sigma: DemoOutcome, *, train_seconds: float, replay_seconds: float
+) -> list[Table]:
+    """Show what became of each fault, and all together; beside the three-sigma rule."""
+    faults = _table(
+        ("fault", "from", "lasted", "Barograph", "three-sigma rule"),
+        left=("fault", "from"),
+        title="Injected faults, and the delay until each was caught",
+    )
+    for number, fault in enumerate(outcome.faults):
+        faults.add_row(
+            fault.kind,
+            time_text(fault.start_ms)[11:],
+            f"{(fault.end_ms - fault.start_ms) / 1000:.0f} s",
+            _delay_text(outcome.opened_ms[number], fault.start_ms, fault.end_ms),
+            _delay_text(three_sigma.opened_ms[number], fault.start_ms, fault.end_ms),
+        )
+    headings = ("", "caught", "while active", "median delay", "false episodes")
+    together = _table(headings, left=("",), title="All together")
+    for name, detector in (("Barograph", outcome), ("three-sigma rule on every metric", three_sigma)):
+        delays_seconds = detector.delays_seconds
+        together.add_row(
+            name,
+            f"{len(delays_seconds)} of {len(detector.faults)}",
+            str(detector.n_caught_while_active),
+            f"{statistics.median(delays_seconds):.0f} s" if delays_seconds else "-",
+            str(len(detector.false_episodes)),
+        )
+    together.caption = f"training {train_seconds:.1f} s, replay {replay_seconds:.1f} s"
+    return [faults, together]
+
+
+def _delay_text(opened_ms: int | None, start_ms: int, end_ms: int) -> str:
+    if opened_ms is None:
+        return "missed"
+    return f"{(opened_ms - start_ms) / 1000:.0f} s{'' if opened_ms <= end_ms else ' (after its end)'}"

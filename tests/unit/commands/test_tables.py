@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from monitor.alerting.alert import Alert, ChannelShare
+from monitor.commands.demo_recording import Episode, Fault, judge_episodes
+from monitor.commands.tables import alert_text, demo_tables, episodes_table, samples_table
+from monitor.sample import STALE_NAN, SeriesTable
+from monitor.storage.alert_history import StoredEpisode
+from monitor.testing import samples
+
+ALERT = Alert(
+    watch="host",
+    entity="web[1]",
+    since_ms=0,
+    opened_ms=10_000,
+    score=2.5,
+    limit=4.0,
+    provisional=False,
+    channels=(ChannelShare('cpu{mode="user"}', 0.75, 1.5, 0.25, 5_000),),
+)
+
+
+@pytest.fixture
+def shown():
+    def render(what):
+        console = Console(width=120, no_color=True)
+        with console.capture() as captured:
+            console.print(what)
+        return captured.get()
+
+    return render
+
+
+def test_an_alert_shows_entity_channel_actual_expected_and_since_when(shown):
+    text = shown(alert_text(ALERT))
+
+    assert "host/web[1] score 2.5" in text
+    assert 'cpu{mode="user"} 75% actual 1.5 expected 0.25 since 00:00:05' in text
+
+
+def test_a_resolved_alert_shows_its_reason_and_what_was_at_its_peak(shown):
+    text = shown(alert_text(replace(ALERT, resolved_ms=60_000, reason="recovered")))
+
+    assert "resolved 1970-01-01T00:01:00Z host/web[1] recovered, highest score 2.5 with" in text
+    assert 'cpu{mode="user"} 75% actual 1.5 expected 0.25' in text
+
+
+def test_an_amended_alert_does_not_look_like_a_new_one(shown):
+    assert shown(alert_text(replace(ALERT, amends=True))).startswith(
+        "amended  1970-01-01T00:00:10Z host/web[1] score 2.5"
+    )
+    assert shown(alert_text(replace(ALERT, amends=True, resolved_ms=60_000, reason="retracted"))).startswith(
+        "amended  1970-01-01T00:01:00Z"
+    )
+
+
+def test_missed_and_late_catches_differ(shown):
+    faults = [Fault("cpu_hog", 0, 30_000), Fault("fork_burst", 300_000, 330_000)]
+    ours = judge_episodes(faults, [Episode("a", 40_000, 50_000)])
+    three_sigma = judge_episodes(faults, [Episode("a", 5_000, 6_000), Episode("a", 200_000, 201_000)])
+
+    text = "".join(
+        shown(table) for table in demo_tables(ours, three_sigma, train_seconds=1.0, replay_seconds=2.0)
+    )
+
+    assert "40 s (after its end)" in text
+    assert "missed" in text
+    assert "1 of 2" in text
+    assert "training 1.0 s, replay 2.0 s" in text
+
+
+def test_samples_show_their_series_time_and_value_or_what_stands_for_it(shown):
+    table = SeriesTable()
+    columns = samples("1.5 2 3", table, name="load", start_ms=1_700_000_000_123, path="[red]\x1b[31m")
+    columns.value[1], columns.value[2] = float("nan"), STALE_NAN
+
+    lines = shown(samples_table(columns, table, shows_all=False)).splitlines()
+
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if "load" in line]
+    assert rows == [
+        ['load{path="[red]\\x1b[31m"}', "2023-11-14T22:13:20.123Z", "1.5"],
+        ['load{path="[red]\\x1b[31m"}', "2023-11-14T22:13:21.123Z", "gap"],
+        ['load{path="[red]\\x1b[31m"}', "2023-11-14T22:13:22.123Z", "stale"],
+    ]
+
+
+def test_only_the_first_samples_are_shown_unless_all_are_asked_for(shown):
+    table = SeriesTable()
+    columns = samples("7 " * 30, table, name="load")
+
+    assert shown(samples_table(columns, table, shows_all=True)).count("load") == 30
+    few = shown(samples_table(columns, table, shows_all=False))
+    assert few.count("load") == 20
+    assert "10 more rows: --all shows them" in few
+
+
+def test_an_episode_shows_whether_there_was_a_notification(shown):
+    episode = StoredEpisode(
+        identity="host/web1/10000",
+        watch="host",
+        entity="web1",
+        since_ms=0,
+        opened_ms=10_000,
+        resolved_ms=40_000,
+        reason="recovered",
+        score=2.5,
+        limit=4.0,
+        provisional=False,
+        revision=0,
+        channels=(),
+        notified=True,
+    )
+
+    text = shown(episodes_table([episode, replace(episode, entity="web2", notified=False)]))
+
+    rows = [
+        [cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if "web" in line
+    ]
+    assert rows[0] == ["1970-01-01T00:00:10Z", "30 s", "recovered", "host", "web1", "2.5", "", "yes"]
+    assert rows[1][-1] == "no"
