@@ -175,7 +175,9 @@ class _Builder:
         config_file: Path | None,
         on_stalled: Callable[[], None] | None,
     ) -> Daemon:
-        config, clock, metrics = self.config, self.clock, self.metrics
+        config = self.config
+        clock = self.clock
+        metrics = self.metrics
         table = SeriesTable(config.source.max_series)
         checkpoint_file = self.data_dir.checkpoint_file if keeps_state else None
         checkpoint = load_usable(checkpoint_file, config.source, metrics) if checkpoint_file else None

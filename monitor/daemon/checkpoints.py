@@ -220,9 +220,7 @@ def resume_watch(
     if about["settings"] != _fingerprint(config):
         return build_watch(settings, champion, live=True), "settings changed"
     same = about["version"] == version
-    entities = known_entities(
-        settings, about["entities"], about["channels"], fixed=about["fixed"], live=True
-    )
+    entities = known_entities(settings, about["entities"], about["channels"], fixed=about["fixed"], live=True)
     watch = build_watch(settings, champion if same else None, entities=entities, live=True)
     arrays = _arrays_of(config.name, checkpoint, with_model=same)
     try:
