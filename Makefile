@@ -17,8 +17,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 demo: $(VENV)/installed
 	$(BIN)/barograph demo $(DEMO_ARGS)
 
-# Many tests wait rather than work, so three files at once are quicker also on two cores; in the order of their names, because the
-# longest files have the fewest tests and would come last. TEST_ARGS="-n 0 tests/unit" runs them in one process.
+# Many tests wait rather than work, so three files at once are faster even on two cores. They run in the order of
+# their names: the default order starts the files with the fewest tests last, and those take longest.
+# TEST_ARGS="-n 0 tests/unit" runs them in one process.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 test: $(VENV)/installed
 	$(PYTEST) $(TEST_ARGS)
@@ -36,12 +37,13 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/stages.py $(BENCH_ARGS)
 	$(BIN)/python benchmarks/formats.py $(BENCH_FORMATS_ARGS)
 
-# What is made by code: the reference of exported metrics, and Grafana's dashboard
+# Generated files: the reference of exported metrics, and Grafana's dashboard
 docs: $(VENV)/installed
 	$(BIN)/python -c 'from monitor.metrics.reference import reference; print(reference(), end="")' > docs/metrics.md
 	$(BIN)/python deploy/grafana/dashboard.py > deploy/grafana/dashboards/barograph.json
 
-# Tests against real servers: Prometheus, its tools, Alertmanager's, Chromium, systemd's, and the Apache Kafka that KAFKA_HOME names. The last line says what ran.
+# Tests against real servers: Prometheus and its tools, Alertmanager, Chromium, systemd, and the Apache Kafka in
+# KAFKA_HOME. The last line says what ran.
 e2e: $(VENV)/installed
 	$(PYTEST) -m e2e -rs $(TEST_ARGS) tests/e2e
 

@@ -3,9 +3,9 @@
     python -m benchmarks.kafka
     python -m benchmarks.kafka --json figures.json --steps 300
 
-The plain loop polls the same topic and parses its records, no more. The broker is librdkafka's mock cluster in
-its own process. Each figure is from its own process, so that none sees another's memory. CPU time is that of the
-whole process, including joining the group and the client's own threads. No model: the baselines judge.
+The plain loop polls the same topic and parses its records, no more. The broker is librdkafka's mock cluster,
+in its own process. Each figure is from its own process, so that none sees another's memory. CPU time is that
+of the whole process, including joining the group and the client's own threads. No model: the baselines judge.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ __all__ = ["Clock", "SystemClock"]
 
 
 class Clock(Protocol):
-    """What the time is, and how to wait for it."""
+    """The time, and a way to wait for it."""
 
     def now(self) -> float:
-        """Give the seconds since the epoch, UTC; may jump when the machine's clock is set."""
+        """Give the seconds since the epoch, UTC; they jump where the machine's clock is set."""
         ...
 
     def monotonic(self) -> float:

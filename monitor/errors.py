@@ -1,4 +1,7 @@
-"""The errors of the daemon, one class for each reaction: fix a setting, or stop the command."""
+"""The errors that a command or the daemon ends with, or goes on after; one class for each reaction.
+
+Their texts say what was found, what was expected, and what to do.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,11 @@ __all__ = ["ConfigError", "HistoryError", "LockedError", "MonitorError", "Source
 
 
 class MonitorError(Exception):
-    """The command cannot go on; its text is one line that says why and what to do."""
+    """The command cannot continue (exit code 1); its text is one line that says why and what to do."""
 
 
 class ConfigError(MonitorError):
-    """A setting is wrong: nothing starts until it is mended (exit code 2)."""
+    """A setting is wrong: nothing starts until it is corrected (exit code 2)."""
 
 
 class SourceError(MonitorError):
@@ -18,12 +21,12 @@ class SourceError(MonitorError):
 
 
 class HistoryError(MonitorError):
-    """A history cannot be kept, or cannot be learned from: scoring goes on without it."""
+    """A history cannot be written, or cannot be learned from: scoring continues without it."""
 
 
 class LockedError(MonitorError):
-    """Another process is at work there: wait for it, or go elsewhere."""
+    """Another process holds the folder: wait for it, or use another folder."""
 
 
 class SwapError(MonitorError):
-    """A model cannot take over while the daemon runs: the one that serves goes on."""
+    """A model cannot be swapped in while the daemon runs: the current one continues to serve."""

@@ -1,7 +1,7 @@
 """Samples as columns, and the table that gives every series its number.
 
-After decoding the daemon handles arrays only: a series' name and labels are interned once,
-and everything downstream addresses it by its number.
+Behind the decoders the daemon handles arrays only: a series' name and labels are interned once, and
+everything downstream addresses the series by its number.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ __all__ = [
     "series_text",
 ]
 
-# Prometheus' mark that a series has ended: one NaN among many, told apart by its bits only.
+# Prometheus' mark that a series has ended: one of many NaNs, and only its bits distinguish it.
 STALE_BITS = 0x7FF0000000000002
 STALE_NAN = float(np.array(STALE_BITS, np.int64).view(np.float64))
 
-UNKNOWN = -1  # stands for the number of a series that was given none
+UNKNOWN = -1  # in place of the number of a series that has none
 
 Labels = tuple[tuple[str, str], ...]  # sorted by label name
 HostReading = tuple[str, Labels, float]  # metric name, labels, value: one sample, before it is in columns
-_MAX_VALUE = float(np.finfo(np.float32).max)  # 3.4e38: networks reckon in float32, and the square of more is infinite
+_MAX_VALUE = float(np.finfo(np.float32).max)  # 3.4e38: networks calculate in float32
 
 
 class Kind(IntEnum):
-    """What a series' values mean: a level, an ever-growing count, or a count since the sample before."""
+    """What a series' values mean: a level, a count that only grows, or a count since the sample before."""
 
     GAUGE = 0
     COUNTER = 1
@@ -80,20 +80,25 @@ def labels_of(labels: Mapping[str, str]) -> Labels:
 
 
 def kind_of(name: str) -> Kind:
-    """Tell a counter by OpenMetrics' suffix `_total`; everything else is taken as a gauge."""
+    """Give `COUNTER` for OpenMetrics' suffix `_total`, and `GAUGE` for every other name."""
     return Kind.COUNTER if name.endswith("_total") else Kind.GAUGE
 
 
-FORGOTTEN = Series("", (), Kind.GAUGE)  # stands behind a number that is free
+FORGOTTEN = Series("", (), Kind.GAUGE)  # in the table at each number that is free
 
 
 class SeriesTable:
-    """Gives each distinct series a number, counted up from 0; those of series that were forgotten are given again.
+    """Gives each distinct series a number, counted up from 0; the numbers of forgotten series are reused.
 
     Parameters
     ----------
     max_series : int, optional
-        Series that are known at most; `UNKNOWN` is the number of each new one beyond.
+        How many are known at most; each further one gets the number `UNKNOWN`.
+
+    Attributes
+    ----------
+    last_refused : Series or None
+        The newest one that got no number.
     """
 
     def __init__(self, max_series: int | None = None) -> None:
@@ -102,11 +107,11 @@ class SeriesTable:
         self._numbers: dict[tuple[str, Labels], int] = {}
         self._series: list[Series] = []  # by number
         self._free: list[int] = []
-        self._asked: list[int] = []  # by number: the turn in which it was last asked for
+        self._asked: list[int] = []  # by number: the turn in which it was last interned
         self._turn = 0
 
     def intern(self, name: str, labels: Labels, kind: Kind | None = None) -> int:
-        """Return the number of a series, giving it the next one when it is new; `UNKNOWN` where there is none left.
+        """Return the number of a series, the next one if it is new; `UNKNOWN` if there is no room for it.
 
         `kind` counts only for a new series; without it the name's suffix decides.
         """
@@ -122,9 +127,9 @@ class SeriesTable:
         return number
 
     def forget(self) -> NDArray[np.int32]:
-        """Let go of the series that nobody has asked for since the last time; give their numbers, which are free then.
+        """Forget the series that were not interned since the last call; give their numbers, which are free then.
 
-        Whoever keeps what a number stands for must be told; columns that were made before are void.
+        Every holder of numbers must drop these; columns that were made before are void.
         """
         numbers = [number for number in self._numbers.values() if self._asked[number] < self._turn]
         for number in numbers:
@@ -161,8 +166,8 @@ class SeriesTable:
 class Columns:
     """Samples as three parallel arrays of shape (n,).
 
-    `series` int32, the number in the `SeriesTable`, `UNKNOWN` where that was full; `time_ms` int64, event time since the
-    epoch in UTC; `value` float64, NaN for a gap that the producer wrote down.
+    `series` int32, the number in the `SeriesTable`, `UNKNOWN` where that was full; `time_ms` int64, event
+    time since the epoch in UTC; `value` float64, NaN for a gap that the producer wrote down.
     """
 
     series: NDArray[np.int32]
@@ -174,7 +179,7 @@ class Columns:
 
 
 def is_stale(value: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Tell the marks of a series' end from values and other NaNs."""
+    """Tell which values are marks of a series' end, not other NaNs."""
     return np.asarray(np.ascontiguousarray(value).view(np.int64) == STALE_BITS)
 
 
@@ -198,5 +203,5 @@ def concatenate(parts: Iterable[Columns]) -> Columns:
 
 
 def in_range(value: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Tell which values can be reckoned with: neither NaN nor infinite nor beyond what float32 holds."""
+    """Tell which values can be calculated with: neither NaN nor infinite nor beyond what float32 holds."""
     return np.asarray(np.abs(value) <= _MAX_VALUE)

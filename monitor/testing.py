@@ -1,4 +1,4 @@
-"""Fakes that behave: for this project's tests and for those of its users."""
+"""Fakes for this project's tests and for those of its users: a clock, a source, and samples as text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["FakeClock", "ListSource", "samples"]
 
 
 class FakeClock:
-    """A clock that moves only when it is told to, or waited on."""
+    """A clock that moves only when a test advances it, or waits on it."""
 
     def __init__(self, now: float = 0.0) -> None:
         self._now = now
@@ -45,12 +45,12 @@ class FakeClock:
 
 
 class ListSource:
-    """Batches from a list; an empty one, finished, behind the last.
+    """A source of batches from a list; an empty, finished batch follows the last.
 
     Parameters
     ----------
     resumed : Position, optional
-        Go on behind it.
+        Continue behind it.
     """
 
     def __init__(self, batches: Sequence[Batch], *, resumed: Position | None = None) -> None:
@@ -83,16 +83,24 @@ class ListSource:
         self.closed = True
 
 
-def samples(text: str, table: SeriesTable, *, name: str = "metric", step_seconds: float = 1.0, start_ms: int = 0, **labels: str) -> Columns:
+def samples(
+    text: str,
+    table: SeriesTable,
+    *,
+    name: str = "metric",
+    step_seconds: float = 1.0,
+    start_ms: int = 0,
+    **labels: str,
+) -> Columns:
     """Write a series as text: one value a step, `_` where no sample came.
 
     Example: `samples("0 1 2 _ 4", table, step_seconds=10, host="web1")`
     """
     words = text.split()
-    present = [at for at, word in enumerate(words) if word != "_"]
+    present = [index for index, word in enumerate(words) if word != "_"]
     number = table.intern(name, labels_of(labels))
     return Columns(
         np.full(len(present), number, np.int32),
-        start_ms + np.array([round(at * step_seconds * 1000) for at in present], np.int64),
-        np.array([float(words[at]) for at in present], np.float64),
+        start_ms + np.array([round(index * step_seconds * 1000) for index in present], np.int64),
+        np.array([float(words[index]) for index in present], np.float64),
     )

@@ -188,15 +188,15 @@ MUTATIONS = [
             "self._below_since_ms[is_open & judged & ~low] = 0",
             "test_behind_missing_data_the_time_below_the_close_score_starts_over",
         ),
-        ("= time_ms + round(policy.rest_seconds * 1000)", "= time_ms", "test_at_rest_nothing_opens_and_what_would_have_is_counted"),
+        ("= time_ms + policy.rest_ms", "= time_ms", "test_at_rest_nothing_opens_and_what_would_have_is_counted"),
         (
             'suppressed["hold"] += int(self._n_held[lapsed].sum())',
             'suppressed["hold"] += 0',
             "test_too_short_a_rise_lapses_and_its_scores_are_counted_as_held_back",
         ),
         (
-            "setattr(self, name, getattr(self, name) - n_ms)",
-            "setattr(self, name, getattr(self, name) + n_ms)",
+            "self._rest_until_ms -= n_ms",
+            "self._rest_until_ms += n_ms",
             "test_a_rest_ends_in_its_time_after_the_clock_was_set_back",
         ),
     ),
@@ -263,8 +263,8 @@ MUTATIONS = [
         "monitor/alerting/corrections.py",
         "unit/alerting/test_corrections.py",
         (
-            "return not one_ends_before and not",
-            "return not",
+            "return not first_ends_before and not second_ends_before",
+            "return not second_ends_before",
             "test_one_that_is_found_where_none_was_opens_late",
         ),
         (
@@ -273,12 +273,12 @@ MUTATIONS = [
             "test_what_was_retracted_is_remembered_and_told_once",
         ),
         (
-            "if one.resolved_ms is None and outcome.is_open is None:",
-            "if False:",
+            "elif episode.resolved_ms is None and correction.is_open is None:",
+            "elif False:",
             "test_one_that_was_told_as_over_stays_over_though_it_is_found_open",
         ),
         (
-            "revision=gone[one.identity].revision + 1",
+            "revision=retracted.revision + 1",
             "revision=0",
             "test_one_that_was_retracted_and_is_found_again_goes_on_counting_its_revisions",
         ),
@@ -623,7 +623,7 @@ MUTATIONS = [
             "test_what_was_told_and_not_kept_as_told_is_told_again_and_ends_aloud",
         ),
         (
-            "self._held.difference_update(alert.identity for alert in ripe)",
+            "self._withheld.difference_update(alert.identity for alert in released)",
             "pass",
             "test_what_is_held_back_and_still_open_is_told_once_as_it_is_then",
         ),

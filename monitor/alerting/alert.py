@@ -1,4 +1,4 @@
-"""What a person is told: an episode of one entity, as it opens, is amended and resolves."""
+"""An episode of one entity as outlets, storage and metrics see it: it opens, is amended, resolves."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ ResolveReason = Literal["recovered", "accepted", "gone", "retracted"]
 class ChannelShare:
     """What one channel adds to an episode.
 
-    `share` of the squared error (0 to 1); `actual` and `expected` in the channel's own unit,
-    a rate per second for counters, NaN where unknown; `since_ms` when its error rose above
-    what is normal, 0 when it has not.
+    `share` of the squared error (0 to 1); `actual` and `expected` in the channel's own unit, a rate per
+    second for counters, NaN where unknown; `since_ms` when its error rose above what is normal, 0 where it
+    has not.
     """
 
     channel: str
@@ -31,10 +31,10 @@ class ChannelShare:
 class Alert:
     """An episode as it opens, or as it resolves (`resolved_ms` is set then), or as late data amends it.
 
-    `score` is the highest so far; `channels` are those of that highest score, most telling
-    first. `provisional`: the limit rests on less history than the budget's period. `revision`
-    counts how often late data has changed it. `amends`: what was told of it before reads
-    otherwise now; it neither opens nor ends by this.
+    `score` is the highest so far; `channels` are those of that highest score, the largest share first.
+    `provisional`: the limit rests on less history than the budget's period. `revision` counts how often late
+    data has changed the episode. `amends`: it corrects an earlier notification, and neither opens nor ends
+    the episode.
     """
 
     watch: str
@@ -52,10 +52,10 @@ class Alert:
 
     @property
     def identity(self) -> str:
-        """Name the episode; the same when it opens, when it is amended and when it resolves."""
+        """Name the episode: the same as it opens, is amended and resolves."""
         return f"{self.watch}/{self.entity}/{self.opened_ms}"
 
 
 def alert_of(fields: Mapping[str, Any]) -> Alert:
-    """Give an alert back from its fields, as `dataclasses.asdict` wrote them."""
+    """Build an alert from its fields, as `dataclasses.asdict` gives them."""
     return Alert(**{**fields, "channels": tuple(ChannelShare(**channel) for channel in fields["channels"])})

@@ -1,11 +1,11 @@
-"""Which alerts are still worth telling: what ended long ago is kept quiet, and told all together in one summary.
+"""Which alerts are still worth a notification: what ended long ago is withheld, and summed up.
 
-A daemon that was down for a night finds the night's episodes within minutes. The rule: an episode is told when
-somebody can still do something about it, because it is open, or has ended less than the greatest age ago. Until that
-is known its opening is held back.
+A daemon that was down for a night finds the night's episodes within minutes. The rule: an episode is notified
+when somebody can still act on it, because it is open, or ended less than the greatest age ago. Until that is
+known, its opening is withheld.
 
-Pure: it knows what has been held back and nothing else, and its state is part of the checkpoint. So a daemon that is
-killed tells nothing that it has held back for good, and nothing as new that it has told.
+Pure: it knows what is withheld and nothing else, and its state is part of the checkpoint. So a daemon that is
+killed and restarted never notifies what it has withheld for good, and never notifies the same opening as new.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ __all__ = ["AlertAgeFilter", "FilteredAlerts", "Summary", "WatchProgress"]
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What was kept quiet: episodes that opened and ended while the daemon was behind; event times in ms.
+    """What was withheld for good: episodes that opened and ended while the daemon was behind.
 
-    `entities` are written `watch/entity`, in the order in which they were found.
+    `entities` are written `watch/entity`, in the order in which they were found. Times are event times.
     """
 
     n_episodes: int
@@ -35,7 +35,10 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class FilteredAlerts:
-    """What becomes of a batch's alerts: `notified` go to outlets, `withheld` to the alert history alone."""
+    """What becomes of a batch's alerts: `notified` go to outlets, `withheld` to the alert history alone.
+
+    `summary` is there when one is due: it goes to the outlets behind the alerts.
+    """
 
     notified: tuple[Alert, ...]
     withheld: tuple[Alert, ...]
@@ -44,7 +47,7 @@ class FilteredAlerts:
 
 @dataclass(frozen=True, slots=True)
 class WatchProgress:
-    """Where a watch stands: the event time up to which its steps are closed, and its open episodes."""
+    """How far a watch is: its steps are closed up to event time `reached_ms`, None before the first."""
 
     reached_ms: int | None
     open_alerts: Iterable[Alert]
@@ -52,7 +55,7 @@ class WatchProgress:
 
 @dataclass(slots=True)
 class _Tally:
-    """What the next summary tells."""
+    """What the next summary says."""
 
     since_ms: int = 0  # the source's time when the first of it was found
     n_episodes: int = 0
@@ -63,7 +66,9 @@ class _Tally:
 
     def add(self, alert: Alert, resolved_ms: int, now_ms: int) -> None:
         if not self.n_episodes:
-            self.since_ms, self.first_opened_ms, self.last_resolved_ms = now_ms, alert.opened_ms, resolved_ms
+            self.since_ms = now_ms
+            self.first_opened_ms = alert.opened_ms
+            self.last_resolved_ms = resolved_ms
         self.n_episodes += 1
         self.entities[f"{alert.watch}/{alert.entity}"] = None
         self.watches[alert.watch] = None
@@ -75,15 +80,16 @@ class _Tally:
 
 
 class AlertAgeFilter:
-    """Sifts alerts by their age.
+    """Withholds alerts whose episode ended too long ago.
 
     Parameters
     ----------
     max_age_ms : mapping
-        By watch, how far behind the source's time an episode's end may lie to be told. A watch
-        that is not in it is told of everything.
-    told : set of str
-        Episodes whose opening an earlier run has told, by identity; perhaps more lately than it kept its state.
+        By watch, how far behind the source's time an episode's end may lie and still be notified. A watch
+        that is not in it is notified of everything.
+    notified : iterable of str
+        Episodes whose opening an earlier run has notified, by identity; its saved state may be older than
+        that.
     """
 
     def __init__(self, max_age_ms: Mapping[str, int], *, notified: Iterable[str] = ()) -> None:
@@ -94,18 +100,20 @@ class AlertAgeFilter:
 
     @property
     def withheld(self) -> AbstractSet[str]:
-        """The open episodes that nobody was told of, by identity; changes with each step."""
+        """The open episodes that are not notified, by identity; changes with each call of `filter`."""
         return self._withheld
 
-    def filter(self, alerts: Sequence[Alert], now_ms: int, progress: Mapping[str, WatchProgress]) -> FilteredAlerts:
-        """Sift what one batch brought, in the order of event time.
+    def filter(
+        self, alerts: Sequence[Alert], now_ms: int, progress: Mapping[str, WatchProgress]
+    ) -> FilteredAlerts:
+        """Split the alerts of one batch, given in the order of event time.
 
         Parameters
         ----------
         now_ms : int
             The source's time.
-        standing : mapping
-            Where each watch stands behind this batch.
+        progress : mapping
+            By watch, how far it is behind this batch.
         """
         notified: list[Alert] = []
         withheld: list[Alert] = []
@@ -128,17 +136,24 @@ class AlertAgeFilter:
             withheld.append(alert)
 
     def _amend(self, alert: Alert, now_ms: int, notified: list[Alert], withheld: list[Alert]) -> None:
-        """What nobody was told of, or is over for long, is amended in the alert history alone."""
-        is_over_long = alert.resolved_ms is not None and self._is_old(alert.watch, alert.resolved_ms, now_ms)
-        (withheld if alert.identity in self._withheld or is_over_long else notified).append(alert)
+        """Amend in the alert history alone what was not notified, or was over long ago."""
+        ended_long_ago = alert.resolved_ms is not None and self._is_old(
+            alert.watch, alert.resolved_ms, now_ms
+        )
+        if alert.identity in self._withheld or ended_long_ago:
+            withheld.append(alert)
+        else:
+            notified.append(alert)
 
-    def _resolve(self, alert: Alert, resolved_ms: int, now_ms: int, notified: list[Alert], withheld: list[Alert]) -> None:
+    def _resolve(
+        self, alert: Alert, resolved_ms: int, now_ms: int, notified: list[Alert], withheld: list[Alert]
+    ) -> None:
         self._notified.discard(alert.identity)
         if alert.identity not in self._withheld:
             notified.append(alert)
             return
         self._withheld.remove(alert.identity)
-        if alert.reason == "retracted":  # late data says that it never was: nobody need be told what nobody was told of
+        if alert.reason == "retracted":  # late data shows that it never was, and nobody was notified of it
             withheld.append(alert)
         elif self._is_old(alert.watch, resolved_ms, now_ms):
             self._tally.add(alert, resolved_ms, now_ms)
@@ -147,31 +162,30 @@ class AlertAgeFilter:
             notified += [replace(alert, resolved_ms=None, reason=None), alert]
 
     def _release(self, now_ms: int, progress: Mapping[str, WatchProgress]) -> list[Alert]:
-        """Give what was held back and is open still, in the watches that have caught up."""
+        """Give what is withheld and still open, in the watches that have caught up."""
         if not self._withheld:
             return []
-        ripe = [
-            alert
-            for name, one in progress.items()
-            if self._is_abreast(name, one, now_ms)
-            for alert in one.open_alerts
-            if alert.identity in self._withheld
-        ]
-        self._withheld.difference_update(alert.identity for alert in ripe)
-        return ripe
+        released = []
+        for name, of_watch in progress.items():
+            if self._has_caught_up(name, of_watch, now_ms):
+                released += [alert for alert in of_watch.open_alerts if alert.identity in self._withheld]
+        self._withheld.difference_update(alert.identity for alert in released)
+        return released
 
     def _summary_due(self, now_ms: int, progress: Mapping[str, WatchProgress]) -> Summary | None:
-        """Give the summary once the watches that it is about have caught up; one that never does is told of now and then."""
+        """Give the summary once its watches have caught up; and at intervals, as long as they have not."""
         if not self._tally.n_episodes:
             return None
         watches = [name for name in self._tally.watches if name in progress]
-        is_over = all(self._is_abreast(name, progress[name], now_ms) for name in watches)
-        if not is_over and now_ms - self._tally.since_ms < max(self._max_age_ms.get(name, 0) for name in watches):
+        is_over = all(self._has_caught_up(name, progress[name], now_ms) for name in watches)
+        interval_ms = max((self._max_age_ms.get(name, 0) for name in watches), default=0)
+        if not is_over and now_ms - self._tally.since_ms < interval_ms:
             return None
-        tally, self._tally = self._tally, _Tally()
-        return tally.summary()
+        summary = self._tally.summary()
+        self._tally = _Tally()
+        return summary
 
-    def _is_abreast(self, watch: str, progress: WatchProgress, now_ms: int) -> bool:
+    def _has_caught_up(self, watch: str, progress: WatchProgress, now_ms: int) -> bool:
         return progress.reached_ms is not None and not self._is_old(watch, progress.reached_ms, now_ms)
 
     def _is_old(self, watch: str, time_ms: int, now_ms: int) -> bool:
@@ -179,7 +193,7 @@ class AlertAgeFilter:
         return max_age_ms is not None and now_ms - time_ms > max_age_ms
 
     def state(self) -> dict[str, Any]:
-        """Give what the past has left, as JSON takes it."""
+        """Give what is withheld and what the next summary says, as JSON takes it."""
         tally = self._tally
         return {
             "held": sorted(self._withheld),
@@ -192,8 +206,8 @@ class AlertAgeFilter:
         }
 
     def load_state(self, state: Mapping[str, Any], still_open: Iterable[str]) -> None:
-        """Take over what `state` gave, as far as those episodes are open still."""
-        self._withheld.clear()  # it is shared by who shows what is held back
+        """Take over what `state` gave; of the withheld episodes only those that are in `still_open`."""
+        self._withheld.clear()  # not replaced: others hold this very set
         self._withheld |= (set(state["held"]) & set(still_open)) - self._notified
         self._tally = _Tally(
             since_ms=state["since_ms"],

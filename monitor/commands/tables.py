@@ -37,10 +37,15 @@ __all__ = [
 
 
 def _table(
-    headings: Sequence[str], *, left: Sequence[str], title: str | None = None, folds: bool = False
+    headings: Sequence[str],
+    *,
+    left: Sequence[str],
+    title: str | None = None,
+    caption: str | None = None,
+    folds: bool = False,
 ) -> Table:
-    """Make a table; columns that are not in `left` are numbers, to the right."""
-    table = Table(title=title, title_justify="left")
+    """Make a table; columns that are not in `left` are numbers, aligned to the right."""
+    table = Table(title=title, title_justify="left", caption=caption)
     for heading in headings:
         justify: Literal["left", "right"] = "left" if heading in left else "right"
         table.add_column(heading, justify=justify, overflow="fold" if folds else "ellipsis")
@@ -112,29 +117,30 @@ def folds_table(watch: str, folds: Sequence[Fold]) -> Table:
     """Show each fold's held-out loss, and their mean and spread."""
     losses = [fold.validation_loss for fold in folds]
     spread = statistics.stdev(losses) if len(losses) > 1 else 0.0
-    title = f"{escape(watch)}: forward-chaining folds"
-    table = _table(("fold", "trained on steps", "held-out loss"), left=(), title=title)
+    table = _table(
+        ("fold", "trained on steps", "held-out loss"),
+        left=(),
+        title=f"{escape(watch)}: forward-chaining folds",
+        caption=f"mean {statistics.mean(losses):.4f}, standard deviation {spread:.4f}",
+    )
     for number, fold in enumerate(folds, start=1):
         table.add_row(str(number), str(fold.n_steps), f"{fold.validation_loss:.4f}")
-    table.caption = f"mean {statistics.mean(losses):.4f}, standard deviation {spread:.4f}"
     return table
 
 
 def samples_table(columns: Columns, series: SeriesTable, *, shows_all: bool) -> Table:
     """List samples: series, time, and the value, or `gap` or `stale`."""
-    table = _table(("series", "time", "value"), left=("series", "time"), folds=True)
     n_shown = len(columns) if shows_all else min(len(columns), N_SHOWN)
+    n_more = len(columns) - n_shown
+    caption = f"{n_more} more rows: --all shows them" if n_more else None
+    table = _table(("series", "time", "value"), left=("series", "time"), caption=caption, folds=True)
     stale = is_stale(columns.value[:n_shown])
     for row in range(n_shown):
         value = float(columns.value[row])
         shown = "stale" if stale[row] else "gap" if math.isnan(value) else repr(value)
         name = escape(printable(str(series[int(columns.series[row])])))
-        time = datetime.fromtimestamp(int(columns.time_ms[row]) / 1000, UTC).isoformat(
-            timespec="milliseconds"
-        )
-        table.add_row(name, time.replace("+00:00", "Z"), shown)
-    if n_shown < len(columns):
-        table.caption = f"{len(columns) - n_shown} more rows: --all shows them"
+        time = datetime.fromtimestamp(int(columns.time_ms[row]) / 1000, UTC)
+        table.add_row(name, time.isoformat(timespec="milliseconds").replace("+00:00", "Z"), shown)
     return table
 
 
@@ -213,7 +219,8 @@ def demo_tables(
             _delay_text(three_sigma.opened_ms[number], fault.start_ms, fault.end_ms),
         )
     headings = ("", "caught", "while active", "median delay", "false episodes")
-    together = _table(headings, left=("",), title="All together")
+    caption = f"training {train_seconds:.1f} s, replay {replay_seconds:.1f} s"
+    together = _table(headings, left=("",), title="All together", caption=caption)
     for name, detector in (("Barograph", outcome), ("three-sigma rule on every metric", three_sigma)):
         delays_seconds = detector.delays_seconds
         together.add_row(
@@ -223,7 +230,6 @@ def demo_tables(
             f"{statistics.median(delays_seconds):.0f} s" if delays_seconds else "-",
             str(len(detector.false_episodes)),
         )
-    together.caption = f"training {train_seconds:.1f} s, replay {replay_seconds:.1f} s"
     return [faults, together]
 
 

@@ -49,7 +49,9 @@ def train(
         typer.Option(help="First evaluate the settings by this many forward-chaining folds.", min=0, max=20),
     ] = 0,
 ) -> None:
-    """Train a model for each watch from metric files, and let it serve. From the daemon's history: retrain.
+    """Train a model for each watch from metric files, and let it serve.
+
+    To train on the daemon's own step history, use `barograph retrain`.
 
     Example: barograph train recordings/first/host.parquet --watch host --where split=train
     """
@@ -84,7 +86,7 @@ def train(
             )
             continue
         try:
-            results.append(_train_one_watch(settings, watch_config, history, n_folds=folds, resumes=resume))
+            results.append(_train(settings, watch_config, history, n_folds=folds, resumes=resume))
         except TrainingError as error:
             errors.append(str(error))  # the other watches are trained all the same
     if not results and not errors:
@@ -98,7 +100,7 @@ def train(
         raise TrainingError("; ".join(errors))
 
 
-def _train_one_watch(
+def _train(
     settings: Config, watch: WatchConfig, history: History, *, n_folds: int, resumes: bool
 ) -> TrainedWatch:
     """Train a watch, with the folds before it where they are asked for; a bar shows the progress."""

@@ -76,7 +76,7 @@ class RetrainConfig(Table):
         return value
 
     @model_validator(mode="after")
-    def _has_one_schedule(self) -> RetrainConfig:
+    def _has_single_schedule(self) -> RetrainConfig:
         if self.interval_seconds and self.cron:
             raise ValueError(
                 f'interval_seconds is {self.interval_seconds:g} and cron "{self.cron}", expected one of '

@@ -36,7 +36,7 @@ def top_channels(step: ScoredStep, row: int, channels: Sequence[str]) -> tuple[C
 
 
 def at_peak(alert: Alert, step: ScoredStep, row: int, channels: Sequence[str]) -> Alert:
-    """Give an open alert with the score and the channels of a step; the same alert where that step is not its highest."""
+    """Give an open alert with a step's score and channels, if that score is its highest; else as it is."""
     if not step.score[row] > alert.score:  # NaN where the entity was not judged
         return alert
     return replace(alert, score=float(step.score[row]), channels=top_channels(step, row, channels))

@@ -129,6 +129,7 @@ def check_fits(champion: Bundle, settings: WatchSettings) -> None:
     ):
         if of_model != configured:
             raise ConfigError(
-                f"watch.{settings.name}.{key} is {configured:g}, but its model was trained with {of_model:g}. "
+                f"watch.{settings.name}.{key} is {configured:g}, "
+                f"but its model was trained with {of_model:g}. "
                 f"Run `barograph train --watch {settings.name}`, or set {key} back."
             )

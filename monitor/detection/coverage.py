@@ -9,7 +9,7 @@ __all__ = ["Coverage"]
 
 
 class Coverage:
-    """When each entity of a watch was last judged, and when its newest sample came; all in the source's time."""
+    """When each entity of a watch was last judged, and when its newest sample came; in the source's time."""
 
     def __init__(self) -> None:
         self._judged_ms = np.empty(0, np.int64)  # end of each entity's newest judged step; 0 before the first

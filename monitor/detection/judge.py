@@ -116,7 +116,7 @@ class Judge:
         return alerts
 
     def expire(self, time_ms: int, report: WatchReport) -> list[Alert]:
-        """Resolve the episodes of entities that are gone at a time, before the samples of the step that ends then.
+        """Resolve episodes of entities that are gone at a time: before the samples of the step ending then.
 
         An entity that comes back in that step was gone, whether the silence came in one batch or in many.
         """

@@ -43,7 +43,10 @@ class SeenRows(RowArrays):
         self.known_since[first:] = step - 1  # just allocated: nothing refers to these
 
     def stale_from_ms(self, step_ms: int, stale_ms: int) -> NDArray[np.int64]:
-        """Tell from when on each entity (n,) is stale, if no more samples come; one never seen counts from its first step."""
+        """Tell from when on each entity (n,) is stale, if no more samples come.
+
+        An entity that was never seen counts from its first step.
+        """
         last = np.where(self.last_seen >= 0, self.last_seen, self.known_since)
         return (last + 1) * step_ms + stale_ms
 
@@ -95,7 +98,10 @@ class RecentSteps:
         self.values = np.concatenate([self.values, values])[-self._n_steps :]
 
     def before(self, n_steps: int, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give steps (T, n, C) behind the newest `n_steps` that are held, gaps where fewer are; (n_steps + T, n, C)."""
+        """Give steps (T, n, C) behind the newest `n_steps` before them, gaps where fewer are held.
+
+        The result has shape (n_steps + T, n, C).
+        """
         n_held = min(len(self.values), n_steps)
         joined = np.concatenate([self.values[len(self.values) - n_held :], values])
         if n_held == n_steps:

@@ -40,7 +40,8 @@ class Rejudge:
     scorer : Scorer
         The judge's.
     notified_until_ms : int
-        Event time up to which an earlier run has reported everything: corrections up to it are made, and not reported.
+        Event time up to which an earlier run has reported everything: corrections up to it are made, and
+        not reported.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Rejudge:
     def process(
         self, reclosed: Reclosed, report: WatchReport, *, n_rows: int, n_channels: int
     ) -> list[Alert]:
-        """Take steps that were closed again, judge the windows that they changed, and give the alerts by that."""
+        """Judge again the windows that these steps changed, and give the alerts that follow."""
         report.n_revised = reclosed.n_samples
         changed = self._scorer.patch(reclosed, n_rows=n_rows, n_channels=n_channels)
         if changed is None:
@@ -186,7 +187,7 @@ class Rejudge:
         """
         live = self._judge.book
         old, was_frozen = live.phase[rows], live.frozen[rows]
-        live.replace_rows(rows, book)
+        live.put(rows, book)
         is_frozen = live.frozen[rows]
         for row in rows[is_frozen & ~was_frozen].tolist():
             self._scorer.freeze(row)

@@ -16,15 +16,15 @@ class WatchReport:
     """What one batch did to a watch."""
 
     n_samples: int = 0
-    n_late: int = 0  # and dropped
-    n_revised: int = 0  # late, and taken for steps that were closed
-    n_conflicting: int = 0  # of the accepted: another value than was there for the same series and time
+    n_late: int = 0  # dropped
+    n_revised: int = 0  # late, and accepted for closed steps
+    n_conflicting: int = 0  # of the accepted: another value than there was for the same series and time
     n_refused: int = 0  # of series that the watch has no room for
     n_forgotten: int = 0  # entities
-    n_steps_back: int = 0  # by which the source's clock was found to be set back
+    n_steps_back: int = 0  # by which the source's clock was set back
     n_steps: int = 0
     n_scored: int = 0
-    n_repeated: int = 0  # of the steps: judged again behind a restart, and not told again
+    n_repeated: int = 0  # steps that were judged again behind a restart, and not reported again
     n_over_limit: int = 0
     n_judged_again: int = 0  # windows
     revised: dict[RevisionKind, int] = field(default_factory=dict)  # alerts

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.limits import Limit
-from monitor.detection.scored_step import ScoredStep
-from monitor.detection.scorer import Scorer, scale_block, score_step, snapshot_of
+from monitor.detection.scored_step import ScoredStep, scale_block, score_step, snapshot_of
+from monitor.detection.scorer import Scorer
 from monitor.detection.steps import ClosedSteps
 
 __all__ = ["Rescorer"]

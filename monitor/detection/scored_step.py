@@ -1,4 +1,8 @@
-"""One closed step of all entities of a watch, scored."""
+"""One closed step of all entities of a watch, scored: what it holds, and how a detector scores it.
+
+The functions are shared by the scorer, which scores each step once and lets the detector learn, and by the
+rescorer, which scores steps again once late data has changed them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Learnable", "Reason", "ScoredStep"]
+from models.baselines import HIGH_DEVIATION
+from models.dataset import windows_of
+from models.detector import BlockRawScores, Detector
+from monitor.detection.recent_steps import SeenRows
+from monitor.detection.steps import ClosedSteps
+
+__all__ = [
+    "Learnable",
+    "Reason",
+    "ScaledBlock",
+    "ScoredStep",
+    "scale_block",
+    "score_step",
+    "score_windows",
+    "snapshot_of",
+]
 
 
 class Reason(IntEnum):
@@ -26,7 +45,7 @@ class Reason(IntEnum):
 class Learnable:
     """What the detector can learn from one step: the windows of m entities, and their R raw scores.
 
-    `rows` (m,) are the entities that were judged; `raw_scores` (m, R) and `windows` (m, W, C) run parallel to it.
+    `rows` (m,) are the entities that were judged; `raw_scores` (m, R) and `windows` (m, W, C) run parallel.
     """
 
     rows: NDArray[np.int64]
@@ -36,7 +55,7 @@ class Learnable:
 
 @dataclass(frozen=True, slots=True)
 class ScoredStep:
-    """One closed step of all entities. Rows are entities; n of them, C channels.
+    """One closed step of all n entities (rows) and C channels.
 
     `score` is surprise over limit, NaN where not judged. `channel_error` is each channel's
     error over its normal error; `elevated_since_ms` is when that last rose above 1, or 0.
@@ -68,7 +87,7 @@ class ScoredStep:
         return replace(self, learnable=None, snapshot=None)
 
     def take(self, rows: NDArray[np.int64]) -> ScoredStep:
-        """Give the step of these entities only, in this order and without inputs; rows beyond the last are ignored."""
+        """Give these entities' step, in order and without inputs; rows beyond the last are ignored."""
         rows = rows[rows < len(self.reason)]
         return ScoredStep(
             self.time_ms,
@@ -82,7 +101,7 @@ class ScoredStep:
         )
 
     def with_rows(self, rows: NDArray[np.int64], other: ScoredStep) -> ScoredStep:
-        """Give the step, without inputs, with some entities replaced by all those of another one, in their order."""
+        """Give the step, without inputs, with some entities replaced by all those of another, in order."""
         return ScoredStep(
             self.time_ms,
             reason=_with_rows(self.reason, rows, other.reason),
@@ -93,6 +112,120 @@ class ScoredStep:
             actual=_with_rows(self.actual, rows, other.actual),
             expected=_with_rows(self.expected, rows, other.expected),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledBlock:
+    """A block of T steps ready to be scored step by step.
+
+    `scaled` (T + W - 1, n, C) begins with the steps that the first window needs; NaN for entities that are
+    not calibrated. `raw_scores` are those of all its windows that do not depend on order.
+    """
+
+    scaled: NDArray[np.float32]
+    raw_scores: BlockRawScores
+
+
+def scale_block(values: NDArray[np.float64], detector: Detector) -> ScaledBlock:
+    """Scale steps (T + W - 1, n, C), and let network and windowed PCA score all windows in one batch."""
+    scaled = detector.scaling.apply(values)
+    scaled[:, ~detector.calibrated] = np.nan
+    return ScaledBlock(scaled, detector.raw_score_block(scaled))
+
+
+def score_windows(
+    block: ScaledBlock, t: int, detector: Detector
+) -> tuple[Learnable, NDArray[np.float64], NDArray[np.floating]]:
+    """Complete the raw scores of the windows that end at the t-th step of a block; steps come in order.
+
+    Returns
+    -------
+    tuple
+        The windows of m entities with their raw scores; each channel's error over its normal error (m, C);
+        the expected values (m, C), scaled.
+    """
+    window = detector.settings.window_length
+    ordered = block.raw_scores
+    which = np.flatnonzero(ordered.index.end == t + window - 1)
+    rows = ordered.index.row[which]
+    windows = windows_of(block.scaled, window)[t, rows]
+    raw_scores = detector.complete_raw_scores(rows, ordered.raw_scores[which], windows)
+    learnable = Learnable(rows, raw_scores, windows)
+    if detector.trained is not None:
+        return learnable, ordered.channel_error[which], ordered.expected[which]
+    gaussian = detector.gaussian
+    return learnable, gaussian.deviation[rows] / HIGH_DEVIATION, gaussian.mean[rows]
+
+
+def score_step(
+    closed: ClosedSteps,
+    t: int,
+    block: ScaledBlock | None,
+    detector: Detector | None,
+    seen: SeenRows,
+    *,
+    elevated_since: NDArray[np.int64],
+    limits: NDArray[np.float64],
+    stale_ms: int,
+) -> ScoredStep:
+    """Score the t-th of some closed steps.
+
+    Parameters
+    ----------
+    block, detector
+        None before any entity is calibrated.
+    seen : SeenRows
+        With this step counted in.
+    elevated_since : ndarray, shape (n, C)
+        Event time at which each channel's error rose above its normal error, before this step; 0 where
+        it has not.
+    limits : ndarray, shape (n,)
+        Surprise at which a score is 1.
+    """
+    actual, time_ms = closed.values[t], closed.end_ms(t)
+    n_rows, n_channels = actual.shape
+    reason = np.full(n_rows, Reason.WARMING, np.int8)
+    surprise = np.full(n_rows, np.nan)
+    channel_error = np.zeros((n_rows, n_channels))
+    expected = np.full((n_rows, n_channels), np.nan)
+    learnable = None
+    if detector is not None and block is not None:
+        learnable, error_here, expected_here = score_windows(block, t, detector)
+        rows = learnable.rows
+        surprise[rows] = detector.surprise(rows, learnable.raw_scores)
+        reason[detector.calibrated & (seen.n_seen >= detector.settings.window_length)] = Reason.GAP
+        reason[rows] = Reason.JUDGED
+        channel_error[rows] = error_here
+        expected[rows] = expected_here
+        expected = detector.scaling.invert(expected)
+    silence_ms = (closed.first_step + t - seen.last_seen) * closed.step_ms
+    is_stale = (seen.last_seen >= 0) & (silence_ms > stale_ms)
+    reason[is_stale & (reason != Reason.JUDGED)] = Reason.STALE
+    since = np.where(elevated_since > 0, elevated_since, time_ms)
+    return ScoredStep(
+        time_ms,
+        reason=reason,
+        surprise=surprise,
+        score=surprise / limits,
+        channel_error=channel_error,
+        elevated_since_ms=np.where(channel_error > 1.0, since, 0),
+        actual=actual,
+        expected=expected,
+        learnable=learnable,
+    )
+
+
+def snapshot_of(
+    limits: NDArray[np.float64], seen: SeenRows, elevated_since: NDArray[np.int64], detector: Detector
+) -> dict[str, NDArray[np.generic]]:
+    """Give by name what the next step is judged by; arrays that are written into are copied."""
+    return {
+        "limits": limits,
+        "n_seen": seen.n_seen,
+        "last_seen": seen.last_seen,
+        "elevated_since": elevated_since,
+        **{f"detector.{name}": array for name, array in detector.snapshot().items()},
+    }
 
 
 def _with_rows(array: NDArray[Any], rows: NDArray[np.int64], other: NDArray[Any]) -> NDArray[Any]:

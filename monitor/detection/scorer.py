@@ -7,133 +7,22 @@ it is *warming*. A watch without a model is judged by the baselines alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.baselines import HIGH_DEVIATION
-from models.dataset import windows_of
-from models.detector import WARMING_STEPS, BlockRawScores, Detector
+from models.detector import WARMING_STEPS, Detector
 from models.limits import Limit, limit_for_budget
 from models.row_arrays import RowArrays, row_array
 from monitor.detection.entities import EntityTable, resolution_of
-from monitor.detection.recent_steps import RecentSteps, SeenRows
-from monitor.detection.scored_step import Learnable, Reason, ScoredStep
+from monitor.detection.recent_steps import RecentSteps
+from monitor.detection.scored_step import ScoredStep, scale_block, score_step, snapshot_of
 from monitor.detection.settings import WatchSettings
 from monitor.detection.steps import ClosedSteps, Reclosed
 
-__all__ = [
-    "Rescored",
-    "ScaledBlock",
-    "Scorer",
-    "ScorerRows",
-    "scale_block",
-    "score_step",
-    "score_windows",
-    "snapshot_of",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class ScaledBlock:
-    """A block of T steps ready to be scored step by step.
-
-    `scaled` (T + W - 1, n, C) begins with the steps that the first window needs; NaN for entities that are
-    not calibrated. `raw_scores` are those of all its windows that do not depend on order.
-    """
-
-    scaled: NDArray[np.float32]
-    raw_scores: BlockRawScores
-
-
-def scale_block(values: NDArray[np.float64], detector: Detector) -> ScaledBlock:
-    """Scale steps (T + W - 1, n, C), and let network and windowed PCA score all windows in one batch."""
-    scaled = detector.scaling.apply(values)
-    scaled[:, ~detector.calibrated] = np.nan
-    return ScaledBlock(scaled, detector.raw_score_block(scaled))
-
-
-def score_windows(
-    block: ScaledBlock, t: int, detector: Detector
-) -> tuple[Learnable, NDArray[np.float64], NDArray[np.floating]]:
-    """Complete the raw scores of the windows that end at the t-th step of a block; steps come in order.
-
-    Returns
-    -------
-    tuple
-        The windows of m entities with their raw scores; each channel's error over its normal error (m, C);
-        the expected values (m, C), scaled.
-    """
-    window = detector.settings.window_length
-    ordered = block.raw_scores
-    which = np.flatnonzero(ordered.index.end == t + window - 1)
-    rows = ordered.index.row[which]
-    windows = windows_of(block.scaled, window)[t, rows]
-    raw_scores = detector.complete_raw_scores(rows, ordered.raw_scores[which], windows)
-    learnable = Learnable(rows, raw_scores, windows)
-    if detector.trained is not None:
-        return learnable, ordered.channel_error[which], ordered.expected[which]
-    gaussian = detector.gaussian
-    return learnable, gaussian.deviation[rows] / HIGH_DEVIATION, gaussian.mean[rows]
-
-
-def score_step(
-    closed: ClosedSteps,
-    t: int,
-    block: ScaledBlock | None,
-    detector: Detector | None,
-    seen: SeenRows,
-    *,
-    elevated_since: NDArray[np.int64],
-    limits: NDArray[np.float64],
-    stale_ms: int,
-) -> ScoredStep:
-    """Score the t-th of some closed steps.
-
-    Parameters
-    ----------
-    block, detector
-        None before any entity is calibrated.
-    seen : SeenRows
-        With this step counted in.
-    elevated_since : ndarray, shape (n, C)
-        Event time at which each channel's error rose above its normal error, before this step; 0 where it has not.
-    limits : ndarray, shape (n,)
-        Surprise at which a score is 1.
-    """
-    actual, time_ms = closed.values[t], closed.end_ms(t)
-    n_rows, n_channels = actual.shape
-    reason = np.full(n_rows, Reason.WARMING, np.int8)
-    surprise = np.full(n_rows, np.nan)
-    channel_error = np.zeros((n_rows, n_channels))
-    expected = np.full((n_rows, n_channels), np.nan)
-    learnable = None
-    if detector is not None and block is not None:
-        learnable, error_here, expected_here = score_windows(block, t, detector)
-        rows = learnable.rows
-        surprise[rows] = detector.surprise(rows, learnable.raw_scores)
-        reason[detector.calibrated & (seen.n_seen >= detector.settings.window_length)] = Reason.GAP
-        reason[rows] = Reason.JUDGED
-        channel_error[rows] = error_here
-        expected[rows] = expected_here
-        expected = detector.scaling.invert(expected)
-    silence_ms = (closed.first_step + t - seen.last_seen) * closed.step_ms
-    is_stale = (seen.last_seen >= 0) & (silence_ms > stale_ms)
-    reason[is_stale & (reason != Reason.JUDGED)] = Reason.STALE
-    since = np.where(elevated_since > 0, elevated_since, time_ms)
-    return ScoredStep(
-        time_ms,
-        reason=reason,
-        surprise=surprise,
-        score=surprise / limits,
-        channel_error=channel_error,
-        elevated_since_ms=np.where(channel_error > 1.0, since, 0),
-        actual=actual,
-        expected=expected,
-        learnable=learnable,
-    )
+__all__ = ["Rescored", "Scorer", "ScorerRows"]
 
 
 class ScorerRows(RowArrays):
@@ -143,7 +32,7 @@ class ScorerRows(RowArrays):
     frozen_limit = row_array(np.float64, fill=np.nan)  # NaN where the current limit counts
 
     def elevate(self, since_ms: NDArray[np.int64]) -> None:
-        """Take over which channels (n, C) are elevated since when; the array is replaced: snapshots refer to the old one."""
+        """Set since when channels (n, C) are elevated. Snapshots refer to the old array: it is replaced."""
         self.elevated_since = since_ms
 
     def correct(self, rows: NDArray[np.int64], since_ms: NDArray[np.int64]) -> None:
@@ -184,7 +73,7 @@ class Scorer:
         self.detector = detector
         self._entities = entities
         self._window = settings.window_length
-        # A window to judge, and so many steps more to calibrate entities that are new to a model that takes over.
+        # A window to judge; the rest calibrates entities that are new to a model that takes over.
         n_kept = self._window + WARMING_STEPS
         self.recent = RecentSteps(n_kept)
         self._rows = ScorerRows(0, channels=0)
@@ -218,7 +107,7 @@ class Scorer:
         return np.where(self._calibrated, 0, missing)
 
     def stale_from_ms(self) -> NDArray[np.int64]:
-        """Tell from when on each entity (n,) is stale, if no more samples come; one never seen counts from its first step."""
+        """Tell from when on each entity (n,) is stale, if no more samples come."""
         return self.recent.seen.stale_from_ms(self.settings.step_ms, self.settings.stale_ms)
 
     def score(self, closed: ClosedSteps) -> Iterator[ScoredStep]:
@@ -239,7 +128,10 @@ class Scorer:
             start += n_steps
 
     def learn(self, step: ScoredStep, frozen: NDArray[np.bool_]) -> None:
-        """Let the entities learn a step that `score` gave; those `frozen` (n,) in an episode only in their shadow."""
+        """Let the entities learn a step that `score` gave.
+
+        Those `frozen` (n,) in an episode learn only in their shadow tails.
+        """
         learnable = step.learnable
         if self.detector is None or learnable is None or not learnable.rows.size:
             return
@@ -265,7 +157,7 @@ class Scorer:
         self._rows.shift_time(n_steps * self.settings.step_ms)
 
     def keep_rows(self, rows: NDArray[np.int64]) -> None:
-        """Drop all but these entities, which are numbered anew, in this order, and judged as they would have been."""
+        """Drop all but these entities, which are numbered anew in this order; their scores stay the same."""
         if self.detector is not None:
             self.detector.keep_rows(rows[rows < self.detector.n_rows])
         self.recent.keep_rows(rows)
@@ -285,7 +177,7 @@ class Scorer:
             self.detector.gaussian.deviation[rows] = rescored.detector.gaussian.deviation
 
     def take_over(self, old: Scorer, frozen: NDArray[np.bool_]) -> None:
-        """Continue where another scorer was: with its newest steps, and the `frozen` (n,) entities frozen anew.
+        """Continue where another scorer was: with its newest steps, and `frozen` (n,) entities frozen anew.
 
         Nothing of what the old one knew of surprise is kept: weights, scaling, tails and limit
         come with the new model, which has re-scored the past before. Entities that it does
@@ -376,7 +268,10 @@ class Scorer:
         )
 
     def _steps_to_next_calibration(self, block: ClosedSteps, start: int) -> int:
-        """Count the steps up to the next behind which an entity can be calibrated, so that blocks of any size agree."""
+        """Count the steps up to the next behind which an entity can be calibrated.
+
+        Blocks are cut there, so that blocks of any size give the same scores.
+        """
         n_steps = len(block.values) - start
         waiting = np.flatnonzero(~self._calibrated)
         if not waiting.size:
@@ -407,16 +302,3 @@ class Scorer:
         self._rows.grow(n_rows, channels=n_channels)
         if self.detector is not None and self.detector.n_rows < n_rows:
             self.detector.grow(n_rows)
-
-
-def snapshot_of(
-    limits: NDArray[np.float64], seen: SeenRows, elevated_since: NDArray[np.int64], detector: Detector
-) -> dict[str, NDArray[np.generic]]:
-    """Give by name what the next step is judged by; arrays that are written into are copied."""
-    return {
-        "limits": limits,
-        "n_seen": seen.n_seen,
-        "last_seen": seen.last_seen,
-        "elevated_since": elevated_since,
-        **{f"detector.{name}": array for name, array in detector.snapshot().items()},
-    }

@@ -1,4 +1,4 @@
-"""What the stages and trainings of one watch are told: milliseconds and steps, made once from the configuration."""
+"""The settings of one watch as stages and trainings take them: in milliseconds and steps, made once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["WatchSettings"]
 
 @dataclass(frozen=True, kw_only=True)
 class WatchSettings:
-    """One watch's settings; every value is checked already, and none has a default here.
+    """One watch's settings. Every value is checked already, and none has a default here.
 
     Attributes
     ----------
@@ -36,13 +36,13 @@ class WatchSettings:
     max_gap_steps : int
         Longest gap that is filled, in steps.
     revision_steps : int
-        The newest closed steps for which late samples are still taken.
+        The newest closed steps for which late samples are still accepted.
     block_steps : int
-        Steps that one episode and its rest take up at least.
+        The least number of steps that an episode and its rest take.
     max_series : int
         Entities times channels that there is room for.
     history_shape : str
-        Tells settings apart under which the kept steps of the watch mean something else.
+        Differs between settings under which the stored steps of the watch mean something else.
     """
 
     name: str
@@ -73,15 +73,15 @@ class WatchSettings:
 
     @property
     def empty_steps(self) -> int:
-        """Empty steps given out in a silence: enough for every window to run empty and every series to go stale."""
+        """Empty steps closed in a silence: enough for all windows to run empty and all series to go stale."""
         return self.window_length + -(-self.stale_ms // self.step_ms) + 1
 
     @property
     def rewind_ms(self) -> int:
-        """Event time behind the newest that the watch's windows are made of: what is read again where state was lost.
+        """How far back the watch's windows reach from the newest event time: read again where state was lost.
 
         One window, the gap that may lie before it and is filled, and the samples that wait for their
-        step to close. Counters need the step before.
+        step to close. Counters need one step more.
         """
         n_steps = self.window_length + 2 * self.max_gap_steps + 2
         return n_steps * self.step_ms + 2 * self.lateness_ms

@@ -90,7 +90,7 @@ class Snapshots:
     def replace_rows(
         self, n_back: int, rows: NDArray[np.int64], snapshot: Snapshot, *, with_episodes: NDArray[np.bool_]
     ) -> None:
-        """Replace some entities in the snapshot of one of the newest steps, by all those of another snapshot, in order.
+        """Replace some entities in one of the newest steps' snapshot by all those of another one, in order.
 
         Parameters
         ----------
@@ -126,7 +126,10 @@ class Snapshots:
             )
 
     def state(self) -> dict[str, NDArray[np.generic]]:
-        """Give every array by name, those of all snapshots stacked: (T, n, ...), with zeros where a snapshot has no such row."""
+        """Give every array by name, those of all T snapshots stacked: (T, n, ...).
+
+        A snapshot that does not have a row has zeros there.
+        """
         times = [snapshot.time_ms for snapshot in self._snapshots]
         arrays: dict[str, NDArray[np.generic]] = {"time_ms": np.array(times, np.int64)}
         arrays |= _stacked("scorer", [snapshot.scorer for snapshot in self._snapshots])
@@ -134,7 +137,7 @@ class Snapshots:
         return arrays
 
     def about(self) -> dict[str, Any]:
-        """Give the alerts as JSON can hold them: each once, and those open at each snapshot by their number."""
+        """Give the alerts as JSON can hold them: each once, and those open at a snapshot by their number."""
         alerts = {id(alert): alert for snapshot in self._snapshots for alert in snapshot.open_alerts.values()}
         number = {key: index for index, key in enumerate(alerts)}
         open_at = [

@@ -18,10 +18,10 @@ __all__ = ["align_rows", "swap_champion"]
 
 
 def swap_champion(watch: Watch, settings: WatchSettings, challenger: Bundle) -> None:
-    """Let another model judge a running watch from its next step on: weights, scaling, calibration and tails as one unit.
+    """Let another model judge a running watch from its next step on.
 
-    Rows and channels keep their numbers, so that the grid goes on undisturbed; entities and
-    channels that only the model knows come behind.
+    Weights, scaling, calibration and tails change as one unit. Rows and channels keep their numbers, so that
+    the grid is not disturbed; entities and channels that only the model knows come behind.
 
     Raises
     ------
@@ -38,14 +38,17 @@ def swap_champion(watch: Watch, settings: WatchSettings, challenger: Bundle) -> 
         raise SwapError(
             f"watch {settings.name}: the model does not take the running channels in their order "
             f"(the first that differs is {first}). Restart the daemon to let it serve, or train "
-            "with `barograph train --history`."
+            "with `barograph retrain`."
         )
     live.adopt(challenger.entities, challenger.channels)
     watch.swap(build_scorer(settings, align_rows(challenger, live.entities), live))
 
 
 def align_rows(bundle: Bundle, entities: Sequence[str]) -> Bundle:
-    """Give a copy of a bundle with a row for each of these entities, in their order; those it does not know are uncalibrated."""
+    """Give a copy of a bundle with a row for each of these entities, in their order.
+
+    Those that it does not know are uncalibrated.
+    """
     row_of = {name: row for row, name in enumerate(bundle.entities)}
     rows = np.array([row_of.get(name, -1) for name in entities], np.int64)
     return replace(bundle, detector=bundle.detector.take(rows), entities=tuple(entities))

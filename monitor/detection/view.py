@@ -1,4 +1,4 @@
-"""What others see of a watch: a view of its state, made when it is asked for, and what it reports as it happens."""
+"""What others see of a watch: a view of its state, made when asked for, and events as they happen."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ class WatchView:
     missing_steps : ndarray, shape (n,)
         Steps that each entity still needs before it can be judged.
     watermark_ms, closed_until_ms : int or None
-        Event time up to which samples are complete; up to which steps are closed. None before the first sample.
+        Event time up to which samples are complete; up to which steps are closed. None before the first
+        sample.
     longest_delay_ms : int
         How far the newest closed step ends behind the newest sample at most, while samples come.
     """
@@ -86,7 +87,7 @@ class WatchObserver:
     on_closed : callable
         Given each block of closed steps once all of it is judged.
     on_forgotten : callable
-        Given the rows that stay where entities are forgotten, by their numbers up to then, in their new order.
+        Given the rows that stay when entities are forgotten: their numbers up to then, in their new order.
     """
 
     on_scored: Callable[[ScoredStep], None] = lambda step: None

@@ -36,7 +36,7 @@ class Watch:
     revision_steps : int
         The newest steps that late samples may have judged again.
     forgets : bool
-        Drop entities that are gone, once they are many. For a stream without end: rows are numbered anew by it.
+        Drop entities that are gone, once they are many, and number the other rows anew.
     """
 
     def __init__(
@@ -129,12 +129,13 @@ class Watch:
         complete_ms : int, optional
             Event time up to which the source has been read, where it says so.
         notified_until_ms : int
-            Event time up to which an earlier run has reported everything: such steps fill windows, and no alert
-            of them is given.
+            Event time up to which an earlier run has reported everything: such steps fill windows, and none
+            of their alerts is given.
         """
         report = WatchReport()
         located = self._locate(columns, table, report)
-        # Steps are closed that no sample could be in yet: the clock was ahead, and all would be late until it is there again.
+        # Steps are closed that no sample could be in yet: the clock was ahead, and has been set back. Without
+        # a new beginning every sample would be late until the clock is there again.
         ahead = (
             complete_ms is None and self.grid.watermark_ms is not None and self.grid.watermark_ms > latest_ms
         )
@@ -169,14 +170,17 @@ class Watch:
         return self._judge.process(closed, report)
 
     def swap(self, scorer: Scorer) -> None:
-        """Let another scorer judge from the next step on; it takes over the newest steps, and open episodes stay open."""
+        """Let another scorer judge from the next step on.
+
+        It takes over the newest steps, and open episodes stay open.
+        """
         scorer.take_over(self.scorer, self.book.frozen)
         self.scorer = scorer
         self._judge.use(scorer)
         self.snapshots.clear()  # what was judged by one model is not judged again by another
 
     def keep_rows(self, rows: NDArray[np.int64]) -> None:
-        """Drop all but these entities, which are numbered anew, in this order, and judged as they would have been."""
+        """Drop all but these entities, which are numbered anew in this order; their scores stay the same."""
         for part in (self.entities, self.grid, self.scorer, self.book, self.snapshots, self._judge):
             part.keep_rows(rows)
         for observer in self._observers:
@@ -198,7 +202,7 @@ class Watch:
         open_alerts: Mapping[int, Alert],
         snapshots: Mapping[str, Any] | None = None,
     ) -> None:
-        """Take over what `state` gave, the alerts that were open, and what the snapshots said about themselves.
+        """Take over what `state` gave, the alerts that were open, and what the snapshots' `about` gave.
 
         Raises
         ------
@@ -228,7 +232,7 @@ class Watch:
         )
 
     def _set_clock_back(self, first_ms: int, report: WatchReport) -> None:
-        """Begin anew at an event time, and move all times back with it: the clock that they came from was ahead."""
+        """Begin anew at an event time, and move all times back with it: the clock had been ahead."""
         report.n_steps_back = self.grid.restart_at(first_ms)
         self.scorer.shift_time(report.n_steps_back)
         self.book.shift_time(report.n_steps_back * self.grid.step_ms)
@@ -246,7 +250,7 @@ class Watch:
         Those with an episode stay, those that the model knows, and those that have just come back.
         """
         n_rows = len(self.entities.entities)
-        # All arrays are copied: rarely enough to cost nothing, often enough that no room is wasted, or missed.
+        # All arrays are copied: rarely enough to be cheap, often enough that no room is wasted or missing.
         n_worth = n_rows // 16 if self.entities.n_refused else max(_FORGET_AT_LEAST, n_rows // 4)
         if np.count_nonzero(gone) < max(1, n_worth):
             return

@@ -1,4 +1,4 @@
-"""`barograph topics`: from the address of a Kafka cluster to settings that judge what is in it.
+"""`barograph topics`: from the address of a Kafka cluster to settings that read and judge its topics.
 
 It may import `errors`, `sample`, `text`, `kafka.topic_reader`, `decode`, `detection.entities` and `config`.
 

@@ -47,7 +47,7 @@ class TopicReport:
 
 @dataclass(frozen=True, slots=True)
 class WatchGroup:
-    """What a configured watch would judge of what was found."""
+    """The series that a configured watch would judge."""
 
     name: str
     by: tuple[str, ...]

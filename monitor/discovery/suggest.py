@@ -37,7 +37,7 @@ _NAME_CHARACTERS = 32  # of each name that is shown
 
 @dataclass(frozen=True, slots=True)
 class SuggestedWatch:
-    """A `[[watch]]` table, and what it would judge of what was found."""
+    """A `[[watch]]` table, and the series that it would judge."""
 
     name: str
     metrics: tuple[str, ...]
@@ -124,7 +124,8 @@ def _watch(part: _Part, table: SeriesTable, used_names: Sequence[str]) -> Sugges
     level: set[str] = set()  # metrics that fall in at least one topic
     for survey in part.surveys:
         level |= {table[number].name for number in survey.series} - set(survey.growing())
-    names, step = part.names, part.step_seconds
+    names = part.names
+    step = part.step_seconds
     growing = names - level
     metrics = _patterns(names)
     ignore: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The settings that `barograph topics` suggests, as TOML: they read and judge what was found."""
+"""The settings that `barograph topics` suggests, as TOML."""
 
 from __future__ import annotations
 

@@ -136,7 +136,8 @@ class Survey:
         columns = self._columns
         good = ~np.isnan(columns.value)
         order = np.lexsort((columns.time_ms[good], columns.series[good]))
-        series, value = columns.series[good][order], columns.value[good][order]
+        series = columns.series[good][order]
+        value = columns.value[good][order]
         falls: set[str] = set()
         grows: set[str] = set()
         starts = np.flatnonzero(np.diff(series, prepend=-1))
@@ -189,7 +190,7 @@ class Survey:
 
 
 def group_of(entities: EntityTable, table: SeriesTable, surveys: Iterable[Survey]) -> Group:
-    """Give what a watch with these entities would judge of what was found."""
+    """Give the series that a watch with these entities would judge."""
     entities.update(table)
     numbers: set[int] = set()
     spread: set[int] = set()

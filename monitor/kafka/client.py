@@ -148,7 +148,7 @@ class OutOfRangeError(RetriableError):
 class TruncatedError(RetriableError):
     """A log was truncated below what had been read of it: its new leader had not seen everything.
 
-    `ends` say, by partition, where the log and what was read of it part; None where that is not known.
+    `ends` are, by partition, the offsets where the log diverges from what was read; None where unknown.
     """
 
     def __init__(self, name: str, text: str, ends: Mapping[Partition, int | None]) -> None:

@@ -185,7 +185,8 @@ def _connection_options(config: KafkaConfig) -> dict[str, Any]:
             ("ssl_certfile", "ssl.certificate.location"),
             ("ssl_keyfile", "ssl.key.location"),
         ):
-            if file := getattr(config, key):
+            file = getattr(config, key)
+            if file:
                 check_readable(file, key)
                 options[option] = file
         if config.ssl_password:
@@ -514,7 +515,7 @@ class _CommitAnswer:
         return given
 
     def drop_kept(self, partition: Partition) -> None:
-        """Drop what came of a partition that is read from another offset now."""
+        """Drop records of a partition that is read from another offset now."""
         self._kept = [message for message in self._kept if _partition(message) != partition]
 
 

@@ -168,7 +168,8 @@ def _connection_options(config: KafkaConfig) -> dict[str, Any]:
     if config.security_protocol.endswith("SSL"):
         options["ssl_check_hostname"] = config.ssl_check_hostname
         for key in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
-            if file := getattr(config, key):
+            file = getattr(config, key)
+            if file:
                 check_readable(file, key)
                 options[key] = file
         options["ssl_password"] = config.ssl_password or None

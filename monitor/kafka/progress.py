@@ -85,7 +85,7 @@ class ReadProgress:
         if resumed.time_ms is not None:
             self.complete_ms = resumed.time_ms
         for name, position in resumed.partitions.items():
-            # A held partition has no newest event time: what was read of it is not newer than the watermark.
+            # A held partition keeps no newest event time; it has read nothing newer than the watermark.
             newest_ms = self.complete_ms if position.newest_ms == NOTHING_YET else position.newest_ms
             marks = [(position.rewind, newest_ms)] if position.rewind < position.offset else []
             self._partitions[name] = _Partition(position.offset, position.newest_ms, -math.inf, marks=marks)
@@ -193,7 +193,7 @@ class ReadProgress:
         held_offset = partition.held_offset
         if held_offset is None:
             return PartitionPosition(partition.offset, rewind, partition.newest_ms)
-        # The samples behind the held offset are read again, and so are their times: none is kept here.
+        # Samples after the held offset are read again: their event times must not count before that.
         return PartitionPosition(held_offset, min(held_offset, rewind))
 
     def _rewind(self, partition: _Partition) -> int:

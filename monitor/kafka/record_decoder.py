@@ -75,7 +75,8 @@ class RecordDecoder:
         n_bad : Counter
             Bad records by reason; is added to.
         """
-        topic, records = partition.topic, fetched.records
+        topic = partition.topic
+        records = fetched.records
         if topic not in self._decoders:
             self._decoders[topic] = self._decoding.decoder_of(topic)
         decoder = self._decoders[topic]

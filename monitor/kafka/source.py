@@ -145,7 +145,8 @@ class KafkaSource:
         SourceError
             If another member has taken this one's `group_instance_id`.
         """
-        client, owned = self._client, self._progress.owned
+        client = self._client
+        owned = self._progress.owned
         metadata = self._metadata.text(position.time_ms)
         offsets = {
             Partition.of(name): Committed(partition.rewind, metadata)

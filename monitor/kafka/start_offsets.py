@@ -126,7 +126,7 @@ class StartOffsets:
         Parameters
         ----------
         ends : mapping
-            Where the log and what was read of it part; None where that is not known.
+            The offsets where the logs diverge from what was read; None where unknown.
         """
         first = client.first_offsets(list(ends), timeout_seconds=_ASK_SECONDS)
         for partition, end in ends.items():

@@ -1,4 +1,4 @@
-"""Where alerts go: one file an outside system, all behind one Protocol."""
+"""What every outlet does: it takes alerts and summaries to one outside system."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ __all__ = ["Outlet"]
 
 
 class Outlet(Protocol):
-    """Takes alerts as they open and as they resolve."""
+    """Takes alerts as they open, as late data amends them, and as they resolve.
+
+    A daemon that is killed between a delivery and its checkpoint delivers the same again, so alerts and
+    summaries may come twice.
+    """
 
     def deliver(self, alerts: Sequence[Alert]) -> None:
-        """Hand over alerts, in the order of event time."""
+        """Deliver alerts, in the order of event time."""
         ...
 
     def send_summary(self, summary: Summary) -> None:
-        """Say what was kept quiet because it was over too long ago; comes twice where the daemon is killed at that moment."""
+        """Say which episodes were withheld because they were over too long ago."""
         ...

@@ -1,4 +1,4 @@
-"""Real servers on loopback ports, ended by their process id; and the line that says what ran."""
+"""Real servers on loopback ports, stopped by their process id; and a summary line of what ran."""
 
 from __future__ import annotations
 
@@ -40,26 +40,26 @@ def tool():
 @pytest.fixture(scope="session")
 def free_port():
     def find():
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            return taken.getsockname()[1]
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            return server.getsockname()[1]
 
     return find
 
 
 def wait_for(what, condition, *, seconds):
-    """Ask until a condition gives something; say what was waited for when it does not come."""
+    """Poll a condition until it is true and give its value; fail with what was waited for."""
     deadline = time.monotonic() + seconds
     while True:
         with contextlib.suppress(httpx.TransportError):
-            found = condition()
-            if found:
-                return found
+            value = condition()
+            if value:
+                return value
         assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
         time.sleep(0.1)
 
 
 class Process:
-    """A server of ours, its log in a file; whatever becomes of its test, `stop_all` ends it."""
+    """A server with its log in a file; `stop_all` stops it even if its test fails."""
 
     started: ClassVar[list[Process]] = []
 
@@ -67,7 +67,11 @@ class Process:
         self.log_file = log_file
         with log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                command, cwd=cwd, env={**os.environ, "TZ": "UTC", **environment}, stdout=log, stderr=subprocess.STDOUT
+                command,
+                cwd=cwd,
+                env={**os.environ, "TZ": "UTC", **environment},
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
         self.started.append(self)
 
@@ -84,7 +88,7 @@ class Process:
         self._process.wait()
 
     def stop(self):
-        """End it in order; as hard as needed."""
+        """Stop it in order, or kill it if it does not stop."""
         if self.is_running:
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -114,13 +118,15 @@ class Prometheus:
         (folder / "rules").symlink_to(ROOT / "deploy/prometheus/rules")
         command = [
             program,
-            "--config.file=prometheus.yml",  # from its folder: its pages shall not show where this machine keeps things
+            "--config.file=prometheus.yml",  # relative: its pages must not show paths of this machine
             "--storage.tsdb.path=tsdb",
             f"--web.listen-address=127.0.0.1:{port}",
             "--log.level=warn",
         ]
         self.process = Process(command, folder / "prometheus.log", cwd=folder)
-        wait_for("Prometheus to be ready", lambda: httpx.get(f"{self.url}/-/ready").status_code == 200, seconds=60)
+        wait_for(
+            "Prometheus to be ready", lambda: httpx.get(f"{self.url}/-/ready").status_code == 200, seconds=60
+        )
 
     def api(self, path, **parameters):
         answer = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=30).json()
@@ -133,17 +139,19 @@ class Prometheus:
 
     def history(self, expr, *, start, end, step_seconds=1.0):
         """Give an expression over time, as one list of `(time, value)` for each series."""
-        found = self.api("query_range", query=expr, start=start, end=end, step=step_seconds)["result"]
-        return [[(at, float(value)) for at, value in series["values"]] for series in found]
+        result = self.api("query_range", query=expr, start=start, end=end, step=step_seconds)["result"]
+        return [[(time, float(value)) for time, value in series["values"]] for series in result]
 
     def alert(self, name, **labels):
-        """Give the one firing alert of a name and labels, or None."""
+        """Give the only firing alert with this name and labels, or None."""
         wanted = {"alertname": name, **labels}
-        found = [
-            alert for alert in self.api("alerts")["alerts"] if alert["state"] == "firing" and wanted.items() <= alert["labels"].items()
+        firing = [
+            alert
+            for alert in self.api("alerts")["alerts"]
+            if alert["state"] == "firing" and wanted.items() <= alert["labels"].items()
         ]
-        assert len(found) <= 1, found
-        return found[0] if found else None
+        assert len(firing) <= 1, firing
+        return firing[0] if firing else None
 
 
 # The daemon
@@ -159,8 +167,10 @@ class Daemon:
         self.process = None
 
     def start(self):
-        """Start it, and wait until it has read something."""
-        self.process = Process([sys.executable, "-u", "-m", "monitor", "run"], self._folder / "daemon.log", **self._environment)
+        """Start it, and wait until it is ready."""
+        self.process = Process(
+            [sys.executable, "-u", "-m", "monitor", "run"], self._folder / "daemon.log", **self._environment
+        )
         wait_for("the daemon to be ready", self._is_ready, seconds=120)
 
     def _is_ready(self):
@@ -172,16 +182,24 @@ class Daemon:
 
 
 class Browser:
-    """Chromium by the WebDriver protocol: four requests, for which no library is worth its dependencies."""
+    """Chromium by the WebDriver protocol: four requests, too few to be worth a library."""
 
     def __init__(self, driver, browser, folder, port):
         Process([driver, f"--port={port}"], folder / "chromedriver.log")
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
-        wait_for("chromedriver to be ready", lambda: self._http.get("/status").json()["value"]["ready"], seconds=60)
+        wait_for(
+            "chromedriver to be ready", lambda: self._http.get("/status").json()["value"]["ready"], seconds=60
+        )
         options = {
             "binary": browser,
-            # The sandbox needs user namespaces, which root and containers often lack; only our own page is shown.
-            "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={folder / 'profile'}"],
+            # The sandbox needs user namespaces, which root and containers often lack; only our page is shown.
+            "args": [
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                f"--user-data-dir={folder / 'profile'}",
+            ],
         }
         capabilities = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}}
         self._session = f"/session/{self._post('/session', capabilities)['sessionId']}"
@@ -209,7 +227,7 @@ class Browser:
 
 @pytest.fixture(scope="session")
 def servers(tool, free_port, tmp_path_factory):
-    """Start servers by kind; end what was started, last first."""
+    """Start servers by kind; stop them at the end, last first."""
     browsers = []
 
     class Servers:
@@ -217,7 +235,9 @@ def servers(tool, free_port, tmp_path_factory):
             return tmp_path_factory.mktemp(name)
 
         def prometheus(self, target):
-            return Prometheus(tool("prometheus", "prometheus"), self.folder("prometheus"), free_port(), target)
+            return Prometheus(
+                tool("prometheus", "prometheus"), self.folder("prometheus"), free_port(), target
+            )
 
         def daemon(self, folder, address, **environment):
             return Daemon(folder, address, **environment)
@@ -249,7 +269,11 @@ _RAN = pytest.StashKey[str]()
 def pytest_terminal_summary(terminalreporter, config):
     parts = []
     for outcome in ("passed", "skipped", "failed", "error"):
-        names = [report.nodeid.rpartition("/")[2] for report in terminalreporter.stats.get(outcome, []) if "e2e/" in report.nodeid]
+        names = [
+            report.nodeid.rpartition("/")[2]
+            for report in terminalreporter.stats.get(outcome, [])
+            if "e2e/" in report.nodeid
+        ]
         if names or outcome in ("passed", "skipped"):
             parts.append(f"{len(names)} {outcome}" + (f" ({', '.join(names)})" if names else ""))
     if any("(" in part for part in parts):

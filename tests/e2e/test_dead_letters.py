@@ -1,4 +1,4 @@
-"""Dead letters and a real Apache Kafka: a topic that is missing, and one that takes no record so large."""
+"""Dead letters and a real Apache Kafka: a topic that is missing, or that rejects large records."""
 
 from __future__ import annotations
 
@@ -24,20 +24,28 @@ pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory):
     needed(why_not())
-    made = Kafka(tmp_path_factory.mktemp("kafka"))
-    yield made
-    made.stop()
+    kafka = Kafka(tmp_path_factory.mktemp("kafka"))
+    yield kafka
+    kafka.stop()
 
 
 @pytest.mark.parametrize("client", ["kafka-python", "confluent"])
-def test_a_topic_that_is_missing_or_takes_no_large_records_stops_nothing(broker, until, sample, sample_decoder, client, caplog):
+def test_a_topic_that_is_missing_or_takes_no_large_records_stops_nothing(
+    broker, until, sample, sample_decoder, client, caplog
+):
     caplog.set_level(logging.INFO, logger="monitor")
     topic, dead = f"metrics-{client}", f"dead-{client}"
     broker.topic(topic, **{"max.message.bytes": "3000000"})
     config = KafkaConfig.model_validate(
-        {"client": client, "bootstrap_servers": broker.servers, "topics": [topic], "group_id": topic, "start": "earliest",
-         "dead_letter_topic": dead}
-    )  # fmt: skip
+        {
+            "client": client,
+            "bootstrap_servers": broker.servers,
+            "topics": [topic],
+            "group_id": topic,
+            "start": "earliest",
+            "dead_letter_topic": dead,
+        }
+    )
     clock = SystemClock()
     dead_letters = DeadLetterProducer(config, library_of(config), clock, version="0.test")
     source = KafkaSource(
@@ -47,7 +55,9 @@ def test_a_topic_that_is_missing_or_takes_no_large_records_stops_nothing(broker,
     batches = []
 
     def produce(*payloads):
-        producer = confluent_kafka.Producer({"bootstrap.servers": broker.servers[0], "message.max.bytes": 3_000_000, "log_level": 0})
+        producer = confluent_kafka.Producer(
+            {"bootstrap.servers": broker.servers[0], "message.max.bytes": 3_000_000, "log_level": 0}
+        )
         for payload in payloads:
             producer.produce(topic, payload)
         assert producer.flush(30) == 0
@@ -55,7 +65,9 @@ def test_a_topic_that_is_missing_or_takes_no_large_records_stops_nothing(broker,
     def poll_until(n_samples, **results):
         def reached(newest):
             every = [*batches, *newest]
-            counts = {result: sum(batch.report.dead_letters.get(result, 0) for batch in every) for result in results}
+            counts = {
+                result: sum(batch.report.dead_letters.get(result, 0) for batch in every) for result in results
+            }
             return counts == results and sum(len(batch.columns) for batch in every) == n_samples
 
         batches.extend(until(source, reached, seconds=60))
@@ -76,7 +88,11 @@ def test_a_topic_that_is_missing_or_takes_no_large_records_stops_nothing(broker,
 
     assert values(batches) == [1, 2, 3]
     consumer = KafkaConsumer(
-        dead, bootstrap_servers=broker.servers, auto_offset_reset="earliest", group_id=None, consumer_timeout_ms=20_000
+        dead,
+        bootstrap_servers=broker.servers,
+        auto_offset_reset="earliest",
+        group_id=None,
+        consumer_timeout_ms=20_000,
     )
     try:
         assert [next(consumer).value for _ in range(2)] == [b"worse", b"worst"]

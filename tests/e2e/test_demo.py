@@ -18,7 +18,9 @@ pytestmark = pytest.mark.e2e
 def test_what_is_exported_passes_promtool(served_demo, tool):
     promtool = tool("promtool", "prometheus")
 
-    checked = subprocess.run([promtool, "check", "metrics"], input=_get(served_demo.address, "/metrics"), capture_output=True)
+    checked = subprocess.run(
+        [promtool, "check", "metrics"], input=_get(served_demo.address, "/metrics"), capture_output=True
+    )
 
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
 
@@ -30,7 +32,10 @@ def test_scores_limits_and_expected_values_of_both_watches_are_exported(served_d
         for watch, entity in (("host", "demo"), ("service", "shop")):
             assert f'{metric}{{watch="{watch}",entity="{entity}"}} ' in text
     assert 'barograph_expected{watch="service",entity="shop",channel="service_latency_p50_seconds"} ' in text
-    assert 'barograph_actual{watch="host",entity="demo",channel="host_cpu_seconds_total{mode=\\"user\\"}"} ' in text
+    assert (
+        'barograph_actual{watch="host",entity="demo",channel="host_cpu_seconds_total{mode=\\"user\\"}"} '
+        in text
+    )
 
 
 def test_most_faults_are_caught_and_few_alarms_are_false(served_demo):

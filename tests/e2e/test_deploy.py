@@ -1,4 +1,4 @@
-"""What the tools themselves say of the files in deploy/."""
+"""The tools' own checks of the files in deploy/."""
 
 from __future__ import annotations
 
@@ -37,14 +37,18 @@ def test_prometheus_takes_the_scrape_configuration_and_the_rules_it_names(tool):
     assert "1 rule files found" in checked.stdout
 
 
-@pytest.mark.parametrize("file", sorted((DEPLOY / "prometheus/rules").glob("*.yml")), ids=lambda file: file.name)
+@pytest.mark.parametrize(
+    "file", sorted((DEPLOY / "prometheus/rules").glob("*.yml")), ids=lambda file: file.name
+)
 def test_prometheus_takes_every_rule_file_without_a_warning(tool, file):
     checked = run(tool("promtool", "prometheus"), "check", "rules", "--lint=all", "--lint-fatal", file)
 
     assert_good(checked)
 
 
-@pytest.mark.parametrize("file", sorted((DEPLOY / "prometheus/tests").glob("*.yml")), ids=lambda file: file.name)
+@pytest.mark.parametrize(
+    "file", sorted((DEPLOY / "prometheus/tests").glob("*.yml")), ids=lambda file: file.name
+)
 def test_the_rules_do_what_their_tests_say(tool, file):
     assert_good(run(tool("promtool", "prometheus"), "test", "rules", file))
 
@@ -53,7 +57,10 @@ def test_prometheus_can_read_every_expression_of_the_dashboard(tool, tmp_path):
     dashboard = json.loads((DEPLOY / "grafana/dashboards/barograph.json").read_text())
     expressions = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
     expressions += [layer["expr"] for layer in dashboard["annotations"]["list"]]
-    rules = [{"record": f"panel:{number}", "expr": expr.replace("$__rate_interval", "1m")} for number, expr in enumerate(expressions)]
+    rules = [
+        {"record": f"panel:{number}", "expr": expr.replace("$__rate_interval", "1m")}
+        for number, expr in enumerate(expressions)
+    ]
     file = tmp_path / "rules.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
 
@@ -61,7 +68,13 @@ def test_prometheus_can_read_every_expression_of_the_dashboard(tool, tmp_path):
 
 
 def test_alertmanager_takes_its_configuration(tool):
-    assert_good(run(tool("amtool", "prometheus-alertmanager"), "check-config", DEPLOY / "alertmanager/alertmanager.yml"))
+    assert_good(
+        run(
+            tool("amtool", "prometheus-alertmanager"),
+            "check-config",
+            DEPLOY / "alertmanager/alertmanager.yml",
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,7 +87,14 @@ def test_alertmanager_takes_its_configuration(tool):
 )
 def test_alertmanager_sends_each_alert_to_its_receiver(tool, labels, receiver):
     file = DEPLOY / "alertmanager/alertmanager.yml"
-    routed = run(tool("amtool", "prometheus-alertmanager"), "config", "routes", "test", f"--config.file={file}", *labels)
+    routed = run(
+        tool("amtool", "prometheus-alertmanager"),
+        "config",
+        "routes",
+        "test",
+        f"--config.file={file}",
+        *labels,
+    )
 
     assert (routed.returncode, routed.stdout.strip()) == (0, receiver)
 
@@ -95,7 +115,7 @@ def test_the_unit_is_as_closed_as_it_can_be(tool):
     unit = DEPLOY / "systemd/barograph.service"
     checked = run(tool("systemd-analyze", "systemd"), "security", "--offline=true", "--threshold=30", unit)
 
-    assert_good(checked)  # an exposure of 3.0 at most, of 10; 9.2 is that of a unit without any of it
+    assert_good(checked)  # an exposure of at most 3.0 of 10; a unit without any protection has 9.2
 
 
 @pytest.fixture
@@ -108,29 +128,37 @@ def telegraf():
 
 @pytest.mark.kafka
 def test_telegraf_takes_its_configuration(telegraf):
-    assert_good(run(telegraf, "config", "check", "--config", DEPLOY / "kafka/telegraf.conf", "--strict-env-handling"))
+    assert_good(
+        run(telegraf, "config", "check", "--config", DEPLOY / "kafka/telegraf.conf", "--strict-env-handling")
+    )
 
 
 @pytest.mark.kafka
 def test_what_telegraf_gathers_is_what_barograph_watches(telegraf, tmp_path):
-    """One gathering into a file in the format that goes to Kafka, read with the daemon's own settings."""
+    """Gather once into a file, in the format that goes to Kafka, and read it with the daemon's settings."""
     settings = tomllib.loads((DEPLOY / "kafka/telegraf.conf").read_text())
     (output,) = settings["outputs"]["kafka"]
     conf = (DEPLOY / "kafka/telegraf.conf").read_text().partition("[[outputs.kafka]]")[0]
     payloads = tmp_path / "payloads"
     units = output["json_timestamp_units"]
-    (tmp_path / "telegraf.conf").write_text(
-        f'{conf}[[outputs.file]]\n  files = ["{payloads}"]\n  data_format = "{output["data_format"]}"\n  json_timestamp_units = "{units}"\n'
+    to_file = (
+        f'[[outputs.file]]\n  files = ["{payloads}"]\n  data_format = "{output["data_format"]}"\n'
+        f'  json_timestamp_units = "{units}"\n'
     )
+    (tmp_path / "telegraf.conf").write_text(conf + to_file)
     assert_good(run(telegraf, "--once", "--quiet", "--config", tmp_path / "telegraf.conf"))
     config = load_config(DEPLOY / "kafka/barograph.toml")
     table = SeriesTable()
     decoders = TopicDecoders(config.decode.settings, config.decode.topics, config.decode.format)
 
-    decoded = decoders.of(output["topic"])([Record(line) for line in payloads.read_bytes().splitlines()], table)
+    decoded = decoders.of(output["topic"])(
+        [Record(line) for line in payloads.read_bytes().splitlines()], table
+    )
 
     (watch,) = config.watch
-    rules = EntityTable(metrics=watch.metrics, match=watch.match, by=watch.settings().entity_labels, ignore=watch.ignore)
+    rules = EntityTable(
+        metrics=watch.metrics, match=watch.match, by=watch.settings().entity_labels, ignore=watch.ignore
+    )
     rules.update(table)
     names = {table[number].name: table[number].kind for number in range(len(table))}
     assert decoded.rejections == ()

@@ -1,4 +1,7 @@
-"""The daemon over a real Apache Kafka: trained, killed, cut off from its broker, and as right as one that nothing disturbed."""
+"""The daemon over a real Apache Kafka.
+
+Trained, killed and cut off from its broker, it must give the results of a daemon that nothing disturbed.
+"""
 
 from __future__ import annotations
 
@@ -63,14 +66,21 @@ def client(request):
 
 @pytest.fixture
 def open_source(kafka, sample_decoder, request, client):
-    """Open Kafka sources in one group of this test's own."""
+    """Open Kafka sources in a group of this test's own."""
     opened = []
 
     def make(topic, *, resumed=None, servers=None, **settings):
         config = KafkaConfig.model_validate(
-            {"client": client, "bootstrap_servers": servers or kafka.servers, "topics": [topic], "group_id": request.node.name,
-             "start": "earliest", "session_timeout_seconds": 6.0, **settings}
-        )  # fmt: skip
+            {
+                "client": client,
+                "bootstrap_servers": servers or kafka.servers,
+                "topics": [topic],
+                "group_id": request.node.name,
+                "start": "earliest",
+                "session_timeout_seconds": 6.0,
+                **settings,
+            }
+        )
         source = KafkaSource(
             config, Decoding(lambda _: sample_decoder), SeriesTable(), SystemClock(),
             rewind_ms=10_000, max_future_ms=60_000, resumed=resumed,
@@ -90,8 +100,10 @@ def test_a_trained_daemon_killed_ten_times_sends_the_alerts_of_an_undisturbed_on
     workload, lives = Workload(n_steps=1200), lives_of(10, seed=2)
     topic = kafka.topic("killed", workload.n_partitions)
     train(tmp_path, workload, until_step=150)
-    champion = Registry(tmp_path / "data" / "bundles" / "w").serving(lambda version, error: pytest.fail(f"{version}: {error}"))[1]
-    cut = threading.Timer(12.0, lambda: (kafka.kill(), kafka.start()))  # in the midst of it the broker dies too
+    champion = Registry(tmp_path / "data" / "bundles" / "w").serving(
+        lambda version, error: pytest.fail(f"{version}: {error}")
+    )[1]
+    cut = threading.Timer(12.0, lambda: (kafka.kill(), kafka.start()))  # halfway through, the broker dies too
     cut.start()
 
     windows, alerts, reached = run_through_kills(
@@ -113,7 +125,14 @@ def train(folder, workload, *, until_step):
         for step in range(until_step):
             for host in range(workload.n_hosts):
                 for metric, name in enumerate(METRICS):
-                    writer.writerow([workload.start_ms + step * STEP_MS, name, workload.values[host, metric, step], f"host{host}"])
+                    writer.writerow(
+                        [
+                            workload.start_ms + step * STEP_MS,
+                            name,
+                            workload.values[host, metric, step],
+                            f"host{host}",
+                        ]
+                    )
     config = folder / "train.toml"
     text = f'data_dir = "{folder}/data"\n[[watch]]\n' + "".join(
         f"{key} = {json.dumps(value)}\n" for key, value in WATCH.items() if key != "alert"
@@ -128,7 +147,9 @@ def train(folder, workload, *, until_step):
 # What the mock cannot do
 
 
-def test_partitions_added_to_a_topic_are_read_from_their_beginning(kafka, produce, open_source, client, until, sample):
+def test_partitions_added_to_a_topic_are_read_from_their_beginning(
+    kafka, produce, open_source, client, until, sample
+):
     topic = kafka.topic(f"growing-{client}")
     produce(topic, [sample(T0, 1)])
     source = open_source(topic, start="latest")
@@ -179,11 +200,20 @@ def test_members_that_come_and_go_cost_no_record(kafka, produce, open_source, cl
     for _ in range(4):
         with passing_member(kafka, source, batches):
             for _ in range(2):  # while it comes, and while it is there
-                produce(topic, [sample(T0 + n_sent + k, n_sent + k) for k in range(30)], partition=n_sent // 30 % 3)
+                produce(
+                    topic,
+                    [sample(T0 + n_sent + k, n_sent + k) for k in range(30)],
+                    partition=n_sent // 30 % 3,
+                )
                 n_sent += 30
                 batches += until(source, lambda more: len(more) >= 3)
         batches += until(source, lambda more: len(source._progress.owned) == 3)
-    batches += until(source, lambda more: len(more[-1].report.lag) == 3 and not any(more[-1].report.lag.values()) if more else False)
+    batches += until(
+        source,
+        lambda more: (
+            len(more[-1].report.lag) == 3 and not any(more[-1].report.lag.values()) if more else False
+        ),
+    )
 
     assert sorted(values(batches)) == list(range(n_sent))
     assert sum(batch.report.n_rebalances for batch in batches) >= 1 + 4
@@ -192,11 +222,17 @@ def test_members_that_come_and_go_cost_no_record(kafka, produce, open_source, cl
 
 @contextlib.contextmanager
 def passing_member(kafka, source, batches):
-    """Let another member join the group, take partitions, commit nothing, and leave; `batches` gets what the source reads meanwhile."""
+    """Let another member join the group, take partitions, commit nothing, and leave.
+
+    `batches` gets what the source reads meanwhile.
+    """
     consumer = KafkaConsumer(
-        bootstrap_servers=kafka.servers, group_id=source._config.group_id, enable_auto_commit=False, session_timeout_ms=6000,
+        bootstrap_servers=kafka.servers,
+        group_id=source._config.group_id,
+        enable_auto_commit=False,
+        session_timeout_ms=6000,
         partition_assignment_strategy=[CooperativeStickyAssignor()],
-    )  # fmt: skip
+    )
     consumer.subscribe(source._config.topics)
     stop = threading.Event()
 
@@ -218,26 +254,33 @@ def passing_member(kafka, source, batches):
         consumer.close()
 
 
-def test_the_second_of_two_daemons_with_one_id_shuts_the_first_out(kafka, produce, open_source, client, until, sample):
+def test_the_second_of_two_daemons_with_one_id_shuts_the_first_out(
+    kafka, produce, open_source, client, until, sample
+):
     topic = kafka.topic(f"fenced-{client}")
     produce(topic, [sample(T0, 1)])
-    first = open_source(topic, group_instance_id="one")
+    first = open_source(topic, group_instance_id="same")
     until(first, has(1))
-    second = open_source(topic, group_instance_id="one")
+    second = open_source(topic, group_instance_id="same")
     until(second, lambda batches: bool(batches) and batches[-1].ready)
 
-    with pytest.raises(SourceError, match=r'another daemon has taken source\.kafka\.group_instance_id "one"'):
+    taken = r'another daemon has taken source\.kafka\.group_instance_id "same"'
+    with pytest.raises(SourceError, match=taken):
         first.commit(first.position())
     second.commit(second.position())
     assert second.poll(1.0).report.commits == {"done": 1}
 
 
-def test_retention_that_overtakes_a_daemon_is_counted_in_records(kafka, produce, open_source, client, until, sample):
+def test_retention_that_overtakes_a_daemon_is_counted_in_records(
+    kafka, produce, open_source, client, until, sample
+):
     topic = kafka.topic(f"overtaken-{client}")
     produce(topic, [sample(T0 + k, k) for k in range(100)])
     kafka.delete_records(topic, 0, 60)
 
-    batches = until(open_source(topic, resumed=Position(T0, {f"{topic}/0": PartitionPosition(20, 20, T0)})), has(40))
+    batches = until(
+        open_source(topic, resumed=Position(T0, {f"{topic}/0": PartitionPosition(20, 20, T0)})), has(40)
+    )
 
     assert values(batches) == list(range(60, 100))
     assert sum(batch.report.n_lost.get(topic, 0) for batch in batches) == 40
@@ -248,7 +291,12 @@ def test_a_time_back_is_where_a_new_group_begins(kafka, open_source, client, unt
     producer = confluent_kafka.Producer({"bootstrap.servers": kafka.servers[0], "log_level": 0})
     now_ms = round(time.time() * 1000)
     for age_seconds in (7200, 5400, 1800, 60):
-        producer.produce(topic, sample(now_ms - age_seconds * 1000, age_seconds), partition=0, timestamp=now_ms - age_seconds * 1000)
+        producer.produce(
+            topic,
+            sample(now_ms - age_seconds * 1000, age_seconds),
+            partition=0,
+            timestamp=now_ms - age_seconds * 1000,
+        )
     assert producer.flush(30) == 0
 
     assert values(until(open_source(topic, start=3600.0), has(2))) == [1800, 60]
@@ -272,14 +320,37 @@ def test_every_codec_is_read(kafka, open_source, client, until, sample, codec):
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory):
-    """Start a broker that listens with TLS and asks for a password; give it with its place and its authority's certificate."""
+    """Start a broker that listens with TLS and asks for a password.
+
+    Gives the broker, its address, and the certificate of its authority.
+    """
     needed(why_not() or (None if shutil.which("openssl") else "openssl is not installed"))
     folder = tmp_path_factory.mktemp("secured")
-    openssl = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    openssl = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
     subprocess.run(
-        [*openssl, "-addext", "subjectAltName=DNS:localhost", "-keyout", folder / "key.pem", "-out", folder / "ca.pem"],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            *openssl,
+            "-addext",
+            "subjectAltName=DNS:localhost",
+            "-keyout",
+            folder / "key.pem",
+            "-out",
+            folder / "ca.pem",
+        ],
+        check=True,
+        capture_output=True,
+    )
     (folder / "broker.pem").write_text((folder / "key.pem").read_text() + (folder / "ca.pem").read_text())
     port = free_port()
     module = "org.apache.kafka.common.security"
@@ -293,20 +364,26 @@ listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={module}.scram.ScramLoginM
 listener.name.sasl_ssl.plain.sasl.jaas.config={module}.plain.PlainLoginModule required user_bob="pw";
 """
     scram = ["--add-scram", "SCRAM-SHA-256=[name=alice,password=secret]"]
-    broker = Kafka(folder, properties=properties, listeners=[f"SASL_SSL://localhost:{port}"], format_options=scram)
+    broker = Kafka(
+        folder, properties=properties, listeners=[f"SASL_SSL://localhost:{port}"], format_options=scram
+    )
     yield broker, f"localhost:{port}", folder / "ca.pem"
     broker.stop()
 
 
-@pytest.mark.parametrize(("mechanism", "name", "password"), [("SCRAM-SHA-256", "alice", "secret"), ("PLAIN", "bob", "pw")])
-def test_tls_and_a_password_are_spoken(secured, kafka, open_source, client, until, sample, mechanism, name, password):
-    broker, place, authority = secured
+@pytest.mark.parametrize(
+    ("mechanism", "name", "password"), [("SCRAM-SHA-256", "alice", "secret"), ("PLAIN", "bob", "pw")]
+)
+def test_tls_and_a_password_are_spoken(
+    secured, kafka, open_source, client, until, sample, mechanism, name, password
+):
+    broker, address, authority = secured
     topic = broker.topic(f"secured-{name}-{client}")
     producer = confluent_kafka.Producer({"bootstrap.servers": broker.servers[0], "log_level": 0})
     producer.produce(topic, sample(T0, 7), partition=0)
     assert producer.flush(30) == 0
     settings = {
-        "servers": [place], "security_protocol": "SASL_SSL", "ssl_cafile": str(authority),
+        "servers": [address], "security_protocol": "SASL_SSL", "ssl_cafile": str(authority),
         "sasl_mechanism": mechanism, "sasl_username": name,
     }  # fmt: skip
 

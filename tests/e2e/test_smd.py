@@ -1,6 +1,7 @@
-"""Real servers' metrics through a real Kafka: trained offline, detected live, killed and restarted on the way, by commands as typed.
+"""Real servers' metrics through a real Kafka, with commands as typed: trained offline, detected live, killed.
 
-The machines are those of SMD, the Server Machine Dataset, in the folder that SMD_HOME names or that stands beside the clone.
+The machines are those of SMD, the Server Machine Dataset, in the folder that SMD_HOME names or next to the
+clone.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ MACHINES = ("machine-1-6", "machine-3-4")
 STEP_MS = 60_000
 N_TRAIN = 2000  # steps, the newest of the published training part
 N_TEST = 3200  # the first of the part with labels
-N_TAIL = 40  # more that close what is open: a window and the lateness
+N_TAIL = 40  # more, to close what is open: a window and the lateness
 PARTS = ((0, 1100), (1100, 2200), (2200, N_TEST + N_TAIL))
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
 
@@ -67,9 +68,9 @@ class Daemon:
     def wait_for_step(self, step, start_ms, *, seconds=240):
         """Wait until everything before a step has been judged."""
         deadline = time.monotonic() + seconds
-        while (at := self._watermark()) < (start_ms + step * STEP_MS) / 1000:
+        while (watermark := self._watermark()) < (start_ms + step * STEP_MS) / 1000:
             assert self._process.poll() is None, self.log
-            assert time.monotonic() < deadline, (at, step, self.log[-3000:])
+            assert time.monotonic() < deadline, (watermark, step, self.log[-3000:])
             time.sleep(0.05)
 
     def _watermark(self):
@@ -77,11 +78,13 @@ class Daemon:
             text = httpx.get(f"http://{self.address}/metrics").text
         except httpx.TransportError:
             return 0.0
-        lines = [line for line in text.splitlines() if line.startswith("barograph_watermark_timestamp_seconds{")]
+        lines = [
+            line for line in text.splitlines() if line.startswith("barograph_watermark_timestamp_seconds{")
+        ]
         return float(lines[0].rpartition(" ")[2]) if lines else 0.0
 
     def kill(self):
-        """End it as a power cut does."""
+        """Stop it as a power cut does."""
         self._process.kill()
         self._process.wait()
 
@@ -96,10 +99,10 @@ class Daemon:
         return (self._folder / "log").read_text(errors="replace")
 
     def episodes(self, until_ms):
-        """Give what was found up to a time, one of an identity, as `barograph episodes` lists it."""
+        """Give the episodes opened before a time, as `barograph episodes` lists them."""
         listed = barograph("episodes", "--config", self._config, "--json", "--all").splitlines()
-        found = [json.loads(line) for line in listed]
-        return [one for one in found if one["opened_ms"] < until_ms]
+        episodes = [json.loads(line) for line in listed]
+        return [episode for episode in episodes if episode["opened_ms"] < until_ms]
 
 
 def barograph(*arguments):
@@ -153,11 +156,22 @@ def test_smd_machines_through_kills_give_the_alerts_of_an_undisturbed_run(machin
     topic = kafka.topic("smd", len(MACHINES))  # retention.ms=-1: these times are old
     first_test = {name: int((table["split"] == "test").idxmax()) for name, table in machines.items()}
     start_ms = {name: int(machines[name]["timestamp"][first]) * 1000 for name, first in first_test.items()}
-    undisturbed = Daemon(tmp_path / "undisturbed", configured(tmp_path / "undisturbed", kafka, topic, "undisturbed"))
+    undisturbed = Daemon(
+        tmp_path / "undisturbed", configured(tmp_path / "undisturbed", kafka, topic, "undisturbed")
+    )
     killed = Daemon(tmp_path / "killed", configured(tmp_path / "killed", kafka, topic, "killed"))
     files = [SMD / "series" / f"{name}.csv.gz" for name in MACHINES]
     since = min(start_ms.values()) - N_TRAIN * STEP_MS
-    trained = barograph("train", *files, "--config", tmp_path / "killed" / "mine.toml", "--where", "split=train", "--start", since)
+    trained = barograph(
+        "train",
+        *files,
+        "--config",
+        tmp_path / "killed" / "mine.toml",
+        "--where",
+        "split=train",
+        "--start",
+        since,
+    )
     assert "machines" in trained
     shutil.copytree(tmp_path / "killed" / "data", tmp_path / "undisturbed" / "data")
     last_ms = max(start_ms.values()) + N_TEST * STEP_MS
@@ -183,10 +197,17 @@ def test_smd_machines_through_kills_give_the_alerts_of_an_undisturbed_run(machin
     found, expected = killed.episodes(last_ms), undisturbed.episodes(last_ms)
     assert found == expected
     assert len(expected) >= 4
-    assert {one["entity"] for one in expected} == set(MACHINES)
-    # Said more than once it may be, where the kill came between a delivery and its checkpoint; as another alert never.
-    opened = Counter(line.partition("episode opened ")[2] for line in killed.log.splitlines() if "episode opened" in line)
-    assert set(opened) == {line.partition("episode opened ")[2] for line in undisturbed.log.splitlines() if "episode opened" in line}
+    assert {episode["entity"] for episode in expected} == set(MACHINES)
+    # An alert may be delivered twice, if the kill came between a delivery and its checkpoint; but never
+    # changed.
+    opened = Counter(
+        line.partition("episode opened ")[2] for line in killed.log.splitlines() if "episode opened" in line
+    )
+    assert set(opened) == {
+        line.partition("episode opened ")[2]
+        for line in undisturbed.log.splitlines()
+        if "episode opened" in line
+    }
     assert max(opened.values()) <= 2
     hit = faults_caught(expected, machines, first_test, start_ms)
     assert hit, "no labelled fault was caught: what was compared means nothing"
@@ -194,12 +215,14 @@ def test_smd_machines_through_kills_give_the_alerts_of_an_undisturbed_run(machin
 
 def produce(kafka, topic, machines, first_test, first, last):
     """Send rows of every machine, one message each, each machine's to its own partition."""
-    producer = confluent_kafka.Producer({"bootstrap.servers": kafka.servers[0], "log_level": 0, "queue.buffering.max.messages": 1_000_000})
+    producer = confluent_kafka.Producer(
+        {"bootstrap.servers": kafka.servers[0], "log_level": 0, "queue.buffering.max.messages": 1_000_000}
+    )
     for partition, (name, table) in enumerate(machines.items()):
         rows = table.iloc[first_test[name] + first : first_test[name] + last]
         names = [column for column in table.columns if column not in ("timestamp", "label", "split")]
-        for at, values in zip(rows["timestamp"].tolist(), rows[names].to_numpy().tolist(), strict=True):
-            time_ms = int(at) * 1000
+        for time_s, values in zip(rows["timestamp"].tolist(), rows[names].to_numpy().tolist(), strict=True):
+            time_ms = int(time_s) * 1000
             metrics = {column: [value] for column, value in zip(names, values, strict=True)}
             message = {"time_ms": [time_ms], "labels": {"entity": name}, "metrics": metrics}
             producer.produce(topic, json.dumps(message), name, partition=partition, timestamp=time_ms)
@@ -207,13 +230,13 @@ def produce(kafka, topic, machines, first_test, first, last):
 
 
 def faults_caught(episodes, machines, first_test, start_ms):
-    """Name the labelled stretches in which an episode opened."""
+    """Give the labelled faults during which an episode opened."""
     caught = set()
     for name, table in machines.items():
         labels = table["label"].to_numpy()[first_test[name] : first_test[name] + N_TEST]
-        numbers = np.cumsum(np.diff(labels, prepend=0) == 1) * labels  # 0 where nothing is wrong
-        for one in episodes:
-            step = (one["opened_ms"] - start_ms[name]) // STEP_MS
-            if one["entity"] == name and numbers[step]:
+        numbers = np.cumsum(np.diff(labels, prepend=0) == 1) * labels  # 0 outside faults
+        for episode in episodes:
+            step = (episode["opened_ms"] - start_ms[name]) // STEP_MS
+            if episode["entity"] == name and numbers[step]:
                 caught.add((name, int(numbers[step])))
     return caught

@@ -1,4 +1,4 @@
-"""From a broker to settings that work: real producers, `barograph topics`, and the daemon with exactly what it suggests."""
+"""From a broker to settings that work: real producers, `barograph topics`, and a daemon as it suggests."""
 
 from __future__ import annotations
 
@@ -37,17 +37,34 @@ def on_path(program, maker):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """Start a broker that listens in the clear, with TLS, and where it asks for a token or a password."""
+    """Start a broker with three listeners: plain, with TLS, and with a login by token or password."""
     needed(why_not() or (None if shutil.which("openssl") else "openssl is not installed"))
     folder = tmp_path_factory.mktemp("kafka")
-    openssl = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", folder / "key.pem", "-out", folder / "ca.pem"]
+    openssl = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
+    names = [
+        "-addext",
+        "subjectAltName=DNS:localhost",
+        "-keyout",
+        folder / "key.pem",
+        "-out",
+        folder / "ca.pem",
+    ]
     subprocess.run([*openssl, *names], check=True, capture_output=True)
     (folder / "broker.pem").write_text((folder / "key.pem").read_text() + (folder / "ca.pem").read_text())
     login = "listener.name.sasl_plaintext"
     properties = f"""
-ssl.keystore.type=PEM
-ssl.keystore.location={folder}/broker.pem
+ssl.keystore.type=PEM ssl.keystore.location={folder}/broker.pem
 {login}.sasl.enabled.mechanisms=PLAIN,OAUTHBEARER
 {login}.plain.sasl.jaas.config={MODULE}.plain.PlainLoginModule required user_bob="pw";
 {login}.oauthbearer.sasl.jaas.config={MODULE}.oauthbearer.OAuthBearerLoginModule required;
@@ -62,19 +79,25 @@ ssl.keystore.location={folder}/broker.pem
 
 @pytest.fixture
 def kafka(cluster):
-    """Give the broker by itself."""
+    """Give the broker alone."""
     return cluster[0]
 
 
 @pytest.fixture
 def start(tmp_path):
-    """Start programs with their logs in the test's folder; whatever becomes of it, they are ended."""
+    """Start programs with their logs in the test's folder; they are stopped even if the test fails."""
     running = []
 
     def run(name, *command, cwd=ROOT, **environment):
         with (tmp_path / f"{name}.log").open("wb") as log:
             running.append(
-                subprocess.Popen(command, cwd=cwd, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1", **environment})
+                subprocess.Popen(
+                    command,
+                    cwd=cwd,
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+                )
             )
         return running[-1]
 
@@ -91,17 +114,19 @@ def stop(process):
 
 
 def barograph(*arguments):
-    ran = subprocess.run([sys.executable, "-m", "monitor", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    ran = subprocess.run(
+        [sys.executable, "-m", "monitor", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
 
 
 def wait_for(what, condition, *, seconds=180):
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (value := condition()):
         assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
         time.sleep(0.2)
-    return found
+    return value
 
 
 def report(server, topic, *options):
@@ -109,31 +134,47 @@ def report(server, topic, *options):
 
 
 def kept(folder, watch):
-    """Give what the daemon kept of its closed steps: by entity, channel and the step's start the value."""
+    """Give the values in the daemon's step history, by entity, channel and the step's start."""
     values = {}
     for file in sorted((folder / "data" / "history" / watch).glob("*.parquet")):
         for row in pq.read_table(file).to_pylist():
-            at, entity = row.pop("time_ms"), row.pop("entity")
-            values |= {(entity, channel, at): value for channel, value in row.items() if value is not None and value == value}
+            time_ms, entity = row.pop("time_ms"), row.pop("entity")
+            values |= {
+                (entity, channel, time_ms): value
+                for channel, value in row.items()
+                if value is not None and value == value
+            }
     return values
 
 
 def judged_by_daemon(start, folder, config, topic, *, n_records):
-    """Run the daemon with a suggested configuration until it has read so many records and closed the steps that they are in."""
+    """Run the daemon with a suggested configuration until it has read all records and closed their steps."""
     address = f"127.0.0.1:{free_port()}"
     daemon = start(
-        "daemon", sys.executable, "-m", "monitor", "run", "--config", str(config),
-        BAROGRAPH_WEB__LISTEN=address, BAROGRAPH_DATA_DIR=str(folder / "data"), BAROGRAPH_SOURCE__KAFKA__IDLE_SECONDS="1.0",
-    )  # fmt: skip
+        "daemon",
+        sys.executable,
+        "-m",
+        "monitor",
+        "run",
+        "--config",
+        str(config),
+        BAROGRAPH_WEB__LISTEN=address,
+        BAROGRAPH_DATA_DIR=str(folder / "data"),
+        BAROGRAPH_SOURCE__KAFKA__IDLE_SECONDS="1.0",
+    )
     name = f'barograph_kafka_records_total{{topic="{topic}"}}'
 
     def done():
         assert daemon.poll() is None, (folder / "daemon.log").read_text()
         text = exported(address)
-        closed = [float(line.split()[1]) for line in text.splitlines() if line.startswith("barograph_watermark_timestamp_seconds{")]
+        closed = [
+            float(line.split()[1])
+            for line in text.splitlines()
+            if line.startswith("barograph_watermark_timestamp_seconds{")
+        ]
         return metric(text, name) >= n_records and min(closed) > begun
 
-    begun = time.time()  # nothing is produced any more: what closes steps from now on is silence
+    begun = time.time()  # nothing is produced from now on: only idle time closes steps
     wait_for(f"{n_records} records of {topic}", done)
     assert stop(daemon) == 0, (folder / "daemon.log").read_text()
 
@@ -146,7 +187,9 @@ def exported(address):
 
 
 def metric(text, name):
-    return next((float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(f"{name} ")), 0.0)
+    return next(
+        (float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(f"{name} ")), 0.0
+    )
 
 
 # Telegraf
@@ -160,10 +203,10 @@ TELEGRAF = """
   percpu = false
 [[inputs.mem]]
   fieldpass = ["used", "free", "available"]
-[[inputs.file]]  # of another host, with values that are known
+[[inputs.file]]  # another host, with known values
   files = ["{folder}/queue.influx"]
   data_format = "influx"
-[[outputs.file]]  # what it sends, as it says itself
+[[outputs.file]]  # a copy of what it sends
   files = ["{folder}/truth"]
   data_format = "influx"
 [[outputs.kafka]]
@@ -178,16 +221,23 @@ def test_telegraf_to_a_running_daemon_by_what_topics_suggests(kafka, start, tmp_
     telegraf = on_path("telegraf", "InfluxData")
     topic = kafka.topic("telegraf-keyed", 3)
     (tmp_path / "queue.influx").write_text("queue,host=db1 depth=7i,ratio=0.25\n")
-    (tmp_path / "telegraf.conf").write_text(TELEGRAF.format(folder=tmp_path, server=kafka.servers[0], topic=topic))
+    (tmp_path / "telegraf.conf").write_text(
+        TELEGRAF.format(folder=tmp_path, server=kafka.servers[0], topic=topic)
+    )
     producer = start("telegraf", telegraf, "--quiet", "--config", str(tmp_path / "telegraf.conf"))
-    wait_for("ten readings", lambda: (tmp_path / "truth").exists() and (tmp_path / "truth").read_text().count("queue,") >= 10)
+    wait_for(
+        "ten readings",
+        lambda: (tmp_path / "truth").exists() and (tmp_path / "truth").read_text().count("queue,") >= 10,
+    )
     config = tmp_path / "mine.toml"
 
     seen = report(kafka.servers[0], topic, "-o", str(config))
 
-    (told,) = seen["topics"]
-    assert (told["format"], told["interval_seconds"], told["rejected"]) == ("influx", 1.0, {})
-    assert (told["partitions"], told["series_on_several_partitions"], told["keyed"]) == (3, 0, told["records_read"])
+    (topic_report,) = seen["topics"]
+    assert topic_report["format"] == "influx"
+    assert (topic_report["interval_seconds"], topic_report["rejected"]) == (1.0, {})
+    assert (topic_report["partitions"], topic_report["series_on_several_partitions"]) == (3, 0)
+    assert topic_report["keyed"] == topic_report["records_read"]
     (watch,) = seen["suggested_watches"]
     assert (watch["by"], sorted(watch["entities"])) == (["host"], ["db1", "web1"])
     assert "good; source kafka, watches host" in barograph("check-config", "--config", str(config))
@@ -195,25 +245,34 @@ def test_telegraf_to_a_running_daemon_by_what_topics_suggests(kafka, start, tmp_
     assert stop(producer) == 0
     truth = influx_truth((tmp_path / "truth").read_text())
 
-    judged_by_daemon(start, tmp_path, config, topic, n_records=len((tmp_path / "truth").read_text().splitlines()))
+    judged_by_daemon(
+        start, tmp_path, config, topic, n_records=len((tmp_path / "truth").read_text().splitlines())
+    )
 
     found = kept(tmp_path, "host")
     known = {key: value for key, value in found.items() if key[1].startswith("queue_")}
     assert len(known) >= 20
     assert set(known.values()) == {7.0, 0.25}
     live = {key: value for key, value in found.items() if key[0] == "web1"}
-    assert {channel for _, channel, _ in live} >= {"mem_used", "mem_available", 'cpu_usage_idle{cpu="cpu-total"}'}
+    assert {channel for _, channel, _ in live} >= {
+        "mem_used",
+        "mem_available",
+        'cpu_usage_idle{cpu="cpu-total"}',
+    }
     assert len(live) > 100
-    # The last steps are open still when the daemon ends; of those that it closed, each value is what Telegraf says that it sent.
-    wrong = {key: (value, truth.get(key)) for key, value in found.items() if truth.get(key) != pytest.approx(value)}
+    # The last steps are still open when the daemon stops; in closed ones, each value is the one that Telegraf
+    # sent.
+    wrong = {
+        key: (value, truth.get(key)) for key, value in found.items() if truth.get(key) != pytest.approx(value)
+    }
     assert wrong == {}
 
 
 def influx_truth(text):
-    """Read Telegraf's own file by hand: the last value in each second, by host, channel and second."""
+    """Parse Telegraf's own file: the last value in each second, by host, channel and second."""
     values = {}
     for line in sorted(text.splitlines(), key=lambda line: int(line.rpartition(" ")[2])):
-        head, fields, at = line.split(" ")
+        head, fields, time_ns = line.split(" ")
         measurement, *tags = head.split(",")
         labels = dict(tag.split("=") for tag in tags)
         host = labels.pop("host")
@@ -221,7 +280,7 @@ def influx_truth(text):
         for field in fields.split(","):
             name, value = field.split("=")
             channel = f"{measurement}_{name}{{{inside}}}" if inside else f"{measurement}_{name}"
-            values[host, channel, int(at) // 1_000_000_000 * 1000] = float(value.rstrip("iu"))
+            values[host, channel, int(time_ns) // 1_000_000_000 * 1000] = float(value.rstrip("iu"))
     return values
 
 
@@ -229,7 +288,9 @@ def test_telegraf_without_routing_tag_is_told_of_it(kafka, start, tmp_path):
     telegraf = on_path("telegraf", "InfluxData")
     topic = kafka.topic("telegraf-unkeyed", 3)
     (tmp_path / "queue.influx").write_text("queue,host=db1 depth=7i\n")
-    text = TELEGRAF.replace('  routing_tag = "host"\n', "").format(folder=tmp_path, server=kafka.servers[0], topic=topic)
+    text = TELEGRAF.replace('  routing_tag = "host"\n', "").format(
+        folder=tmp_path, server=kafka.servers[0], topic=topic
+    )
     (tmp_path / "telegraf.conf").write_text(text)
     start("telegraf", telegraf, "--quiet", "--config", str(tmp_path / "telegraf.conf"))
 
@@ -256,7 +317,12 @@ def test_the_readme_s_five_minutes_work_as_typed(kafka, start, tmp_path):
     def send(second):
         for host in ("web1", "web2"):
             used, depth = rng.normal([50, 5], 1).tolist()
-            producer.produce(topic, f"queue,host={host} used={used},depth={depth} {second}000000000", host, timestamp=second * 1000)
+            producer.produce(
+                topic,
+                f"queue,host={host} used={used},depth={depth} {second}000000000",
+                host,
+                timestamp=second * 1000,
+            )
 
     def go_on(second):
         while not over.wait(max(0.0, second - time.time())):
@@ -273,19 +339,30 @@ def test_the_readme_s_five_minutes_work_as_typed(kafka, start, tmp_path):
     address = f"127.0.0.1:{free_port()}"
     environment = {"PYTHONPATH": str(ROOT), "BAROGRAPH_WEB__LISTEN": address}
     try:
-        *looks, run = [as_typed(line, kafka.servers[0]) for line in typed]
-        assert [command[3] for command in looks] == ["topics", "topics", "check-config"]
-        for command in looks:
-            ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, **environment}, timeout=120)
+        *checks, run = [as_typed(line, kafka.servers[0]) for line in typed]
+        assert [command[3] for command in checks] == ["topics", "topics", "check-config"]
+        for command in checks:
+            ran = subprocess.run(
+                command,
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                env={**os.environ, **environment},
+                timeout=120,
+            )
             assert ran.returncode == 0, ran.stdout + ran.stderr
         daemon = start("daemon", *run, cwd=tmp_path, **environment)
 
         def both_judged():
             assert daemon.poll() is None, (tmp_path / "daemon.log").read_text()
             text = exported(address)
-            return all(metric(text, f'barograph_judged{{watch="host",entity="{host}"}}') == 1 for host in ("web1", "web2"))
+            return all(
+                metric(text, f'barograph_judged{{watch="host",entity="{host}"}}') == 1
+                for host in ("web1", "web2")
+            )
 
-        wait_for("both hosts to be judged", both_judged)  # at once, not after the 132 steps that a watch needs
+        # At once, not after the 132 steps that a watch needs.
+        wait_for("both hosts to be judged", both_judged)
         assert stop(daemon) == 0
     finally:
         over.set()
@@ -293,7 +370,7 @@ def test_the_readme_s_five_minutes_work_as_typed(kafka, start, tmp_path):
 
 
 def as_typed(line, server):
-    """Give a command of the README, with the broker's own address and this Python in the place of those that are written."""
+    """Give a command of the README, with the broker's address and this Python in place of its own."""
     command = shlex.split(line.replace("127.0.0.1:9092", server))
     return [sys.executable, "-m", "monitor", *command[1:]]
 
@@ -324,28 +401,36 @@ service:
 def test_the_collector_to_a_running_daemon_by_what_topics_suggests(kafka, start, tmp_path):
     collector = on_path("otelcol", "the OpenTelemetry project")
     topic, port = kafka.topic("otlp", 3), free_port()
-    (tmp_path / "collector.yaml").write_text(COLLECTOR.format(port=port, server=kafka.servers[0], topic=topic))
+    (tmp_path / "collector.yaml").write_text(
+        COLLECTOR.format(port=port, server=kafka.servers[0], topic=topic)
+    )
     producer = start("collector", collector, "--config", str(tmp_path / "collector.yaml"))
     first_ms = round(time.time() * 1000) // 1000 * 1000 - 40_000
     sent = {}
     for step in range(40):  # an application's own metrics, of two hosts, a second apart
-        points = {host: (first_ms + step * 1000, 100.0 * number + step) for number, host in enumerate(("web1", "web2"), start=1)}
-        wait_for("the Collector to take it", lambda points=points: is_taken(port, points))
-        sent |= {(host, "queue.depth", at): value for host, (at, value) in points.items()}
+        points = {
+            host: (first_ms + step * 1000, 100.0 * number + step)
+            for number, host in enumerate(("web1", "web2"), start=1)
+        }
+        wait_for("the Collector to accept it", lambda points=points: is_taken(port, points))
+        sent |= {(host, "queue.depth", time_ms): value for host, (time_ms, value) in points.items()}
     config = tmp_path / "mine.toml"
 
     def both():
         seen = report(kafka.servers[0], topic)
-        watches = {json.dumps(one["by"]): one for one in seen["suggested_watches"]}
+        watches = {json.dumps(watch["by"]): watch for watch in seen["suggested_watches"]}
         return seen if len(watches) == 2 and watches['["host.name"]']["series"] == 2 else None
 
     wait_for("both hosts and the Collector's own", both)
     seen = report(kafka.servers[0], topic, "-o", str(config))
 
-    (told,) = seen["topics"]
-    assert (told["format"], told["rejected"]) == ("otlp_proto", {})
-    watches = {one["name"]: one for one in seen["suggested_watches"]}
-    assert (watches["host_name"]["by"], sorted(watches["host_name"]["entities"])) == (["host.name"], ["web1", "web2"])
+    (topic_report,) = seen["topics"]
+    assert (topic_report["format"], topic_report["rejected"]) == ("otlp_proto", {})
+    watches = {watch["name"]: watch for watch in seen["suggested_watches"]}
+    assert (watches["host_name"]["by"], sorted(watches["host_name"]["entities"])) == (
+        ["host.name"],
+        ["web1", "web2"],
+    )
     assert watches["series"]["by"] == "series"
     assert any("resourcedetection" in note for note in seen["notes"])
     assert "good; source kafka" in barograph("check-config", "--config", str(config))
@@ -357,24 +442,38 @@ def test_the_collector_to_a_running_daemon_by_what_topics_suggests(kafka, start,
     found = kept(tmp_path, "host_name")
     assert len(found) > 60
     assert {key: value for key, value in found.items() if sent.get(key) != value} == {}
-    load = [value for key, value in kept(tmp_path, "series").items() if "system.cpu.load_average.1m" in key[0]]
+    load = [
+        value for key, value in kept(tmp_path, "series").items() if "system.cpu.load_average.1m" in key[0]
+    ]
     assert load
     assert min(load) >= 0
 
 
 def is_taken(port, points):
-    """Send a point of each host, as an application's SDK does; False where nobody listens yet."""
+    """Send a point of each host, as an application's SDK does; False if nothing listens yet."""
     resources = [
         {
             "resource": {"attributes": [{"key": "host.name", "value": {"stringValue": host}}]},
             "scopeMetrics": [
-                {"metrics": [{"name": "queue.depth", "gauge": {"dataPoints": [{"timeUnixNano": f"{at}000000", "asDouble": value}]}}]}
+                {
+                    "metrics": [
+                        {
+                            "name": "queue.depth",
+                            "gauge": {
+                                "dataPoints": [{"timeUnixNano": f"{time_ms}000000", "asDouble": value}]
+                            },
+                        }
+                    ]
+                }
             ],
         }
-        for host, (at, value) in points.items()
+        for host, (time_ms, value) in points.items()
     ]
     try:
-        return httpx.post(f"http://127.0.0.1:{port}/v1/metrics", json={"resourceMetrics": resources}).status_code == 200
+        return (
+            httpx.post(f"http://127.0.0.1:{port}/v1/metrics", json={"resourceMetrics": resources}).status_code
+            == 200
+        )
     except httpx.TransportError:
         return False
 
@@ -383,10 +482,13 @@ def is_taken(port, points):
 
 
 def token(*, seconds):
-    """Write an unsecured token as the broker takes it in tests: no signature, but a time at which it runs out."""
+    """Write an unsecured token, which the broker accepts in tests: no signature, but an expiry."""
     now = time.time()
     parts = ({"alg": "none"}, {"sub": "barograph", "iat": now, "exp": now + seconds})
-    return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + "."
+    return (
+        ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
+        + "."
+    )
 
 
 def test_a_daemon_logs_in_again_with_the_token_that_has_been_put_into_its_file(cluster, start, tmp_path):
@@ -394,7 +496,8 @@ def test_a_daemon_logs_in_again_with_the_token_that_has_been_put_into_its_file(c
     topic = kafka.topic("by-token")
     producer = confluent_kafka.Producer({"bootstrap.servers": kafka.servers[0], "log_level": 0})
     file, address = tmp_path / "token", f"127.0.0.1:{free_port()}"
-    runs_out = time.time() + 20  # it must log in again before: the broker cuts connections whose token has run out
+    # The client must log in again before that: the broker closes connections whose token has expired.
+    expires = time.time() + 20
     file.write_text(token(seconds=20))
     config = tmp_path / "mine.toml"
     config.write_text(f"""
@@ -425,11 +528,11 @@ name = "hosts"
     send()
     daemon = start("daemon", sys.executable, "-m", "monitor", "run", "--config", str(config))
     wait_for("the first record", lambda: n_read() == 1)
-    assert time.time() < runs_out, "too slow a machine: the first token ran out before it was used"
+    assert time.time() < expires, "too slow a machine: the first token expired before it was used"
     (tmp_path / "new").write_text(token(seconds=3600))
     (tmp_path / "new").replace(file)
 
-    wait_for("the first token to run out", lambda: time.time() > runs_out + 2)
+    wait_for("the first token to expire", lambda: time.time() > expires + 2)
     send()
     wait_for("the second record", lambda: n_read() == 2)
 
@@ -440,7 +543,7 @@ name = "hosts"
     assert stop(daemon) == 0
 
 
-# What a broker says to somebody who does not know it yet
+# What a broker says to a client with the wrong settings
 
 
 @pytest.mark.parametrize(
@@ -450,8 +553,16 @@ name = "hosts"
         ("tls", {"security_protocol": "SSL"}, "no TLS with it .CERTIFICATE_VERIFY_FAILED: .*set ssl_cafile"),
         ("clear", {"security_protocol": "SSL"}, "no TLS with it .*is this its port for TLS"),
         ("login", {}, 'it asks who you are, by .*PLAIN.*: set security_protocol = "SASL_PLAINTEXT"'),
-        ("clear", {"mechanism": "PLAIN", "sasl_password": "pw"}, 'it asks for no login, and sasl_mechanism is "PLAIN"'),
-        ("login", {"mechanism": "PLAIN", "sasl_password": "wrong"}, 'it refused the user "bob" by PLAIN: check sasl_username'),
+        (
+            "clear",
+            {"mechanism": "PLAIN", "sasl_password": "pw"},
+            'it asks for no login, and sasl_mechanism is "PLAIN"',
+        ),
+        (
+            "login",
+            {"mechanism": "PLAIN", "sasl_password": "wrong"},
+            'it refused the user "bob" by PLAIN: check sasl_username',
+        ),
         (
             "login",
             {"mechanism": "SCRAM-SHA-256", "sasl_password": "pw"},
@@ -462,10 +573,27 @@ name = "hosts"
 def test_how_far_a_broker_lets_one_come_is_told(cluster, tmp_path, place, settings, why):
     settings = dict(settings)
     if mechanism := settings.pop("mechanism", None):
-        settings |= {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": mechanism, "sasl_username": "bob"}
+        settings |= {
+            "security_protocol": "SASL_PLAINTEXT",
+            "sasl_mechanism": mechanism,
+            "sasl_username": "bob",
+        }
     file = tmp_path / "mine.toml"
-    file.write_text("[source.kafka]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items()))
-    command = [sys.executable, "-m", "monitor", "topics", "--config", file, "--servers", cluster[1][place], "--timeout", "2"]
+    file.write_text(
+        "[source.kafka]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "monitor",
+        "topics",
+        "--config",
+        file,
+        "--servers",
+        cluster[1][place],
+        "--timeout",
+        "2",
+    ]
 
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
@@ -478,8 +606,15 @@ def test_with_the_right_settings_a_broker_shows_its_topics(cluster, place):
     kafka, places, authority = cluster
     topic = kafka.topic(f"seen-by-{place}")
     tls = {"security_protocol": "SSL", "ssl_cafile": str(authority)}
-    login = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN", "sasl_username": "bob", "sasl_password": "pw"}
-    config = KafkaConfig.model_validate({"bootstrap_servers": [places[place]], **(tls if place == "tls" else login)})
+    login = {
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "PLAIN",
+        "sasl_username": "bob",
+        "sasl_password": "pw",
+    }
+    config = KafkaConfig.model_validate(
+        {"bootstrap_servers": [places[place]], **(tls if place == "tls" else login)}
+    )
 
     reader = TopicReader(config, SystemClock(), timeout_seconds=20.0)
     try:

@@ -91,14 +91,13 @@ class Judge:
             assert 0 <= columns.series.min() <= columns.series.max() < n_series, what
             assert MIN_TIME_MS <= columns.time_ms.min() <= columns.time_ms.max() <= MAX_TIME_MS, what
             assert not np.isinf(columns.value[~is_stale(columns.value)]).any(), what
-        assert len({one.reason for one in decoded.rejections}) == len(decoded.rejections), (
-            what
-        )  # one for each reason
-        for one in decoded.rejections:
-            assert one.index == 0, what
-            assert one.reason in REASONS, f"{one} {what}"
-            assert one.n_parts > 0, what
-            assert len(one.detail) < 400, what
+        reasons = [rejection.reason for rejection in decoded.rejections]
+        assert len(set(reasons)) == len(reasons), what
+        for rejection in decoded.rejections:
+            assert rejection.index == 0, what
+            assert rejection.reason in REASONS, f"{rejection} {what}"
+            assert rejection.n_parts > 0, what
+            assert len(rejection.detail) < 400, what
 
 
 def peak_rss():
@@ -243,7 +242,9 @@ def like(payload):
 
     def nearly(value):
         if isinstance(value, dict):
-            return st.fixed_dictionaries({}, optional={key: nearly(one) for key, one in value.items()}) | JSON
+            return (
+                st.fixed_dictionaries({}, optional={key: nearly(item) for key, item in value.items()}) | JSON
+            )
         if isinstance(value, list) and value:
             return st.lists(st.one_of(*map(nearly, value)), max_size=4) | JSON
         return st.just(value) | SCALARS

@@ -1,6 +1,7 @@
-"""What an earlier version wrote is read, and goes on to the same numbers: a bundle, a checkpoint, histories, an alert history.
+"""What an earlier version wrote is read and continued with equal numbers: bundle, checkpoint and histories.
 
-To the bit where this machine's PyTorch computes as that one did, which the bundle's own check tells; else within rounding.
+Equal to the bit where this machine's PyTorch computes as that version's did, which the bundle's own check
+shows; otherwise within rounding.
 """
 
 from __future__ import annotations
@@ -34,18 +35,23 @@ def expected():
 
 @pytest.fixture(scope="module")
 def tolerance():
-    """Give the relative tolerance: none where the network gives the very numbers that it gave when its bundle was saved."""
+    """Give the relative tolerance: 0 where the network gives exactly the numbers of the time it was saved."""
     for folder in (artefacts.ARTEFACTS / "data_dir" / "bundles").glob("*/*Z"):
         detector = load_bundle(folder).detector
         saved = safetensors.numpy.load((folder / "state.safetensors").read_bytes())["smoke.reads"]
         if not np.array_equal(
-            raw_score_windows(detector.trained.network, smoke_windows(detector), detector.trained.error_scale).raw_scores, saved
+            raw_score_windows(
+                detector.trained.network, smoke_windows(detector), detector.trained.error_scale
+            ).raw_scores,
+            saved,
         ):
             return 1e-4
     return 0.0
 
 
-def test_a_daemon_goes_on_from_an_earlier_versions_state_to_the_same_scores_and_alerts(data_dir, expected, tolerance):
+def test_a_daemon_goes_on_from_an_earlier_versions_state_to_the_same_scores_and_alerts(
+    data_dir, expected, tolerance
+):
     arrays, alerts = artefacts.run(data_dir)
 
     of_scores = {name: array for name, array in expected[0].items() if not name.endswith(".history")}

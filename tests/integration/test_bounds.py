@@ -36,7 +36,14 @@ def resident_bytes():
 
 def make_watch(**settings):
     watch = WatchConfig.model_validate(
-        {"name": "w", "step_seconds": 1.0, "window_length": 8, "lateness_seconds": 0.0, "budget": "1/day", **settings}
+        {
+            "name": "w",
+            "step_seconds": 1.0,
+            "window_length": 8,
+            "lateness_seconds": 0.0,
+            "budget": "1/day",
+            **settings,
+        }
     )
     return build_watch(watch.settings(), None, live=True)
 
@@ -83,7 +90,8 @@ def test_new_series_without_end_are_refused_beyond_the_limits_and_the_old_ones_a
     assert flood.rejected == n_new - (max_series - 2)
     assert len(flood.watch.entities.entities) == 500
     assert flood.refused == max_series - 500
-    # Without limits they were 140 MB of labels and 1.8 GB of windows; what is full after a tenth grows no more.
+    # Without limits they were 140 MB of labels and 1.8 GB of windows; what is full after a tenth grows no
+    # more.
     assert sizes[-1] - sizes[len(sizes) // 5] < 32 * MIB
     assert decision.reports["w"].n_scored == 2
     assert [(alert.entity, alert.reason) for alert in flood.alerts] == [("old1", None), ("old2", None)]
@@ -113,7 +121,9 @@ def test_pods_that_come_and_go_without_end_leave_memory_flat():
             for number in range(max(0, first - 80), first + 20)
             for name in ("load", "memory", "requests")
         ]
-        decision = pipeline.process(decode_influx([Record(b"\n".join(lines))], table).columns, 60_000 * minute)
+        decision = pipeline.process(
+            decode_influx([Record(b"\n".join(lines))], table).columns, 60_000 * minute
+        )
         n_forgotten += decision.reports["w"].n_forgotten
         most_rows, most_series = max(most_rows, len(watch.entities.entities)), max(most_series, table.n_known)
         sizes.append(resident_bytes())
@@ -127,13 +137,18 @@ def test_pods_that_come_and_go_without_end_leave_memory_flat():
     assert sizes[-1] - sizes[160] < 20 * MIB  # kept for ever, the 1600 pods since were 50 MB
 
 
-# Payloads. Each format's own limits: tests/fuzz, which also holds memory against the size of what is wrong on purpose.
+# Payloads. Each format's own limits: tests/fuzz, which also holds memory against the size of what is wrong on
+# purpose.
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_record_of_20_megabytes_is_refused_before_anything_is_made_of_it(name):
     form = FORMATS[name]
-    payload = snappy(bytes(20 * MIB)) if form.is_compressed else (form.seeds[0] + b"\n") * (20 * MIB // len(form.seeds[0]))
+    payload = (
+        snappy(bytes(20 * MIB))
+        if form.is_compressed
+        else (form.seeds[0] + b"\n") * (20 * MIB // len(form.seeds[0]))
+    )
     good = Record(form.seeds[0], MS, form.headers)
     tracemalloc.start()
     decoded = form.decode([good, Record(payload, MS, form.headers), good], SeriesTable())
@@ -178,7 +193,14 @@ before = resident("VmRSS")
 decoded = {function}([Record(payload, 0)], SeriesTable())
 print(resident("VmHWM") - before, len(decoded.columns) + len(decoded.rejections))
 """
-    ran = subprocess.run([sys.executable, "-c", program], env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
     assert ran.returncode == 0, ran.stderr
     grown_mib, n_found = map(int, ran.stdout.split())
@@ -216,7 +238,10 @@ def test_a_day_and_a_half_of_entities_that_come_and_go_leave_memory_files_and_th
         minute = round(clock.now() - 1_700_000_000.0) // 60
         second = round(clock.now())
         pods = range(max(0, minute // 5 - 12), minute // 5)
-        lines = [line(host, second, 100 + rng.normal()) for host in ("old1", "old2", *(f"pod{number}" for number in pods))]
+        lines = [
+            line(host, second, 100 + rng.normal())
+            for host in ("old1", "old2", *(f"pod{number}" for number in pods))
+        ]
         if minute % 60 == 0:
             seen.append((resident_bytes(), len(os.listdir("/proc/self/fd")), threading.active_count()))
         if minute >= n_minutes:
@@ -231,9 +256,13 @@ def test_a_day_and_a_half_of_entities_that_come_and_go_leave_memory_files_and_th
     daemon.close()
 
     hours, (memory, files, threads) = np.arange(len(seen)), np.array(seen).T
-    settled = hours >= 14  # what is kept is full: history, windows, and the entities that wait to be forgotten
+    settled = (
+        hours >= 14
+    )  # what is kept is full: history, windows, and the entities that wait to be forgotten
     assert len(seen) == 36
-    assert np.polyfit(hours[settled], memory[settled], 1)[0] < 100_000  # bytes an hour; measured 8 kB. Pods kept for ever were 170 kB
+    assert (
+        np.polyfit(hours[settled], memory[settled], 1)[0] < 100_000
+    )  # bytes an hour; measured 8 kB. Pods kept for ever were 170 kB
     assert (files[settled].max(), threads[settled].max()) == (files[settled].min(), threads[settled].min())
     assert len(watch.entities.entities) < 2 + 12 + 13 + 16
     assert watch.scorer.detector is not None

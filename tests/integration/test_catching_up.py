@@ -1,7 +1,8 @@
 """A daemon that was down for long catches up quietly; killed at any moment of it, it tells nothing twice as new and loses no alert.
 
-One sample a second of three metrics. Four faults: one while the daemon is up; two that are over when it is back, 470 s behind;
-and one that ends 54 s before that moment. What ended more than 100 s ago (and 4.5 s, which its steps take to close) is old.
+One sample a second of three metrics. Four faults: one while the daemon is up; two that are over when it is
+back, 470 s behind; and one that ends 54 s before that moment. What ended more than 100 s ago (and 4.5 s,
+which its steps take to close) is old.
 """
 
 from __future__ import annotations
@@ -51,10 +52,14 @@ def batches(table, *, down_seconds=0, batch_steps=30):
     values = 100 + np.random.default_rng(0).normal(0, 1, (N_STEPS, 3))
     for fault in FAULTS:
         values[fault : fault + 20, 0] += 30
-    numbers = np.array([table.intern(name, labels_of({"host": "web1"})) for name in ("a", "b", "c")], np.int32)
+    numbers = np.array(
+        [table.intern(name, labels_of({"host": "web1"})) for name in ("a", "b", "c")], np.int32
+    )
     for first in range(0, N_STEPS, batch_steps):
         steps = np.arange(first, min(first + batch_steps, N_STEPS))
-        columns = Columns(np.tile(numbers, len(steps)), START_MS + 1000 * np.repeat(steps, 3), values[steps].ravel())
+        columns = Columns(
+            np.tile(numbers, len(steps)), START_MS + 1000 * np.repeat(steps, 3), values[steps].ravel()
+        )
         now_s = steps[-1] if steps[-1] < DOWN_FROM and not down_seconds else BACK_AT + down_seconds
         yield Batch(columns, START_MS + 1000 * int(now_s), complete_ms=START_MS + 1000 * int(steps[-1]))
 
@@ -83,7 +88,9 @@ def live(tmp_path, monkeypatch):
         monkeypatch.setattr(
             build,
             "build_source",
-            lambda config, table, clock, *, resumed: ListSource(list(batches(table, down_seconds=down_seconds)), resumed=resumed),
+            lambda config, table, clock, *, resumed: ListSource(
+                list(batches(table, down_seconds=down_seconds)), resumed=resumed
+            ),
         )
         clock, outlet, passed = FakeClock(1000.0), Kept(), Counter()
         daemon = build_daemon(config, outlets=[outlet], clock=clock)
@@ -127,26 +134,40 @@ def live(tmp_path, monkeypatch):
 def notified(outlet):
     """Give what was told, in seconds since the start: opened, and resolved or None."""
     return [
-        (one.opened_ms // 1000 - START_MS // 1000, one.resolved_ms and one.resolved_ms // 1000 - START_MS // 1000) for one in outlet.alerts
+        (
+            one.opened_ms // 1000 - START_MS // 1000,
+            one.resolved_ms and one.resolved_ms // 1000 - START_MS // 1000,
+        )
+        for one in outlet.alerts
     ]
 
 
 def facts(config):
     found = read_episodes(DataDir(config.data_dir).episodes_file)
-    return [(one.opened_ms // 1000 - START_MS // 1000, one.resolved_ms, one.reason, one.notified) for one in found]
+    return [
+        (one.opened_ms // 1000 - START_MS // 1000, one.resolved_ms, one.reason, one.notified) for one in found
+    ]
 
 
 def test_what_is_over_goes_to_the_history_and_one_summary_and_what_is_not_is_told(live):
     outlet, _, config = live("whole")
 
     opened = [at for at, resolved in notified(outlet) if resolved is None]
-    assert [at - fault for at, fault in zip(opened, (300, 830), strict=True)] == [1, 1]  # a step's end is its time
+    assert [at - fault for at, fault in zip(opened, (300, 830), strict=True)] == [
+        1,
+        1,
+    ]  # a step's end is its time
     assert sorted(Counter(at for at, _ in notified(outlet)).values()) == [2, 2]
     (summary,) = outlet.summaries
     assert (summary.n_episodes, summary.entities) == (2, ("w/web1",))
     assert (summary.first_opened_ms - START_MS) // 1000 == 501
     assert 670 < (summary.last_resolved_ms - START_MS) // 1000 < 690
-    assert [(at, notifies) for at, _, _, notifies in facts(config)] == [(301, True), (501, False), (651, False), (831, True)]
+    assert [(at, notifies) for at, _, _, notifies in facts(config)] == [
+        (301, True),
+        (501, False),
+        (651, False),
+        (831, True),
+    ]
 
 
 def test_a_log_line_sums_it_up(live, caplog):
@@ -157,7 +178,10 @@ def test_a_log_line_sums_it_up(live, caplog):
     with caplog.at_level(logging.INFO):
         LogOutlet().send_summary(outlet.summaries[0])
 
-    assert "caught up episodes=2 entities=1 opened_from=2023-11-14T22:21:41Z resolved_until=2023-11-14T22:2" in caplog.text
+    assert (
+        "caught up episodes=2 entities=1 opened_from=2023-11-14T22:21:41Z resolved_until=2023-11-14T22:2"
+        in caplog.text
+    )
     assert "first=[w/web1]: they were over before they were found" in caplog.text
 
 
@@ -169,7 +193,11 @@ def test_without_a_greatest_age_all_is_told(live):
     assert all(notifies for *_, notifies in facts(config))
 
 
-POINTS = [f"{name}.{side}" for name in ("history", "outlets", "summary", "checkpoint", "commit") for side in ("before", "after")]
+POINTS = [
+    f"{name}.{side}"
+    for name in ("history", "outlets", "summary", "checkpoint", "commit")
+    for side in ("before", "after")
+]
 
 
 @pytest.fixture(scope="module")
@@ -211,12 +239,20 @@ def test_a_held_back_episode_shows_no_anomaly_until_it_is_told(live, monkeypatch
 
     def render_and_note(exposition, views, withheld):
         render(exposition, views, withheld)
-        lines = dict(line.rsplit(" ", 1) for line in exposition.text.decode().splitlines() if not line.startswith("#"))
+        lines = dict(
+            line.rsplit(" ", 1) for line in exposition.text.decode().splitlines() if not line.startswith("#")
+        )
         episode = views[0].open_alerts.get(0)
         key = None if episode is None else (episode.opened_ms - START_MS) // 1000
-        state = [lines.get(f'barograph_{name}{{watch="w",entity="web1"}}') for name in ("anomaly", "episode_score")]
+        state = [
+            lines.get(f'barograph_{name}{{watch="w",entity="web1"}}') for name in ("anomaly", "episode_score")
+        ]
         shown.setdefault(key, []).append(
-            (*state, lines['barograph_episodes_open{watch="w"}'], lines['barograph_episodes_withheld_total{watch="w"}'])
+            (
+                *state,
+                lines['barograph_episodes_open{watch="w"}'],
+                lines['barograph_episodes_withheld_total{watch="w"}'],
+            )
         )
 
     monkeypatch.setattr(build.Exposition, "render", render_and_note)
@@ -225,4 +261,6 @@ def test_a_held_back_episode_shows_no_anomaly_until_it_is_told(live, monkeypatch
     assert {(anomaly, is_open) for anomaly, _, is_open, _ in shown[301]} == {("1.0", "1.0")}
     assert set(shown[501]) == {("0.0", None, "0.0", "0.0")}
     assert set(shown[651]) == {("0.0", None, "0.0", "1.0")}
-    assert {(anomaly, is_open, age_filter) for anomaly, _, is_open, age_filter in shown[831]} == {("1.0", "1.0", "2.0")}
+    assert {(anomaly, is_open, age_filter) for anomaly, _, is_open, age_filter in shown[831]} == {
+        ("1.0", "1.0", "2.0")
+    }

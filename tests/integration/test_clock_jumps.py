@@ -26,7 +26,15 @@ def daemon(tmp_path):
                 "checkpoint_seconds": 1e-9,
                 "source": {"host": {"host": "demo"}},
                 "web": {"listen": "127.0.0.1:0"},
-                "watch": [{"name": "w", "metrics": ["host_load1"], "step_seconds": 1.0, "window_length": 8, "lateness_seconds": 1.0}],
+                "watch": [
+                    {
+                        "name": "w",
+                        "metrics": ["host_load1"],
+                        "step_seconds": 1.0,
+                        "window_length": 8,
+                        "lateness_seconds": 1.0,
+                    }
+                ],
             },
             origin="test",
         )

@@ -34,11 +34,27 @@ TEXTS = {
     "a comment": "# HELP barograph_score x",
     "a number": "NaN",
 }
-RESERVED = ("__name__", "le", "quantile", "watch", "entity", "channel", "instance", "job", "reason", "", "a b", 'q"', "n\nl")
+RESERVED = (
+    "__name__",
+    "le",
+    "quantile",
+    "watch",
+    "entity",
+    "channel",
+    "instance",
+    "job",
+    "reason",
+    "",
+    "a b",
+    'q"',
+    "n\nl",
+)
 
 
 def sample(name, labels, second):
-    return Record(json.dumps({"name": name, "labels": labels, "time": second, "value": 100 + second % 3}).encode())
+    return Record(
+        json.dumps({"name": name, "labels": labels, "time": second, "value": 100 + second % 3}).encode()
+    )
 
 
 def records(second):
@@ -64,7 +80,9 @@ def test_what_is_exported_can_be_parsed_whatever_names_and_labels_say(by):
     if promtool is None:
         pytest.skip("promtool is not installed (Debian's package prometheus has it)")
     disable_created_metrics()
-    watch = build_watch(WatchConfig(name="w", by=by, step_seconds=1.0, window_length=8, lateness_seconds=0.0).settings(), None)
+    watch = build_watch(
+        WatchConfig(name="w", by=by, step_seconds=1.0, window_length=8, lateness_seconds=0.0).settings(), None
+    )
     table = SeriesTable()
     pipeline = Pipeline([watch], table, max_future_ms=60_000)
     rejected: dict[str, int] = {}
@@ -75,7 +93,9 @@ def test_what_is_exported_can_be_parsed_whatever_names_and_labels_say(by):
     exposition = Exposition(Metrics(CollectorRegistry(), ["w"]), 10_000)
     exposition.render([watch.view()])
 
-    checked = subprocess.run([promtool, "check", "metrics"], input=exposition.text, capture_output=True, check=False)
+    checked = subprocess.run(
+        [promtool, "check", "metrics"], input=exposition.text, capture_output=True, check=False
+    )
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
     shown = [
         one.labels["entity"]
@@ -87,4 +107,6 @@ def test_what_is_exported_can_be_parsed_whatever_names_and_labels_say(by):
     if by == ["host"]:
         assert set(shown) == {"web1", *TEXTS.values()}
     assert rejected == {"bad_label": 1, "wrong_schema": 1, "label_too_long": 1, "invalid_json": 2}
-    assert not any(family.name == "fake_metric" for family in text_string_to_metric_families(exposition.text.decode()))
+    assert not any(
+        family.name == "fake_metric" for family in text_string_to_metric_families(exposition.text.decode())
+    )

@@ -48,7 +48,10 @@ class Stream:
         self.config = config(**changes)
         self.table = SeriesTable()
         self.hosts = hosts
-        self.numbers = np.array([[self.table.intern(metric, labels_of({"host": host})) for metric in METRICS] for host in hosts], np.int32)
+        self.numbers = np.array(
+            [[self.table.intern(metric, labels_of({"host": host})) for metric in METRICS] for host in hosts],
+            np.int32,
+        )
         self.rng = np.random.default_rng(seed)
         self.build(build_watch(self.config.settings(), None))
         self.now = 0  # in steps
@@ -238,7 +241,12 @@ def test_later_than_the_span_is_dropped_and_counted():
     stream = Stream(revision_seconds=5.0)
     stream.send(stream.values(WARM))
 
-    decision = stream.take([(stream.numbers[0, 0], (stream.now - 7) * 1000, 500.0), (stream.numbers[0, 0], (stream.now - 6) * 1000, 100.5)])
+    decision = stream.take(
+        [
+            (stream.numbers[0, 0], (stream.now - 7) * 1000, 500.0),
+            (stream.numbers[0, 0], (stream.now - 6) * 1000, 100.5),
+        ]
+    )
 
     assert (decision.reports["w"].n_late, decision.reports["w"].n_revised) == (1, 1)
     assert stream.alerts == []
@@ -257,7 +265,9 @@ def test_without_a_span_nothing_is_kept_and_all_that_is_late_is_dropped():
 def test_entities_that_were_numbered_anew_are_corrected_as_they_are_now_numbered():
     stream = Stream(gap_mode="zero", max_gap_seconds=30.0)
     stream.send(stream.values(WARM))
-    late = stream.send(stream.values(6), missing={(step, 1, metric) for step in (2, 3) for metric in range(2)})  # of the second host
+    late = stream.send(
+        stream.values(6), missing={(step, 1, metric) for step in (2, 3) for metric in range(2)}
+    )  # of the second host
     assert stream.notified() == [("web2", "opened", 0)]
     rows = np.array([1])
     stream.watch.keep_rows(rows)  # as when entities are gone
@@ -303,7 +313,10 @@ def test_metrics_and_the_log_tell_of_revisions(caplog):
     stream.send(stream.values(WARM))
     metrics = Metrics(CollectorRegistry(), ["w"])
     late = stream.send(stream.values(6), missing=of_first_host(3, 2))
-    assert metrics.registry.get_sample_value("barograph_alerts_revised_total", {"watch": "w", "kind": "amended"}) == 0
+    assert (
+        metrics.registry.get_sample_value("barograph_alerts_revised_total", {"watch": "w", "kind": "amended"})
+        == 0
+    )
 
     decision = stream.take(late)
     metrics.batch_done(decision, [stream.watch.view()], (), duration_seconds=0.0, now=0.0)
@@ -323,7 +336,11 @@ def test_metrics_and_the_log_tell_of_revisions(caplog):
     exposition = Exposition(metrics, 1000)
     exposition.render([stream.watch.view()])
     assert b'barograph_anomaly{watch="w",entity="web1"} 0.0' in exposition.text
-    (score,) = [line for line in exposition.text.decode().splitlines() if line.startswith('barograph_score{watch="w",entity="web1"}')]
+    (score,) = [
+        line
+        for line in exposition.text.decode().splitlines()
+        if line.startswith('barograph_score{watch="w",entity="web1"}')
+    ]
     assert float(score.split()[-1]) < 1.0
 
 
@@ -374,7 +391,9 @@ def test_any_order_within_the_span_ends_with_the_same_values_and_scores(data, sh
         (int(warmed_numbers[host, metric]), (WARM + step) * 1000, values[step, host, metric])
         for step in range(n_steps) for host in range(2) for metric in range(2)
     ]  # fmt: skip
-    delays = data.draw(st.lists(st.integers(0, SPAN), min_size=len(points), max_size=len(points)), label="delays")
+    delays = data.draw(
+        st.lists(st.integers(0, SPAN), min_size=len(points), max_size=len(points)), label="delays"
+    )
     lost = data.draw(st.sets(st.integers(0, len(points) - 1), max_size=6), label="lost")  # gaps that stay
     restart_at = data.draw(st.integers(0, n_steps + SPAN), label="restart")
 
@@ -433,13 +452,27 @@ def test_a_checkpoint_from_before_revisions_still_loads():
     stream = Stream()
     stream.send(stream.values(WARM))
     kept = capture([(stream.config, None, stream.watch)], source=SourceConfig(), position=Position(None, {}))
-    about = {**kept.about, "watches": {"w": {key: value for key, value in kept.about["watches"]["w"].items() if key != "moments"}}}
-    arrays = {name: array for name, array in kept.arrays.items() if "/moments/" not in name and "/grid/kept" not in name}
+    about = {
+        **kept.about,
+        "watches": {
+            "w": {key: value for key, value in kept.about["watches"]["w"].items() if key != "moments"}
+        },
+    }
+    arrays = {
+        name: array
+        for name, array in kept.arrays.items()
+        if "/moments/" not in name and "/grid/kept" not in name
+    }
 
     watch, what = resume_watch(stream.config, None, None, type(kept)(arrays, about))
     stream.build(watch)
     stream.send(stream.values(3))
-    decision = stream.take([(stream.numbers[0, 0], (stream.now - 2) * 1000, 130.0), (stream.numbers[0, 0], (stream.now - 5) * 1000, 130.0)])
+    decision = stream.take(
+        [
+            (stream.numbers[0, 0], (stream.now - 2) * 1000, 130.0),
+            (stream.numbers[0, 0], (stream.now - 5) * 1000, 130.0),
+        ]
+    )
 
     assert what == "resumed"
     assert (decision.reports["w"].n_late, decision.reports["w"].n_revised) == (1, 1)

@@ -1,4 +1,4 @@
-"""The whole path on a slice of the shipped recording: train, replay through the daemon, one fault caught and explained."""
+"""The whole path on a slice of the shipped recording: train, replay, one fault caught and explained."""
 
 from __future__ import annotations
 
@@ -34,18 +34,19 @@ def recording():
 
 @pytest.fixture(scope="module")
 def settings(recording, tmp_path_factory):
-    """Give the shipped settings over the service's half of the recording, with a smaller and quicker network."""
+    """Give the shipped settings over the service's half of the recording, with a smaller network."""
     data_dir = str(tmp_path_factory.mktemp("data"))
 
     def make(start_ms, end_ms, watch="service"):
         paths = [str(file) for file in recording.files if file.stem == watch]
         replay = {"paths": paths, "start": str(start_ms), "end": str(end_ms)}
         whole = load_config(
-            ROOT / "config.toml", {"data_dir": data_dir, "source": {"kind": "replay", "replay": replay}, "web": {"listen": "127.0.0.1:0"}}
+            ROOT / "config.toml", {"data_dir": data_dir, "source": {"kind": "replay", "replay": replay},
+            "web": {"listen": "127.0.0.1:0"}}
         )
-        one = next(one for one in whole.watch if one.name == watch)
-        quick = one.model.model_copy(update={"epochs": 8, "hidden": 16, "latent": 6})
-        return whole.model_copy(update={"watch": [one.model_copy(update={"model": quick})]})
+        chosen = next(candidate for candidate in whole.watch if candidate.name == watch)
+        quick = chosen.model.model_copy(update={"epochs": 8, "hidden": 16, "latent": 6})
+        return whole.model_copy(update={"watch": [chosen.model_copy(update={"model": quick})]})
 
     return make
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import confluent_kafka
 import pytest
 
 from monitor.clock import SystemClock
@@ -17,6 +18,16 @@ def filled(batches):
 
 def numbered(sample, n, *, first=0, **labels):
     return [sample(T0 + k * 1000, k, **labels) for k in range(first, first + n)]
+
+
+def produce_at_once(cluster, topic, payloads):
+    """Put records into a topic as one batch: the mock cluster answers a fetch with one."""
+    producer = confluent_kafka.Producer(
+        {"bootstrap.servers": ",".join(cluster.servers), "linger.ms": 10_000, "log_level": 0}
+    )
+    for payload in payloads:
+        producer.produce(topic, payload, partition=0)
+    assert producer.flush(20) == 0
 
 
 class WorkClock:
@@ -118,7 +129,7 @@ def test_work_that_takes_long_makes_batches_smaller(cluster, open_kafka, until, 
 
 def test_a_slow_scorer_keeps_its_place_in_the_group(cluster, open_kafka, until, sample, clock):
     topic = cluster.topic()
-    cluster.produce(topic, numbered(sample, 800))
+    produce_at_once(cluster, topic, numbered(sample, 800))
     source = open_kafka(topic, clock=clock, max_poll_interval_seconds=4.0, session_timeout_seconds=2.0)
     polled, pauses = [], []
 

@@ -92,7 +92,7 @@ def test_a_daemon_that_catches_up_and_is_killed_tells_what_is_young_and_sums_up_
     # The clock goes on while it runs: what ended in between may be sent or not. Steps take 4.5 s to close.
     young, old = round(time.time() * 1000) - 304_500, begun_ms - 304_500
     assert set(found) == set(over_ms)
-    assert openings == ends == {identity for identity, episode in found.items() if episode.told}
+    assert openings == ends == {identity for identity, episode in found.items() if episode.notified}
     assert openings >= {name for name, resolved_ms in over_ms.items() if resolved_ms > young}
     assert not openings & {name for name, resolved_ms in over_ms.items() if resolved_ms < old}
     assert min(len(openings), len(set(found) - openings)) > 5  # there is enough of both

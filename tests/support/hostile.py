@@ -70,7 +70,7 @@ class Format(NamedTuple):
 
 
 def written(*messages):
-    return [json.dumps(one).encode() for one in messages]
+    return [json.dumps(message).encode() for message in messages]
 
 
 def collectd_list(**changed):
@@ -332,7 +332,9 @@ def damaged(form: Format, rng: random.Random) -> bytes:
     """Give a damaged payload of a format; of a compressed one the inside or the outside is."""
     payload, other = rng.choice(form.seeds), rng.choice(form.seeds)
     if form.is_compressed and rng.random() < 0.8:
-        return snappy(changed(*(bytes(cramjam.snappy.decompress_raw(one)) for one in (payload, other)), rng))
+        return snappy(
+            changed(*(bytes(cramjam.snappy.decompress_raw(block)) for block in (payload, other)), rng)
+        )
     return changed(payload, other, rng)
 
 
@@ -390,7 +392,7 @@ def nasty_texts(payload: bytes) -> Iterator[bytes]:
     )
     yield payload * (MEGABYTE // len(payload))
     yield b"[" + payload + (b"," + payload) * (MEGABYTE // len(payload)) + b"]"
-    for one in (
+    for fragment in (
         b"[",
         b'"',
         b"\\",
@@ -406,7 +408,7 @@ def nasty_texts(payload: bytes) -> Iterator[bytes]:
         b"9",
         b"a 1",
     ):
-        yield one * (MEGABYTE // len(one))
+        yield fragment * (MEGABYTE // len(fragment))
 
 
 def nested(levels: int) -> bytes:
@@ -530,4 +532,4 @@ def nasty(name: str) -> list[bytes]:
         return list(nasty_writes())
     if name == "otlp_proto":
         return list(nasty_otlp())
-    return list(dict.fromkeys(one for seed in FORMATS[name].seeds for one in nasty_texts(seed)))
+    return list(dict.fromkeys(text for seed in FORMATS[name].seeds for text in nasty_texts(seed)))

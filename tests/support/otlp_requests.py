@@ -30,7 +30,9 @@ def read_proto(*payloads, **options):
 
 
 def read_json(*messages, **options):
-    payloads = (one if isinstance(one, bytes) else json.dumps(one).encode() for one in messages)
+    payloads = (
+        message if isinstance(message, bytes) else json.dumps(message).encode() for message in messages
+    )
     return read(decode_otlp_json, *payloads, **options)
 
 
@@ -42,7 +44,7 @@ def json_value(value):
     if isinstance(value, float):
         return {"doubleValue": value}
     if isinstance(value, list):
-        return {"arrayValue": {"values": [json_value(one) for one in value]}}
+        return {"arrayValue": {"values": [json_value(item) for item in value]}}
     if isinstance(value, dict):
         return {"kvlistValue": {"values": json_attributes(value)}}
     return {"stringValue": value}
@@ -70,7 +72,7 @@ def json_metric(name, form, *points, **fields):
 def both(labels, *pairs):
     """Give a request of both encodings from pairs of a metric in protobuf and in JSON."""
     return resource_metrics(labels, *(proto for proto, _ in pairs)), json_request(
-        labels, *(one for _, one in pairs)
+        labels, *(in_json for _, in_json in pairs)
     )
 
 

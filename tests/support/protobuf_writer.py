@@ -132,10 +132,10 @@ def any_value(value):
     if isinstance(value, bytes):
         return field(7, BYTES, value)
     if isinstance(value, list):
-        return message(5, *(message(1, any_value(one)) for one in value))
+        return message(5, *(message(1, any_value(item)) for item in value))
     if isinstance(value, dict):
         return message(
-            6, *(message(1, text(1, key), message(2, any_value(one))) for key, one in value.items())
+            6, *(message(1, text(1, key), message(2, any_value(item))) for key, item in value.items())
         )
     return text(1, value)
 
@@ -170,14 +170,15 @@ def total(name, *points, temporality=2, monotonic=True):
 
 
 def histogram_point(time_ns, count, *, sum_=None, bounds=(), counts=(), labels=(), flags=None, packed=True):
-    words, reals = [struct.pack("<Q", one) for one in counts], [struct.pack("<d", one) for one in bounds]
+    words = [struct.pack("<Q", count_of_bucket) for count_of_bucket in counts]
+    reals = [struct.pack("<d", bound) for bound in bounds]
     if packed:
         buckets = [
             field(6, BYTES, b"".join(words)) if words else b"",
             field(7, BYTES, b"".join(reals)) if reals else b"",
         ]
     else:
-        buckets = [field(6, FIXED64, one) for one in words] + [field(7, FIXED64, one) for one in reals]
+        buckets = [field(6, FIXED64, word) for word in words] + [field(7, FIXED64, word) for word in reals]
     parts = [
         fixed64(3, time_ns),
         fixed64(4, count) if count else b"",

@@ -7,7 +7,9 @@ import pytest
 from monitor.clock import SystemClock
 from monitor.testing import FakeClock
 
-EVERY_CLOCK = pytest.mark.parametrize("clock", [SystemClock(), FakeClock(1_700_000_000.0)], ids=["system", "fake"])
+EVERY_CLOCK = pytest.mark.parametrize(
+    "clock", [SystemClock(), FakeClock(1_700_000_000.0)], ids=["system", "fake"]
+)
 
 
 @EVERY_CLOCK

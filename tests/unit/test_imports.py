@@ -41,7 +41,7 @@ TABLE = {
     "__main__": "commands",
 }
 # Of these, what still breaks the table.
-BROKEN: set[tuple[str, str]] = set()
+BROKEN = set()
 # Of a folder, the modules that others may import, where that is not all.
 ONLY = {
     ("alerting", "models"): ("models.row_arrays",),

@@ -1,4 +1,4 @@
-from __future__ import annotations
+"""What repeats is logged at a limited rate, with the number left out."""
 
 import logging
 
@@ -8,7 +8,7 @@ from monitor.log_limit import LimitedHandler, RateLimit
 from monitor.testing import FakeClock
 
 
-def test_a_key_passes_once_a_minute_and_tells_how_many_did_not():
+def test_a_key_passes_once_a_minute_with_the_number_that_did_not():
     clock = FakeClock()
     limit = RateLimit(clock.monotonic)
 
@@ -62,7 +62,7 @@ def library():
     logger.propagate = True
 
 
-def test_a_librarys_repeated_text_is_told_once_whatever_its_arguments(library, heard):
+def test_a_librarys_repeated_text_is_logged_once_whatever_its_arguments(library, heard):
     _, clock = library
     for attempt in range(40):
         logging.getLogger("a_library.net").warning("connection %d failed", attempt)
@@ -72,7 +72,7 @@ def test_a_librarys_repeated_text_is_told_once_whatever_its_arguments(library, h
     assert heard == ["connection 0 failed", "connection 40 failed (and 39 times more before)"]
 
 
-def test_texts_and_levels_are_told_apart(library, heard):
+def test_texts_and_levels_are_limited_separately(library, heard):
     logger, _ = library
 
     logger.warning("one")
@@ -80,3 +80,17 @@ def test_texts_and_levels_are_told_apart(library, heard):
     logger.warning("two")
 
     assert heard == ["one", "one", "two"]
+
+
+def test_the_record_itself_is_left_as_it_is_for_other_handlers(heard):
+    clock = FakeClock()
+    handler = LimitedHandler(clock.monotonic)
+    record = logging.LogRecord("a_library", logging.WARNING, "", 0, "attempt %d", (1,), None)
+    for _ in range(2):
+        handler.emit(record)
+    clock.advance(60.0)
+
+    handler.emit(record)
+
+    assert heard == ["attempt 1", "attempt 1 (and 1 times more before)"]
+    assert (record.msg, record.args) == ("attempt %d", (1,))

@@ -2,7 +2,17 @@
 
 import numpy as np
 
-from monitor.sample import UNKNOWN, Columns, Kind, SeriesTable, concatenate, kind_of, labels_of, no_samples, series_text
+from monitor.sample import (
+    UNKNOWN,
+    Columns,
+    Kind,
+    SeriesTable,
+    concatenate,
+    kind_of,
+    labels_of,
+    no_samples,
+    series_text,
+)
 from monitor.testing import samples
 
 
@@ -11,7 +21,11 @@ def test_labels_are_ordered_by_name_and_empty_ones_are_no_labels():
 
 
 def test_a_name_that_ends_in_total_is_a_counter_and_any_other_a_gauge():
-    assert [kind_of(name) for name in ("requests_total", "total_requests", "queue_depth")] == [Kind.COUNTER, Kind.GAUGE, Kind.GAUGE]
+    assert [kind_of(name) for name in ("requests_total", "total_requests", "queue_depth")] == [
+        Kind.COUNTER,
+        Kind.GAUGE,
+        Kind.GAUGE,
+    ]
 
 
 def test_a_series_is_written_in_prometheus_notation():
@@ -39,7 +53,9 @@ def test_a_series_keeps_the_number_it_was_given_first():
 def test_one_name_with_other_labels_is_another_series():
     table = SeriesTable()
 
-    assert table.intern("load", labels_of({"host": "web1"})) != table.intern("load", labels_of({"host": "web2"}))
+    assert table.intern("load", labels_of({"host": "web1"})) != table.intern(
+        "load", labels_of({"host": "web2"})
+    )
 
 
 def test_the_kind_given_first_stands():
@@ -60,7 +76,9 @@ def test_without_a_kind_the_suffix_decides():
 def test_joined_columns_keep_their_order_and_types():
     table = SeriesTable()
 
-    joined = concatenate([samples("1 2", table, name="a"), no_samples(), samples("3", table, name="b", start_ms=500)])
+    joined = concatenate(
+        [samples("1 2", table, name="a"), no_samples(), samples("3", table, name="b", start_ms=500)]
+    )
 
     assert joined.series.tolist() == [0, 0, 1]
     assert joined.time_ms.tolist() == [0, 1000, 500]

@@ -1,4 +1,4 @@
-"""What is too old to be told: the greatest age is 100 s, and the source's time is 1000 s unless a test says otherwise."""
+"""Alerts that are too old. The greatest age is 100 s; the source's time is 1000 s unless a test says more."""
 
 from __future__ import annotations
 
@@ -62,7 +62,12 @@ def test_what_is_held_back_and_still_open_is_told_once_as_it_is_then(age_filter)
     second = age_filter.filter([], NOW_MS, reached(900, still_open))
     third = age_filter.filter([], NOW_MS, reached(1000, still_open))
 
-    assert (first.notified, first.withheld, second.notified, third.notified) == ((), (opening(500),), (still_open,), ())
+    assert (first.notified, first.withheld, second.notified, third.notified) == (
+        (),
+        (opening(500),),
+        (still_open,),
+        (),
+    )
 
 
 def test_what_opened_long_ago_and_has_just_ended_is_told_as_both(age_filter):
@@ -72,7 +77,13 @@ def test_what_opened_long_ago_and_has_just_ended_is_told_as_both(age_filter):
 
 
 def test_the_cut_into_batches_changes_nothing_of_what_is_told():
-    alerts = [opening(500), opening(600, entity="web2"), end(600, 650, entity="web2"), opening(920, entity="web3"), end(500, 950)]
+    alerts = [
+        opening(500),
+        opening(600, entity="web2"),
+        end(600, 650, entity="web2"),
+        opening(920, entity="web3"),
+        end(500, 950),
+    ]
     snapshots = [alert.resolved_ms or alert.opened_ms for alert in alerts]
     expected = None
     for cuts in itertools.product([True, False], repeat=len(alerts) - 1):
@@ -83,11 +94,15 @@ def test_the_cut_into_batches_changes_nothing_of_what_is_told():
         still_open = {}
         for batch in batches:
             for alert in batch:
-                still_open.update({alert.identity: alert}) if alert.resolved_ms is None else still_open.pop(alert.identity)
+                still_open.update({alert.identity: alert}) if alert.resolved_ms is None else still_open.pop(
+                    alert.identity
+                )
             newest_s = max(snapshots[: sum(map(len, batches[: batches.index(batch) + 1]))]) // 1000
             filtered = age_filter.filter(batch, NOW_MS, reached(newest_s, *still_open.values()))
             notified += [(alert.identity, alert.resolved_ms) for alert in filtered.notified]
-            withheld += [(alert.identity, alert.resolved_ms) for alert in filtered.withheld if alert.resolved_ms]
+            withheld += [
+                (alert.identity, alert.resolved_ms) for alert in filtered.withheld if alert.resolved_ms
+            ]
         assert expected in (None, (sorted(notified, key=str), withheld))
         expected = sorted(notified, key=str), withheld
     assert withheld == [("w/web2/600000", 650_000)]
@@ -140,9 +155,15 @@ def again(age_filter, *, still_open, notified=()):
 
 
 def test_what_is_held_back_and_what_is_to_be_summed_up_outlive_the_daemon(age_filter):
-    age_filter.filter([opening(400), end(400, 410), opening(500, entity="web2")], NOW_MS, reached(600, opening(500, entity="web2")))
+    age_filter.filter(
+        [opening(400), end(400, 410), opening(500, entity="web2")],
+        NOW_MS,
+        reached(600, opening(500, entity="web2")),
+    )
 
-    filtered = again(age_filter, still_open=["w/web2/500000"]).filter([end(500, 700, entity="web2")], NOW_MS, reached(950))
+    filtered = again(age_filter, still_open=["w/web2/500000"]).filter(
+        [end(500, 700, entity="web2")], NOW_MS, reached(950)
+    )
 
     assert (filtered.notified, filtered.withheld) == ((), (end(500, 700, entity="web2"),))
     assert filtered.summary == Summary(2, ("w/web1", "w/web2"), 400_000, 700_000)

@@ -2,14 +2,13 @@
 
 from dataclasses import replace
 
-import numpy as np
-
-from monitor.alerting.alert import Alert, ChannelShare, alert_of
+from monitor.alerting.alert import Alert, ChannelShare
 from monitor.alerting.corrections import correct
-from monitor.detection.snapshots import Snapshot, Snapshots
 
 
-def episode(opened_ms, resolved_ms=None, *, since_ms=None, score=2.0, reason="recovered", channel="load", **more):
+def episode(
+    opened_ms, resolved_ms=None, *, since_ms=None, score=2.0, reason="recovered", channel="load", **more
+):
     return Alert(
         watch="w",
         entity="web1",
@@ -47,7 +46,9 @@ def test_one_that_is_found_as_it_was_is_nothing_new():
     outcome = corrected([episode(100, score=2.0)], [episode(100, score=2.019)])
 
     assert outcome.notified == []
-    assert outcome.is_open == episode(100, score=2.0)  # small changes do not add up unseen: the next is held against this
+    assert outcome.is_open == episode(
+        100, score=2.0
+    )  # small changes do not add up unseen: the next is held against this
 
 
 def test_a_higher_peak_another_channel_or_another_beginning_amend():
@@ -137,54 +138,3 @@ def test_what_was_retracted_is_remembered_and_told_once():
 
     assert second.notified == []
     assert [alert.reason for alert in second.over] == ["retracted"]
-
-
-def snapshot(time_ms, n_rows, open_alerts=None):
-    return Snapshot(time_ms, {"limits": np.arange(n_rows) + time_ms}, {"phase": np.zeros(n_rows, np.int8)}, open_alerts or {})
-
-
-def test_moments_come_back_as_they_were_kept():
-    kept = Snapshots(3)
-    for number in range(5):
-        kept.append(snapshot(number * 1000, 1 + number % 2, {0: episode(100)}))
-    kept.ended(episode(2000, 3000))
-
-    other = Snapshots(3)
-    other.load(kept.state(), kept.about())
-
-    assert len(other) == 3
-    for was, now in zip(kept.newest(3), other.newest(3), strict=True):
-        assert (now.time_ms, now.open_alerts) == (was.time_ms, was.open_alerts)
-        np.testing.assert_array_equal(now.scorer["limits"][: len(was.scorer["limits"])], was.scorer["limits"])
-    assert other.over == [episode(2000, 3000)]
-
-
-def test_an_alert_that_has_ended_is_forgotten_when_no_step_of_it_can_be_judged_again():
-    kept = Snapshots(2)
-    kept.append(snapshot(1000, 1, {0: episode(500)}))
-    kept.ended(episode(500, 1000))
-    kept.append(snapshot(2000, 1))
-    kept.append(snapshot(3000, 1))
-
-    kept.ended(episode(2500, 3000))
-
-    assert kept.over == [episode(2500, 3000)]
-
-
-def test_kept_entities_are_numbered_anew():
-    kept = Snapshots(2)
-    kept.append(snapshot(1000, 2, {1: episode(100)}))
-    kept.append(snapshot(2000, 4, {1: episode(100), 3: episode(200)}))
-
-    kept.keep_rows(np.array([1, 3]))
-
-    first, second = kept.newest(2)
-    assert (first.scorer["limits"].tolist(), second.scorer["limits"].tolist()) == ([1001], [2001, 2003])
-    assert (first.open_alerts, second.open_alerts) == ({0: episode(100)}, {0: episode(100), 1: episode(200)})
-
-
-def test_an_alert_written_by_an_older_version_reads_as_never_revised():
-    alert = episode(100)
-    fields = {name: getattr(alert, name) for name in ("watch", "entity", "since_ms", "opened_ms", "score", "limit", "provisional")}
-
-    assert alert_of({**fields, "channels": [], "resolved_ms": None, "reason": None}) == replace(alert, channels=())

@@ -185,7 +185,11 @@ def test_a_rest_ends_in_its_time_after_the_clock_was_set_back():
 
     book.shift_time(1_000_000)
 
-    assert [len(book.update(time_ms, np.array([1.0])).opened) for time_ms in (40_000, 50_000, 60_000)] == [0, 0, 1]
+    assert [len(book.update(time_ms, np.array([1.0])).opened) for time_ms in (40_000, 50_000, 60_000)] == [
+        0,
+        0,
+        1,
+    ]
 
 
 def test_an_entity_without_an_episode_does_not_mind_the_clock_being_set_back():
@@ -205,7 +209,13 @@ SECONDS = st.sampled_from([0.0, 10.0, 20.0, 35.0])
 @settings(deadline=None, max_examples=200)
 @given(
     words=st.lists(st.sampled_from(["_", "0.1", "0.8", "1.5"]), max_size=60),
-    rules=st.builds(alert_policy, hold_seconds=SECONDS, close_seconds=SECONDS, rest_seconds=SECONDS, accept_after_seconds=st.just(80.0)),
+    rules=st.builds(
+        alert_policy,
+        hold_seconds=SECONDS,
+        close_seconds=SECONDS,
+        rest_seconds=SECONDS,
+        accept_after_seconds=st.just(80.0),
+    ),
 )
 def test_every_over_limit_score_is_part_of_an_episode_or_counted_as_suppressed(words, rules):
     words = [*words, "0.1"]  # so that no hold is left undecided
@@ -216,7 +226,9 @@ def test_every_over_limit_score_is_part_of_an_episode_or_counted_as_suppressed(w
     ends = [*sorted(happened["recovered"] + happened["accepted"]), math.inf]
     since = [max(time for time in happened["engaged"] if time <= opened) for opened in happened["opened"]]
     until = [next(end for end in ends if end >= opened) for opened in happened["opened"]]
-    n_in_episodes = sum(start <= time <= end for start, end in zip(since, until, strict=True) for time in over)
+    n_in_episodes = sum(
+        start <= time <= end for start, end in zip(since, until, strict=True) for time in over
+    )
     assert len(over) == n_in_episodes + sum(suppressed.values())
 
 
@@ -236,7 +248,13 @@ def test_a_vetoed_score_opens_nothing_and_is_counted_and_closes_what_is_open():
 @settings(deadline=None, max_examples=200)
 @given(
     steps=st.lists(st.tuples(st.sampled_from(["_", "0.1", "0.8", "1.5"]), st.booleans()), max_size=60),
-    rules=st.builds(alert_policy, hold_seconds=SECONDS, close_seconds=SECONDS, rest_seconds=SECONDS, accept_after_seconds=st.just(80.0)),
+    rules=st.builds(
+        alert_policy,
+        hold_seconds=SECONDS,
+        close_seconds=SECONDS,
+        rest_seconds=SECONDS,
+        accept_after_seconds=st.just(80.0),
+    ),
 )
 def test_scores_that_the_policy_vetoes_are_part_of_an_episode_or_counted_too(steps, rules):
     book = EpisodeBook(rules)

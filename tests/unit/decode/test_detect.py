@@ -109,7 +109,7 @@ def test_a_topic_keeps_its_format_and_a_record_in_another_one_is_told():
 
     assert auto.format == "telegraf_json"
     assert len(got.columns) == 1
-    assert [(one.index, one.reason) for one in got.rejections] == [
+    assert [(rejection.index, rejection.reason) for rejection in got.rejections] == [
         (1, "other_format"),
         (2, "invalid_json"),
         (3, "other_format"),
@@ -133,4 +133,4 @@ def test_a_record_in_another_format_is_told_once():
 
     got = decoded(auto, binary)
 
-    assert [one.reason for one in got.rejections] == ["other_format"]
+    assert [rejection.reason for rejection in got.rejections] == ["other_format"]

@@ -26,7 +26,7 @@ def settings_of(block):
 
 def read_by(mapping, payload):
     """Read a payload by a mapping of the page: series and values."""
-    (settings,) = (one for one in map(settings_of, BLOCKS) if mapping in one.mappings)
+    (settings,) = (candidate for candidate in map(settings_of, BLOCKS) if mapping in candidate.mappings)
     table = SeriesTable()
     columns = build_decoder(f"mapped:{mapping}", settings)([Record(payload)], table).columns
     assert set(columns.time_ms.tolist()) == {TIME * 1000}

@@ -72,7 +72,10 @@ def test_vector_s_gauges_and_counters(read):
     other = {"name": "sizes", "kind": "incremental", "distribution": {"samples": []}}
 
     got = read(
-        decode_mapped, *(json.dumps(one) for one in (gauge, counter, total, other)), mapping=VECTOR, time_ms=5
+        decode_mapped,
+        *(json.dumps(metric) for metric in (gauge, counter, total, other)),
+        mapping=VECTOR,
+        time_ms=5,
     )
 
     assert got.samples == [

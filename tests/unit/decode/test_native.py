@@ -78,8 +78,8 @@ def test_a_series_is_numbered_once_however_its_labels_are_ordered():
         {"zone": "a", "host": "web1", "pod": ""},
     ]
 
-    batches = decode_native_columns([batch(labels=one) for one in labels], table)
-    samples = decode_native_samples([sample(labels=one) for one in labels], table)
+    batches = decode_native_columns([batch(labels=label_set) for label_set in labels], table)
+    samples = decode_native_samples([sample(labels=label_set) for label_set in labels], table)
 
     assert len(table) == 1
     assert set(batches.columns.series.tolist() + samples.columns.series.tolist()) == {0}

@@ -31,9 +31,9 @@ def test_buckets_may_be_written_one_by_one():
 
 
 def test_attributes_that_join_to_the_same_bytes_are_told_apart():
-    one = message(7, text(1, "a"), message(2, text(1, "b")))
+    whole = message(7, text(1, "a"), message(2, text(1, "b")))
     parted = message(7, text(1, "a")) + message(7, message(2, text(1, "b")))
-    points = [message(1, labels, fixed64(3, NS), double(4, 1.0)) for labels in (one, parted)]
+    points = [message(1, labels, fixed64(3, NS), double(4, 1.0)) for labels in (whole, parted)]
 
     rows, rejected = read_proto(resource_metrics({}, gauge("m", *points)))
 

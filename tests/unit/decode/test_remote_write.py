@@ -189,9 +189,9 @@ def test_a_native_histogram_gives_its_count_and_its_sum(number, version):
         ('latency_sum{job="api"}', TIME + 2, 0.0),
     ]
 
-    found = read(series_1(labels, *points)) if version == 1 else read_2((labels, points, 3))
+    decoded = read(series_1(labels, *points)) if version == 1 else read_2((labels, points, 3))
 
-    assert found == (expected, {})
+    assert decoded == (expected, {})
 
 
 def test_the_end_of_a_native_histogram_ends_both_its_series():
@@ -237,29 +237,29 @@ def test_without_a_type_the_suffix_total_and_a_buckets_bound_tell_a_counter():
 
 
 def test_a_type_goes_before_the_suffix():
-    def one(name, metric_type):
+    def series(name, metric_type):
         return {"__name__": name}, [sample(1.0, TIME)], metric_type
 
     request = request_2(
-        one("plain", 1),
-        one("gauge_total", 2),
-        one("h_bucket", 3),
-        one("h_count", 3),
-        one("h_sum", 3),
-        one("s_sum", 5),
-        one("s", 5),
-        one("g_count", 4),
-        one("untyped_total", 0),
-        one("bare_total", None),
-        one("info", 6),
+        series("plain", 1),
+        series("gauge_total", 2),
+        series("h_bucket", 3),
+        series("h_count", 3),
+        series("h_sum", 3),
+        series("s_sum", 5),
+        series("s", 5),
+        series("g_count", 4),
+        series("untyped_total", 0),
+        series("bare_total", None),
+        series("info", 6),
     )
 
-    found = kinds(request, VERSION_2)
+    kind_of = kinds(request, VERSION_2)
 
-    assert {name for name, kind in found.items() if kind == Kind.COUNTER} == {
+    assert {name for name, kind in kind_of.items() if kind == Kind.COUNTER} == {
         "plain", "h_bucket", "h_count", "h_sum", "s_sum", "untyped_total", "bare_total",
     }  # fmt: skip
-    assert len(found) == 11
+    assert len(kind_of) == 11
 
 
 # 2.0
@@ -275,10 +275,10 @@ def test_labels_of_the_second_version_refer_to_symbols():
 
 
 def test_equal_references_into_other_symbols_are_other_series():
-    one = request_2(({"__name__": "up", "job": "a"}, [sample(1.0, TIME)], None))
+    request = request_2(({"__name__": "up", "job": "a"}, [sample(1.0, TIME)], None))
     other = request_2(({"__name__": "up", "job": "b"}, [sample(2.0, TIME)], None))
 
-    rows, _ = read(one, other, one, headers=VERSION_2)
+    rows, _ = read(request, other, request, headers=VERSION_2)
 
     assert [name for name, _, _ in rows] == ['up{job="a"}', 'up{job="b"}', 'up{job="a"}']
 
@@ -542,13 +542,16 @@ def test_good_requests_around_a_bad_one_are_kept_with_its_place():
     decoded = decode_remote_write(records, SeriesTable())
 
     assert len(decoded.columns) == 2
-    assert [(one.index, one.reason) for one in decoded.rejections] == [(1, "invalid_snappy")]
+    assert [(rejection.index, rejection.reason) for rejection in decoded.rejections] == [
+        (1, "invalid_snappy")
+    ]
 
 
 def test_many_bad_parts_of_a_record_are_one_rejection_with_their_number():
     decoded = decode_remote_write([Record(snappy(series_1({}, sample(1.0, TIME)) * 1000))], SeriesTable())
 
-    assert [(one.index, one.reason, one.n_parts) for one in decoded.rejections] == [(0, "wrong_schema", 1000)]
+    (rejection,) = decoded.rejections
+    assert (rejection.index, rejection.reason, rejection.n_parts) == (0, "wrong_schema", 1000)
 
 
 # Anything

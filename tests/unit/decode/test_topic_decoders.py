@@ -11,11 +11,11 @@ MAPPING = JsonMapping(name="m", values=("v",))
 
 
 def test_a_mapping_is_a_format_by_its_name_or_as_the_only_one():
-    one = FormatSettings(mappings={"mine": MAPPING})
+    settings = FormatSettings(mappings={"mine": MAPPING})
     payload = b'{"v": 2, "timestamp": 1700000000}'
 
     for name in ("mapped:mine", "mapped"):
-        assert decoded(build_decoder(name, one), payload).columns.value.tolist() == [2.0]
+        assert decoded(build_decoder(name, settings), payload).columns.value.tolist() == [2.0]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,12 @@ def test_a_model_brings_its_entities_and_channels_in_its_order(quiet_watch):
     assert watch.entities.fixed
 
 
-@pytest.mark.parametrize(("key", "of_model"), [("step_seconds", {"step_seconds": 2.0}), ("window_length", {"window_length": 16})])
+@pytest.mark.parametrize(
+    ("key", "of_model"), [("step_seconds", {"step_seconds": 2.0}), ("window_length", {"window_length": 16})]
+)
 def test_a_model_of_another_grid_is_refused_with_the_way_out(quiet_watch, key, of_model):
-    with pytest.raises(ConfigError, match=rf"watch\.w\.{key} is .*, but its model was trained with .*barograph train --watch w"):
+    with pytest.raises(
+        ConfigError,
+        match=rf"watch\.w\.{key} is .*, but its model was trained with .*barograph train --watch w",
+    ):
         build_watch(quiet_watch().settings(), bundle(**of_model))

@@ -135,7 +135,9 @@ def test_a_series_that_would_need_more_places_than_there_may_be_is_refused_and_t
 
 def test_a_model_may_know_more_than_there_is_room_for():
     table = table_of(("load", {"host": "web2"}), ("load", {"host": "web9"}))
-    places = EntityTable(metrics=["*"], match={}, by=("host",), entities=("web1", "web2"), channels=("load",), max_series=1)
+    places = EntityTable(
+        metrics=["*"], match={}, by=("host",), entities=("web1", "web2"), channels=("load",), max_series=1
+    )
     places.update(table)
 
     assert places.row_of.tolist() == [1, REFUSED]

@@ -42,7 +42,13 @@ def _forget_a_few(monkeypatch):
 def life(n_steps=N_STEPS):
     """Give who lives from which step to which: three hosts throughout, and a pod every 15 steps for 130."""
     pods = {f"pod{number}": (15 * number, 15 * number + 130) for number in range((n_steps - 130) // 15)}
-    return {"host1": (0, n_steps), **dict(list(pods.items())[:4]), "host2": (0, n_steps), "host3": (120, n_steps), **pods}
+    return {
+        "host1": (0, n_steps),
+        **dict(list(pods.items())[:4]),
+        "host2": (0, n_steps),
+        "host3": (120, n_steps),
+        **pods,
+    }
 
 
 def values_of(names):
@@ -75,14 +81,21 @@ class Run:
 
     def take(self, scored):
         for row, name in enumerate(self.watch.entities.entities[: len(scored.reason)]):
-            shown = (scored.reason[row], scored.score[row].tobytes(), scored.channel_error[row].tobytes(), scored.expected[row].tobytes())
+            shown = (
+                scored.reason[row],
+                scored.score[row].tobytes(),
+                scored.channel_error[row].tobytes(),
+                scored.expected[row].tobytes(),
+            )
             self.scores[scored.time_ms, name] = shown
 
     def columns(self, step):
         parts = []
         for name, (first, last) in self.of.items():
             if first <= step < last:
-                numbers = np.array([self.table.intern(metric, labels_of({"host": name})) for metric in "ab"], np.int32)
+                numbers = np.array(
+                    [self.table.intern(metric, labels_of({"host": name})) for metric in "ab"], np.int32
+                )
                 parts.append(Columns(numbers, np.full(2, step * 1000), self.values[name][step]))
         return concatenate(parts)
 
@@ -105,7 +118,11 @@ class Run:
 
 
 def settings(quiet_watch, **more):
-    return quiet_watch(stale_seconds=10.0, alert={"close_seconds": 5.0, "rest_seconds": 5.0, "accept_after_seconds": 40.0}, **more)
+    return quiet_watch(
+        stale_seconds=10.0,
+        alert={"close_seconds": 5.0, "rest_seconds": 5.0, "accept_after_seconds": 40.0},
+        **more,
+    )
 
 
 def champion_of(config):
@@ -117,15 +134,22 @@ def champion_of(config):
 
 @pytest.mark.parametrize("kind", ["by host", "by series", "with a model"])
 def test_those_that_are_left_are_judged_bit_equal_to_a_run_that_forgets_nobody(quiet_watch, kind):
-    config = settings(quiet_watch, by="series" if kind == "by series" else ["host"], model={"hidden": 4, "latent": 2, "epochs": 2})
+    config = settings(
+        quiet_watch,
+        by="series" if kind == "by series" else ["host"],
+        model={"hidden": 4, "latent": 2, "epochs": 2},
+    )
     forgets, keeps = (
-        Run(config, forgets=one, champion=champion_of(config) if kind == "with a model" else None).go() for one in (True, False)
+        Run(config, forgets=one, champion=champion_of(config) if kind == "with a model" else None).go()
+        for one in (True, False)
     )
 
     assert len(forgets.forgot) >= 2
     assert len(forgets.watch.entities.entities) < len(keeps.watch.entities.entities) / 2
     assert len(keeps.alerts) >= 6
-    assert list(map(repr, forgets.alerts)) == list(map(repr, keeps.alerts))  # as text: NaN is equal to itself there
+    assert list(map(repr, forgets.alerts)) == list(
+        map(repr, keeps.alerts)
+    )  # as text: NaN is equal to itself there
     assert {key: keeps.scores[key] for key in forgets.scores} == forgets.scores
     missing = {shown[0] for key, shown in keeps.scores.items() if key not in forgets.scores}
     assert missing == {Reason.STALE}
@@ -157,9 +181,13 @@ def test_a_checkpoint_from_just_before_or_behind_is_gone_on_from(quiet_watch):
         resumed = Run(config, forgets=True)
         resumed.use(resume_watch(config, None, None, state)[0])
         resumed.go(step)
-        assert resumed.scores == {key: shown for key, shown in undisturbed.scores.items() if key in resumed.scores}
+        assert resumed.scores == {
+            key: shown for key, shown in undisturbed.scores.items() if key in resumed.scores
+        }
         assert resumed.forgot == [(at, n) for at, n in undisturbed.forgot if at >= step]
-        behind = [alert for alert in undisturbed.alerts if (alert.resolved_ms or alert.opened_ms) >= step * 1000]
+        behind = [
+            alert for alert in undisturbed.alerts if (alert.resolved_ms or alert.opened_ms) >= step * 1000
+        ]
         assert list(map(repr, resumed.alerts)) == list(map(repr, behind))
 
 
@@ -167,14 +195,21 @@ def test_who_comes_back_warms_up_as_a_new_one(quiet_watch):
     run = Run(settings(quiet_watch, by=["host"]), forgets=True).go()
     assert "pod0" not in run.watch.entities.entities
 
-    back = concatenate(samples(" ".join(["1"] * 150), run.table, name=name, start_ms=N_STEPS * 1000, host="pod0") for name in ("a", "b"))
+    back = concatenate(
+        samples(" ".join(["1"] * 150), run.table, name=name, start_ms=N_STEPS * 1000, host="pod0")
+        for name in ("a", "b")
+    )
     scores_before = dict(run.scores)
     for at in range(150):
         now = back.time_ms == (N_STEPS + at) * 1000
-        run.pipeline.process(Columns(back.series[now], back.time_ms[now], back.value[now]), (N_STEPS + at) * 1000)
+        run.pipeline.process(
+            Columns(back.series[now], back.time_ms[now], back.value[now]), (N_STEPS + at) * 1000
+        )
 
     reasons = [shown[0] for key, shown in run.scores.items() if key not in scores_before and key[1] == "pod0"]
-    assert reasons == [Reason.WARMING] * (1 + 108) + [Reason.JUDGED] * (149 - 108)  # 1: the step that was open as it came back
+    assert reasons == [Reason.WARMING] * (1 + 108) + [Reason.JUDGED] * (
+        149 - 108
+    )  # 1: the step that was open as it came back
 
 
 def test_who_comes_back_just_before_being_forgotten_is_not(quiet_watch, monkeypatch):
@@ -191,7 +226,9 @@ def test_who_comes_back_just_before_being_forgotten_is_not(quiet_watch, monkeypa
     assert run.forgot == [(120 + GONE_STEPS + 5, 7)]
     assert run.watch.entities.entities == ["host1", "pod3"]
     run.go(120 + GONE_STEPS + 6, 120 + GONE_STEPS + 8)
-    assert run.scores[(120 + GONE_STEPS + 6) * 1000, "pod3"][0] == Reason.GAP  # known, and its window nearly empty
+    assert (
+        run.scores[(120 + GONE_STEPS + 6) * 1000, "pod3"][0] == Reason.GAP
+    )  # known, and its window nearly empty
 
 
 def test_what_is_exported_is_that_of_a_run_that_forgets_nobody(quiet_watch):
@@ -225,7 +262,9 @@ def test_the_history_that_is_collected_keeps_its_names(quiet_watch, tmp_path):
         run.go(0, 400)
         writer.write(run.watch.entities.entities, run.watch.entities.channels, [])
         history = read_steps(list_segments(folder), [], shape="", step_ms=1000, window_length=8).history
-        histories.append({name: history.values[:, row].tobytes() for row, name in enumerate(history.entities)})
+        histories.append(
+            {name: history.values[:, row].tobytes() for row, name in enumerate(history.entities)}
+        )
         assert bool(run.forgot) == forgets
 
     forgetting, retention = histories
@@ -252,7 +291,9 @@ def test_series_that_no_longer_come_lose_their_numbers_and_those_that_come_keep_
     pipeline = Pipeline([watch], table, max_future_ms=60_000, forgets_series=True)
 
     def step(second, *hosts):
-        columns = concatenate(samples("1", table, name="load", start_ms=second * 1000, host=host) for host in hosts)
+        columns = concatenate(
+            samples("1", table, name="load", start_ms=second * 1000, host=host) for host in hosts
+        )
         return pipeline.process(columns, second * 1000), columns.series.tolist()
 
     step(0, "web1", "web2", "web3")

@@ -31,7 +31,8 @@ def test_without_rules_nothing_is_vetoed():
 
 
 @pytest.mark.parametrize(
-    ("direction", "actual", "expect_veto"), [("above", 0.5, True), ("above", 1.5, False), ("below", 0.5, False), ("both", 0.5, False)]
+    ("direction", "actual", "expect_veto"),
+    [("above", 0.5, True), ("above", 1.5, False), ("below", 0.5, False), ("both", 0.5, False)],
 )
 def test_only_the_stated_side_counts(direction, actual, expect_veto):
     rules = [MetricRule(name="cpu", direction=direction)]
@@ -41,12 +42,21 @@ def test_only_the_stated_side_counts(direction, actual, expect_veto):
 
 @pytest.mark.parametrize(("actual", "expect_veto"), [(1.4, True), (1.6, False)])
 def test_a_deviation_must_be_as_large_as_the_absolute_minimum(actual, expect_veto):
-    assert vetoed([MetricRule(name="cpu", min_deviation=0.5)], step([actual, 1], [1.0, 1.0], error=(2.0, 0.0))) == expect_veto
+    assert (
+        vetoed([MetricRule(name="cpu", min_deviation=0.5)], step([actual, 1], [1.0, 1.0], error=(2.0, 0.0)))
+        == expect_veto
+    )
 
 
 @pytest.mark.parametrize(("actual", "expect_veto"), [(10.5, True), (11.5, False)])
 def test_a_deviation_must_be_as_large_as_the_share_of_the_expected_value(actual, expect_veto):
-    assert vetoed([MetricRule(name="cpu", min_deviation_ratio=0.1)], step([actual, 1], [10.0, 1.0], error=(2.0, 0.0))) == expect_veto
+    assert (
+        vetoed(
+            [MetricRule(name="cpu", min_deviation_ratio=0.1)],
+            step([actual, 1], [10.0, 1.0], error=(2.0, 0.0)),
+        )
+        == expect_veto
+    )
 
 
 def test_one_channel_that_matters_is_enough():
@@ -54,7 +64,9 @@ def test_one_channel_that_matters_is_enough():
 
 
 def test_a_missing_value_vetoes_nothing():
-    assert not vetoed([MetricRule(name="*", min_deviation=100.0)], step([np.nan, 1], [1.0, 1.0], error=(2.0, 0.0)))
+    assert not vetoed(
+        [MetricRule(name="*", min_deviation=100.0)], step([np.nan, 1], [1.0, 1.0], error=(2.0, 0.0))
+    )
 
 
 def test_the_first_rule_that_fits_counts():
@@ -63,7 +75,9 @@ def test_the_first_rule_that_fits_counts():
     assert vetoed(rules, step([2, 1], [1.0, 1.0], error=(2.0, 0.0)))
 
 
-@pytest.mark.parametrize(("value", "expect_broken"), [(-0.1, True), (0.0, False), (1.0, False), (1.1, True), (np.nan, False)])
+@pytest.mark.parametrize(
+    ("value", "expect_broken"), [(-0.1, True), (0.0, False), (1.0, False), (1.1, True), (np.nan, False)]
+)
 def test_a_value_outside_its_valid_range_is_broken(value, expect_broken):
     metric_rules = MetricRules([MetricRule(name="memory", valid_min=0.0, valid_max=1.0)])
 

@@ -1,57 +1,16 @@
-"""Closed steps to scores, by the companions alone: no network is trained here.
+"""Closed steps to scores, by the baselines alone; windows have 8 steps.
 
-Windows have 8 steps, so that an entity is judged from its 109th step on (number 108).
+An entity is judged from its 109th step on (number 108).
 """
-
-from dataclasses import replace
 
 import numpy as np
 import pytest
+from scoring import NEEDED, STEP_MS, WINDOW, assert_bit_equal, noise, run, scorer, settings
 
-from monitor.config.watch import WatchConfig
 from monitor.detection.entities import EntityTable
-from monitor.detection.rescorer import Rescorer
 from monitor.detection.scored_step import Reason
 from monitor.detection.scorer import Scorer
-from monitor.detection.steps import ClosedSteps, Reclosed
-
-STEP_MS = 1000
-WINDOW = 8
-NEEDED = WINDOW + 100
-
-
-def settings(**changes):
-    config = {"name": "w", "step_seconds": 1.0, "window_length": WINDOW, "stale_seconds": 5.0, "lateness_seconds": 0.0}
-    watch = WatchConfig.model_validate({**config, "budget": "1/day", "model": {"memory_windows": 32}})
-    return replace(watch.settings(), **{"block_steps": 20, "revision_steps": 0, **changes})
-
-
-def scorer(n_entities=1, channels=("load", "queue_depth"), **changes):
-    entities = EntityTable(
-        metrics=["*"], match={}, by=("host",), entities=[f"web{row}" for row in range(n_entities)], channels=channels
-    )  # fmt: skip
-    return Scorer(entities, settings(**changes))
-
-
-def noise(n_steps, n_entities=1, *, seed, n_channels=2):
-    """Make quiet metrics: level 50, spread 1, one step independent of the next."""
-    return np.random.default_rng(seed).normal(50.0, 1.0, (n_steps, n_entities, n_channels))
-
-
-def run(judge, values, *, first_step=0, block_lengths=None, frozen=()):
-    """Score steps (T, n, C) cut into blocks, learning behind each step; give the scored steps."""
-    scored = []
-    lengths = block_lengths or [len(values)]
-    start = 0
-    may_not_learn = np.isin(np.arange(values.shape[1]), frozen)
-    while start < len(values):
-        length = lengths.pop(0) if len(lengths) > 1 else lengths[0]
-        block = ClosedSteps(first_step + start, STEP_MS, values[start : start + length])
-        for step in judge.score(block):
-            judge.learn(step, may_not_learn)
-            scored.append(step)
-        start += length
-    return scored
+from monitor.detection.steps import ClosedSteps
 
 
 def reasons(scored, row=0):
@@ -60,13 +19,6 @@ def reasons(scored, row=0):
 
 def scores(scored, row=0):
     return np.array([step.score[row] for step in scored])
-
-
-def assert_bit_equal(one, other):
-    assert len(one) == len(other)
-    for left, right in zip(one, other, strict=True):
-        for name in ("time_ms", "reason", "surprise", "score", "channel_error", "elevated_since_ms", "actual", "expected"):
-            np.testing.assert_array_equal(getattr(left, name), getattr(right, name), err_msg=f"{name} of the step at {left.time_ms} ms")
 
 
 # Warming up
@@ -134,7 +86,11 @@ def test_steps_that_an_entity_missed_do_not_count_as_shown():
 
 def test_where_each_series_is_an_entity_a_constant_one_is_scaled_by_its_own_unit():
     entities = EntityTable(
-        metrics=["*"], match={}, by=(), entities=["memory_used_bytes", 'latency_seconds{host="web1"}'], channels=["value"]
+        metrics=["*"],
+        match={},
+        by=(),
+        entities=["memory_used_bytes", 'latency_seconds{host="web1"}'],
+        channels=["value"],
     )
     judge = Scorer(entities, settings())
 
@@ -325,64 +281,28 @@ def test_an_entity_that_appears_during_an_episode_of_another_leaves_it_frozen():
     judge.thaw(0, keep=False)
 
 
-# A second time
+# Learning
 
 
-def with_snapshots(judge, values, *, first_step=0):
-    """Score steps; give them, and the snapshot of each."""
-    scored = run(judge, values, first_step=first_step)
-    return scored, [step.snapshot for step in scored if step.snapshot is not None]
+def test_a_step_carries_what_can_be_learned_from_it_and_what_it_was_judged_by():
+    judge = scorer(2, revision_steps=1)
+    run(judge, noise(NEEDED, 2, seed=1))
+
+    (step,) = run(judge, noise(1, 2, seed=2), first_step=NEEDED)
+
+    assert step.learnable.rows.tolist() == [0, 1]
+    assert step.learnable.windows.shape == (2, WINDOW, 2)
+    assert step.snapshot["n_seen"].tolist() == [NEEDED, NEEDED]
 
 
-def second_time(judge, rows, snapshots, values):
-    """Judge the newest steps again."""
-    first_step = len(values) - len(snapshots)
-    judge_again = Rescorer(judge, np.array(rows), snapshots)
-    return list(judge_again.score(ClosedSteps(first_step, STEP_MS, values[first_step:][:, rows])))
+def test_where_steps_are_not_judged_again_they_carry_no_snapshot():
+    assert {step.snapshot for step in run(scorer(), noise(NEEDED + 5, seed=1))} == {None}
 
 
-def test_what_is_judged_again_unchanged_has_the_very_same_scores_whatever_was_learned_since():
-    judge, values = scorer(3, revision_steps=1), noise(190, 3, seed=5)
-    values[170:175, 1] += 6.0
-    values[150:153, 2] = np.nan
-    scored, snapshots = with_snapshots(judge, values)
+def test_a_step_that_is_not_passed_to_learn_teaches_nothing():
+    learning, other = scorer(), scorer()
+    values = noise(NEEDED + 50, seed=1)
+    run(learning, values)
+    list(other.score(ClosedSteps(0, STEP_MS, values)))
 
-    again = second_time(judge, [1, 2], snapshots[-45:], values)  # the neighbours' memory was thinned out at step 128 and will be at 256
-
-    assert_bit_equal(again, [step.take(np.array([1, 2])) for step in scored[-45:]])
-
-
-def test_what_came_late_is_judged_as_if_it_had_come_in_time_given_the_same_tails_and_memories():
-    def judged(values, learns_until):
-        judge = scorer(revision_steps=1)
-        first, snapshots = with_snapshots(judge, values[:learns_until])
-        judge.learn = lambda step, frozen: None
-        then, more = with_snapshots(judge, values[learns_until:], first_step=learns_until)
-        return judge, first + then, snapshots + more
-
-    in_time = noise(150, seed=7)
-    in_time[142] = 60.0
-    in_time[145, 0, 1] = np.nan
-    late = in_time.copy()
-    late[142], late[144] = 50.0, np.nan
-    judge, _, snapshots = judged(late, 140)
-
-    first_changed, rows = judge.patch(Reclosed(140, np.array([0]), in_time[140:], 2), n_rows=1, n_channels=2)
-    again = second_time(judge, [0], snapshots[-8:], in_time)
-
-    other, expected, _ = judged(in_time, 140)
-    assert (first_changed, rows.tolist()) == (142, [0])
-    assert_bit_equal(again, expected[-8:])
-    for name in ("recent", "n_seen", "last_seen"):
-        np.testing.assert_array_equal(judge.state()[name], other.state()[name], err_msg=name)
-
-
-def test_nothing_is_learned_by_judging_again():
-    judge, values = scorer(2, revision_steps=1), noise(150, 2, seed=6)
-    _, snapshots = with_snapshots(judge, values)
-    before = {name: array.copy() for name, array in judge.state().items()}
-
-    second_time(judge, [0, 1], snapshots[-10:], values + 5.0)
-
-    for name, array in judge.state().items():
-        np.testing.assert_array_equal(array, before[name], err_msg=name)
+    assert learning.detector.tails.n_learned[0] > other.detector.tails.n_learned[0]

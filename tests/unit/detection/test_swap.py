@@ -45,7 +45,9 @@ def running(watch, champion, *, entities=None):
 def live(pipeline, values, *, first_step):
     """Judge steps one after the other; give scores (T, n) and alerts."""
     scores, alerts = [], []
-    pipeline.observe(WatchObserver(on_scored=lambda scored: scores.append((scored.time_ms, scored.score.copy()))))
+    pipeline.observe(
+        WatchObserver(on_scored=lambda scored: scores.append((scored.time_ms, scored.score.copy())))
+    )
     for at in range(len(values)):
         alerts += pipeline.judge(ClosedSteps(first_step + at, 1000, values[at : at + 1]), WatchReport())
     return scores, alerts
@@ -75,7 +77,9 @@ def test_weights_scaling_tails_and_limit_are_all_the_new_models(watch):
         "gaussian.mean",
     ):
         np.testing.assert_array_equal(detector.state()[name], new.detector.state()[name], err_msg=name)
-        assert not np.array_equal(detector.state()[name], kept[name]), f"{name} does not tell the models apart: the test could not fail"
+        assert not np.array_equal(detector.state()[name], kept[name]), (
+            f"{name} does not tell the models apart: the test could not fail"
+        )
 
 
 def test_the_next_step_is_judged_as_by_a_daemon_that_had_the_new_model_from_the_start(watch):
@@ -86,7 +90,9 @@ def test_the_next_step_is_judged_as_by_a_daemon_that_had_the_new_model_from_the_
     swap_champion(swapped, watch.settings(), new)
     # It has the same newest window behind it, and has learned nothing from it yet.
     undisturbed.judge(ClosedSteps(413, 1000, values[13:20]), WatchReport())
-    undisturbed.swap(build_watch(watch.settings(), align_rows(new, new.entities), entities=undisturbed.entities).scorer)
+    undisturbed.swap(
+        build_watch(watch.settings(), align_rows(new, new.entities), entities=undisturbed.entities).scorer
+    )
 
     after, _ = live(swapped, values[20:], first_step=420)
     as_expected, _ = live(undisturbed, values[20:], first_step=420)
@@ -167,7 +173,9 @@ def test_an_entity_of_which_too_little_was_seen_goes_on_warming_up(watch):
     assert pipeline.scorer.missing_steps().tolist() == [0, 48]
 
 
-def test_a_channel_that_only_the_model_knows_comes_behind_and_its_series_are_taken_from_now_on(watch, table, noise):
+def test_a_channel_that_only_the_model_knows_comes_behind_and_its_series_are_taken_from_now_on(
+    watch, table, noise
+):
     columns = noise(20)  # two metrics, a and b
     pipeline = running(watch, bundle_of(watch, channels=("a",)))
     pipeline.process(columns, table, 19_000, latest_ms=19_000, finished=False)
@@ -187,7 +195,9 @@ def test_channels_in_another_order_are_refused_and_nothing_changes(watch, channe
     live(pipeline, noise(20), first_step=400)
     scorer = pipeline.scorer
 
-    with pytest.raises(SwapError, match=r"does not take the running channels in their order .*Restart the daemon"):
+    with pytest.raises(
+        SwapError, match=r"does not take the running channels in their order .*Restart the daemon"
+    ):
         swap_champion(pipeline, watch.settings(), bundle_of(watch, channels=channels))
 
     assert pipeline.scorer is scorer
@@ -223,7 +233,9 @@ def test_a_restart_with_another_model_goes_on_with_the_episode_and_judges_at_onc
     checkpoint = capture([(watch, "v1", pipeline)], source=SourceConfig(), position=Position())
     new, refreshed = bundle_of(watch, seed=2), []
 
-    resumed, what = resume_watch(watch, "v2", new, checkpoint, refresh=lambda bundle: refreshed.append(bundle) or bundle)
+    resumed, what = resume_watch(
+        watch, "v2", new, checkpoint, refresh=lambda bundle: refreshed.append(bundle) or bundle
+    )
 
     assert (what, refreshed) == ("resumed with another model", [new])
     assert [alert.identity for alert in resumed.open_alerts.values()] == [opened[0].identity]
@@ -234,7 +246,9 @@ def test_a_restart_with_another_model_goes_on_with_the_episode_and_judges_at_onc
 
 
 def test_a_restart_with_the_first_model_goes_on_from_the_companions(watch):
-    pipeline = running(watch, None, entities=known_entities(watch.settings(), ["web1"], ["a", "b"], fixed=False))
+    pipeline = running(
+        watch, None, entities=known_entities(watch.settings(), ["web1"], ["a", "b"], fixed=False)
+    )
     live(pipeline, noise(150), first_step=0)
     checkpoint = capture([(watch, None, pipeline)], source=SourceConfig(), position=Position())
 
