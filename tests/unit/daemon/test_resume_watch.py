@@ -16,7 +16,7 @@ REPLAY = SourceConfig(kind="replay", replay=ReplayConfig(paths=["a.csv"]))
 
 @pytest.fixture
 def checkpoint(quiet_watch, table, noise):
-    """State of 200 steps, judged by the model called v1 (there is none: the companions judged)."""
+    """State of 200 steps, judged by the model called v1 (there is none: the baselines judged)."""
     config = quiet_watch()
     watch = build_watch(config.settings(), None)
     Pipeline([watch], table, max_future_ms=60_000).process(noise(200), 199_000)
