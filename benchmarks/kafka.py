@@ -28,7 +28,7 @@ from kafka import KafkaConsumer
 
 from monitor.clock import SystemClock
 from monitor.config.explain import parse_config
-from monitor.daemon.daemon import Daemon
+from monitor.daemon.build import build_daemon
 from monitor.daemon.process import tune_process
 
 MOCK = Path(__file__).parents[1] / "tests" / "kafka" / "mock_cluster.py"
@@ -127,7 +127,7 @@ def daemon(client, servers, topic, n_records, folder):
             }
         ],
     }
-    running = Daemon(
+    running = build_daemon(
         parse_config(document, origin="benchmark"), outlets=[], clock=SystemClock(), keeps_state=False
     )
     stop, spent, n_read = threading.Event(), Counter(), 0
@@ -157,7 +157,7 @@ def daemon(client, servers, topic, n_records, folder):
             stop.set()
         return batch
 
-    source, pipeline = running._source, running.pipeline
+    source, pipeline = running.loop.source, running.loop.pipeline
     library = source._library
     polled = timed("source", source.poll)
     source._library = SimpleNamespace(open_client=open_client)

@@ -8,5 +8,5 @@ Data: `row_arrays` (one row per entity), `dataset` (windows and their gaps), `sc
 Network: `network`, `training`, `training_checkpoint` (resume), `gradients`, `raw_scores` (of its error).
 Scoring: `detector`, `baselines` (no training), `tail` (raw score to surprise), `limits` (budget to limit).
 A new model: `fit_detector` (history to detector), `evaluation` (two models compared).
-On disk: `bundle` (one model), `registry` (all versions of a watch's model).
+On disk: `bundle` (one model), `registry` (all versions of a watch's model), `atomic_file` (replaces one).
 """

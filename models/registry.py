@@ -6,7 +6,6 @@ The files `champion` and `previous` in the watch's folder hold the names of thes
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -14,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from models.atomic_file import replace_file
 from models.bundle import Bundle, load_bundle, save_bundle
 from models.errors import BundleError
 
@@ -104,13 +104,10 @@ class Registry:
 
     def keep_training(self, state: bytes) -> None:
         """Save the state of a running training, so that it can be resumed."""
-        temporary = self.folder / f"{_TRAINING}.new"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(state)
-            temporary.replace(self.folder / _TRAINING)
+            replace_file(self.folder / _TRAINING, state)
         except OSError as error:
-            _remove(temporary)
             raise BundleError(f"cannot write {self.folder / _TRAINING}: {error.strerror}") from error
 
     def interrupted(self) -> bytes:
@@ -172,20 +169,9 @@ class Registry:
             raise BundleError(f"cannot read {self.folder / name}: {error.strerror}") from error
 
     def _point(self, name: str, version: str) -> None:
-        temporary = self.folder / f".{name}.new"
         try:
-            with temporary.open("w") as file:
-                file.write(version + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.folder / name)
+            replace_file(self.folder / name, f"{version}\n".encode())
         except OSError as error:
-            _remove(temporary)
             raise BundleError(
                 f"cannot write {self.folder / name}: {error.strerror}. The old champion stays."
             ) from error
-
-
-def _remove(temporary: Path) -> None:
-    with suppress(OSError):  # a file may lie where a folder should be
-        temporary.unlink(missing_ok=True)

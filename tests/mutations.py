@@ -647,8 +647,8 @@ MUTATIONS = [
             "test_what_is_delivered_twice_changes_nothing",
         ),
         (
-            '"UPDATE episodes SET notified = 1 WHERE identity = ?", notified',
-            '"UPDATE episodes SET notified = 1 WHERE identity = ?", []',
+            '"UPDATE episodes SET told = 1 WHERE identity = ?", notified',
+            '"UPDATE episodes SET told = 1 WHERE identity = ?", []',
             "test_what_was_held_back_is_told_later_and_stays_told",
         ),
         (
@@ -661,24 +661,24 @@ MUTATIONS = [
         "monitor/daemon/watchdog.py",
         "unit/daemon/test_watchdog.py",
         (
-            "min(now - self._looked_at, 2 * self._look_seconds)",
-            "now - self._looked_at",
+            "min(now - self._checked_at, 2 * self._check_seconds)",
+            "now - self._checked_at",
             "test_a_process_that_was_stopped_for_an_hour_is_not_hung",
         ),
         (
-            "said.join(_SAY_SECONDS)",
-            "said.join()",
+            "logger.join(_LOG_SECONDS)",
+            "logger.join()",
             "test_a_log_that_hangs_too_does_not_keep_the_process",
         ),
     ),
     *in_module(
-        "monitor/daemon/loop.py",
+        "monitor/daemon/notifier.py",
         "unit/daemon/test_loop.py",
         (
-            "            self._record(notified, True)\n"
-            "            for outlet in self._outlets:\n                outlet.deliver(notified)\n",
+            "            self._store(together, notified=True)\n"
+            "            for outlet in self._outlets:\n                outlet.deliver(together)\n",
             "            for outlet in self._outlets:\n"
-            "                outlet.deliver(notified)\n            self._record(notified, True)\n",
+            "                outlet.deliver(together)\n            self._store(together, notified=True)\n",
             "test_what_outlets_are_told_is_written_down_before",
         ),
     ),

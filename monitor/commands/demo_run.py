@@ -21,12 +21,13 @@ from monitor.commands.demo_recording import DemoOutcome, Episode, Recording, jud
 from monitor.config.load import load_config
 from monitor.config.schema import Config
 from monitor.config.watch import WatchConfig
+from monitor.daemon.build import build_daemon
 from monitor.daemon.daemon import Daemon
 from monitor.daemon.process import tune_process
 from monitor.errors import MonitorError
 from monitor.sample import SeriesTable
 from monitor.sources.recorded import recorded_files
-from monitor.storage.data_dir import model_registry, prepare_data_dir
+from monitor.storage.data_dir import DataDir
 from monitor.training.train import TrainedWatch, collect_history, train_watch
 
 __all__ = ["Demo", "three_sigma"]
@@ -42,7 +43,7 @@ def three_sigma(watch: WatchConfig, recording: Recording, config: Config) -> lis
     episodes is the watch's own.
     """
     table = SeriesTable()
-    history = collect_history(watch, recorded_files(config, table).columns, table)
+    history = collect_history(watch.settings(), recorded_files(config, table).columns, table)
     if history is None:
         return []
     values = history.values
@@ -105,14 +106,16 @@ class Demo:
         """Train one watch on the fault-free part."""
         tune_process()
         started = time.perf_counter()
-        prepare_data_dir(self.config)
+        data_dir = DataDir(self.config.data_dir)
+        data_dir.prepare()
         table = SeriesTable()
         fault_free = self._with_replay(end=str(self._recording.fault_free_until_ms))
-        history = collect_history(watch, recorded_files(fault_free, table).columns, table)
+        history = collect_history(watch.settings(), recorded_files(fault_free, table).columns, table)
         if history is None:
             raise MonitorError(f"the recording has no series for watch {watch.name}")
-        registry = model_registry(self.config, watch)
-        trained = train_watch(watch, history, registry, now=self._clock.now(), on_epoch=on_epoch)
+        registry = data_dir.registry(watch.name)
+        now = self._clock.now()
+        trained = train_watch(watch.settings(), history, registry, now=now, on_epoch=on_epoch)
         self.train_seconds += time.perf_counter() - started
         return trained
 
@@ -122,7 +125,8 @@ class Demo:
         start_ms = self._recording.fault_free_until_ms - _LEAD_IN_WINDOWS * longest
         collector = _Collector(show)
         config = self._with_replay(start=str(start_ms))
-        return Daemon(config, outlets=[collector], clock=self._clock, keeps_state=False), collector
+        daemon = build_daemon(config, outlets=[collector], clock=self._clock, keeps_state=False)
+        return daemon, collector
 
     def replay(self, daemon: Daemon, collector: _Collector, stop: threading.Event) -> None:
         """Replay to the end, or until `stop` is set."""

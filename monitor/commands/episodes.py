@@ -36,11 +36,12 @@ def episodes(
         chosen_watches(settings, [watch], config)
     from monitor.config.times import parse_time
     from monitor.storage.alert_history import read_episodes
-    from monitor.storage.data_dir import episodes_file
+    from monitor.storage.data_dir import DataDir
 
     newest = None if shows_all else _N_NEWEST
     since_ms = parse_time(since, "--since")
-    stored = read_episodes(episodes_file(settings.data_dir), watch=watch, since_ms=since_ms, newest=newest)
+    file = DataDir(settings.data_dir).episodes_file
+    stored = read_episodes(file, watch=watch, since_ms=since_ms, newest=newest)
     if as_json:
         for episode in stored:
             print(episode.to_json())

@@ -92,11 +92,12 @@ def rollback_model(config: ConfigFile = Path("config.toml"), watch: WatchName = 
 def _registries(config: Path, watch: str) -> dict[str, Registry]:
     """Give the registry of the named watch, or of every watch, by the watch's name."""
     from monitor.config.load import load_config
-    from monitor.storage.data_dir import model_registry
+    from monitor.storage.data_dir import DataDir
 
     settings = load_config(config, environ=os.environ)
     chosen = chosen_watches(settings, [watch] if watch else [], config)
-    return {watch_config.name: model_registry(settings, watch_config) for watch_config in chosen}
+    data_dir = DataDir(settings.data_dir)
+    return {watch_config.name: data_dir.registry(watch_config.name) for watch_config in chosen}
 
 
 def _only_registry(config: Path, watch: str) -> Registry:

@@ -51,20 +51,22 @@ def retrain(
     from monitor.commands.tables import outcome_text
     from monitor.config.times import parse_time
     from monitor.daemon.process import tune_process
-    from monitor.storage.data_dir import history_folder, model_registry, prepare_data_dir
+    from monitor.storage.data_dir import DataDir
     from monitor.training.from_history import retrain_from_history
 
     tune_process()
-    prepare_data_dir(settings)
+    data_dir = DataDir(settings.data_dir)
+    data_dir.prepare()
     until_ms = parse_time(until, "--until")
     reasons = []
     for watch_config in chosen:
         with training_progress(watch_config.name, watch_config.model.epochs) as on_epoch:
             outcome = retrain_from_history(
-                watch_config,
-                history_folder(Path(settings.data_dir), watch_config),
-                model_registry(settings, watch_config),
+                watch_config.settings(),
+                data_dir.history_folder(watch_config.name),
+                data_dir.registry(watch_config.name),
                 clock=SystemClock(),
+                max_steps=watch_config.retrain.max_steps,
                 promotes=not candidate,
                 until_ms=until_ms,
                 on_epoch=on_epoch,

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from models.atomic_file import replacing
 from monitor.errors import MonitorError
 
 __all__ = ["RowWriter", "open_writer"]
@@ -107,21 +108,17 @@ def open_writer(file: Path | None, stdout: IO[str]) -> Iterator[RowWriter]:
         return
     if file.suffix not in (".csv", ".parquet"):
         raise MonitorError(f"cannot write scores to {file}: the name must end in .csv or .parquet")
-    temporary = file.with_name(f".{file.name}.new")
     try:
-        writer = _open_file(temporary, is_csv=file.suffix == ".csv")
-    except OSError as error:
-        raise MonitorError(f"cannot write scores to {file}: {error.strerror}") from error
-    try:
-        yield writer
-        writer.close()
-        temporary.replace(file)
+        with replacing(file) as temporary:
+            writer = _open_file(temporary, is_csv=file.suffix == ".csv")
+            try:
+                yield writer
+                writer.close()
+            finally:
+                writer.abandon()
     except OSError as error:
         reason = error.strerror or error
         raise MonitorError(f"cannot write scores to {file}: {reason}. An older file is unchanged.") from error
-    finally:
-        writer.abandon()
-        temporary.unlink(missing_ok=True)
 
 
 def _open_file(file: Path, *, is_csv: bool) -> RowWriter:

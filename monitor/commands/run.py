@@ -27,12 +27,12 @@ def run(
     settings = load_config(config, environ=os.environ)
     log_to_stderr()
     from monitor.clock import SystemClock
-    from monitor.daemon.daemon import Daemon
+    from monitor.daemon.build import build_daemon
     from monitor.daemon.watchdog import end_process
     from monitor.outlets.log import LogOutlet
 
     stop = stop_on_signals()
-    daemon = Daemon(
+    daemon = build_daemon(
         settings, outlets=[LogOutlet()], clock=SystemClock(), config_file=config, on_stalled=end_process
     )
     try:

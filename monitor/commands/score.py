@@ -37,14 +37,15 @@ def score(
     from monitor.daemon.process import tune_process
     from monitor.sample import SeriesTable
     from monitor.sources.recorded import recorded_files
-    from monitor.storage.data_dir import model_registry
+    from monitor.storage.data_dir import DataDir
 
     tune_process()
     table = SeriesTable()
     recorded = recorded_files(settings, table)
     print_rejected(recorded.n_bad)
     chosen = choose_watch(settings, table, watch)
-    serving = model_registry(settings, chosen).serving(_print_refused)
+    registry = DataDir(settings.data_dir).registry(chosen.name)
+    serving = registry.serving(_print_refused)
     if serving is None:
         print(f"watch {chosen.name} has no model: its baselines judge alone", file=sys.stderr)
     champion = serving[1] if serving else None

@@ -69,17 +69,17 @@ def train(
     from monitor.daemon.process import tune_process
     from monitor.sample import SeriesTable
     from monitor.sources.recorded import recorded_files
-    from monitor.storage.data_dir import prepare_data_dir
+    from monitor.storage.data_dir import DataDir
     from monitor.training.train import collect_history
 
     tune_process()
-    prepare_data_dir(settings)
+    DataDir(settings.data_dir).prepare()
     table = SeriesTable()
     recorded = recorded_files(settings, table, first_share=share)
     print_rejected(recorded.n_bad)
     results, errors = [], []
     for watch_config in chosen:
-        history = collect_history(watch_config, recorded.columns, table)
+        history = collect_history(watch_config.settings(), recorded.columns, table)
         if history is None:
             print(
                 f"watch {watch_config.name}: none of its series is in these files; skipped", file=sys.stderr
@@ -107,20 +107,20 @@ def _train(
     from monitor.clock import SystemClock
     from monitor.commands.console import out, training_progress
     from monitor.commands.tables import folds_table
-    from monitor.storage.data_dir import model_registry
+    from monitor.storage.data_dir import DataDir
     from monitor.training.train import judge_folds, train_watch
 
     n_epochs = watch.model.epochs
     try:
         if n_folds:
             with training_progress(f"{watch.name}, {n_folds} folds", n_folds * n_epochs) as on_epoch:
-                folds = judge_folds(watch, history, n_folds, on_epoch=on_epoch)
+                folds = judge_folds(watch.settings(), history, n_folds, on_epoch=on_epoch)
                 out.print(folds_table(watch.name, folds))
         with training_progress(watch.name, n_epochs) as on_epoch:
             return train_watch(
-                watch,
+                watch.settings(),
                 history,
-                model_registry(settings, watch),
+                DataDir(settings.data_dir).registry(watch.name),
                 now=SystemClock().now(),
                 on_epoch=on_epoch,
                 resumes=resumes,

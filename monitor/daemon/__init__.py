@@ -1,1 +1,17 @@
-"""The service: built, run, kept alive, and what it does between two steps."""
+"""The service: how it is built, its loop, and what it does between two steps.
+
+May import every folder but `commands` and `discovery`; only `commands` imports it. Begin with `build` and
+`loop`.
+
+- `build`: builds every part from the configuration, and nothing else here does
+- `daemon`: starts, runs and stops the parts in order
+- `loop`: poll, judge, notify, checkpoint, commit; its thread owns all state
+- `notifier`: alerts to the alert history and the outlets
+- `checkpoints`: when state is saved, what is in it, and how a watch resumes from it
+- `served_watch`: a watch with the version that judges it; loading, warming up and swapping models
+- `champion_watcher`: notices promotions and rollbacks, and prepares the model in a thread of its own
+- `retraining`: keeps histories, trains at set times, swaps models between two steps
+- `limit_log`: log lines about series that a limit refuses
+- `watchdog`: ends a process whose loop hangs
+- `process`: threads, allocator and priority of this process
+"""

@@ -1,4 +1,4 @@
-"""From a running pipeline to a checkpoint, and back."""
+"""Checkpoints of the running daemon: when one is saved, what is in it, and how a watch resumes from it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,18 +15,114 @@ from numpy.typing import NDArray
 
 from models.bundle import Bundle
 from monitor.alerting.alert import Alert, alert_of
+from monitor.alerting.alert_age import AlertAgeFilter
+from monitor.clock import Clock
 from monitor.config.schema import SourceConfig
 from monitor.config.watch import WatchConfig
+from monitor.daemon.served_watch import ServedWatch
 from monitor.detection.build import build_watch, known_entities
 from monitor.detection.swap import swap_champion
 from monitor.detection.watch import Watch
 from monitor.errors import SwapError
+from monitor.metrics.instruments import Metrics
 from monitor.sources.position import PartitionPosition, Position
-from monitor.storage.checkpoint import Checkpoint, CheckpointError
+from monitor.storage.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 
-__all__ = ["capture", "goes_on", "position_of", "resume_watch", "undelivered_of"]
+__all__ = [
+    "CheckpointKeeper",
+    "capture",
+    "continues",
+    "load_usable",
+    "position_of",
+    "resume_watch",
+    "undelivered_of",
+]
 
 log = logging.getLogger(__name__)
+
+_NOT_IDENTITY = {"kafka", "max_series"}  # settings of a source that its positions do not depend on
+_STATE_KEYS = {
+    "name",
+    "metrics",
+    "ignore",
+    "match",
+    "by",
+    "step_seconds",
+    "window_length",
+    "gap_mode",
+    "max_gap_seconds",
+}  # settings under which a watch's state has its meaning
+
+
+class CheckpointKeeper:
+    """Saves the state of the daemon; belongs to the loop's thread.
+
+    Parameters
+    ----------
+    file : Path, optional
+        None where no state is kept: `save` then does nothing.
+    every_seconds : float
+        Real time after which another checkpoint is due.
+    """
+
+    def __init__(
+        self,
+        file: Path | None,
+        watches: Sequence[ServedWatch],
+        age_filter: AlertAgeFilter,
+        *,
+        source: SourceConfig,
+        metrics: Metrics,
+        clock: Clock,
+        every_seconds: float,
+    ) -> None:
+        self._file = file
+        self._watches = watches
+        self._age_filter = age_filter
+        self._source = source
+        self._metrics = metrics
+        self._clock = clock
+        self._every_seconds = every_seconds
+        self._saved_at = clock.monotonic()
+
+    def is_due(self) -> bool:
+        """Return whether the last checkpoint is old enough for another one."""
+        return self._clock.monotonic() - self._saved_at >= self._every_seconds
+
+    def save(self, position: Position, undelivered: Sequence[Alert] = ()) -> None:
+        """Save all state with the source's position, and the alerts that outlets were not given yet.
+
+        A failure is counted and logged: the previous checkpoint stays, and the daemon goes on.
+        """
+        self._saved_at = self._clock.monotonic()
+        if self._file is None:
+            return
+        watches = [(served.config, served.version, served.watch) for served in self._watches]
+        try:
+            checkpoint = capture(
+                watches,
+                source=self._source,
+                position=position,
+                undelivered=undelivered,
+                age_filter=self._age_filter.state(),
+            )
+            save_checkpoint(checkpoint, self._file)
+        except CheckpointError as error:
+            self._metrics.storage.checkpoint_failed()
+            log.error("checkpoint failed error=%s", error)
+        else:
+            self._metrics.storage.checkpoint_saved(self._clock.now())
+
+
+def load_usable(file: Path, source: SourceConfig, metrics: Metrics) -> Checkpoint | None:
+    """Load the checkpoint that a source continues from; None where there is none, or it cannot be read."""
+    try:
+        checkpoint = load_checkpoint(file)
+    except CheckpointError as error:
+        metrics.storage.checkpoint_failed()
+        log.error("checkpoint refused error=%s; every watch warms up again", error)
+        return None
+    return checkpoint if checkpoint is not None and continues(checkpoint, source) else None
 
 
 def capture(
@@ -43,12 +140,11 @@ def capture(
     watches : iterable
         Each watch's settings, the version of its model, and its stages.
     position : Position
-        How far the source has been taken in; empty for a live one, and for a replay that has
-        come to its end.
+        How far the source has been read; empty for a live one, and for a replay that has ended.
     undelivered : sequence of Alert
-        What the outlets are still to be given.
-    quiet : mapping, optional
-        State of what was held back as too old to be told.
+        The alerts that outlets are still to be given.
+    age_filter : mapping, optional
+        State of the alert age filter: the withheld episodes.
     """
     arrays: dict[str, NDArray[np.generic]] = {}
     about: dict[str, Any] = {}
@@ -63,7 +159,7 @@ def capture(
             "moments": watch.snapshots.about(),
             "open_alerts": {str(row): asdict(alert) for row, alert in watch.open_alerts.items()},
         }
-    partitions = {name: asdict(place) for name, place in position.partitions.items()}
+    partitions = {name: asdict(partition) for name, partition in position.partitions.items()}
     whole = {
         "watches": about,
         "source": _identity(source),
@@ -76,18 +172,19 @@ def capture(
 
 
 def undelivered_of(checkpoint: Checkpoint) -> list[Alert]:
-    """Give the alerts that the outlets had not been given yet when a checkpoint was made."""
+    """Give the alerts that outlets had not been given yet when a checkpoint was made."""
     return [alert_of(fields) for fields in checkpoint.about.get("undelivered", [])]
 
 
 def position_of(checkpoint: Checkpoint) -> Position:
-    """Give how far the source had been taken in when a checkpoint was made."""
-    partitions = {name: PartitionPosition(**place) for name, place in checkpoint.about.get("partitions", {}).items()}
+    """Give how far the source had been read when a checkpoint was made."""
+    saved = checkpoint.about.get("partitions", {})
+    partitions = {name: PartitionPosition(**partition) for name, partition in saved.items()}
     return Position(checkpoint.about["position_ms"], partitions)
 
 
-def goes_on(checkpoint: Checkpoint, source: SourceConfig) -> bool:
-    """Tell whether a source goes on where the checkpoint was: the same one, and no replay that had ended."""
+def continues(checkpoint: Checkpoint, source: SourceConfig) -> bool:
+    """Return whether a source continues from a checkpoint: the same one, and no replay that had ended."""
     if checkpoint.about["source"] != _identity(source):
         return False
     return source.kind != "replay" or checkpoint.about["position_ms"] is not None
@@ -101,35 +198,31 @@ def resume_watch(
     *,
     refresh: Callable[[Bundle], Bundle] = lambda champion: champion,
 ) -> tuple[Watch, str]:
-    """Build a watch and let it go on where the checkpoint was; say in a word what became of that.
+    """Build a watch that resumes from a checkpoint.
 
-    The second value is `resumed`, `resumed with another model`, or why the watch starts anew:
-    `no state`, `settings changed`, `model changed`.
+    The second value is `resumed`, `resumed with another model`, or why the watch starts anew: `no state`,
+    `settings changed`, `model changed`.
 
     Parameters
     ----------
     refresh : callable
-        Brings a model's tails up to date, before it takes over from another one.
+        Warms a model up before it takes over from another version.
 
     Raises
     ------
     CheckpointError
-        If the state is none of this watch, whatever it says of itself. The champion may not be used again then.
+        If the state does not fit the watch. The champion must not be used again then.
     """
+    settings = config.settings()
     about = checkpoint.about["watches"].get(config.name) if checkpoint else None
     if checkpoint is None or about is None:
-        return build_watch(config.settings(), champion, live=True), "no state"
+        return build_watch(settings, champion, live=True), "no state"
     if about["settings"] != _fingerprint(config):
-        return build_watch(config.settings(), champion, live=True), "settings changed"
+        return build_watch(settings, champion, live=True), "settings changed"
     same = about["version"] == version
-    entities = known_entities(config.settings(), about["entities"], about["channels"], fixed=about["fixed"], live=True)
-    watch = build_watch(config.settings(), champion if same else None, entities=entities, live=True)
-    prefix, of_model = f"{config.name}/", f"{config.name}/scorer/detector."
-    arrays = {
-        name.removeprefix(prefix): array
-        for name, array in checkpoint.arrays.items()
-        if name.startswith(prefix) and (same or not name.startswith(of_model))
-    }
+    entities = known_entities(settings, about["entities"], about["channels"], fixed=about["fixed"], live=True)
+    watch = build_watch(settings, champion if same else None, entities=entities, live=True)
+    arrays = _arrays_of(config.name, checkpoint, with_model=same)
     try:
         open_alerts = {int(row): alert_of(fields) for row, fields in about["open_alerts"].items()}
         watch.load_state(arrays, open_alerts, about.get("moments"))
@@ -139,23 +232,32 @@ def resume_watch(
         return watch, "resumed"
     try:
         if champion is not None:
-            swap_champion(watch, config.settings(), refresh(champion))
+            swap_champion(watch, settings, refresh(champion))
             return watch, "resumed with another model"
     except SwapError as error:
         log.warning("episodes and newest steps are lost watch=%s: %s", config.name, error)
-    return build_watch(config.settings(), champion, live=True), "model changed"
+    return build_watch(settings, champion, live=True), "model changed"
+
+
+def _arrays_of(watch: str, checkpoint: Checkpoint, *, with_model: bool) -> dict[str, NDArray[np.generic]]:
+    """Give a watch's arrays by their own names; without those of its model where another one takes over."""
+    prefix = f"{watch}/"
+    model_prefix = f"{prefix}scorer/detector."
+    return {
+        name.removeprefix(prefix): array
+        for name, array in checkpoint.arrays.items()
+        if name.startswith(prefix) and (with_model or not name.startswith(model_prefix))
+    }
 
 
 def _identity(source: SourceConfig) -> str:
-    """Tell sources apart whose positions mean different things; secrets stay out of the checkpoint."""
+    """Identify a source, as far as its positions depend on it; secrets stay out of the checkpoint."""
     if source.kind == "kafka":
-        return json.dumps({"kind": "kafka", "servers": sorted(source.kafka.bootstrap_servers), "group_id": source.kafka.group_id})
-    return source.model_dump_json(exclude={"kafka", "max_series"})
+        servers = sorted(source.kafka.bootstrap_servers)
+        return json.dumps({"kind": "kafka", "servers": servers, "group_id": source.kafka.group_id})
+    return source.model_dump_json(exclude=_NOT_IDENTITY)
 
 
 def _fingerprint(config: WatchConfig) -> str:
-    """Tell apart settings under which a state means something else; budget and training may change freely."""
-    shape = config.model_dump_json(
-        include={"name", "metrics", "ignore", "match", "by", "step_seconds", "window_length", "gap_mode", "max_gap_seconds"}
-    )
-    return hashlib.sha256(shape.encode()).hexdigest()
+    """Identify the settings under which a state has its meaning; budget and training may change freely."""
+    return hashlib.sha256(config.model_dump_json(include=_STATE_KEYS).encode()).hexdigest()

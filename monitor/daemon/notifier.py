@@ -1,62 +1,114 @@
-"""Hands on what is found, in the order that loses nothing: written down, notified, kept."""
+"""Gives alerts to the outlets, in the order that loses none: alert history, outlets, checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 from monitor.alerting.alert import Alert
 from monitor.alerting.alert_age import AlertAgeFilter, FilteredAlerts, Summary, WatchProgress
+from monitor.daemon.checkpoints import CheckpointKeeper
 from monitor.detection.pipeline import Decision, Pipeline
 from monitor.outlets.outlet import Outlet
 from monitor.sources.position import Position
+from monitor.storage.alert_history import AlertHistory
+
+__all__ = ["Notifier"]
 
 
 class Notifier:
-    """Hands on what is found, in the order that loses nothing: written down, told, kept."""
+    """Gives alerts to the outlets; belongs to the loop's thread.
+
+    Parameters
+    ----------
+    age_filter : AlertAgeFilter
+        Withholds alerts that are too old; its state is part of the checkpoint.
+    alert_history : AlertHistory, optional
+        Stores every episode, notified or withheld; None where no state is kept.
+    undelivered : sequence of Alert
+        The alerts that an earlier run had not given to the outlets when its last checkpoint was saved.
+    """
 
     def __init__(
         self,
         outlets: Sequence[Outlet],
-        record: Callable[[Sequence[Alert], bool], None],
-        save: Callable[[Position, Sequence[Alert]], None],
+        checkpoints: CheckpointKeeper,
         age_filter: AlertAgeFilter,
+        *,
+        alert_history: AlertHistory | None = None,
+        undelivered: Sequence[Alert] = (),
     ) -> None:
         self._outlets = outlets
-        self._record = record
-        self._save = save
+        self._checkpoints = checkpoints
         self._age_filter = age_filter
+        self._alert_history = alert_history
+        self._undelivered = undelivered
+
+    @property
+    def withheld(self) -> AbstractSet[str]:
+        """Open episodes without a notification, by identity; changes with each batch."""
+        return self._age_filter.withheld
 
     def filter(self, decision: Decision, pipeline: Pipeline, now_ms: int) -> FilteredAlerts:
-        """Find what is to be told; what is not goes to the alert history."""
-        progress = {watch.name: WatchProgress(watch.grid.closed_until_ms, watch.open_alerts.values()) for watch in pipeline.watches}
+        """Choose the alerts to notify; store those that are withheld.
+
+        Parameters
+        ----------
+        now_ms : int
+            The source's event time.
+        """
+        progress = {
+            watch.name: WatchProgress(watch.grid.closed_until_ms, watch.open_alerts.values())
+            for watch in pipeline.watches
+        }
         filtered = self._age_filter.filter(decision.alerts, now_ms, progress)
         if filtered.withheld:
-            self._record(filtered.withheld, False)
+            self._store(filtered.withheld, notified=False)
         return filtered
 
     def notify(self, alerts: Sequence[Alert], position: Position, summary: Summary | None = None) -> None:
-        """Tell outlets, and keep each time what they are told."""
+        """Give alerts to the outlets, each time followed by a checkpoint.
+
+        A crash repeats a notification, and never loses one. An episode's end is notified only when a
+        checkpoint says that its opening was: a daemon that died after both, and remembered neither, would
+        open again an episode that is over.
+        """
         if summary is not None:
             for outlet in self._outlets:
                 outlet.send_summary(summary)
             if not alerts:
-                self._save(position, ())
-        for notified, rest in _stretches(alerts):
-            self._record(notified, True)
+                self._checkpoints.save(position)
+        for together, rest in _stretches(alerts):
+            self._store(together, notified=True)
             for outlet in self._outlets:
-                outlet.deliver(notified)
-            self._save(position, rest)
+                outlet.deliver(together)
+            self._checkpoints.save(position, rest)
+
+    def notify_undelivered(self, position: Position) -> None:
+        """Give the outlets what an earlier run had not given them."""
+        self.notify(self._undelivered, position)
+        self._undelivered = ()
+
+    def catch_up(self) -> None:
+        """Write what waits for the alert history."""
+        if self._alert_history is not None:
+            self._alert_history.catch_up()
+
+    def _store(self, alerts: Sequence[Alert], *, notified: bool) -> None:
+        if self._alert_history is not None:
+            self._alert_history.record(alerts, notified)
 
 
 def _stretches(alerts: Sequence[Alert]) -> Iterator[tuple[Sequence[Alert], Sequence[Alert]]]:
-    """Cut alerts so that no piece holds both the opening and the end of one episode; give each with what follows it."""
+    """Cut alerts so that no stretch has both opening and end of an episode; give each with the rest."""
     start = 0
     opened: set[str] = set()
-    for at, alert in enumerate(alerts):
+    for index, alert in enumerate(alerts):
         if alert.resolved_ms is None:
             opened.add(alert.identity)
         elif alert.identity in opened:
-            yield alerts[start:at], alerts[at:]
-            start, opened = at, set()
+            yield alerts[start:index], alerts[index:]
+            start = index
+            opened = set()
     if start < len(alerts):
         yield alerts[start:], ()

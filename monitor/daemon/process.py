@@ -1,4 +1,4 @@
-"""How this process computes: on one thread, keeping the memory it has, and standing back where it only helps."""
+"""Settings of this process: one thread, an allocator that keeps memory, a low priority for trainings."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from pathlib import Path
 
 __all__ = ["lower_priority", "tune_process"]
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h of glibc
+_M_TRIM_THRESHOLD = -1  # malloc.h of glibc
+_M_TOP_PAD = -2
+_M_MMAP_THRESHOLD = -3
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def tune_process() -> None:
-    """Set PyTorch to one thread, and the allocator to keep freed buffers; load what would be loaded in the midst of work.
+    """Set PyTorch to one thread and the allocator to keep freed buffers; load a module that numpy loads late.
 
-    A second thread waits at barriers whenever a neighbour takes its core. An LSTM frees and
-    takes large buffers in every step; giving them back to the kernel each time costs up to
-    half of the run time.
+    A second thread waits at barriers whenever another process takes its core. An LSTM allocates and frees
+    large buffers in every step; returning them to the kernel each time costs up to half of the run time.
     """
     import torch
 
     torch.set_num_threads(1)
-    importlib.import_module("numpy.ma")  # numpy does with the first np.unique: file descriptors may have run out by then
+    # The first np.unique would load it: by then the process may have no file descriptor left.
+    importlib.import_module("numpy.ma")
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc only; musl has none
@@ -38,14 +40,14 @@ def tune_process() -> None:
 
 
 def lower_priority(max_memory_bytes: int = 0) -> None:
-    """Make this process give way to the daemon that started it: lowest priority, first to go when memory is short.
+    """Lower this process's priority below the daemon's: the processor last, ended first when memory is short.
 
-    Each is best effort: what the system refuses is left as it is.
+    Each setting is best effort: one that the system refuses is left as it is.
 
     Parameters
     ----------
     max_memory_bytes : int
-        Data that this process may have; 0 for as much as there is.
+        Limit of this process's data; 0 for none.
     """
     os.nice(19)
     if sys.platform != "linux":
@@ -55,7 +57,8 @@ def lower_priority(max_memory_bytes: int = 0) -> None:
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")  # of 1000: long before the daemon
     with contextlib.suppress(AttributeError):  # a C library without prctl
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)  # a daemon that is killed leaves no training behind
+        # A daemon that is killed leaves no training running.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if max_memory_bytes:
         with contextlib.suppress(ValueError, OSError):
             # Data, not address space: PyTorch maps gigabytes that it never touches.

@@ -1,4 +1,4 @@
-"""What the daemon does so that it can learn: keeps its history, counts trainings, lets the promoted model take over."""
+"""What the daemon does for its models between two steps: keep histories, train at set times, swap models."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from models.errors import BundleError
 from models.registry import Registry
 from monitor.alerting.alert import Alert
 from monitor.clock import Clock
-from monitor.config.watch import WatchConfig
 from monitor.daemon.champion_watcher import ChampionWatcher, PreparedModel
+from monitor.daemon.served_watch import ServedWatch
 from monitor.detection.pipeline import Decision
-from monitor.detection.swap import swap_champion
 from monitor.detection.view import WatchObserver
-from monitor.detection.watch import Watch
 from monitor.errors import ConfigError, HistoryError, SwapError
 from monitor.metrics.instruments import Metrics
 from monitor.storage.step_history import HistoryWriter
@@ -25,55 +23,59 @@ __all__ = ["Retraining", "report_training"]
 
 log = logging.getLogger(__name__)
 
-_CHECK_SECONDS = 10.0  # real time between two looks at whether the clock was put back
+_CHECK_SECONDS = 10.0  # real time between two checks whether the clock was set back
 
 
-def report_training(outcome: TrainingOutcome, registry: Registry, watch: WatchConfig, metrics: Metrics, now: float) -> None:
-    """Show what came of a training in log and metrics, and delete versions that nobody needs any more."""
+def report_training(
+    outcome: TrainingOutcome, registry: Registry, metrics: Metrics, *, keep_versions: int, now: float
+) -> None:
+    """Show a training's outcome in log and metrics, and delete versions beyond those to keep."""
+    watch = outcome.watch
     level = logging.INFO if outcome.result in ("promoted", "refused") else logging.WARNING
     log.log(
         level,
         "training %s watch=%s version=%s seconds=%.1f reason=%s",
         outcome.result.replace("_", " "),
-        outcome.watch,
+        watch,
         outcome.version,
         outcome.seconds,
         outcome.reason,
     )
-    metrics.models.training_done(watch.name, outcome.result, duration_seconds=outcome.seconds, now=now)
-    metrics.storage.history_skipped(watch.name, outcome.segments_skipped)
+    metrics.models.training_done(watch, outcome.result, duration_seconds=outcome.seconds, now=now)
+    metrics.storage.history_skipped(watch, outcome.segments_skipped)
     gate = outcome.gate
     if gate is not None:
         metrics.models.gate_decided(
-            watch.name,
+            watch,
             error={"challenger": gate.error, "opponent": gate.opponent_error},
-            over_limit={"challenger": gate.over_limit, "opponent": gate.opponent_over_limit, "allowed": gate.allowed_over_limit},
+            over_limit={
+                "challenger": gate.over_limit,
+                "opponent": gate.opponent_over_limit,
+                "allowed": gate.allowed_over_limit,
+            },
             caught={"challenger": gate.caught, "opponent": gate.opponent_caught},
         )
     try:
-        for version in registry.prune(watch.retrain.keep_versions):
-            log.info("model deleted watch=%s version=%s", watch.name, version)
+        for version in registry.prune(keep_versions):
+            log.info("model deleted watch=%s version=%s", watch, version)
     except BundleError as error:
-        log.error("model not deleted watch=%s error=%s", watch.name, error)
+        log.error("model not deleted watch=%s error=%s", watch, error)
 
 
 class Retraining:
-    """The loop's side of it; everything here but the scheduler's own work runs in the loop's thread.
+    """The loop's side of retraining; everything but the scheduler's own work runs in the loop's thread.
 
     Parameters
     ----------
-    watches : sequence
-        Settings and stages of each watch.
-    versions : dict
-        The version that judges each watch; changed here when another takes over.
+    watches : sequence of ServedWatch
+        Swapped here when another version is to judge.
     writers : mapping
         Each watch's history; empty where none is kept.
     """
 
     def __init__(
         self,
-        watches: Sequence[tuple[WatchConfig, Watch]],
-        versions: dict[str, str | None],
+        watches: Sequence[ServedWatch],
         *,
         writers: Mapping[str, HistoryWriter],
         champion_watcher: ChampionWatcher,
@@ -81,17 +83,17 @@ class Retraining:
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        self._watches = {config.name: pipeline for config, pipeline in watches}
-        self._versions = versions
+        self._watches = {served.name: served for served in watches}
         self._writers = writers
         self._champion_watcher = champion_watcher
         self._scheduler = scheduler
         self._metrics = metrics
         self._clock = clock
-        self._broken: set[str] = set()  # watches whose history could not be written the last time
+        self._failing: set[str] = set()  # watches whose history could not be written the last time
         self._checked_at = clock.monotonic()
         for name, writer in writers.items():
-            self._watches[name].observe(WatchObserver(on_closed=writer.add, on_forgotten=writer.keep_rows))
+            observer = WatchObserver(on_closed=writer.add, on_forgotten=writer.keep_rows)
+            self._watches[name].watch.observe(observer)
 
     def start(self) -> None:
         """Begin to train at the set times."""
@@ -99,8 +101,8 @@ class Retraining:
             self._scheduler.start()
 
     def after_step(self, decision: Decision) -> bool:
-        """Do between two steps what is due; tell whether another model has taken over."""
-        self._keep(decision.alerts)
+        """Do what is due between two steps; return whether another version judges a watch from now on."""
+        self._write_histories(decision.alerts)
         now = self._clock.monotonic()
         if self._scheduler is not None and now - self._checked_at >= _CHECK_SECONDS:
             self._checked_at = now
@@ -110,44 +112,61 @@ class Retraining:
         return any(swapped)
 
     def finish(self) -> None:
-        """Write down what is collected of the history: the loop has ended."""
-        self._keep((), all_of_it=True)
+        """Write the steps that are collected for the history: the loop has ended."""
+        self._write_histories((), all_steps=True)
 
     def close(self) -> None:
         """End the training that runs."""
         if self._scheduler is not None:
             self._scheduler.close()
 
-    def _keep(self, alerts: Sequence[Alert], *, all_of_it: bool = False) -> None:
+    def _write_histories(self, alerts: Sequence[Alert], *, all_steps: bool = False) -> None:
         for name, writer in self._writers.items():
-            watch = self._watches[name]
-            mine = [alert for alert in alerts if alert.watch == name]
+            of_watch = [alert for alert in alerts if alert.watch == name]
             try:
-                if mine:
-                    writer.note(mine, watch.open_alerts.values())
-                if writer.is_due or all_of_it:
-                    writer.write(watch.entities.entities, watch.entities.channels, watch.open_alerts.values())
-                    self._metrics.storage.history_written(name, writer.n_bytes())
-                    if name in self._broken:
-                        self._broken.remove(name)
-                        log.info("history kept again watch=%s", name)
+                self._write_history(name, writer, of_watch, all_steps=all_steps)
             except HistoryError as error:
                 self._metrics.storage.history_failed(name)
-                if name not in self._broken:  # once an outage; the metric counts on
-                    self._broken.add(name)
+                if name not in self._failing:  # an outage is logged once; the metric counts each failure
+                    self._failing.add(name)
                     log.error("history not kept watch=%s error=%s; scoring goes on", name, error)
 
+    def _write_history(
+        self, name: str, writer: HistoryWriter, alerts: Sequence[Alert], *, all_steps: bool
+    ) -> None:
+        watch = self._watches[name].watch
+        if alerts:
+            writer.mask(alerts, watch.open_alerts.values())
+        if not writer.is_due and not all_steps:
+            return
+        writer.write(watch.entities.entities, watch.entities.channels, watch.open_alerts.values())
+        self._metrics.storage.history_written(name, writer.n_bytes())
+        if name in self._failing:
+            self._failing.remove(name)
+            log.info("history kept again watch=%s", name)
+
     def _swap(self, prepared: PreparedModel) -> bool:
-        name, version = prepared.watch.name, prepared.version
+        served = self._watches[prepared.watch]
+        before = served.version
         try:
             if prepared.bundle is None:
                 raise SwapError(prepared.reason)
-            swap_champion(self._watches[name], prepared.watch.settings(), prepared.bundle)
+            served.swap(prepared.version, prepared.bundle)
         except (SwapError, ConfigError) as error:
-            self._metrics.models.refused(name)
-            log.error("model refused watch=%s version=%s error=%s; %s serves on", name, version, error, self._versions[name] or "no model")
+            self._metrics.models.refused(served.name)
+            log.error(
+                "model refused watch=%s version=%s error=%s; %s serves on",
+                served.name,
+                prepared.version,
+                error,
+                before or "no model",
+            )
             return False
-        old, self._versions[name] = self._versions[name], version
-        self._metrics.models.swapped(name, old, version)
-        log.info("model swapped watch=%s version=%s before=%s", name, version, old or "companions")
+        self._metrics.models.swapped(served.name, before, prepared.version)
+        log.info(
+            "model swapped watch=%s version=%s before=%s",
+            served.name,
+            prepared.version,
+            before or "baselines",
+        )
         return True

@@ -1,4 +1,4 @@
-"""What survives a restart: the pipeline's whole state in one file, atomic, checksummed, versioned.
+"""The checkpoint file: all state that survives a restart, in one file with a format version and a checksum.
 
     {"format_version": 2, "sha256": ..., "about": {...}} and a newline
     <safetensors: every array, by name>
@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from models.atomic_file import replace_file
 from monitor.errors import MonitorError
 
 __all__ = ["FORMAT_VERSION", "Checkpoint", "CheckpointError", "load_checkpoint", "save_checkpoint"]
@@ -30,7 +29,7 @@ FORMAT_VERSION = 2
 
 
 class CheckpointError(MonitorError):
-    """A checkpoint cannot be read or written: the daemon goes on without it."""
+    """A checkpoint cannot be read or written: the daemon continues without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,32 +41,28 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, file: Path) -> None:
-    """Replace the checkpoint file in one move; the old one stays if anything fails.
+    """Replace the checkpoint file in one move; the old one stays if that fails.
 
     Raises
     ------
     CheckpointError
         If it cannot be written.
     """
-    body = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in checkpoint.arrays.items()})
-    head = {"format_version": FORMAT_VERSION, "sha256": _checksum(body, checkpoint.about), "about": checkpoint.about}
-    temporary = file.with_name(f".{file.name}.new")
+    body = safetensors.numpy.save(
+        {name: np.ascontiguousarray(array) for name, array in checkpoint.arrays.items()}
+    )
+    head = {
+        "format_version": FORMAT_VERSION,
+        "sha256": _checksum(body, checkpoint.about),
+        "about": checkpoint.about,
+    }
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as out:
-            out.write(json.dumps(head).encode() + b"\n" + body)
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.replace(file)
-        directory = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        replace_file(file, json.dumps(head).encode() + b"\n" + body)
     except OSError as error:
-        with suppress(OSError):  # where a folder should be may lie a file
-            temporary.unlink(missing_ok=True)
-        raise CheckpointError(f"cannot write the checkpoint {file}: {error.strerror}. The previous one stays.") from error
+        raise CheckpointError(
+            f"cannot write the checkpoint {file}: {error.strerror}. The previous one stays."
+        ) from error
 
 
 def load_checkpoint(file: Path) -> Checkpoint | None:
@@ -87,7 +82,10 @@ def load_checkpoint(file: Path) -> Checkpoint | None:
     try:
         head = json.loads(head_line)
         if head["format_version"] != FORMAT_VERSION:
-            raise CheckpointError(f"the checkpoint {file} has format {head['format_version']}, this program reads {FORMAT_VERSION}")
+            raise CheckpointError(
+                f"the checkpoint {file} has format {head['format_version']}, "
+                f"this program reads {FORMAT_VERSION}"
+            )
         if not newline or head["sha256"] != _checksum(body, head["about"]):
             raise CheckpointError(f"the checkpoint {file} differs from its checksum: it is damaged")
         return Checkpoint(safetensors.numpy.load(body), head["about"])

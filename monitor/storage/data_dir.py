@@ -1,4 +1,12 @@
-"""Where everything lies in `data_dir`."""
+"""Where everything lies in the data directory.
+
+lock                       who holds the directory
+bundles/<watch>/           versions of the watch's model, and which of them serves
+history/<watch>/           closed steps, and what must not be learned of them
+training/<watch>.json      what the last training told the daemon
+checkpoint/state           what survives a restart
+episodes.sqlite            the alert history
+"""
 
 from __future__ import annotations
 
@@ -6,41 +14,64 @@ import os
 from pathlib import Path
 
 from models.registry import Registry
-from monitor.config.schema import Config
-from monitor.config.watch import WatchConfig
 from monitor.errors import MonitorError
 
-__all__ = ["episodes_file", "history_folder", "model_registry", "prepare_data_dir"]
+__all__ = ["DataDir"]
 
 
-def history_folder(data_dir: Path, watch: WatchConfig) -> Path:
-    """Give the place of a watch's history."""
-    return data_dir / "history" / watch.name
+class DataDir:
+    """The daemon's data directory; only `prepare` makes anything.
 
-
-def model_registry(config: Config, watch: WatchConfig) -> Registry:
-    """Give the place of a watch's models."""
-    return Registry(Path(config.data_dir) / "bundles" / watch.name)
-
-
-def prepare_data_dir(config: Config) -> None:
-    """Make the data directory and see that it can be written.
-
-    Raises
-    ------
-    MonitorError
-        If it cannot.
+    Parameters
+    ----------
+    folder : path
+        The setting `data_dir`.
     """
-    folder = Path(config.data_dir)
-    probe = folder / f".probe-{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise MonitorError(f"data_dir {folder} cannot be used: {error.strerror}. Set data_dir to a folder that can be written.") from error
 
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
 
-def episodes_file(data_dir: str) -> Path:
-    """Give the place of the alert history."""
-    return Path(data_dir) / "episodes.sqlite"
+    @property
+    def lock_file(self) -> Path:
+        """The file that the daemon locks while it runs."""
+        return self.folder / "lock"
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """The state of all watches, and the source's position."""
+        return self.folder / "checkpoint" / "state"
+
+    @property
+    def episodes_file(self) -> Path:
+        """The alert history."""
+        return self.folder / "episodes.sqlite"
+
+    def registry(self, watch: str) -> Registry:
+        """Give the versions of a watch's model."""
+        return Registry(self.folder / "bundles" / watch)
+
+    def history_folder(self, watch: str) -> Path:
+        """Give the folder of a watch's history of closed steps."""
+        return self.folder / "history" / watch
+
+    def result_file(self, watch: str) -> Path:
+        """Give the file into which a watch's training writes its outcome."""
+        return self.folder / "training" / f"{watch}.json"
+
+    def prepare(self) -> None:
+        """Make the data directory, and check that it can be written.
+
+        Raises
+        ------
+        MonitorError
+            If it cannot.
+        """
+        probe = self.folder / f".probe-{os.getpid()}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise MonitorError(
+                f"data_dir {self.folder} cannot be used: {error.strerror}. Set data_dir to a writable folder."
+            ) from error

@@ -1,4 +1,4 @@
-"""Recordings: a metric file that grows step by step, survives a crash, and is resumed by repeating the command.
+"""Recordings: a metric file that grows step by step and survives a crash; repeating the command continues it.
 
 Long form, one row a sample: `time` (ms since the epoch), `name`, `value`, and one column a
 label. Rows are appended to a CSV journal, a line at a time; a Parquet recording is made from
@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from models.atomic_file import replacing
 from monitor.clock import Clock
 from monitor.errors import MonitorError
 from monitor.sample import HostReading
@@ -24,7 +25,7 @@ __all__ = ["Recorder", "record"]
 
 
 class Recorder:
-    """Appends readings to a recording; opening an existing one goes on behind its last whole row.
+    """Appends readings to a recording; an existing one is continued after its last whole row.
 
     Parameters
     ----------
@@ -48,31 +49,38 @@ class Recorder:
                 _check_columns(path, self._columns)
             self._file = self._open_journal()
         except OSError as error:
-            raise MonitorError(f"cannot record to {path}: {error.strerror}. Choose a place that can be written.") from error
+            raise MonitorError(
+                f"cannot record to {path}: {error.strerror}. Choose a file that can be written."
+            ) from error
 
     def append(self, time_ms: int, readings: Sequence[HostReading]) -> None:
-        """Write the readings of one moment and hand them to the operating system."""
+        """Write the readings of one time and hand them to the operating system."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         for name, labels, value in readings:
             by_name = dict(labels)
             if not self._known_labels.issuperset(by_name):
-                raise MonitorError(f"label {sorted(set(by_name) - self._known_labels)} is no column of {self.path}")
-            writer.writerow([time_ms, name, repr(value), *(by_name.get(label, "") for label in self.label_names)])
+                raise MonitorError(
+                    f"label {sorted(set(by_name) - self._known_labels)} is no column of {self.path}"
+                )
+            writer.writerow(
+                [time_ms, name, repr(value), *(by_name.get(label, "") for label in self.label_names)]
+            )
         try:
             self._file.write(text.getvalue())
             self._file.flush()
         except OSError as error:
             self._failed = True
             raise MonitorError(
-                f"cannot write to {self._journal}: {error.strerror}. What was recorded before is in it: make room, and repeat the command."
+                f"cannot write to {self._journal}: {error.strerror}. What was recorded before is in it: "
+                "make room, and repeat the command."
             ) from error
         self.n_samples += len(readings)
 
     def close(self) -> None:
-        """Flush to disk and, for Parquet, replace the recording by old rows and journal together.
+        """Flush to disk and, for Parquet, replace the recording by the old rows and the journal's together.
 
-        Where that fails, or writing failed before, the journal stays: repeating the command goes on with it.
+        Where that fails, or writing failed before, the journal stays: repeating the command continues it.
         """
         if self._failed:
             with suppress(OSError):
@@ -87,8 +95,8 @@ class Recorder:
                 self._journal.unlink()
         except OSError as error:
             raise MonitorError(
-                f"cannot finish {self.path}: {error.strerror or error}. What was recorded is in {self._journal}: "
-                "make room, and repeat the command."
+                f"cannot finish {self.path}: {error.strerror or error}. "
+                f"What was recorded is in {self._journal}: make room, and repeat the command."
             ) from error
 
     @property
@@ -103,7 +111,8 @@ class Recorder:
                 first = old.readline().decode("utf-8", "replace")
                 if first != header:
                     raise MonitorError(
-                        f"{self._journal} has other columns ({first.strip()}); expected {header.strip()}. Record to a new file."
+                        f"{self._journal} has other columns ({first.strip()}); expected {header.strip()}. "
+                        "Record to a new file."
                     )
                 old.truncate(_end_of_last_line(old))
             return self._journal.open("a", encoding="utf-8")
@@ -114,7 +123,7 @@ class Recorder:
 
 
 def _end_of_last_line(file: IO[bytes]) -> int:
-    """Find where the last whole line ends: a crash may have torn the one behind it."""
+    """Find where the last whole line ends: a crash may have cut the next one short."""
     end = file.seek(0, os.SEEK_END)
     while end > 0:
         start = max(0, end - 65536)
@@ -133,9 +142,14 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
     try:
         names = pq.read_schema(path).names
     except pa.ArrowInvalid as error:
-        raise MonitorError(f"cannot go on with {path}: it is no Parquet file ({error}). Record to a new file.") from error
+        raise MonitorError(
+            f"cannot continue {path}: it is no Parquet file ({error}). Record to a new file."
+        ) from error
     if names != list(columns):
-        raise MonitorError(f"{path} has other columns ({','.join(names)}); expected {','.join(columns)}. Record to a new file.")
+        raise MonitorError(
+            f"{path} has other columns ({','.join(names)}); expected {','.join(columns)}. "
+            "Record to a new file."
+        )
 
 
 def _journal_to_parquet(journal: Path, path: Path) -> None:
@@ -151,10 +165,10 @@ def _journal_to_parquet(journal: Path, path: Path) -> None:
     keys = [column for column in frame.columns if column not in ("time", "value")]
     # A crash between rename and unlink leaves the journal's rows in both files.
     frame = frame.drop_duplicates([*keys, "time"], keep="last").sort_values([*keys, "time"], kind="stable")
-    table = pa.Table.from_pandas(frame.astype({"time": "int64", "value": "float64", **dict.fromkeys(keys, "string")}), preserve_index=False)
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        # Sorted by series, times are runs of equal steps and values change little: both encodings exploit that.
+    final_types = {"time": "int64", "value": "float64", **dict.fromkeys(keys, "string")}
+    table = pa.Table.from_pandas(frame.astype(final_types), preserve_index=False)
+    with replacing(path) as temporary:
+        # Sorted by series, times are runs of equal steps and values change little: the encodings use that.
         pq.write_table(
             table,
             temporary,
@@ -163,11 +177,6 @@ def _journal_to_parquet(journal: Path, path: Path) -> None:
             use_dictionary=keys,
             column_encoding={"time": "DELTA_BINARY_PACKED", "value": "BYTE_STREAM_SPLIT"},
         )
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def record(
@@ -180,14 +189,14 @@ def record(
     stop: threading.Event,
     progress: Callable[[float], None],
 ) -> None:
-    """Read and append once a step, at whole multiples of the step, until the time is over or `stop` is set.
+    """Read and append once a step, at multiples of the step, until the duration is over or `stop` is set.
 
-    A step that could not be kept (a suspended machine) is left out, never made up.
+    A step that was missed (a suspended machine) is left out, never made up.
 
     Parameters
     ----------
     progress : callable
-        Told the seconds recorded so far, after each step.
+        Called after each step with the seconds recorded so far.
     """
     start = clock.now()
     last = start // step_seconds  # number of the newest step that is recorded

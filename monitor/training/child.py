@@ -1,4 +1,4 @@
-"""A training as a process of its own: limits, its end, and what came of it."""
+"""Runs a training as a child process: its limits, its end, and its outcome."""
 
 from __future__ import annotations
 
@@ -11,32 +11,42 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from models.errors import BundleError
 from models.registry import Registry
-from monitor.config.watch import WatchConfig
-from monitor.training.gate import TrainingOutcome, refusals
+from monitor.training.gate import Result, TrainingOutcome, refusals
 
 __all__ = ["ChildEnd", "run_child", "train_in_child"]
 
+_POLL_SECONDS = 0.2  # real time between two checks of a child
+_GRACE_SECONDS = 3.0  # from SIGTERM to SIGKILL: a training has nothing to clean up
+_LAST_BYTES = 4096  # of a child's stderr, in which its last line stands
+
 
 def train_in_child(
-    watch: WatchConfig, command: Sequence[str], result_file: Path, registry: Registry, stop: threading.Event
+    watch: str,
+    command: Sequence[str],
+    result_file: Path,
+    registry: Registry,
+    *,
+    timeout_seconds: float,
+    stop: threading.Event,
 ) -> TrainingOutcome:
-    """Run a training as a child process, read what came of it, and let the challenger serve if nothing speaks against it.
+    """Run a training as a child process, read its outcome, and promote the candidate if the gate allows it.
 
     Parameters
     ----------
+    watch : str
+        The watch's name, for the outcome of a training that wrote none.
     command : sequence of str
         Writes an outcome to `result_file`.
     """
 
-    def ended(result: Any, reason: str) -> TrainingOutcome:
-        return TrainingOutcome(watch=watch.name, result=result, reason=reason, seconds=time.monotonic() - started)
+    def ended(result: Result, reason: str) -> TrainingOutcome:
+        return TrainingOutcome(watch=watch, result=result, reason=reason, seconds=time.monotonic() - started)
 
     started = time.monotonic()
-    timeout_seconds = watch.retrain.timeout_seconds
     try:
         champion = registry.champion()
         result_file.parent.mkdir(parents=True, exist_ok=True)
@@ -47,24 +57,32 @@ def train_in_child(
     if child.ended_by == "stop":
         return ended("skipped", "the daemon was stopped")
     if child.ended_by == "timeout":
-        return ended("timed_out", f"not over after {timeout_seconds:g} s. Raise timeout_seconds, or lower max_steps or epochs.")
+        return ended(
+            "timed_out",
+            f"not over after {timeout_seconds:g} s. Raise timeout_seconds, or lower max_steps or epochs.",
+        )
     try:
         outcome = TrainingOutcome.from_json(result_file.read_bytes())
     except (OSError, ValueError):
-        return ended("failed", f"the training {child.how}, and left no result: {child.last_words or 'it said nothing'}")
-    return _settled(replace(outcome, seconds=time.monotonic() - started), registry, champion)
+        last_line = child.last_line or "it wrote nothing to stderr"
+        return ended("failed", f"the training {child.how}, and left no result: {last_line}")
+    return _decided(replace(outcome, seconds=time.monotonic() - started), registry, champion)
 
 
-def _settled(outcome: TrainingOutcome, registry: Registry, champion: str | None) -> TrainingOutcome:
-    """Decide on a candidate by its numbers, and let it serve where they are good."""
-    if outcome.result != "candidate" or outcome.version is None or outcome.gate is None:
-        return outcome if outcome.result != "candidate" else replace(outcome, result="failed", reason="the candidate has no numbers")
+def _decided(outcome: TrainingOutcome, registry: Registry, champion: str | None) -> TrainingOutcome:
+    """Decide on a candidate by its numbers, and promote it where they are good."""
+    if outcome.result != "candidate":
+        return outcome
+    if outcome.version is None or outcome.gate is None:
+        return replace(outcome, result="failed", reason="the candidate has no numbers")
     against = refusals(outcome.gate)
     if against:
         return replace(outcome, result="refused", reason="; ".join(against))
     try:
-        if registry.champion() != champion:
-            return replace(outcome, result="skipped", reason=f"{registry.champion()} was promoted meanwhile: it was not compared with that")
+        newer = registry.champion()
+        if newer != champion:
+            reason = f"{newer} was promoted meanwhile: the candidate was not compared with it"
+            return replace(outcome, result="skipped", reason=reason)
         registry.load(outcome.version)  # whole, and scoring as it did when it was saved
         registry.promote(outcome.version)
     except BundleError as error:
@@ -74,20 +92,22 @@ def _settled(outcome: TrainingOutcome, registry: Registry, champion: str | None)
 
 @dataclass(frozen=True, slots=True)
 class ChildEnd:
-    """How a child process ended: by itself, or by us; its exit code (negative: the signal); the last line of its stderr."""
+    """How a child process ended."""
 
     ended_by: str  # "itself", "timeout", "stop"
-    code: int
-    last_words: str
+    code: int  # its exit code; negative: the signal that killed it
+    last_line: str  # of its stderr
 
     @property
     def how(self) -> str:
         """Say how it ended, in words."""
-        return f"was killed by {signal.Signals(-self.code).name}" if self.code < 0 else f"ended with exit code {self.code}"
+        if self.code < 0:
+            return f"was killed by {signal.Signals(-self.code).name}"
+        return f"ended with exit code {self.code}"
 
 
 def run_child(command: Sequence[str], *, timeout_seconds: float, stop: threading.Event) -> ChildEnd:
-    """Run a command in a session of its own until it ends, its time is over, or `stop` is set; then end all of its group.
+    """Run a command in its own session until it ends, its time is over, or `stop` is set; then end its group.
 
     Raises
     ------
@@ -97,7 +117,12 @@ def run_child(command: Sequence[str], *, timeout_seconds: float, stop: threading
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     with tempfile.TemporaryFile() as stderr:
         child = subprocess.Popen(  # noqa: S603 - our own command line
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True, env=environment
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,
+            env=environment,
         )
         deadline = time.monotonic() + timeout_seconds
         ended_by = "itself"
@@ -108,7 +133,7 @@ def run_child(command: Sequence[str], *, timeout_seconds: float, stop: threading
                 ended_by = "timeout"
             if ended_by != "itself":
                 _end_group(child)
-                break  # whatever the kernel still does with it: the daemon's own end does not wait for that
+                break  # even where the kernel has not ended it yet: the daemon's end does not wait for that
         code = child.poll()
         return ChildEnd(ended_by, -signal.SIGKILL if code is None else code, _last_line(stderr))
 
@@ -129,12 +154,3 @@ def _last_line(file: IO[bytes]) -> str:
     file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST_BYTES))
     lines = file.read().decode("utf-8", "replace").split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-
-_POLL_SECONDS = 0.2  # real time between two looks at a child
-
-
-_GRACE_SECONDS = 3.0  # from SIGTERM to SIGKILL: a training has nothing to put in order
-
-
-_LAST_BYTES = 4096  # of a child's stderr, in which its last words stand

@@ -1,4 +1,4 @@
-"""A training on what the daemon has kept."""
+"""Training on the history that the daemon keeps."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from models.fit_detector import Fit
 from models.registry import Registry
 from models.training import Epoch
 from monitor.clock import Clock
-from monitor.config.watch import WatchConfig
+from monitor.detection.settings import WatchSettings
 from monitor.errors import HistoryError
-from monitor.storage.data_dir import history_folder
 from monitor.storage.step_history import History, list_segments, read_spans
-from monitor.storage.step_history_reader import StepsRead, read_steps
+from monitor.storage.step_history_reader import ALL_STEPS, StepRange, StepsRead, read_steps
 from monitor.training.challenge import retrain
 from monitor.training.gate import TrainingOutcome, out_of_memory
 from monitor.training.train import fit_watch
@@ -29,87 +28,97 @@ log = logging.getLogger(__name__)
 
 
 def read_history(
-    folder: Path,
-    watch: WatchConfig,
-    *,
-    channels: Sequence[str],
-    from_ms: int | None = None,
-    until_ms: int | None = None,
-    max_steps: int | None = None,
+    folder: Path, settings: WatchSettings, *, channels: Sequence[str], wanted: StepRange = ALL_STEPS
 ) -> StepsRead:
-    """Read back what is there now of a watch's history, without what must not be learned.
+    """Read the history of a watch as it is now, without the steps that must not be learned.
+
+    Parameters
+    ----------
+    channels : sequence of str
+        Come first, in this order.
 
     Raises
     ------
     HistoryError
         If it is not known what must not be learned.
     """
-    segments = [segment for segment in list_segments(folder) if from_ms is None or segment.last_ms >= from_ms]
+    segments = list_segments(folder)
+    if wanted.from_ms is not None:
+        segments = [segment for segment in segments if segment.last_ms >= wanted.from_ms]
     return read_steps(
         segments,
         read_spans(folder),
-        shape=watch.settings().history_shape,
-        step_ms=watch.step_ms,
-        window_length=watch.window_length,
+        shape=settings.history_shape,
+        step_ms=settings.step_ms,
+        window_length=settings.window_length,
         channels=channels,
-        from_ms=from_ms,
-        until_ms=until_ms,
-        max_steps=max_steps,
+        wanted=wanted,
     )
 
 
-def history_since(data_dir: Path, watch: WatchConfig, bundle: Bundle) -> History | None:
-    """Give the steps that a model has not seen; None where none are known."""
+def history_since(folder: Path, settings: WatchSettings, bundle: Bundle, *, max_steps: int) -> History | None:
+    """Give the steps that a model has not seen, the newest `max_steps` of them; None where there are none."""
     seen_until = bundle.metadata.get("to_ms")
+    from_ms = int(seen_until) if isinstance(seen_until, int | float) else None
+    wanted = StepRange(from_ms=from_ms, max_steps=max_steps)
     try:
-        steps_read = read_history(
-            history_folder(data_dir, watch),
-            watch,
-            channels=bundle.channels,
-            from_ms=int(seen_until) if isinstance(seen_until, int | float) else None,
-            max_steps=watch.retrain.max_steps,
-        )
+        return read_history(folder, settings, channels=bundle.channels, wanted=wanted).history
     except HistoryError as error:
-        log.error("history unusable watch=%s error=%s; the model serves with the tails that it has", watch.name, error)
+        log.error(
+            "history unusable watch=%s error=%s; the model serves without having seen it",
+            settings.name,
+            error,
+        )
         return None
-    return steps_read.history
 
 
 def retrain_from_history(
-    watch: WatchConfig,
+    settings: WatchSettings,
     folder: Path,
     registry: Registry,
     *,
     clock: Clock,
+    max_steps: int,
     promotes: bool,
     until_ms: int | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> TrainingOutcome:
-    """Train a watch on what is there now of its history; whatever goes wrong is an outcome, with its reason.
+    """Train a watch on its history as it is now; whatever goes wrong is an outcome with a reason.
 
     Parameters
     ----------
+    max_steps : int
+        Learn only so many of the newest steps.
     until_ms : int, optional
         Learn nothing from this event time on.
     """
+    wanted = StepRange(until_ms=until_ms, max_steps=max_steps)
     try:
-        steps_read = read_history(folder, watch, channels=_known_channels(registry), until_ms=until_ms, max_steps=watch.retrain.max_steps)
+        steps_read = read_history(folder, settings, channels=_known_channels(registry), wanted=wanted)
     except HistoryError as error:
-        return TrainingOutcome(watch=watch.name, result="skipped", reason=str(error))
+        return TrainingOutcome(watch=settings.name, result="skipped", reason=str(error))
     except MemoryError as error:
-        return out_of_memory(watch, error)
+        return out_of_memory(settings.name, error)
 
-    def trainer(watch: WatchConfig, history: History) -> Fit:
-        return fit_watch(watch, history, on_epoch=on_epoch)
+    def trainer(settings: WatchSettings, history: History) -> Fit:
+        return fit_watch(settings, history, on_epoch=on_epoch)
 
-    outcome = retrain(watch, clock=clock, trainer=trainer, registry=registry, history=steps_read.history, promotes=promotes)
+    outcome = retrain(
+        settings,
+        clock=clock,
+        trainer=trainer,
+        registry=registry,
+        history=steps_read.history,
+        promotes=promotes,
+    )
     return replace(outcome, segments_skipped=steps_read.skipped)
 
 
 def _known_channels(registry: Registry) -> Sequence[str]:
-    """Give the channels of the model that serves: those of the next one begin with them, so that it can take over."""
+    """Give the serving model's channels: the next one's must begin with them, so that it can take over."""
     for version in (registry.champion(), registry.previous()):
         if version is not None:
-            with contextlib.suppress(BundleError, KeyError):  # a damaged champion does not serve: the version before it does
+            # A damaged champion does not serve: the version before it does.
+            with contextlib.suppress(BundleError, KeyError):
                 return tuple(registry.about(version)["channels"])
     return ()

@@ -1,4 +1,4 @@
-"""Whether a challenger may serve: the numbers of both models on the same held-out steps, and the rules."""
+"""Decides whether a challenger may serve: both models' numbers on the same held-out steps, and the rules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from models.detector import WARMING_STEPS
-from monitor.config.watch import WatchConfig
 
 __all__ = ["Gate", "Result", "TrainingOutcome", "needed_steps", "out_of_memory", "refusals"]
 
@@ -21,12 +20,12 @@ _MAX_CAUGHT_LOSS = 0.02  # of the injected faults
 class Gate:
     """What decides: the challenger's numbers beside its opponent's, on the same held-out steps.
 
-    Errors are None where the opponent is the companions, which reconstruct nothing. Shares
-    are 0 to 1; `allowed_over_limit` is what the budget allows of the held-out blocks, and
-    what chance adds to that in 99.9 % of the cases.
+    Errors are None where the opponent is the baselines, which reconstruct nothing. Shares are 0 to 1;
+    `allowed_over_limit` is the share of held-out blocks that the budget allows, and what chance adds to that
+    in 99.9 % of the cases.
     """
 
-    opponent: str  # its version, or "companions"
+    opponent: str  # its version, or "baselines"
     n_judged: int  # steps of entities that both judged
     error: float | None
     opponent_error: float | None
@@ -41,7 +40,7 @@ class Gate:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOutcome:
-    """What one training came to, and why; `version` and `gate` are None where it did not come so far."""
+    """The result of one training, and why; `version` and `gate` are None where it ended before them."""
 
     watch: str
     result: Result
@@ -52,7 +51,7 @@ class TrainingOutcome:
     segments_skipped: Mapping[str, int] = field(default_factory=dict)  # of the history, by reason
 
     def to_json(self) -> str:
-        """Write it down for the process that asked for the training."""
+        """Write it for the process that started the training."""
         return json.dumps(asdict(self), indent=1) + "\n"
 
     @classmethod
@@ -62,7 +61,7 @@ class TrainingOutcome:
         Raises
         ------
         ValueError
-            If it is none.
+            If the text is no outcome.
         """
         try:
             fields: dict[str, Any] = json.loads(text)
@@ -73,17 +72,21 @@ class TrainingOutcome:
 
 
 def needed_steps(window_length: int) -> int:
-    """Give the shortest history that can be learned from: three times a window and 100 steps.
+    """Give the length of the shortest history to train on: three times a window and 100 steps.
 
-    One third is held out; the others are the least that a model is trained and calibrated on.
+    One third is held out; the rest is the least that a model is trained and calibrated on.
     """
     return 3 * (window_length + WARMING_STEPS)
 
 
 def refusals(gate: Gate) -> list[str]:
-    """Say everything that speaks against serving a challenger; nothing where it may."""
+    """Give every reason against promoting a challenger; none where it may serve. A NaN is a reason."""
     reasons = []
-    if gate.error is not None and gate.opponent_error is not None and not gate.error <= _MAX_ERROR_RATIO * gate.opponent_error:
+    if (
+        gate.error is not None
+        and gate.opponent_error is not None
+        and not gate.error <= _MAX_ERROR_RATIO * gate.opponent_error
+    ):
         reasons.append(
             f"its calibrated error is {gate.error:.3f}, more than {_MAX_ERROR_RATIO:g} times "
             f"{gate.opponent_error:.3f}, that of {gate.opponent}"
@@ -93,14 +96,15 @@ def refusals(gate: Gate) -> list[str]:
         reasons.append(f"{gate.over_limit:.2%} of its blocks are over the limit, {bound:.2%} are allowed")
     if not gate.caught >= gate.opponent_caught - _MAX_CAUGHT_LOSS - 1e-9:
         reasons.append(
-            f"it catches {gate.caught:.1%} of {gate.n_faults} injected faults, more than {100 * _MAX_CAUGHT_LOSS:g} points below "
-            f"{gate.opponent_caught:.1%}, those of {gate.opponent}"
+            f"it catches {gate.caught:.1%} of {gate.n_faults} injected faults, "
+            f"more than {100 * _MAX_CAUGHT_LOSS:g} points below {gate.opponent_caught:.1%}, "
+            f"those of {gate.opponent}"
         )
     return reasons
 
 
-def out_of_memory(watch: WatchConfig, error: Exception) -> TrainingOutcome:
+def out_of_memory(watch: str, error: Exception) -> TrainingOutcome:
     """Give the outcome of a training whose arrays did not fit."""
     what = " ".join(str(error).split()) or "an array did not fit"
     reason = f"out of memory: {what}. Raise max_memory_bytes, or lower max_steps."
-    return TrainingOutcome(watch=watch.name, result="failed", reason=reason)
+    return TrainingOutcome(watch=watch, result="failed", reason=reason)

@@ -10,11 +10,11 @@ from models.training import TrainingResult
 
 __all__ = ["training_plot"]
 
-_LEAST = 1e-30  # a logarithmic axis has no place for the loss of a constant series, 0
+_LEAST = 1e-30  # a logarithmic axis cannot show 0, the loss of a constant series
 
 
 def training_plot(watch: str, training: TrainingResult) -> bytes:
-    """Draw loss and held-out loss by epoch, and how the gradient falls off over the window."""
+    """Draw training and held-out loss by epoch, and the gradient over the steps of a window."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -28,7 +28,12 @@ def training_plot(watch: str, training: TrainingResult) -> bytes:
     losses.legend()
     ago = np.arange(len(training.gradient_norms))[::-1]
     gradients.plot(ago, np.maximum(training.gradient_norms, _LEAST))
-    gradients.set(title="gradient of the loss at each step", xlabel="steps before the window's end", ylabel="norm", yscale="log")
+    gradients.set(
+        title="gradient of the loss at each step",
+        xlabel="steps before the window's end",
+        ylabel="norm",
+        yscale="log",
+    )
     gradients.invert_xaxis()
     picture = io.BytesIO()
     FigureCanvasAgg(figure).print_png(picture)  # type: ignore[no-untyped-call]

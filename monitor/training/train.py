@@ -1,4 +1,4 @@
-"""Training: closed steps in, from metric files or from the daemon's own history; a model for a watch out."""
+"""Training: closed steps in, from metric files or from the daemon's history; a model for a watch out."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from models.bundle import Bundle
 from models.errors import TrainingError
 from models.fit_detector import Fit, Fold, cross_validate, fit_detector
-from models.limits import Budget, Limit, limit_for_budget
+from models.limits import Limit, limit_for_budget
 from models.registry import Registry
 from models.training import Epoch, TrainingResult
-from monitor.config.watch import WatchConfig
 from monitor.detection.build import build_entities, build_grid
 from monitor.detection.entities import resolution_of
+from monitor.detection.settings import WatchSettings
 from monitor.detection.steps import LocatedSamples
 from monitor.sample import Columns, SeriesTable, in_range, is_stale
 from monitor.storage.lock import Lock, hold
@@ -39,7 +39,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class TrainedWatch:
-    """What one training gave: a version in the registry, and how it came to be."""
+    """The result of one training: a version in the registry, and how it was made."""
 
     watch: str
     version: str
@@ -48,9 +48,10 @@ class TrainedWatch:
     limit: Limit
 
 
-def collect_history(watch: WatchConfig, columns: Columns, table: SeriesTable) -> History | None:
+def collect_history(settings: WatchSettings, columns: Columns, table: SeriesTable) -> History | None:
     """Put recorded samples on a watch's grid; None where no series belongs to the watch."""
-    entities, grid = build_entities(watch.settings()), build_grid(watch.settings())
+    entities = build_entities(settings)
+    grid = build_grid(settings)
     entities.update(table)
     usable = in_range(columns.value)
     of_watch = entities.select(columns.series)
@@ -59,17 +60,28 @@ def collect_history(watch: WatchConfig, columns: Columns, table: SeriesTable) ->
         return None
     series = columns.series[chosen]
     samples = LocatedSamples(
-        entities.row_of[series], entities.channel_of[series], columns.time_ms[chosen], columns.value[chosen], entities.kind[series]
+        entities.row_of[series],
+        entities.channel_of[series],
+        columns.time_ms[chosen],
+        columns.value[chosen],
+        entities.kind[series],
     )
     grid.add(samples)
-    size = {"n_rows": len(entities.entities), "n_channels": len(entities.channels)}
-    first_ms, last_ms = int(samples.time_ms.min()), int(samples.time_ms.max())
-    values = np.concatenate([block.values for block in grid.close(last_ms, finished=True, **size)])
+    first_ms = int(samples.time_ms.min())
+    last_ms = int(samples.time_ms.max())
+    n_rows = len(entities.entities)
+    n_channels = len(entities.channels)
+    blocks = grid.close(last_ms, finished=True, n_rows=n_rows, n_channels=n_channels)
+    values = np.concatenate([block.values for block in blocks])
     return History(tuple(entities.entities), tuple(entities.channels), aligned(values), first_ms, last_ms)
 
 
 def judge_folds(
-    watch: WatchConfig, history: History, n_folds: int, *, on_epoch: Callable[[Epoch], None] = lambda epoch: None
+    settings: WatchSettings,
+    history: History,
+    n_folds: int,
+    *,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> list[Fold]:
     """Judge a watch's settings by forward-chaining folds of its history; nothing is saved.
 
@@ -80,18 +92,22 @@ def judge_folds(
     """
 
     def in_all(fold: int, epoch: Epoch) -> None:
-        on_epoch(replace(epoch, number=(fold - 1) * watch.model.epochs + epoch.number))
+        on_epoch(replace(epoch, number=(fold - 1) * settings.model.epochs + epoch.number))
 
     try:
         return cross_validate(
-            history.values, watch.settings().model, resolution=_resolution(watch, history), n_folds=n_folds, on_epoch=in_all
+            history.values,
+            settings.model,
+            resolution=_resolution(settings, history),
+            n_folds=n_folds,
+            on_epoch=in_all,
         )
     except TrainingError as error:
-        raise TrainingError(f"watch {watch.name}: {error}") from error
+        raise TrainingError(f"watch {settings.name}: {error}") from error
 
 
 def fit_watch(
-    watch: WatchConfig,
+    settings: WatchSettings,
     history: History,
     *,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
@@ -108,20 +124,20 @@ def fit_watch(
     try:
         return fit_detector(
             history.values,
-            watch.settings().model,
-            resolution=_resolution(watch, history),
-            step_seconds=watch.step_seconds,
-            block_steps=watch.settings().block_steps,
+            settings.model,
+            resolution=_resolution(settings, history),
+            step_seconds=settings.step_seconds,
+            block_steps=settings.block_steps,
             on_epoch=on_epoch,
             resume=resume,
             on_state=on_state,
         )
     except TrainingError as error:
-        raise TrainingError(f"watch {watch.name}: {error}") from error
+        raise TrainingError(f"watch {settings.name}: {error}") from error
 
 
 def train_watch(
-    watch: WatchConfig,
+    settings: WatchSettings,
     history: History,
     registry: Registry,
     *,
@@ -129,12 +145,12 @@ def train_watch(
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     resumes: bool = False,
 ) -> TrainedWatch:
-    """Train one watch, save the bundle and let it serve.
+    """Train one watch, save the bundle and promote it.
 
     Parameters
     ----------
     resumes : bool
-        Go on behind the last whole epoch of a training that was interrupted.
+        Continue an interrupted training after its last whole epoch.
 
     Raises
     ------
@@ -143,34 +159,35 @@ def train_watch(
     LockedError
         If another process trains this watch.
     """
-    lock = training_lock(watch, registry, now)
+    lock = training_lock(settings.name, registry, now)
     try:
         resume = registry.interrupted() if resumes else None
-        fit = fit_watch(watch, history, on_epoch=on_epoch, resume=resume, on_state=registry.keep_training)
-        limit = limit_for_budget(fit.detector.peaks, Budget.parse(watch.budget), n_entities=len(history.entities))
+        fit = fit_watch(settings, history, on_epoch=on_epoch, resume=resume, on_state=registry.keep_training)
+        limit = limit_for_budget(fit.detector.peaks, settings.budget, n_entities=len(history.entities))
         bundle = Bundle(fit.detector, history.channels, history.entities, metadata_of(history, fit, now))
-        version = registry.save(bundle, now=now, attachments=plot_of(watch.name, fit.training))
+        version = registry.save(bundle, now=now, attachments=plot_of(settings.name, fit.training))
         registry.promote(version)
         registry.training_done()
     finally:
         lock.release()
-    return TrainedWatch(watch.name, version, history, fit, limit)
+    return TrainedWatch(settings.name, version, history, fit, limit)
 
 
-def training_lock(watch: WatchConfig, registry: Registry, now: float) -> Lock:
-    """See to it that nobody else trains this watch.
+def training_lock(watch: str, registry: Registry, now: float) -> Lock:
+    """Lock the training of a watch: one process at a time trains it.
 
     Raises
     ------
     LockedError
-        If somebody does.
+        If another process trains it.
     """
-    what = f"watch {watch.name} is being trained: {registry.folder}"
-    return hold(registry.folder / ".training.lock", what=what, way_out="Wait until that training is over, or end it.", now=now)
+    what = f"watch {watch} is being trained: {registry.folder}"
+    way_out = "Wait until that training is over, or end it."
+    return hold(registry.folder / ".training.lock", what=what, way_out=way_out, now=now)
 
 
 def metadata_of(history: History, fit: Fit, now: float) -> dict[str, object]:
-    """Write down how a model was made, for people."""
+    """Say how a model was made, for people and for `history_since`."""
     training = fit.training
     return {
         "at": now,
@@ -188,26 +205,28 @@ def metadata_of(history: History, fit: Fit, now: float) -> dict[str, object]:
 
 
 def plot_of(watch: str, training: TrainingResult) -> Mapping[str, bytes]:
-    """Draw a training, as a file to keep beside its bundle."""
+    """Draw a training, as an attachment of its bundle."""
     return {"training.png": training_plot(watch, training)}
 
 
-def _resolution(watch: WatchConfig, history: History) -> NDArray[np.float64]:
-    if not watch.settings().entity_labels:  # each series is its own entity: its name tells the unit
-        return np.array([[resolution_of(series, watch.step_seconds)] for series in history.entities])
-    return np.array([resolution_of(channel, watch.step_seconds) for channel in history.channels])
+def _resolution(settings: WatchSettings, history: History) -> NDArray[np.float64]:
+    step_seconds = settings.step_seconds
+    if not settings.entity_labels:  # each series is its own entity: its name tells the unit
+        return np.array([[resolution_of(series, step_seconds)] for series in history.entities])
+    return np.array([resolution_of(channel, step_seconds) for channel in history.channels])
 
 
 def aligned(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Shift each entity of (T, n, C) in time so that its last sample lies at the last step.
 
-    Entities of files from different years would otherwise share no step, and the newest
-    part, which is held out, would hold only the latest file.
+    Entities of files from different years would otherwise share no step, and the newest part, which is held
+    out, would hold only the latest file.
     """
-    known = np.asarray(~np.isnan(values).all(axis=2))
-    first, last = np.argmax(known, axis=0), len(values) - np.argmax(known[::-1], axis=0)
+    known = np.asarray(~np.isnan(values).all(axis=2))  # (T, n)
+    first = np.argmax(known, axis=0)
+    last = len(values) - np.argmax(known[::-1], axis=0)
     spans = last - first
-    aligned = np.full((int(spans.max()), *values.shape[1:]), np.nan)
+    shifted = np.full((int(spans.max()), *values.shape[1:]), np.nan)
     for row, span in enumerate(spans.tolist()):
-        aligned[len(aligned) - span :, row] = values[first[row] : last[row], row]
-    return aligned
+        shifted[len(shifted) - span :, row] = values[first[row] : last[row], row]
+    return shifted

@@ -1,7 +1,6 @@
-"""The HTTP server: `/metrics`, `/-/healthy`, `/-/ready`. It reads what the loop left ready, and computes nothing.
+"""The HTTP server: `/metrics`, `/-/healthy`, `/-/ready`. It serves what the loop has prepared.
 
-An event loop in a thread of its own serves all peers, so that a silent or slow one holds
-nobody up.
+An event loop in a thread of its own serves all clients, so that a silent or slow one delays no other.
 """
 
 from __future__ import annotations
@@ -31,14 +30,19 @@ _KEEP_ALIVE_SECONDS = 75
 
 @dataclass(slots=True)
 class Health:
-    """What the loop says of itself; each field is replaced whole.
+    """The state of the loop: written by its thread, read by others.
 
-    `ticked_at` is the monotonic time of the loop's last turn; `ready` that the source is open
-    and its last batch went through.
+    `ticked_at` is the monotonic time of the loop's last turn; `ready` that the source is open and its last
+    batch was processed.
     """
 
     ticked_at: float
     ready: bool = False
+
+    def tick(self, monotonic: float, *, ready: bool) -> None:
+        """Report that the loop has turned."""
+        self.ticked_at = monotonic
+        self.ready = ready
 
 
 class WebServer:
@@ -47,11 +51,11 @@ class WebServer:
     Parameters
     ----------
     listen : str
-        `host:port`; port 0 takes a free one, `address` tells which.
+        `host:port`; port 0 takes a free one, `address` names it.
     exposition : callable
         Gives the text of a scrape, already rendered.
     stalled_after_seconds : float
-        The loop counts as hung, and the daemon as unhealthy, when it has not turned for so long.
+        The loop counts as hung, and the daemon as unhealthy, when it has not turned for this time.
 
     Raises
     ------
@@ -90,7 +94,9 @@ class WebServer:
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, name="web", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, name="web", daemon=True
+        )
         self._thread.start()
         log.info("web server started url=http://%s/metrics", self.address)
 
@@ -122,7 +128,9 @@ def _listen(address: str) -> socket.socket:
     host, _, port = address.rpartition(":")
     listener = None
     try:
-        family, kind, protocol, _, where = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            host.strip("[]"), int(port), type=socket.SOCK_STREAM
+        )[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(where)
@@ -130,5 +138,7 @@ def _listen(address: str) -> socket.socket:
     except OSError as error:
         if listener is not None:
             listener.close()
-        raise MonitorError(f"cannot listen on {address}: {error.strerror or error}. Stop what uses it, or change web.listen.") from error
+        raise MonitorError(
+            f"cannot listen on {address}: {error.strerror or error}. Stop what uses it, or change web.listen."
+        ) from error
     return listener

@@ -1,19 +1,26 @@
-"""What a user or a machine does wrong, through the real command line: one clear line or a count, and what was good is still there.
+"""Mistakes of a user or a machine, through the real command line: one clear line or a count, no data lost.
 
-| what is wrong | where it is tested |
-|---|---|
-| config missing, empty, unreadable, wrong key, type or combination | `test_a_wrong_configuration...`; each rule: test_config.py |
-| port in use | `test_a_port_in_use...` |
-| data directory not usable | `test_a_data_directory...`; the checkpoint's alone: test_resume.py |
-| disk full while saving | `test_a_full_disk...`; what else is saved: test_registry.py, test_record.py, test_checkpoint.py |
-| missing model | `test_without_a_model...`, `test_what_is_refused...` |
-| bundle corrupt, truncated, bit-flipped | `test_a_damaged_champion...`, `test_what_is_refused...`; each file: test_bundle.py |
-| checkpoint corrupt, truncated, bit-flipped, of other settings | `test_a_damaged_checkpoint...`; test_resume.py, test_checkpoint.py |
-| replay: wrong columns, empty file, empty folder | `test_files_without_metrics...`; torn, ragged, no text: test_metric_files.py |
-| replay: unsorted, duplicate and future times, NaN, infinity, strings, 1e308 | `test_every_good_sample_of_a_messy_file...` |
-| live: future times, late samples | test_pipeline.py, test_grid.py |
-| constant series, one that stops, one that begins midway, an entity that lacks a channel, counter reset | `test_odd_series...` |
-| clock jumps | test_clock_jumps.py, test_host.py, test_pipeline.py |
+Where each is tested:
+
+- config missing, empty, unreadable, wrong key, type or combination: `test_a_wrong_configuration...`;
+  each rule: config/test_load.py
+- port in use: `test_a_port_in_use...`
+- data directory not usable: `test_a_data_directory...`; the checkpoint's alone: test_resume.py
+- disk full while saving: `test_a_full_disk...`; what else is saved: test_atomic_file.py, test_recorder.py,
+  test_checkpoint.py
+- missing model: `test_without_a_model...`, `test_what_is_refused...`
+- bundle corrupt, truncated, bit-flipped: `test_a_damaged_champion...`, `test_what_is_refused...`;
+  each file: test_bundle.py
+- checkpoint corrupt, truncated, bit-flipped, of other settings: `test_a_damaged_checkpoint...`;
+  test_resume.py, test_checkpoint.py
+- replay: wrong columns, empty file, empty folder: `test_files_without_metrics...`;
+  torn, ragged, no text: test_metric_files.py
+- replay: unsorted, duplicate and future times, NaN, infinity, strings, 1e308:
+  `test_every_good_sample_of_a_messy_file...`
+- live: future times, late samples: test_pipeline.py, test_grid.py
+- constant series, one that stops, one that begins midway, an entity that lacks a channel, counter reset:
+  `test_odd_series...`
+- clock jumps: test_clock_jumps.py, test_host.py, test_pipeline.py
 """
 
 from __future__ import annotations
@@ -92,7 +99,8 @@ def wide(file, columns, *, first=0):
     rows = zip(*columns.values(), strict=True)
     lines = [",".join(["timestamp", *columns])]
     lines += [
-        ",".join([str(START_MS + 1000 * (first + at)), *("" if cell is None else str(cell) for cell in row)]) for at, row in enumerate(rows)
+        ",".join([str(START_MS + 1000 * (first + at)), *("" if cell is None else str(cell) for cell in row)])
+        for at, row in enumerate(rows)
     ]
     file.write_text("\n".join(lines) + "\n")
 
@@ -102,7 +110,7 @@ def noise(n_steps=N_STEPS, *, seed=0, level=100.0):
 
 
 def content_of(folder):
-    """Give every file below a folder, by name, and what is in it; but for locks, which only say who held them last."""
+    """Give every file below a folder, and its content; without locks, which only name their last holder."""
     files = (file for file in sorted(folder.rglob("*")) if file.is_file() and not file.name.endswith("lock"))
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
@@ -143,7 +151,13 @@ def trained(once_trained, tmp_path):
 
 
 def champion_of(folder):
-    return folder / "data" / "bundles" / "w" / (folder / "data" / "bundles" / "w" / "champion").read_text().strip()
+    return (
+        folder
+        / "data"
+        / "bundles"
+        / "w"
+        / (folder / "data" / "bundles" / "w" / "champion").read_text().strip()
+    )
 
 
 def flip_a_bit(file):
@@ -167,22 +181,41 @@ def shipped_with(text):
     ("write", "line"),
     [
         (lambda file: None, "config.toml: no such file. Name another one with --config"),
-        (lambda file: file.write_text(""), "config.toml: watch: missing; expected at least one [[watch]] table"),
+        (
+            lambda file: file.write_text(""),
+            "config.toml: watch: missing; expected at least one [[watch]] table",
+        ),
         (lambda file: file.mkdir(), "config.toml: cannot be read: [Errno 21] Is a directory"),
-        (lambda file: file.write_bytes(b'data_dir = "\xff"\n'), "config.toml: cannot be read: 'utf-8' codec can't decode byte 0xff"),
+        (
+            lambda file: file.write_bytes(b'data_dir = "\xff"\n'),
+            "config.toml: cannot be read: 'utf-8' codec can't decode byte 0xff",
+        ),
         (lambda file: file.write_text("watch = [\n"), "config.toml: is not valid TOML: "),
         (
             shipped_with("close_secnds = 3\n"),
             "config.toml: watch.w.alert.close_secnds: unknown key; the nearest known one is close_seconds",
         ),
-        (shipped_with('hold_seconds = "2"\n'), "config.toml: watch.w.alert.hold_seconds: found '2', expected number"),
+        (
+            shipped_with('hold_seconds = "2"\n'),
+            "config.toml: watch.w.alert.hold_seconds: found '2', expected number",
+        ),
         (lambda file: file.write_text("watch = 3\n"), "config.toml: watch: found 3, expected list"),
         (
             lambda file: file.write_text(CONFIG.replace("lateness_seconds = 0.0", "lateness_seconds = 60.0")),
             "config.toml: watch.w: lateness_seconds is 60, expected less than one window (8 s)",
         ),
     ],
-    ids=["missing", "empty", "a folder", "not UTF-8", "no TOML", "unknown key", "wrong type", "no table", "impossible combination"],
+    ids=[
+        "missing",
+        "empty",
+        "a folder",
+        "not UTF-8",
+        "no TOML",
+        "unknown key",
+        "wrong type",
+        "no table",
+        "impossible combination",
+    ],
 )
 def test_a_wrong_configuration_stops_the_start_with_one_line(tmp_path, write, line):
     write(tmp_path / "config.toml")
@@ -197,7 +230,11 @@ def test_a_port_in_use_stops_the_start(place):
 
         ended = barograph(place, "run", "--exit")
 
-    assert_refused(ended, f"barograph: cannot listen on {address}: Address already in use. Stop what uses it, or change web.listen.")
+    assert_refused(
+        ended,
+        f"barograph: cannot listen on {address}: Address already in use. "
+        "Stop what uses it, or change web.listen.",
+    )
 
 
 @pytest.mark.parametrize("subcommand", [["run", "--exit"], ["train"]], ids=["run", "train"])
@@ -205,7 +242,9 @@ def test_a_data_directory_under_a_file_stops_the_start(place, subcommand):
     (place / "data").write_text("something of mine")
     (place / "config.toml").write_text(CONFIG.replace('"data"', '"data/below"'))
 
-    before = assert_refused(barograph(place, *subcommand), "barograph: data_dir data/below cannot be used: Not a directory.")
+    before = assert_refused(
+        barograph(place, *subcommand), "barograph: data_dir data/below cannot be used: Not a directory."
+    )
 
     assert before == []
     assert (place / "data").read_text() == "something of mine"
@@ -217,7 +256,7 @@ def test_a_data_directory_under_a_file_stops_the_start(place, subcommand):
 def test_a_full_disk_while_a_bundle_is_saved_leaves_the_champion_that_was_there(trained):
     before = content_of(trained / "data")
 
-    # Enough for the state of the training (some 15 kB), too little for the picture in the bundle (40 kB and more).
+    # Enough for the state of the training (some 15 kB), too little for the bundle's picture (over 40 kB).
     ended = barograph(trained, "train", most_bytes=30_000)
 
     assert_refused(ended, "File too large. Nothing was changed.")
@@ -232,14 +271,17 @@ def test_a_full_disk_while_a_checkpoint_is_saved_costs_no_alert(place):
 
     assert (ended.returncode, ended.stdout) == (0, "")
     assert (
-        "checkpoint failed error=cannot write the checkpoint data/checkpoint/state: File too large. The previous one stays." in ended.stderr
+        "checkpoint failed error=cannot write the checkpoint data/checkpoint/state: File too large. "
+        "The previous one stays." in ended.stderr
     )
     assert "episode opened watch=w entity=web1" in ended.stderr
     assert "episode resolved watch=w entity=web1" in ended.stderr
     assert "Traceback" not in ended.stderr
     # What is small enough was written, whole; of what was not, nothing is left.
     assert "alert history not kept file=data/episodes.sqlite" in ended.stderr
-    assert {name for name in content_of(place / "data") if not name.startswith("episodes.sqlite")} == {"history/w/spans.json"}
+    assert {name for name in content_of(place / "data") if not name.startswith("episodes.sqlite")} == {
+        "history/w/spans.json"
+    }
 
 
 @pytest.mark.parametrize("name", ["scores.csv", "scores.parquet"])
@@ -254,14 +296,30 @@ def test_a_full_disk_while_scores_are_written_leaves_those_that_were_there(place
 
 
 def test_a_full_disk_ends_a_recording_that_can_be_gone_on_with(tmp_path):
-    ended = barograph(tmp_path, "record", "host.csv", "--step", "0.1", "--duration", "60", "--host", "demo", most_bytes=20_000)
+    ended = barograph(
+        tmp_path,
+        "record",
+        "host.csv",
+        "--step",
+        "0.1",
+        "--duration",
+        "60",
+        "--host",
+        "demo",
+        most_bytes=20_000,
+    )
 
-    assert_refused(ended, "barograph: cannot write to host.csv: File too large. What was recorded before is in it: make room")
+    assert_refused(
+        ended,
+        "barograph: cannot write to host.csv: File too large. What was recorded before is in it: make room",
+    )
     again = barograph(tmp_path, "record", "host.csv", "--step", "0.1", "--duration", "0.35", "--host", "demo")
     assert again.returncode == 0, again.stderr
     rows = list(csv.DictReader(io.StringIO((tmp_path / "host.csv").read_text())))
     moments = sorted({int(row["time"]) for row in rows})
-    assert all(math.isfinite(float(row["value"])) and row["host"] == "demo" and None not in row for row in rows)
+    assert all(
+        math.isfinite(float(row["value"])) and row["host"] == "demo" and None not in row for row in rows
+    )
     assert len(moments) >= 4
     assert all(moment % 100 == 0 for moment in moments)
 
@@ -269,16 +327,17 @@ def test_a_full_disk_ends_a_recording_that_can_be_gone_on_with(tmp_path):
 # Models and state
 
 
-def test_without_a_model_the_companions_judge_and_it_is_said(place):
+def test_without_a_model_the_baselines_judge_and_it_is_said(place):
     ended = barograph(place, "run", "--exit")
 
     assert (ended.returncode, ended.stdout) == (0, "")
-    assert "no model watch=w: the companions judge alone until `barograph train` has made one" in ended.stderr
+    assert "no model watch=w: the baselines judge alone until `barograph train` has made one" in ended.stderr
     assert "episode opened watch=w entity=web1" in ended.stderr
 
 
 @pytest.mark.parametrize(
-    ("damage", "name"), [(flip_a_bit, "weights.safetensors"), (truncate, "state.safetensors"), (os.remove, "bundle.json")]
+    ("damage", "name"),
+    [(flip_a_bit, "weights.safetensors"), (truncate, "state.safetensors"), (os.remove, "bundle.json")],
 )
 def test_a_damaged_champion_is_refused_and_the_version_before_it_serves(trained, damage, name):
     damage(champion_of(trained) / name)
@@ -286,9 +345,14 @@ def test_a_damaged_champion_is_refused_and_the_version_before_it_serves(trained,
     ended = barograph(trained, "run", "--exit")
 
     assert ended.returncode == 0
-    refused = next(line for line in ended.stderr.splitlines() if "model refused watch=w version=20990101T000000Z" in line)
+    refused = next(
+        line for line in ended.stderr.splitlines() if "model refused watch=w version=20990101T000000Z" in line
+    )
     assert name in refused
-    assert f"model loaded watch=w version={(trained / 'data/bundles/w/previous').read_text().strip()}" in ended.stderr
+    assert (
+        f"model loaded watch=w version={(trained / 'data/bundles/w/previous').read_text().strip()}"
+        in ended.stderr
+    )
     assert "Traceback" not in ended.stderr
 
 
@@ -328,7 +392,9 @@ def done(text):
     """Give a scrape once the replay has ended and a checkpoint has failed behind it."""
     failures = re.search(r"^barograph_checkpoint_failures_total (\S+)$", text, re.MULTILINE)
     closed = f'barograph_steps_closed_total{{watch="w"}} {float(N_STEPS)}'
-    return text if closed in text and float(failures[1]) >= 2 else ""  # one could not be read, one not written
+    return (
+        text if closed in text and float(failures[1]) >= 2 else ""
+    )  # one could not be read, one not written
 
 
 def test_what_is_refused_is_counted_while_the_daemon_is_ready_and_judges(trained):
@@ -338,9 +404,15 @@ def test_what_is_refused_is_counted_while_the_daemon_is_ready_and_judges(trained
     (trained / "data/checkpoint").mkdir()
     (trained / "data/checkpoint/state").write_bytes(b"not a checkpoint\n")
 
-    process = subprocess.Popen(command("run", most_bytes=4096), cwd=trained, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command("run", most_bytes=4096), cwd=trained, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    )
     try:
-        url = next(line for line in process.stderr if "web server started" in line).rpartition("url=")[2].strip()
+        url = (
+            next(line for line in process.stderr if "web server started" in line)
+            .rpartition("url=")[2]
+            .strip()
+        )
         wait_for(lambda: get(url.replace("/metrics", "/-/ready")))
         text = wait_for(lambda: done(get(url)))
     finally:
@@ -362,9 +434,14 @@ def test_what_is_refused_is_counted_while_the_daemon_is_ready_and_judges(trained
         (
             lambda folder: (folder / "labels.csv").write_text("kind,start_ms\ncpu_hog,1\n"),
             "mine/labels.csv",
-            'barograph: mine/labels.csv has no column "timestamp". It has: kind, start_ms. Set source.replay.time_column',
+            'barograph: mine/labels.csv has no column "timestamp". It has: kind, start_ms. '
+            "Set source.replay.time_column",
         ),
-        (lambda folder: (folder / "web1.csv").write_text(""), "mine/web1.csv", "barograph: cannot read mine/web1.csv: No columns to parse"),
+        (
+            lambda folder: (folder / "web1.csv").write_text(""),
+            "mine/web1.csv",
+            "barograph: cannot read mine/web1.csv: No columns to parse",
+        ),
         (lambda folder: None, "mine", "barograph: nothing to replay at mine: expected .parquet, .csv"),
     ],
     ids=["wrong columns", "empty file", "empty folder"],
@@ -393,7 +470,9 @@ def test_every_good_sample_of_a_messy_file_is_scored_and_the_others_are_gaps_and
     cells = {step: repr(value) for step, value in values.items()}
     bad = {120: "", 121: "inf", 122: "down", 123: "1e308", 124: "-1e308"}
     lines = [f"{START_MS + 1000 * step},{bad.get(step, cell)}" for step, cell in cells.items()]
-    lines += [f"{START_MS + 1000 * step},{values[step] - 50!r}" for step in (130, 131)]  # again, and smaller: the larger stands
+    lines += [
+        f"{START_MS + 1000 * step},{values[step] - 50!r}" for step in (130, 131)
+    ]  # again, and smaller: the larger stands
     lines += ["noon,1", "1e300,1", f"{START_MS * 2},100"]  # no time, no time there is, and the year 2077
     np.random.default_rng(1).shuffle(lines)
     (place / "messy.csv").write_text("\n".join(["timestamp,cpu", *lines]) + "\n")
@@ -402,13 +481,20 @@ def test_every_good_sample_of_a_messy_file_is_scored_and_the_others_are_gaps_and
 
     assert "could not be read: bad_time 2, bad_value 1" in notified
     of_step = rows["messy"]
-    assert {step: float(row["cpu.actual"]) for step, row in of_step.items() if 0 <= step < N_STEPS and row["cpu.actual"]} == {
-        step: value for step, value in values.items() if step not in bad
-    }
+    assert {
+        step: float(row["cpu.actual"])
+        for step, row in of_step.items()
+        if 0 <= step < N_STEPS and row["cpu.actual"]
+    } == {step: value for step, value in values.items() if step not in bad}
     assert [of_step[step]["reason"] for step in bad] == ["gap"] * len(bad)
-    judged = [*range(NEEDED, 120), *range(128, N_STEPS)]  # behind the gap, half of a window of 8 must be there again
+    judged = [
+        *range(NEEDED, 120),
+        *range(128, N_STEPS),
+    ]  # behind the gap, half of a window of 8 must be there again
     assert all(math.isfinite(float(of_step[step]["score"])) for step in judged)
-    assert {step for step in of_step if of_step[step]["cpu.actual"]} - set(range(N_STEPS)) == {START_MS // 1000}
+    assert {step for step in of_step if of_step[step]["cpu.actual"]} - set(range(N_STEPS)) == {
+        START_MS // 1000
+    }
 
 
 def test_odd_series_beside_each_other_are_each_judged_or_given_a_reason(place):
@@ -418,9 +504,16 @@ def test_odd_series_beside_each_other_are_each_judged_or_given_a_reason(place):
     wide(folder / "plain.csv", {"a": noise(), "b": noise(seed=1), "c_total": counter})
     wide(folder / "constant.csv", {"a": [7.0] * N_STEPS, "b": [0.0] * N_STEPS, "c_total": [3] * N_STEPS})
     wide(folder / "stops.csv", {"a": noise(200, seed=2), "b": noise(200, seed=3), "c_total": counter[:200]})
-    wide(folder / "begins.csv", {"a": noise(150, seed=4), "b": noise(150, seed=5), "c_total": counter[:150]}, first=150)
+    wide(
+        folder / "begins.csv",
+        {"a": noise(150, seed=4), "b": noise(150, seed=5), "c_total": counter[:150]},
+        first=150,
+    )
     wide(folder / "lacks.csv", {"a": noise(seed=6)})
-    wide(folder / "resets.csv", {"a": noise(seed=7), "b": noise(seed=8), "c_total": [*counter[:250], *counter[:50]]})
+    wide(
+        folder / "resets.csv",
+        {"a": noise(seed=7), "b": noise(seed=8), "c_total": [*counter[:250], *counter[:50]]},
+    )
 
     rows, _ = scored(place, "odd")
 
@@ -432,7 +525,12 @@ def test_odd_series_beside_each_other_are_each_judged_or_given_a_reason(place):
     for entity in ("plain", "constant", "lacks", "resets"):
         assert reasons(entity, range(NEEDED)) == {"warming"}
         assert reasons(entity, range(NEEDED, N_STEPS)) == {""}
-    assert all(math.isfinite(float(row["score"])) for of_entity in rows.values() for row in of_entity.values() if row["reason"] == "")
+    assert all(
+        math.isfinite(float(row["score"]))
+        for of_entity in rows.values()
+        for row in of_entity.values()
+        if row["reason"] == ""
+    )
     assert {rows["constant"][step]["verdict"] for step in range(NEEDED, N_STEPS)} == {"normal"}
     assert reasons("stops", range(NEEDED, 200)) == {""}
     assert reasons("stops", range(200, N_STEPS)) == {"gap"}

@@ -1,4 +1,4 @@
-"""Memory stays bounded whatever comes: a million series, entities that come and go, days, large payloads."""
+"""Memory stays bounded whatever comes: a million new series, entities that come and go, days of it, payloads made to be large."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from protobuf_writer import snappy
 
 from monitor.config.explain import parse_config
 from monitor.config.watch import WatchConfig
-from monitor.daemon.daemon import Daemon
+from monitor.daemon.build import build_daemon
 from monitor.decode.influx import decode_influx
 from monitor.decode.record import Record
 from monitor.detection.build import build_watch
@@ -164,8 +164,7 @@ def test_a_record_of_20_megabytes_is_refused_before_anything_is_made_of_it(name)
     ("what", "decoder", "write"),
     [
         ("a million values", "native.decode_native_columns",
-         """b'{"time_ms":[' + b",".join([b"1700000000000"] * n) """
-         """+ b'],"metrics":{"a":[' + b",".join([b"1"] * n) + b"]}}" """),
+         """b'{"time_ms":[' + b",".join([b"1700000000000"] * n) + b'],"metrics":{"a":[' + b",".join([b"1"] * n) + b"]}}" """),
         ("empty objects", "native.decode_native_columns",
          """b'{"time_ms":[1],"metrics":{"a":[' + b",".join([b'{"":1}'] * (2 * n)) + b"]}}" """),
         ("a million lines", "influx.decode_influx", """b"load v=1 1700000000000000000\\n" * (n // 2)"""),
@@ -173,7 +172,7 @@ def test_a_record_of_20_megabytes_is_refused_before_anything_is_made_of_it(name)
     ],
 )  # fmt: skip
 def test_the_largest_record_that_is_read_costs_bounded_memory(what, decoder, write):
-    """In a process of its own, so that no freed memory hides it; its address space is 2 GiB."""
+    """In a process of its own, so that nothing that was freed before hides it; an address space of 2 GiB is all that it has."""
     module, function = decoder.split(".")
     program = f"""
 import resource
@@ -213,7 +212,7 @@ print(resident("VmHWM") - before, len(decoded.columns) + len(decoded.rejections)
 
 
 def test_a_day_and_a_half_of_entities_that_come_and_go_leave_memory_files_and_threads_as_they_were(tmp_path):
-    """A whole daemon over 36 hours in some 20 s, by a hand-moved clock: a new pod every five minutes."""
+    """A whole daemon over 36 hours in some 20 s, by a hand-moved clock; a new pod every five minutes, for an hour."""
     clock = FakeClock(1_700_000_000.0)
     config = parse_config(
         {
@@ -223,18 +222,14 @@ def test_a_day_and_a_half_of_entities_that_come_and_go_leave_memory_files_and_th
             "history": {"segment_seconds": 3600.0, "max_bytes": 1 << 20},
             "watch": [
                 {
-                    "name": "w",
-                    "step_seconds": 60.0,
-                    "window_length": 8,
-                    "lateness_seconds": 0.0,
-                    "stale_seconds": 300.0,
+                    "name": "w", "step_seconds": 60.0, "window_length": 8, "lateness_seconds": 0.0, "stale_seconds": 300.0,
                     "alert": {"accept_after_seconds": 3600.0},
                 }
             ],
         },
         origin="test",
-    )
-    daemon = Daemon(config, outlets=[], clock=clock)
+    )  # fmt: skip
+    daemon = build_daemon(config, outlets=[], clock=clock)
     rng, stop, seen = np.random.default_rng(0), threading.Event(), []
     n_minutes = 36 * 60
 
@@ -251,13 +246,13 @@ def test_a_day_and_a_half_of_entities_that_come_and_go_leave_memory_files_and_th
             seen.append((resident_bytes(), len(os.listdir("/proc/self/fd")), threading.active_count()))
         if minute >= n_minutes:
             stop.set()
-        return Batch(decode_influx([Record(b"\n".join(lines))], daemon.pipeline.table).columns, second * 1000)
+        return Batch(decode_influx([Record(b"\n".join(lines))], daemon.loop.pipeline.table).columns, second * 1000)
 
-    daemon._source.poll = poll
+    daemon.loop.source.poll = poll
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("monitor.detection.watch._FORGET_AT_LEAST", 8)
         daemon.run(stop)
-    watch = daemon.pipeline.watches[0]
+    watch = daemon.loop.pipeline.watches[0]
     daemon.close()
 
     hours, (memory, files, threads) = np.arange(len(seen)), np.array(seen).T

@@ -1,6 +1,4 @@
-"""A daemon that was down for long catches up without old alerts.
-
-Killed at any moment of it, it notifies nothing twice as new and loses no alert.
+"""A daemon that was down for long catches up quietly; killed at any moment of it, it tells nothing twice as new and loses no alert.
 
 One sample a second of three metrics. Four faults: one while the daemon is up; two that are over when it is
 back, 470 s behind; and one that ends 54 s before that moment. What ended more than 100 s ago (and 4.5 s,
@@ -17,12 +15,12 @@ import numpy as np
 import pytest
 
 from monitor.config.explain import parse_config
-from monitor.daemon import daemon as app
-from monitor.daemon.daemon import Daemon
+from monitor.daemon import build
+from monitor.daemon.build import build_daemon
 from monitor.sample import Columns, labels_of
 from monitor.sources.source import Batch
 from monitor.storage.alert_history import read_episodes
-from monitor.storage.data_dir import episodes_file
+from monitor.storage.data_dir import DataDir
 from monitor.testing import FakeClock, ListSource
 
 START_MS = 1_700_000_000_000
@@ -37,7 +35,7 @@ class KilledError(Exception):
 
 
 class Kept:
-    """Keeps what it is notified of, and dies before or behind the nth time."""
+    """Keeps what it is told, and dies before or behind the nth time."""
 
     def __init__(self):
         self.alerts, self.summaries = [], []
@@ -50,7 +48,7 @@ class Kept:
 
 
 def batches(table, *, down_seconds=0, batch_steps=30):
-    """Give the stream: each batch at its own time until the daemon is down, the others when it is back."""
+    """Give the stream: each batch at its own time until the daemon is down, all others at the moment when it is back."""
     values = 100 + np.random.default_rng(0).normal(0, 1, (N_STEPS, 3))
     for fault in FAULTS:
         values[fault : fault + 20, 0] += 30
@@ -68,7 +66,7 @@ def batches(table, *, down_seconds=0, batch_steps=30):
 
 @pytest.fixture
 def live(tmp_path, monkeypatch):
-    """Run a daemon over the stream until it ends, or is killed at the nth passing of a point."""
+    """Run a daemon over the stream until it ends, or is killed at the nth passing of a point; it keeps state in `name`."""
 
     def make(name, *, point="", nth=0, down_seconds=0, max_alert_age_seconds=100.0):
         config = parse_config(
@@ -80,26 +78,22 @@ def live(tmp_path, monkeypatch):
                 "alerts": {"max_alert_age_seconds": max_alert_age_seconds},
                 "watch": [
                     {
-                        "name": "w",
-                        "step_seconds": 1.0,
-                        "window_length": 8,
-                        "lateness_seconds": 2.0,
-                        "budget": "1/day",
+                        "name": "w", "step_seconds": 1.0, "window_length": 8, "lateness_seconds": 2.0, "budget": "1/day",
                         "alert": {"close_seconds": 5.0, "rest_seconds": 5.0},
                     }
                 ],
             },
             origin="test",
-        )
+        )  # fmt: skip
         monkeypatch.setattr(
-            app,
+            build,
             "build_source",
             lambda config, table, clock, *, resumed: ListSource(
                 list(batches(table, down_seconds=down_seconds)), resumed=resumed
             ),
         )
         clock, outlet, passed = FakeClock(1000.0), Kept(), Counter()
-        daemon = Daemon(config, outlets=[outlet], clock=clock)
+        daemon = build_daemon(config, outlets=[outlet], clock=clock)
 
         def around(holder, attribute, name):
             call = getattr(holder, attribute)
@@ -120,13 +114,11 @@ def live(tmp_path, monkeypatch):
                 raise KilledError
 
         for holder, attribute, where in (
-            (outlet, "deliver", "outlets"),
-            (outlet, "send_summary", "summary"),
-            (daemon, "_save_checkpoint", "checkpoint"),
-            (daemon._source, "commit", "commit"),
-            (daemon._source, "poll", "poll"),
-            (daemon, "_record", "history"),
-        ):
+            (outlet, "deliver", "outlets"), (outlet, "send_summary", "summary"),
+            (daemon.loop.checkpoints, "save", "checkpoint"),
+            (daemon.loop.source, "commit", "commit"), (daemon.loop.source, "poll", "poll"),
+            (daemon.loop.notifier._alert_history, "record", "history"),
+        ):  # fmt: skip
             around(holder, attribute, where)
         try:
             daemon.run(threading.Event(), exit_at_end=True)
@@ -140,7 +132,7 @@ def live(tmp_path, monkeypatch):
 
 
 def notified(outlet):
-    """Give what was notified, in seconds since the start: opened, and resolved or None."""
+    """Give what was told, in seconds since the start: opened, and resolved or None."""
     return [
         (
             one.opened_ms // 1000 - START_MS // 1000,
@@ -151,13 +143,13 @@ def notified(outlet):
 
 
 def facts(config):
-    found = read_episodes(episodes_file(config.data_dir))
+    found = read_episodes(DataDir(config.data_dir).episodes_file)
     return [
         (one.opened_ms // 1000 - START_MS // 1000, one.resolved_ms, one.reason, one.notified) for one in found
     ]
 
 
-def test_what_is_over_goes_to_the_history_and_one_summary_and_the_rest_is_notified(live):
+def test_what_is_over_goes_to_the_history_and_one_summary_and_what_is_not_is_told(live):
     outlet, _, config = live("whole")
 
     opened = [at for at, resolved in notified(outlet) if resolved is None]
@@ -190,10 +182,10 @@ def test_a_log_line_sums_it_up(live, caplog):
         "caught up episodes=2 entities=1 opened_from=2023-11-14T22:21:41Z resolved_until=2023-11-14T22:2"
         in caplog.text
     )
-    assert "first=[w/web1]: these episodes were over before they were found" in caplog.text
+    assert "first=[w/web1]: they were over before they were found" in caplog.text
 
 
-def test_without_a_greatest_age_everything_is_notified(live):
+def test_without_a_greatest_age_all_is_told(live):
     outlet, _, config = live("all", max_alert_age_seconds=0)
 
     assert sorted(Counter(at for at, _ in notified(outlet))) == [301, 501, 651, 831]
@@ -241,9 +233,9 @@ def test_killed_anywhere_it_loses_no_alert_and_ends_none_that_it_has_not_begun(l
             assert before.summaries + after.summaries in (whole, whole * 2), name
 
 
-def test_a_withheld_episode_shows_no_anomaly_until_it_is_notified(live, monkeypatch):
+def test_a_held_back_episode_shows_no_anomaly_until_it_is_told(live, monkeypatch):
     shown = {}
-    render = app.Exposition.render
+    render = build.Exposition.render
 
     def render_and_note(exposition, views, withheld):
         render(exposition, views, withheld)
@@ -263,7 +255,7 @@ def test_a_withheld_episode_shows_no_anomaly_until_it_is_notified(live, monkeypa
             )
         )
 
-    monkeypatch.setattr(app.Exposition, "render", render_and_note)
+    monkeypatch.setattr(build.Exposition, "render", render_and_note)
     live("whole")
 
     assert {(anomaly, is_open) for anomaly, _, is_open, _ in shown[301]} == {("1.0", "1.0")}

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from monitor.config.explain import parse_config
-from monitor.daemon.daemon import Daemon
+from monitor.daemon.build import build_daemon
 from monitor.testing import FakeClock
 
 HOUR = 3600.0
@@ -40,7 +40,7 @@ def daemon(tmp_path):
         )
         for before in started:
             before.close()  # one at a time: each holds the data directory
-        started[:] = [Daemon(config, outlets=[], clock=clock)]
+        started[:] = [build_daemon(config, outlets=[], clock=clock)]
         return started[-1], clock
 
     yield make
@@ -50,7 +50,7 @@ def daemon(tmp_path):
 
 def run(daemon, n_polls):
     """Let the daemon's loop turn so many times."""
-    stop, poll, n_left = threading.Event(), daemon._source.poll, n_polls
+    stop, poll, n_left = threading.Event(), daemon.loop.source.poll, n_polls
 
     def counted(timeout_seconds):
         nonlocal n_left
@@ -59,14 +59,14 @@ def run(daemon, n_polls):
             stop.set()
         return poll(timeout_seconds)
 
-    daemon._source.poll = counted
+    daemon.loop.source.poll = counted
     daemon.run(stop)
-    daemon._source.poll = poll
+    daemon.loop.source.poll = poll
 
 
 def delay_of(daemon, clock):
     """Tell how far the watermark trails the clock."""
-    (watch,) = daemon.pipeline.watches
+    (watch,) = daemon.loop.pipeline.watches
     return clock.now() - watch.grid.watermark_ms / 1000
 
 

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from monitor.config.explain import parse_config
-from monitor.daemon.daemon import Daemon
+from monitor.daemon.build import build_daemon
 from monitor.detection.view import WatchObserver
 from monitor.storage.alert_history import read_episodes
-from monitor.storage.data_dir import episodes_file
+from monitor.storage.data_dir import DataDir
 from monitor.testing import FakeClock
 
 START_MS = 1_700_000_000_000
@@ -71,13 +71,15 @@ def config(tmp_path):
 
 
 def run(config, monkeypatch, *, batches_until_kill=None, batch_samples=90):
-    """Run a daemon to the end of its replay, or until it is killed; give its scores by time, and its alerts."""
+    """Run a daemon to the end of its replay, or until it is killed; give its scores and its alerts."""
     monkeypatch.setattr("monitor.sources.replay._BATCH_SAMPLES", batch_samples)
     clock, kept, scores = FakeClock(1000.0), Kept(), {}
-    daemon = Daemon(config, outlets=[kept], clock=clock)
-    (watch,) = daemon.pipeline.watches
-    watch.observe(WatchObserver(on_scored=lambda scored: scores.__setitem__(scored.time_ms, scored.score.copy())))
-    poll, n_polls = daemon._source.poll, 0
+    daemon = build_daemon(config, outlets=[kept], clock=clock)
+    (watch,) = daemon.loop.pipeline.watches
+    watch.observe(
+        WatchObserver(on_scored=lambda scored: scores.__setitem__(scored.time_ms, scored.score.copy()))
+    )
+    poll, n_polls = daemon.loop.source.poll, 0
 
     def poll_or_die(timeout_seconds):
         nonlocal n_polls
@@ -87,7 +89,7 @@ def run(config, monkeypatch, *, batches_until_kill=None, batch_samples=90):
         clock.advance(1.0)
         return poll(timeout_seconds)
 
-    monkeypatch.setattr(daemon._source, "poll", poll_or_die)
+    monkeypatch.setattr(daemon.loop.source, "poll", poll_or_die)
     try:
         daemon.run(threading.Event(), exit_at_end=True)
     except KilledError:
@@ -98,7 +100,9 @@ def run(config, monkeypatch, *, batches_until_kill=None, batch_samples=90):
 
 
 @pytest.mark.parametrize("batches_until_kill", [3, 17, 18, 24])
-def test_a_killed_daemon_goes_on_with_the_scores_and_alerts_of_an_undisturbed_one(config, monkeypatch, batches_until_kill):
+def test_a_killed_daemon_goes_on_with_the_scores_and_alerts_of_an_undisturbed_one(
+    config, monkeypatch, batches_until_kill
+):
     whole, whole_alerts = run(config("whole"), monkeypatch)
     before, alerts_before = run(config("cut"), monkeypatch, batches_until_kill=batches_until_kill)
     after, alerts_after = run(config("cut"), monkeypatch)
@@ -129,12 +133,17 @@ def test_a_damaged_checkpoint_is_refused_and_everything_warms_up_again(config, m
     assert min(scores) <= START_MS + 2000
 
 
-def test_a_state_that_no_longer_fits_the_settings_is_refused_and_the_watch_warms_up_again(config, monkeypatch, caplog):
+def test_a_state_that_no_longer_fits_the_settings_is_refused_and_the_watch_warms_up_again(
+    config, monkeypatch, caplog
+):
     run(config("cut"), monkeypatch, batches_until_kill=10)
 
     scores, _ = run(config("cut", model={"memory_windows": 32}), monkeypatch)
 
-    assert "checkpoint refused watch=w error=the state of watch w does not fit it: neighbour.kept has shape" in caplog.text
+    assert (
+        "checkpoint refused watch=w error=the state of watch w does not fit it: neighbour.kept has shape"
+        in caplog.text
+    )
     assert min(scores) > START_MS + 200_000  # the replay goes on where it was
     in_order = [bool(np.isnan(scores[time_ms][0])) for time_ms in sorted(scores)]
     assert in_order[:100] == [True] * 100
@@ -153,7 +162,7 @@ def test_a_checkpoint_that_cannot_be_written_costs_no_alert(config, monkeypatch,
 
 def test_a_killed_daemon_shows_its_open_episode_before_it_has_read_anything(config, monkeypatch):
     _, alerts = run(config("cut"), monkeypatch, batches_until_kill=18)  # in the midst of the first fault
-    successor = Daemon(config("cut"), outlets=[], clock=FakeClock(2000.0))
+    successor = build_daemon(config("cut"), outlets=[], clock=FakeClock(2000.0))
     try:
         with urllib.request.urlopen(f"http://{successor.address}/metrics", timeout=5) as answer:
             shown = answer.read().decode()
@@ -166,8 +175,10 @@ def test_a_killed_daemon_shows_its_open_episode_before_it_has_read_anything(conf
 
 
 def episodes(config):
-    found = read_episodes(episodes_file(config.data_dir))
-    return [(one.identity, one.resolved_ms, one.reason, one.score, one.channels, one.notified) for one in found]
+    found = read_episodes(DataDir(config.data_dir).episodes_file)
+    return [
+        (one.identity, one.resolved_ms, one.reason, one.score, one.channels, one.notified) for one in found
+    ]
 
 
 @pytest.mark.parametrize("batches_until_kill", [17, 18, 24])
@@ -176,7 +187,11 @@ def test_a_killed_daemon_has_the_alert_history_of_an_undisturbed_one(config, mon
     run(config("cut"), monkeypatch, batches_until_kill=batches_until_kill)
     run(config("cut"), monkeypatch)
 
-    notified = [(one.identity, one.resolved_ms, one.reason, one.score, one.channels, True) for one in alerts if one.resolved_ms]
+    notified = [
+        (one.identity, one.resolved_ms, one.reason, one.score, one.channels, True)
+        for one in alerts
+        if one.resolved_ms
+    ]
     assert episodes(config("whole")) == episodes(config("cut")) == notified
     assert len(notified) == 2
 

@@ -10,10 +10,10 @@ import pytest
 from monitor.clock import SystemClock
 from monitor.commands.demo_recording import load_recording
 from monitor.config.load import load_config
-from monitor.daemon.daemon import Daemon
+from monitor.daemon.build import build_daemon
 from monitor.sample import SeriesTable
 from monitor.sources.recorded import recorded_files
-from monitor.storage.data_dir import model_registry
+from monitor.storage.data_dir import DataDir
 from monitor.training.train import collect_history, train_watch
 
 ROOT = Path(__file__).parents[2]
@@ -56,8 +56,8 @@ def trained(recording, settings):
     until = recording.fault_free_until_ms
     config = settings(until - 1_500_000, until)
     table = SeriesTable()
-    history = collect_history(config.watch[0], recorded_files(config, table).columns, table)
-    return train_watch(config.watch[0], history, model_registry(config, config.watch[0]), now=0.0)
+    history = collect_history(config.watch[0].settings(), recorded_files(config, table).columns, table)
+    return train_watch(config.watch[0].settings(), history, DataDir(config.data_dir).registry(config.watch[0].name), now=0.0)
 
 
 def test_training_learns_more_than_the_median(trained):
@@ -68,7 +68,7 @@ def test_training_learns_more_than_the_median(trained):
 def test_an_injected_fault_opens_one_explained_episode_that_resolves(recording, settings, trained):
     fault = next(fault for fault in recording.faults if fault.kind == "dependency_errors")
     kept = Kept()
-    daemon = Daemon(settings(fault.start_ms - 100_000, fault.end_ms + 120_000), outlets=[kept], clock=SystemClock())
+    daemon = build_daemon(settings(fault.start_ms - 100_000, fault.end_ms + 120_000), outlets=[kept], clock=SystemClock())
     try:
         daemon.run(threading.Event(), exit_at_end=True)
     finally:

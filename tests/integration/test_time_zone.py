@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# An hour before clocks in New York go back, with a shift of an hour's values across it: 05:59 UTC is 01:59, then 01:00 again.
+# An hour before clocks in New York are set back, at 06:00 UTC: 05:59 UTC is 01:59 there, then comes 01:00.
 START = datetime(2026, 11, 1, 5, 0, tzinfo=UTC)
 N_STEPS = 180
 CONFIG = """
@@ -34,19 +34,26 @@ lateness_seconds = 0.0
 def scored(folder, zone):
     ran = subprocess.run(
         [sys.executable, "-m", "monitor", "score", "metrics"],
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT), "TZ": zone}, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TZ": zone},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert ran.returncode == 0, ran.stderr
     return ran.stdout.splitlines()
 
 
-@pytest.mark.parametrize("zone", ["America/New_York", "Australia/Lord_Howe", "right/UTC"])  # hours, half hours, leap seconds
+@pytest.mark.parametrize(
+    "zone", ["America/New_York", "Australia/Lord_Howe", "right/UTC"]
+)  # hours, half hours, leap seconds
 def test_scores_over_a_change_of_the_clocks_are_those_of_a_machine_in_utc(tmp_path, zone):
     (tmp_path / "config.toml").write_text(CONFIG)
     (tmp_path / "metrics").mkdir()
     values = np.random.default_rng(0).normal(100, 1, N_STEPS)
     times = [START + timedelta(minutes=at) for at in range(N_STEPS)]
-    # As text without a zone, with one, and with an offset: all the same moments.
+    # As text without a zone, with one, and with an offset: all the same times.
     texts = [time.strftime("%Y-%m-%dT%H:%M:%S") for time in times[:60]]
     texts += [time.strftime("%Y-%m-%dT%H:%M:%SZ") for time in times[60:120]]
     texts += [(time + timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M:%S+02:00") for time in times[120:]]
@@ -58,5 +65,5 @@ def test_scores_over_a_change_of_the_clocks_are_those_of_a_machine_in_utc(tmp_pa
 
     assert lines == scored(tmp_path, "UTC")
     rows = [line.split(",") for line in lines]
-    moments = [int(row[rows[0].index("time_ms")]) for row in rows[1:]]
-    assert moments == [round(time.timestamp() * 1000) for time in times]
+    times_ms = [int(row[rows[0].index("time_ms")]) for row in rows[1:]]
+    assert times_ms == [round(time.timestamp() * 1000) for time in times]

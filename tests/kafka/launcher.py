@@ -37,7 +37,7 @@ from pathlib import Path
 
 from monitor.clock import SystemClock
 from monitor.config.explain import parse_config
-from monitor.daemon.daemon import Daemon
+from monitor.daemon.build import build_daemon
 from monitor.daemon.watchdog import EXIT_CODE, end_process
 from monitor.detection.view import WatchObserver
 from monitor.storage.checkpoint import FORMAT_VERSION, load_checkpoint
@@ -130,13 +130,13 @@ def live(plan, point=None, nth=1, hears=None, full_disk=False, hangs_at=None):
     config, guards = plan["config"], {}
     if hangs_at is not None:
         config, guards = {**config, "stalled_after_seconds": STALLED_SECONDS}, {"on_stalled": end_process}
-    daemon = Daemon(
+    daemon = build_daemon(
         parse_config(config, origin="plan"),
         outlets=[FileOutlet(folder / "alerts", crash)],
         clock=SystemClock(),
         **guards,
     )
-    (watch,) = daemon.pipeline.watches
+    (watch,) = daemon.loop.pipeline.watches
     windows = (folder / "windows").open("a", buffering=1)
 
     def write(scored):
@@ -145,10 +145,10 @@ def live(plan, point=None, nth=1, hears=None, full_disk=False, hangs_at=None):
         windows.write(json.dumps({"time_ms": scored.time_ms, "values": values}) + "\n")
 
     watch.observe(WatchObserver(on_scored=write))
-    daemon._save_checkpoint = crash.around("checkpoint", daemon._save_checkpoint)
-    daemon._source.commit = crash.around("commit", daemon._source.commit)
+    daemon.loop.checkpoints.save = crash.around("checkpoint", daemon.loop.checkpoints.save)
+    daemon.loop.source.commit = crash.around("commit", daemon.loop.source.commit)
     if hangs_at is not None:
-        hang(daemon._source, hangs_at, folder / "reached")
+        hang(daemon.loop.source, hangs_at, folder / "reached")
     replace = pathlib.Path.replace
 
     def replace_or_die(path, target):

@@ -12,7 +12,8 @@ from kafka import KafkaConsumer, TopicPartition
 
 from monitor.clock import SystemClock
 from monitor.config.explain import parse_config
-from monitor.daemon.daemon import Daemon
+from monitor.daemon.build import build_daemon
+from monitor.detection.view import WatchObserver
 from tests.kafka.harness import WATCH, check, config_of, lives_of, run_through_kills, undisturbed_alerts
 from tests.kafka.verifiable import Workload, verify_alerts, verify_windows
 
@@ -167,11 +168,11 @@ def run_without_state(folder, cluster, topic):
         config_of(folder, cluster.servers, topic, api_version="2.3", session_timeout_seconds=6.0),
         origin="test",
     )
-    daemon = Daemon(config, outlets=[], clock=SystemClock(), keeps_state=False)
-    (watch,) = daemon.pipeline.watches
+    daemon = build_daemon(config, outlets=[], clock=SystemClock(), keeps_state=False)
+    (watch,) = daemon.loop.pipeline.watches
     stop, closed, reported = threading.Event(), {}, []
     first_step = Workload.start_ms // 1000
-    score, poll = watch.scorer.score, daemon._source.poll
+    score, poll = watch.scorer.score, daemon.loop.source.poll
 
     def score_and_record(block):
         hosts = np.argsort(watch.entities.entities)
@@ -185,8 +186,10 @@ def run_without_state(folder, cluster, topic):
             stop.set()
         return batch
 
-    watch.scorer.score, daemon._source.poll = score_and_record, poll_to_the_end
-    watch.on_scored = lambda scored: reported.append(scored.time_ms // 1000 - 1 - first_step)
+    watch.scorer.score, daemon.loop.source.poll = score_and_record, poll_to_the_end
+    watch.observe(
+        WatchObserver(on_scored=lambda scored: reported.append(scored.time_ms // 1000 - 1 - first_step))
+    )
     try:
         daemon.run(stop)
     finally:

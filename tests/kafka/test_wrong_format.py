@@ -10,8 +10,9 @@ import numpy as np
 
 from monitor.clock import SystemClock
 from monitor.config.explain import parse_config
-from monitor.daemon.daemon import Daemon
+from monitor.daemon.build import build_daemon
 from monitor.decode.influx import decode_influx
+from monitor.detection.view import WatchObserver
 from monitor.kafka.client import FatalClientError
 from monitor.sample import SeriesTable
 from monitor.sources.position import NOTHING_YET
@@ -218,11 +219,11 @@ def test_a_daemon_with_the_wrong_settings_loses_no_window(cluster, client, tmp_p
         config = config_of(
             tmp_path, cluster.servers, topic, client=client, api_version="2.3", session_timeout_seconds=6.0
         )
-        daemon = Daemon(
+        daemon = build_daemon(
             parse_config({**config, "decode": decode}, origin="test"), outlets=[], clock=SystemClock()
         )
         stop = threading.Event()
-        (watch,), poll = daemon.pipeline.watches, daemon._source.poll
+        (watch,), poll = daemon.loop.pipeline.watches, daemon.loop.source.poll
 
         def record(scored):
             hosts = np.argsort(watch.entities.entities)
@@ -235,7 +236,8 @@ def test_a_daemon_with_the_wrong_settings_loses_no_window(cluster, client, tmp_p
                 stop.set()
             return batch
 
-        watch.on_scored, daemon._source.poll = record, poll_until
+        watch.observe(WatchObserver(on_scored=record))
+        daemon.loop.source.poll = poll_until
         try:
             daemon.run(stop)
         finally:

@@ -27,11 +27,11 @@ import numpy as np
 import pandas as pd
 
 from monitor.config.explain import parse_config
-from monitor.daemon.daemon import Daemon
+from monitor.daemon.build import build_daemon
 from monitor.detection.view import WatchObserver
 from monitor.sources import replay
 from monitor.storage.alert_history import read_episodes
-from monitor.storage.data_dir import episodes_file, history_folder
+from monitor.storage.data_dir import DataDir
 from monitor.testing import FakeClock
 from monitor.training.from_history import read_history
 
@@ -84,9 +84,9 @@ def run(data_dir, *, until_open=False):
     stop = threading.Event()
     kept = Kept(stop if until_open else None)
     with mock.patch.object(replay, "_BATCH_SAMPLES", BATCH_SAMPLES):
-        daemon = Daemon(parse_config(settings(data_dir), origin="artefacts"), outlets=[kept], clock=FakeClock(START_MS / 1000))
-        scored = {watch.name: [] for watch in daemon.pipeline.watches}
-        for watch in daemon.pipeline.watches:
+        daemon = build_daemon(parse_config(settings(data_dir), origin="artefacts"), outlets=[kept], clock=FakeClock(START_MS / 1000))
+        scored = {watch.name: [] for watch in daemon.loop.pipeline.watches}
+        for watch in daemon.loop.pipeline.watches:
             watch.observe(
                 WatchObserver(on_scored=lambda step, watch=watch: scored[watch.name].append((step, watch.scorer.limits().copy())))
             )
@@ -106,13 +106,16 @@ def run(data_dir, *, until_open=False):
 def histories(data_dir):
     """Give the kept steps of every watch, as a training reads them."""
     config = parse_config(settings(data_dir), origin="artefacts")
-    found = {watch.name: read_history(history_folder(data_dir, watch), watch, channels=()).history for watch in config.watch}
-    return {f"{name}.history": history.values for name, history in found.items()}
+    values = {}
+    for watch in config.watch:
+        folder = DataDir(data_dir).history_folder(watch.name)
+        values[f"{watch.name}.history"] = read_history(folder, watch.settings(), channels=()).history.values
+    return values
 
 
 def episodes(data_dir):
     """Give what the alert history holds, as JSON can hold it."""
-    return json.loads(json.dumps([asdict(episode) for episode in read_episodes(episodes_file(str(data_dir)))]))
+    return json.loads(json.dumps([asdict(episode) for episode in read_episodes(DataDir(data_dir).episodes_file)]))
 
 
 def _write_input(folder):

@@ -19,7 +19,7 @@ def table():
 
 @pytest.fixture
 def quiet_watch():
-    """Make a watch of 1 s steps and windows of 8, without a model: its companions judge."""
+    """Make a watch of 1 s steps and windows of 8, without a model: its baselines judge."""
 
     def make(**settings):
         defaults = {

@@ -8,7 +8,7 @@ import pytest
 
 from monitor.alerting.alert import Alert, ChannelShare
 from monitor.config.explain import parse_config
-from monitor.daemon.checkpoints import capture, goes_on, position_of, undelivered_of
+from monitor.daemon.checkpoints import capture, continues, position_of, undelivered_of
 from monitor.sources.position import PartitionPosition, Position
 from monitor.storage.checkpoint import Checkpoint
 
@@ -25,7 +25,9 @@ def source(**settings):
     return parse_config(document, origin="test").source
 
 
-POSITION = Position(5000, {"metrics/0": PartitionPosition(50, 20, 5000), "metrics/1": PartitionPosition(7, 7)})
+POSITION = Position(
+    5000, {"metrics/0": PartitionPosition(50, 20, 5000), "metrics/1": PartitionPosition(7, 7)}
+)
 
 
 def test_a_position_comes_back_as_it_was():
@@ -51,7 +53,10 @@ def test_no_secret_is_kept():
 @pytest.mark.parametrize(
     ("settings", "same"),
     [
-        ({"sasl_password": "new", "topics": ["metrics", "more"], "start": "earliest", "idle_seconds": 1.0}, True),
+        (
+            {"sasl_password": "new", "topics": ["metrics", "more"], "start": "earliest", "idle_seconds": 1.0},
+            True,
+        ),
         ({"group_id": "another"}, False),
         ({"bootstrap_servers": ["other:9092"]}, False),
     ],
@@ -59,7 +64,7 @@ def test_no_secret_is_kept():
 def test_another_group_or_cluster_means_other_offsets(settings, same):
     kept = capture([], source=source(), position=POSITION)
 
-    assert goes_on(kept, source(**settings)) == same
+    assert continues(kept, source(**settings)) == same
 
 
 def test_a_checkpoint_from_before_there_were_partitions_is_read():

@@ -1,11 +1,18 @@
+"""The loop over a made-up source: what is done with a batch, and in which order."""
+
 from __future__ import annotations
 
+import math
 import threading
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from monitor.daemon.loop import run
+from monitor.alerting.alert_age import AlertAgeFilter
+from monitor.daemon.checkpoints import CheckpointKeeper
+from monitor.daemon.limit_log import LimitLog
+from monitor.daemon.loop import Loop
+from monitor.daemon.notifier import Notifier
 from monitor.detection.build import build_watch
 from monitor.detection.pipeline import Pipeline
 from monitor.metrics.exposition import Exposition
@@ -39,20 +46,66 @@ class TickingSource(ListSource):
         return super().poll(timeout_seconds)
 
 
+class Checkpoints(CheckpointKeeper):
+    """Calls `on_save` in place of a file."""
+
+    def __init__(self, clock, every_seconds, on_save):
+        super().__init__(
+            None, [], AlertAgeFilter({}), source=None, metrics=None, clock=clock, every_seconds=every_seconds
+        )
+        self._on_save = on_save
+
+    def save(self, position, undelivered=()):
+        super().save(position, undelivered)
+        self._on_save(position, undelivered)
+
+
+class History:
+    """Calls `on_record` in place of a database."""
+
+    def __init__(self, on_record):
+        self.record = on_record
+
+    def catch_up(self):
+        pass
+
+
 @pytest.fixture
 def loop(quiet_watch, table):
-    def start(batches, outlet, *, stop=None, exit_at_end=True, tick_seconds=1.0, source=None, clock=None, **options):
-        pipeline = Pipeline([build_watch(quiet_watch().settings(), None)], table, max_future_ms=60_000)
+    def start(
+        batches,
+        outlet,
+        *,
+        stop=None,
+        exit_at_end=True,
+        tick_seconds=1.0,
+        source=None,
+        clock=None,
+        save=lambda position, undelivered: None,
+        save_seconds=math.inf,
+        record=lambda alerts, notified: None,
+        undelivered=(),
+    ):
         metrics = Metrics(CollectorRegistry(), ["w"])
-        exposition = Exposition(metrics, 1000)
-        health = Health(ticked_at=-1.0)
         clock = clock or FakeClock(1000.0)
-        source = source or TickingSource(batches, clock, tick_seconds)
-        run(
-            source, pipeline, [outlet], metrics=metrics, exposition=exposition, health=health,
-            clock=clock, stop=stop or threading.Event(), exit_at_end=exit_at_end, **options,
-        )  # fmt: skip
-        return source, exposition, health
+        checkpoints = Checkpoints(clock, save_seconds, save)
+        notifier = Notifier(
+            [outlet], checkpoints, AlertAgeFilter({}), alert_history=History(record), undelivered=undelivered
+        )
+        parts = Loop(
+            source=source or TickingSource(batches, clock, tick_seconds),
+            pipeline=Pipeline([build_watch(quiet_watch().settings(), None)], table, max_future_ms=60_000),
+            notifier=notifier,
+            checkpoints=checkpoints,
+            retraining=None,
+            metrics=metrics,
+            exposition=Exposition(metrics, 1000),
+            health=Health(ticked_at=-1.0),
+            limit_log=LimitLog(clock),
+            clock=clock,
+        )
+        parts.run(stop or threading.Event(), exit_at_end=exit_at_end)
+        return parts.source, parts.exposition, parts.health
 
     return start
 
@@ -67,7 +120,10 @@ def test_alerts_reach_the_outlet_as_they_open_and_resolve(loop, noise):
 
     loop(batches_with_a_fault(noise), outlet)
 
-    assert [(alert.entity, alert.reason) for alert in outlet.alerts] == [("web1", None), ("web1", "recovered")]
+    assert [(alert.entity, alert.reason) for alert in outlet.alerts] == [
+        ("web1", None),
+        ("web1", "recovered"),
+    ]
     assert outlet.alerts[0].identity == outlet.alerts[1].identity
 
 
@@ -96,9 +152,16 @@ def test_a_stop_that_is_set_ends_the_loop_before_the_next_poll(loop, noise):
 
 def test_state_is_kept_behind_the_outlets_as_soon_as_episodes_open_and_resolve(loop, noise):
     outlet, kept = Outlet(), []
-    age_filter = [Batch(noise(1, start_step=260 + step, seed=3 + step), (260 + step) * 1000) for step in range(10)]
+    age_filter = [
+        Batch(noise(1, start_step=260 + step, seed=3 + step), (260 + step) * 1000) for step in range(10)
+    ]
 
-    loop([*batches_with_a_fault(noise), *age_filter], outlet, save=lambda *_: kept.append(len(outlet.alerts)), save_seconds=1000.0)
+    loop(
+        [*batches_with_a_fault(noise), *age_filter],
+        outlet,
+        save=lambda *_: kept.append(len(outlet.alerts)),
+        save_seconds=1000.0,
+    )
 
     assert kept == [1, 2, 2]  # opened, resolved, and the end of the loop
 
@@ -137,7 +200,8 @@ def test_outlets_come_before_the_state_is_kept_and_that_before_the_source_is_tol
 
     loop(
         [], DiaryOutlet(diary), source=source, clock=clock,
-        save=lambda position, _: diary.append(f"save {position.partitions['list/0'].offset}"), save_seconds=3.0,
+        save=lambda position, _: diary.append(f"save {position.partitions['list/0'].offset}"),
+        save_seconds=3.0,
     )  # fmt: skip
 
     # one episode opens in the second batch and resolves in the third
@@ -146,11 +210,21 @@ def test_outlets_come_before_the_state_is_kept_and_that_before_the_source_is_tol
         ["poll", "deliver", "save 2", "commit 2"],
         ["poll", "deliver", "save 3", "commit 3"],
     )
-    assert diary == [*first, *second, *third, "poll", "save 3", "save 3", "commit 3"]  # once more as the loop ends
+    assert diary == [
+        *first,
+        *second,
+        *third,
+        "poll",
+        "save 3",
+        "save 3",
+        "commit 3",
+    ]  # once more as the loop ends
 
 
 def test_an_end_is_told_only_when_its_opening_has_been_kept_as_told(loop, noise):
-    whole = concatenate([noise(200), noise(20, start_step=200, shift=50.0, seed=1), noise(40, start_step=220, seed=2)])
+    whole = concatenate(
+        [noise(200), noise(20, start_step=200, shift=50.0, seed=1), noise(40, start_step=220, seed=2)]
+    )
     batches = [Batch(whole, int(whole.time_ms.max()))]  # as when a daemon catches up
     outlet, kept = Outlet(), []
 
@@ -166,7 +240,12 @@ def test_what_an_earlier_run_did_not_tell_any_more_is_told_first_and_kept_as_tol
     before, outlet, kept = Outlet(), Outlet(), []
     loop(batches_with_a_fault(noise), before)
 
-    loop([], outlet, undelivered=before.alerts[1:], save=lambda _, undelivered: kept.append((len(outlet.alerts), list(undelivered))))
+    loop(
+        [],
+        outlet,
+        undelivered=before.alerts[1:],
+        save=lambda _, undelivered: kept.append((len(outlet.alerts), list(undelivered))),
+    )
 
     assert outlet.alerts == before.alerts[1:]
     assert kept == [(1, []), (1, [])]
@@ -175,7 +254,11 @@ def test_what_an_earlier_run_did_not_tell_any_more_is_told_first_and_kept_as_tol
 def test_what_outlets_are_told_is_written_down_before(loop, noise):
     outlet, written = Outlet(), []
 
-    loop(batches_with_a_fault(noise), outlet, record=lambda alerts, notified: written.append((len(outlet.alerts), list(alerts), notified)))
+    loop(
+        batches_with_a_fault(noise),
+        outlet,
+        record=lambda alerts, notified: written.append((len(outlet.alerts), list(alerts), notified)),
+    )
 
     assert written == [(0, outlet.alerts[:1], True), (1, outlet.alerts[1:], True)]
 
@@ -198,7 +281,18 @@ def test_what_was_alerted_is_kept_at_once(loop, noise):
     loop([], Outlet(), source=source, clock=clock, save=lambda *_: diary.append("save"), save_seconds=1e9)
 
     # one episode opens in the second batch and resolves in the third
-    assert diary == ["poll", "poll", "save", "commit 2", "poll", "save", "commit 3", "poll", "save", "commit 3"]
+    assert diary == [
+        "poll",
+        "poll",
+        "save",
+        "commit 2",
+        "poll",
+        "save",
+        "commit 3",
+        "poll",
+        "save",
+        "commit 3",
+    ]
 
 
 def test_an_outlet_that_fails_leaves_the_batch_uncommitted(loop, noise):
@@ -217,7 +311,9 @@ def test_the_daemon_is_ready_while_its_source_is(loop, noise):
     _, exposition, health = loop(batches, Outlet(), stop=StopAfter(2), exit_at_end=False, tick_seconds=0.4)
 
     assert not health.ready
-    assert b"barograph_source_ready 1.0" in exposition.text  # as rendered with the first batch, a moment before
+    assert (
+        b"barograph_source_ready 1.0" in exposition.text
+    )  # as rendered with the first batch, a moment before
 
 
 def test_a_series_that_is_refused_is_told_by_name_once_in_ten_minutes(loop, noise, table, caplog):
@@ -231,14 +327,15 @@ def test_a_series_that_is_refused_is_told_by_name_once_in_ten_minutes(loop, nois
     notified = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]
     assert len(notified) == 2
     assert notified[0].startswith(
-        'series refused series=b{host="new2\\n"}: 2 are known, and source.max_series allows no more; those go on.'
+        'series refused series=b{host="new2\\n"}: 2 are known, and source.max_series allows no more; '
+        "known series are not affected."
     )
     assert notified[1].endswith("(and 599 times before)")
 
 
 @pytest.mark.parametrize("jump_seconds", [3600.0, -3600.0])
 def test_a_wall_clock_that_jumps_fires_no_timer_and_puts_none_off(loop, noise, jump_seconds):
-    """A poll takes a second: state is kept every 10 of them, and the source told every 5, whatever the wall clock says."""
+    """A poll takes a second: a checkpoint every 10, a commit every 5, whatever the wall clock says."""
 
     def kept(jumps_at):
         clock, diary = FakeClock(1e6), []
@@ -254,7 +351,14 @@ def test_a_wall_clock_that_jumps_fires_no_timer_and_puts_none_off(loop, noise, j
                 diary.append(("commit", round(clock.monotonic())))
 
         source = Source([Batch(noise(1, start_step=at), at * 1000) for at in range(40)])
-        loop([], Outlet(), source=source, clock=clock, save=lambda *_: diary.append(("save", round(clock.monotonic()))), save_seconds=10.0)
+        loop(
+            [],
+            Outlet(),
+            source=source,
+            clock=clock,
+            save=lambda *_: diary.append(("save", round(clock.monotonic()))),
+            save_seconds=10.0,
+        )
         return diary
 
     undisturbed = kept(jumps_at=None)

@@ -28,7 +28,13 @@ a_loop_that_hangs()
 
 def child(prepare="pass", **options):
     code = CHILD.replace("PREPARE", prepare)
-    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, **options)
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+        **options,
+    )
 
 
 def test_a_loop_that_hangs_ends_the_process_and_the_log_says_where():
@@ -37,7 +43,10 @@ def test_a_loop_that_hangs_ends_the_process_and_the_log_says_where():
     _, said = ended.communicate(timeout=60)
 
     assert ended.returncode == EXIT_CODE == 70
-    assert "CRITICAL loop hangs seconds=0; the process ends with code 70, to be started again. It hangs here:" in said
+    assert (
+        "CRITICAL loop hangs seconds=0; the process ends with code 70, to be started again. It hangs here:"
+        in said
+    )
     assert "in a_loop_that_hangs" in said
 
 
@@ -58,7 +67,10 @@ def test_a_loop_that_turns_is_left_alone():
 def test_the_time_without_a_turn_adds_up_and_begins_anew_with_the_next_turn():
     stall_timer = StallTimer(3.0, now=0.0)
 
-    assert [stall_timer.check(ticked_at, now) for ticked_at, now in ((1.0, 3.0), (1.0, 6.0), (1.0, 9.5), (9.6, 12.0), (9.6, 15.0))] == [
+    assert [
+        stall_timer.check(ticked_at, now)
+        for ticked_at, now in ((1.0, 3.0), (1.0, 6.0), (1.0, 9.5), (9.6, 12.0), (9.6, 15.0))
+    ] == [
         0.0,
         3.0,
         6.5,

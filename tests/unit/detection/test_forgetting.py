@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, disable_created_metrics
 from prometheus_client.parser import text_string_to_metric_families
-from stage_settings import history_retention
 
 from models.bundle import Bundle
 from monitor.config.schema import SourceConfig
@@ -23,10 +22,12 @@ from monitor.metrics.exposition import Exposition
 from monitor.metrics.instruments import Metrics
 from monitor.sample import Columns, SeriesTable, concatenate, labels_of
 from monitor.sources.position import Position
-from monitor.storage.step_history import History, HistoryWriter, list_segments
+from monitor.storage.step_history import History, HistoryWriter, Retention, list_segments
 from monitor.storage.step_history_reader import read_steps
 from monitor.testing import samples
 from monitor.training.train import fit_watch
+
+RETENTION = Retention(segment_seconds=300.0, max_age_seconds=1e9, max_bytes=1 << 30)
 
 N_STEPS = 500
 FORGET_AT_LEAST = "monitor.detection.watch._FORGET_AT_LEAST"
@@ -130,7 +131,7 @@ def settings(quiet_watch, **more):
 def champion_of(config):
     """Train on two hosts, of which one never comes."""
     values = 100 + np.random.default_rng(5).normal(0, 1, (400, 2, 2))
-    fit = fit_watch(config, History(("absent", "host2"), ("a", "b"), values, 0, 400_000))
+    fit = fit_watch(config.settings(), History(("absent", "host2"), ("a", "b"), values, 0, 400_000))
     return Bundle(fit.detector, ("a", "b"), ("absent", "host2"), {})
 
 
@@ -261,7 +262,7 @@ def test_the_history_that_is_collected_keeps_its_names(quiet_watch, tmp_path):
     for forgets in (True, False):
         run = Run(settings(quiet_watch, by=["host"]), forgets=forgets)
         folder = tmp_path / str(forgets)
-        writer = HistoryWriter(folder, history_retention(), shape="", step_ms=1000, window_length=8)
+        writer = HistoryWriter(folder, RETENTION, shape="", step_ms=1000, window_length=8)
         run.watch.observe(WatchObserver(on_closed=writer.add, on_forgotten=writer.keep_rows))
         run.go(0, 400)
         writer.write(run.watch.entities.entities, run.watch.entities.channels, [])

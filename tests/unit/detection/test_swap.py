@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from prometheus_client import CollectorRegistry
 
 from models.bundle import Bundle
-from models.errors import BundleError
-from models.registry import Registry
 from monitor.config.schema import SourceConfig
-from monitor.daemon.champion_watcher import ChampionWatcher
 from monitor.daemon.checkpoints import capture, resume_watch
-from monitor.daemon.retraining import Retraining
 from monitor.detection.build import build_watch, known_entities
-from monitor.detection.pipeline import Decision
 from monitor.detection.report import WatchReport
 from monitor.detection.steps import ClosedSteps
 from monitor.detection.swap import align_rows, swap_champion
 from monitor.detection.view import WatchObserver
 from monitor.errors import ConfigError, SwapError
-from monitor.metrics.instruments import Metrics
 from monitor.sources.position import Position
-from monitor.storage.step_history import History, HistoryWriter, Retention, list_segments
-from monitor.testing import FakeClock
+from monitor.storage.step_history import History
 from monitor.training.train import fit_watch
 
 NAN = np.nan
@@ -42,7 +34,7 @@ def bundle_of(watch, *, entities=("web1",), channels=("a", "b"), level=100.0, se
     """Train a small model on quiet noise."""
     shape = (n_steps, len(entities), len(channels))
     values = level + np.random.default_rng(seed).normal(0, 1, shape)
-    fit = fit_watch(watch, History(entities, channels, values, 0, 1000 * n_steps))
+    fit = fit_watch(watch.settings(), History(entities, channels, values, 0, 1000 * n_steps))
     return Bundle(fit.detector, channels, entities, {"to_ms": 1000 * n_steps})
 
 
@@ -274,196 +266,3 @@ def test_a_restart_with_a_model_that_does_not_fit_starts_anew(watch, champion, c
     assert what == "model changed"
     assert anew.entities.channels == (["b", "a"] if champion else [])
     assert ("episodes and newest steps are lost" in caplog.text) == bool(champion)
-
-
-# What notices it
-
-
-class House:
-    """A watch with its registry, its history and a fake clock; models are prepared at once."""
-
-    def __init__(self, watch, tmp_path):
-        self.watch = watch
-        self.clock = FakeClock(0.0)
-        self.registry = Registry(tmp_path / "bundles" / "w")
-        self.folder = tmp_path / "history" / "w"
-        self.serving = {"w": self.registry.champion()}
-        self.metrics = Metrics(CollectorRegistry(), ["w"])
-        self.history = None
-
-    def begin(self, champion):
-        self.serving["w"] = self.registry.champion()
-        self.pipeline = running(self.watch, champion)
-        shape = self.watch.settings().history_shape
-        self.writer = HistoryWriter(self.folder, Retention(segment_seconds=5.0), shape=shape, step_ms=1000, window_length=8)
-        self.retraining = Retraining(
-            [(self.watch, self.pipeline)],
-            self.serving,
-            writers={"w": self.writer},
-            champion_watcher=ChampionWatcher(
-                [self.watch],
-                registry=lambda watch: self.registry,
-                history_since=lambda watch, bundle: self.history,
-                serving=self.serving,
-                start=lambda work: work(),
-            ),
-            scheduler=None,
-            metrics=self.metrics,
-            clock=self.clock,
-        )
-        return self
-
-    def live(self, values, first_step=400):
-        for at in range(len(values)):
-            alerts = self.pipeline.judge(ClosedSteps(first_step + at, 1000, values[at : at + 1]), WatchReport())
-            self.clock.advance(1.0)
-            yield self.retraining.after_step(Decision(tuple(alerts), {}, {"gap": 0, "not_finite": 0, "future": 0}))
-
-    def count(self, name, **labels):
-        return self.metrics.registry.get_sample_value(name, {"watch": "w", **labels})
-
-
-@pytest.fixture
-def house(watch, tmp_path):
-    return House(watch, tmp_path)
-
-
-def promoted(house, seed):
-    version = house.registry.save(bundle_of(house.watch, seed=seed), now=float(seed))
-    house.registry.promote(version)
-    return version
-
-
-def test_a_version_that_is_promoted_takes_over_within_two_steps_and_is_counted(house):
-    first = promoted(house, 1)
-    house.begin(house.registry.load(first))
-    assert list(house.live(noise(5))) == [False] * 5
-
-    second = promoted(house, 2)
-
-    assert any(house.live(noise(2), first_step=405))
-    assert house.serving == {"w": second}
-    assert house.count("barograph_model_swaps_total") == 1
-    assert house.count("barograph_model_info", version=second) == 1
-    assert house.count("barograph_model_info", version=first) is None
-
-
-def test_a_rollback_takes_over_in_the_same_way(house):
-    first, second = promoted(house, 1), promoted(house, 2)
-    house.begin(house.registry.load(second))
-    house.registry.rollback()
-
-    assert list(house.live(noise(5))).count(True) == 1
-    assert house.serving == {"w": first}
-
-
-def test_the_first_model_of_a_watch_takes_over_from_the_companions(house, watch):
-    house.begin(None)
-    house.pipeline.entities.adopt(["web1"], ["a", "b"])
-    list(house.live(noise(120)))
-
-    version = promoted(house, 1)
-
-    assert any(house.live(noise(2), first_step=520))
-    assert house.serving == {"w": version}
-
-
-def test_half_a_bundle_is_refused_once_and_the_old_model_serves_on(house, caplog):
-    first = promoted(house, 1)
-    house.begin(house.registry.load(first))
-    scorer = house.pipeline.scorer
-    second = promoted(house, 2)
-    (house.registry.folder / second / "state.safetensors").write_bytes(b"half")
-
-    assert not any(house.live(noise(10)))
-
-    assert house.pipeline.scorer is scorer
-    assert house.serving == {"w": first}
-    assert house.count("barograph_model_load_failures_total") == 1
-    assert caplog.text.count(f"model refused watch=w version={second}") == 1
-    assert f"{first} serves on" in caplog.text
-
-
-def test_a_model_that_does_not_fit_is_refused_once_and_the_old_one_serves_on(house, caplog):
-    first = promoted(house, 1)
-    house.begin(house.registry.load(first))
-    house.registry.promote(house.registry.save(bundle_of(house.watch, channels=("b", "a")), now=9.0))
-
-    assert not any(house.live(noise(10)))
-
-    assert house.serving == {"w": first}
-    assert house.count("barograph_model_load_failures_total") == 1
-    assert "does not take the running channels" in caplog.text
-
-
-def test_a_version_that_was_taken_back_meanwhile_does_not_take_over(house):
-    first = promoted(house, 1)
-    house.begin(house.registry.load(first))
-    waiting = []
-    house.retraining._champion_watcher._start = waiting.append
-    promoted(house, 2)
-    list(house.live(noise(2)))
-    house.registry.rollback()
-    waiting.pop()()
-
-    assert not any(house.live(noise(5), first_step=402))
-    assert house.serving == {"w": first}
-
-
-def test_a_model_lives_through_the_kept_steps_before_it_takes_over(house, watch):
-    first = promoted(house, 1)
-    house.begin(house.registry.load(first))
-    second = promoted(house, 2)
-    house.history = History(("web1",), ("a", "b"), noise(200, seed=7), 400_000, 600_000)
-
-    assert any(house.live(noise(3)))
-
-    learned = house.pipeline.scorer.detector.tails.n_learned[0]
-    assert learned >= house.registry.load(second).detector.tails.n_learned[0] + 200 - 8
-
-
-# The history
-
-
-def test_the_loop_keeps_its_steps_and_leaves_out_an_episode(house):
-    house.begin(house.registry.load(promoted(house, 1)))
-    values = noise(60)
-    values[20:30, 0, 0] += 30.0
-    list(house.live(values))
-    house.retraining.finish()
-
-    segments = list_segments(house.folder)
-    assert (segments[0].first_ms, segments[-1].last_ms) == (400_000, 459_000)
-    spans = (house.folder / "spans.json").read_text()
-    assert '"web1"' in spans
-    assert house.count("barograph_history_bytes") > 0
-
-
-def test_a_history_that_cannot_be_written_is_counted_each_time_and_said_once_and_scoring_goes_on(house, caplog):
-    caplog.set_level("INFO")
-    house.begin(house.registry.load(promoted(house, 1)))
-    house.folder.parent.mkdir(parents=True)
-    house.folder.write_text("a file in its place")
-
-    list(house.live(noise(20)))
-
-    assert house.count("barograph_history_failures_total") == 4  # segments of five steps
-    assert caplog.text.count("history not kept watch=w") == 1
-    assert house.pipeline.last_scored.judged.all()
-
-    house.folder.unlink()
-    list(house.live(noise(5), first_step=420))
-    assert "history kept again watch=w" in caplog.text
-
-
-def test_an_unreadable_pointer_changes_nothing(house, caplog):
-    first = promoted(house, 1)
-    house.begin(house.registry.load(first))
-    (house.registry.folder / "champion").unlink()
-    (house.registry.folder / "champion").mkdir()
-    with pytest.raises(BundleError):
-        house.registry.champion()
-
-    assert not any(house.live(noise(3)))
-    assert "champion unknown watch=w" in caplog.text
-    assert house.serving == {"w": first}

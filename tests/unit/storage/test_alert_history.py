@@ -23,7 +23,14 @@ from monitor.testing import FakeClock
 ROOT = Path(__file__).parents[3]
 NAN = float("nan")
 OPENED = Alert(
-    "w", "web1", 1000, 2000, 1.5, 3.0, True, (ChannelShare("load", 0.75, 5.0, NAN, 0), ChannelShare("rps", 0.25, 1.0, 2.0, 1500))
+    "w",
+    "web1",
+    1000,
+    2000,
+    1.5,
+    3.0,
+    True,
+    (ChannelShare("load", 0.75, 5.0, NAN, 0), ChannelShare("rps", 0.25, 1.0, 2.0, 1500)),
 )
 RESOLVED = replace(OPENED, score=2.5, resolved_ms=9000, reason="recovered")
 OTHER = replace(OPENED, watch="v", entity="db1", since_ms=20_000, opened_ms=21_000)
@@ -34,7 +41,13 @@ class Kept:
 
     def __init__(self, file, *, keep_seconds=1000.0, max_episodes=100):
         self.file, self.clock, self.n_failures = file, FakeClock(5000.0), 0
-        self.history = AlertHistory(file, keep_seconds=keep_seconds, max_episodes=max_episodes, clock=self.clock, on_failure=self._count)
+        self.history = AlertHistory(
+            file,
+            keep_seconds=keep_seconds,
+            max_episodes=max_episodes,
+            clock=self.clock,
+            on_failure=self._count,
+        )
 
     def _count(self):
         self.n_failures += 1
@@ -43,7 +56,10 @@ class Kept:
         return read_episodes(self.file, **options)
 
     def facts(self):
-        return [(one.entity, one.opened_ms, one.resolved_ms, one.reason, one.score, one.notified) for one in self.all()]
+        return [
+            (one.entity, one.opened_ms, one.resolved_ms, one.reason, one.score, one.notified)
+            for one in self.all()
+        ]
 
 
 @pytest.fixture
@@ -65,8 +81,21 @@ def test_an_episode_comes_back_as_it_was_told(kept):
     one.history.record([OPENED], True)
 
     (back,) = one.all()
-    assert (back.identity, back.watch, back.entity, back.since_ms, back.opened_ms) == ("w/web1/2000", "w", "web1", 1000, 2000)
-    assert (back.score, back.limit, back.provisional, back.resolved_ms, back.reason, back.notified) == (1.5, 3.0, True, None, None, True)
+    assert (back.identity, back.watch, back.entity, back.since_ms, back.opened_ms) == (
+        "w/web1/2000",
+        "w",
+        "web1",
+        1000,
+        2000,
+    )
+    assert (back.score, back.limit, back.provisional, back.resolved_ms, back.reason, back.notified) == (
+        1.5,
+        3.0,
+        True,
+        None,
+        None,
+        True,
+    )
     assert repr(back.channels) == repr(OPENED.channels)  # NaN is not equal to itself
 
 
@@ -119,12 +148,16 @@ def test_what_was_held_back_is_told_later_and_stays_told(kept):
 
 def test_what_is_recorded_outlives_sigkill(tmp_path):
     code = (
-        "import os, signal, sys; from tests.unit.storage.test_alert_history import Kept, OPENED, RESOLVED; from pathlib import Path\n"
-        "one = Kept(Path(sys.argv[1])); one.history.record([OPENED], True); one.history.record([RESOLVED], True)\n"
+        "import os, signal, sys; from pathlib import Path\n"
+        "from tests.unit.storage.test_alert_history import Kept, OPENED, RESOLVED\n"
+        "kept = Kept(Path(sys.argv[1]))\n"
+        "kept.history.record([OPENED], True); kept.history.record([RESOLVED], True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
 
-    ended = subprocess.run([sys.executable, "-c", code, tmp_path / "episodes.sqlite"], cwd=ROOT, timeout=60, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "episodes.sqlite"], cwd=ROOT, timeout=60, check=False
+    )
 
     assert ended.returncode == -signal.SIGKILL
     assert Kept(tmp_path / "episodes.sqlite").facts() == [("web1", 2000, 9000, "recovered", 2.5, True)]
@@ -184,7 +217,7 @@ def test_what_a_daemon_forgot_is_marked_as_lost_until_it_comes_again(kept):
     one = kept()
     one.history.record([OPENED, OTHER, replace(RESOLVED, entity="web9")], True)
 
-    one.history.settle(["v/db1/21000"])
+    one.history.mark_lost(["v/db1/21000"])
 
     reasons = {found.entity: found.reason for found in one.all()}
     assert reasons == {"web1": "lost", "db1": None, "web9": "recovered"}
@@ -274,7 +307,7 @@ def test_a_file_that_is_damaged_is_set_aside_and_a_new_one_begun(kept, damage, c
     damaged = before.file.read_bytes()
 
     one = kept()
-    one.history.settle([])
+    one.history.mark_lost([])
     one.history.record([OTHER], True)
 
     assert one.n_failures == 1
@@ -290,7 +323,7 @@ def test_a_folder_in_its_place_costs_nothing_but_the_history(kept, caplog):
     one.history.record([OPENED], True)
 
     assert one.n_failures == 1
-    assert "unable to open database file; alerts go out all the same" in caplog.text
+    assert "unable to open database file; notifications are sent all the same" in caplog.text
 
 
 def test_a_name_that_is_no_text_is_kept_readable(kept):
@@ -319,4 +352,10 @@ def test_as_json_what_is_unknown_is_null(kept):
 
     (line,) = (found.to_json() for found in one.all())
 
-    assert json.loads(line)["channels"][0] == {"channel": "load", "share": 0.75, "actual": 5.0, "expected": None, "since_ms": 0}
+    assert json.loads(line)["channels"][0] == {
+        "channel": "load",
+        "share": 0.75,
+        "actual": 5.0,
+        "expected": None,
+        "since_ms": 0,
+    }

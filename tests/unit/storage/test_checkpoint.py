@@ -10,7 +10,8 @@ import pytest
 from monitor.storage.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 
 CHECKPOINT = Checkpoint(
-    {"w/a": np.arange(6.0).reshape(2, 3), "w/b": np.empty((0, 4), np.int32)}, {"watches": {"w": {"entities": ["web1"]}}}
+    {"w/a": np.arange(6.0).reshape(2, 3), "w/b": np.empty((0, 4), np.int32)},
+    {"watches": {"w": {"entities": ["web1"]}}},
 )
 
 

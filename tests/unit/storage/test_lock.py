@@ -25,7 +25,10 @@ sys.stdin.read()
 def test_a_second_holder_is_told_who_holds_it_and_since_when(tmp_path):
     held = hold(tmp_path / "deep" / "lock", **ABOUT)
 
-    with pytest.raises(LockedError, match=rf"data_dir d is in use by process {os.getpid()} on .+ since 2026-01-01 12:00:00Z\. Stop it\."):
+    with pytest.raises(
+        LockedError,
+        match=rf"data_dir d is in use by process {os.getpid()} on .+ since 2026-01-01 12:00:00Z\. Stop it\.",
+    ):
         hold(tmp_path / "deep" / "lock", **ABOUT)
     held.release()
 
@@ -40,7 +43,10 @@ def test_what_is_let_go_of_can_be_held_again_and_letting_go_twice_does_no_harm(t
 
 def test_a_holder_that_is_killed_holds_nothing(tmp_path, source_path):
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path / "lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=source_path
+        [sys.executable, "-c", HOLDER, str(tmp_path / "lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=source_path,
     )
     try:
         assert holder.stdout.readline() == b"held\n"

@@ -48,7 +48,9 @@ def test_a_row_has_time_name_value_and_a_column_a_label(tmp_path):
     recorder.append(1000, [reading(), reading("cpu_seconds_total", 7.0, mode="idle")])
     recorder.close()
 
-    assert (tmp_path / "r.csv").read_text() == HEADER + "1000,load,0.5,web1,\n1000,cpu_seconds_total,7.0,web1,idle\n"
+    assert (
+        tmp_path / "r.csv"
+    ).read_text() == HEADER + "1000,load,0.5,web1,\n1000,cpu_seconds_total,7.0,web1,idle\n"
     assert recorder.n_samples == 2
 
 
@@ -89,7 +91,10 @@ def test_a_recording_with_other_columns_is_left_alone(tmp_path):
     path = tmp_path / "r.csv"
     path.write_text("time,name,value,host\n1000,load,1,web1\n")
 
-    with pytest.raises(MonitorError, match=r"r\.csv has other columns \(time,name,value,host\); expected time,name,value,host,mode"):
+    with pytest.raises(
+        MonitorError,
+        match=r"r\.csv has other columns \(time,name,value,host\); expected time,name,value,host,mode",
+    ):
         Recorder(path, LABELS)
 
     assert path.read_text() == "time,name,value,host\n1000,load,1,web1\n"
@@ -170,9 +175,14 @@ def test_a_recording_replays_as_the_samples_that_were_read(tmp_path, suffix):
 
     columns = read_files([path], FileLayout(), table).columns
 
-    read = {(str(table[number]), time): value for number, time, value in zip(columns.series, columns.time_ms, columns.value, strict=True)}
+    read = {
+        (str(table[number]), time): value
+        for number, time, value in zip(columns.series, columns.time_ms, columns.value, strict=True)
+    }
     assert set(read) == {
-        ('load{host="web1"}', 1000), ('cpu_seconds_total{host="web1",mode="idle"}', 1000), ('load{host="web1"}', 2000),
+        ('load{host="web1"}', 1000),
+        ('cpu_seconds_total{host="web1",mode="idle"}', 1000),
+        ('load{host="web1"}', 2000),
     }  # fmt: skip
     assert read['load{host="web1"}', 1000] == 0.25
     assert np.isnan(read['load{host="web1"}', 2000])
@@ -180,7 +190,13 @@ def test_a_recording_replays_as_the_samples_that_were_read(tmp_path, suffix):
 
 def test_a_parquet_recording_keeps_every_value_to_the_last_bit(tmp_path):
     rng = np.random.default_rng(1)
-    values = [*(rng.normal(0, 1, 500) * 10.0 ** rng.integers(-12, 12, 500)).tolist(), 1 / 3, 5e-324, 1.7976931348623157e308, -0.0]
+    values = [
+        *(rng.normal(0, 1, 500) * 10.0 ** rng.integers(-12, 12, 500)).tolist(),
+        1 / 3,
+        5e-324,
+        1.7976931348623157e308,
+        -0.0,
+    ]
     recorder = Recorder(tmp_path / "r.parquet", LABELS)
     for moment, value in enumerate(values):
         recorder.append(moment, [reading(value=value)])
@@ -212,7 +228,7 @@ def test_a_name_of_another_kind_is_refused(tmp_path):
 def test_a_place_that_cannot_be_written_is_an_error_that_says_so(tmp_path):
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(MonitorError, match=r"cannot record to .*Choose a place that can be written"):
+    with pytest.raises(MonitorError, match=r"cannot record to .*Choose a file that can be written"):
         Recorder(tmp_path / "file" / "r.csv", LABELS)
 
 
@@ -229,16 +245,20 @@ def test_a_reading_with_an_unknown_label_is_an_error_that_names_it(tmp_path):
 def test_what_is_no_parquet_file_is_refused_before_anything_is_recorded(tmp_path):
     (tmp_path / "r.parquet").write_text("something of mine")
 
-    with pytest.raises(MonitorError, match=r"cannot go on with .*r\.parquet: it is no Parquet file"):
+    with pytest.raises(MonitorError, match=r"cannot continue .*r\.parquet: it is no Parquet file"):
         Recorder(tmp_path / "r.parquet", LABELS)
 
-    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("r.parquet", "something of mine")]
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [
+        ("r.parquet", "something of mine")
+    ]
 
 
 def test_a_parquet_file_with_other_columns_is_refused_before_anything_is_recorded(tmp_path):
     pd.DataFrame({"timestamp": [1000], "cpu": [0.5]}).to_parquet(tmp_path / "r.parquet")
 
-    with pytest.raises(MonitorError, match=r"has other columns \(timestamp,cpu\); expected time,name,value,host,mode"):
+    with pytest.raises(
+        MonitorError, match=r"has other columns \(timestamp,cpu\); expected time,name,value,host,mode"
+    ):
         Recorder(tmp_path / "r.parquet", LABELS)
 
     assert not journal_of(tmp_path / "r.parquet").exists()
@@ -246,7 +266,7 @@ def test_a_parquet_file_with_other_columns_is_refused_before_anything_is_recorde
 
 @contextmanager
 def full_disk(n_bytes):
-    """A disk with room for so many bytes in a file, and no more: what a full one does to a write in progress."""
+    """A disk with room for so many bytes in a file: what a full one does to a write in progress."""
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
@@ -264,7 +284,9 @@ def test_a_full_disk_ends_a_recording_with_what_is_in_it_and_it_can_be_gone_on_w
     recorder.append(1000, [reading(value=1.0)])
 
     with full_disk(len(HEADER) + 30):  # one row and a torn one
-        with pytest.raises(MonitorError, match=r"cannot write to .*: File too large\. What was recorded before is in it"):
+        with pytest.raises(
+            MonitorError, match=r"cannot write to .*: File too large\. What was recorded before is in it"
+        ):
             recorder.append(2000, [reading(value=2.0)])
         recorder.close()
 
@@ -280,7 +302,12 @@ def test_a_disk_too_full_to_make_the_parquet_file_leaves_the_journal_and_the_old
     recorder.append(2000, [reading(value=2.0)])
 
     # 200 bytes: more than the journal takes, less than the file
-    with full_disk(200), pytest.raises(MonitorError, match=r"cannot finish .*r\.parquet: .*What was recorded is in .*journal\.csv"):
+    with (
+        full_disk(200),
+        pytest.raises(
+            MonitorError, match=r"cannot finish .*r\.parquet: .*What was recorded is in .*journal\.csv"
+        ),
+    ):
         recorder.close()
 
     assert path.read_bytes() == before
@@ -363,8 +390,14 @@ def test_steps_that_a_slow_reader_misses_are_left_out():
         return readings
 
     record(
-        kept, slow, step_seconds=1.0, duration_seconds=10, clock=clock, stop=threading.Event(), progress=lambda seconds: None
-    )  # fmt: skip
+        kept,
+        slow,
+        step_seconds=1.0,
+        duration_seconds=10,
+        clock=clock,
+        stop=threading.Event(),
+        progress=lambda seconds: None,
+    )
 
     assert_made_up_nothing(kept)
     assert 3 <= len(kept.times) <= 5

@@ -1,44 +1,20 @@
-"""When trainings come, and how a child process that trains may end. Children are real ones: small Python programs."""
+"""When each watch is trained."""
 
 from __future__ import annotations
 
-import dataclasses
-import os
-import sys
 import threading
 import time
 from datetime import UTC, datetime
 
-import numpy as np
 import pytest
-from prometheus_client import CollectorRegistry
 
-from models.bundle import Bundle
-from models.registry import Registry
 from monitor.config.watch import RetrainConfig
-from monitor.daemon.retraining import report_training
-from monitor.metrics.instruments import Metrics
-from monitor.storage.step_history import History
 from monitor.testing import FakeClock
-from monitor.training.child import run_child, train_in_child
-from monitor.training.gate import Gate, TrainingOutcome
+from monitor.training.gate import TrainingOutcome
 from monitor.training.schedule import TrainingScheduler, first_run, latest_run, trigger_of
-from monitor.training.train import fit_watch
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)  # a Thursday
 HOUR = 3600.0
-GATE = Gate(
-    opponent="v1",
-    n_judged=500,
-    error=1.0,
-    opponent_error=1.0,
-    over_limit=0.0,
-    opponent_over_limit=0.0,
-    allowed_over_limit=0.0,
-    n_faults=200,
-    caught=0.9,
-    opponent_caught=0.9,
-)
 
 
 def every(seconds, **more):
@@ -83,7 +59,9 @@ def test_days_of_the_week_are_named():
 def test_an_interval_goes_on_from_its_last_time():
     trigger = trigger_of(every(HOUR))
 
-    assert trigger.get_next_fire_time(at(1, 13), at(1, 15, 30)) == at(1, 14)  # made up for; the scheduler takes the missed ones together
+    assert trigger.get_next_fire_time(at(1, 13), at(1, 15, 30)) == at(
+        1, 14
+    )  # made up for; the scheduler takes the missed ones together
     assert trigger.get_next_fire_time(at(1, 15), at(1, 15, 30)) == at(1, 16)
 
 
@@ -93,9 +71,13 @@ def test_an_interval_goes_on_from_its_last_time():
         (every(HOUR), at(1, 11, 30), at(1, 12, 30)),  # an hour after the last
         (every(HOUR), at(1, 2), at(1, 12, 10)),  # overdue: soon, but not at once
         (every(HOUR), None, at(1, 12, 10)),
-        (every(HOUR), at(30, 0), at(1, 13)),  # made in the future: the clock was put back since
+        (every(HOUR), at(30, 0), at(1, 13)),  # made in the future: the clock was set back since
         (cron("0 18 * * *"), at(1, 11), at(1, 18)),
-        (cron("0 18 * * *"), datetime(2025, 12, 31, 17, tzinfo=UTC), at(1, 12, 10)),  # yesterday evening's was missed
+        (
+            cron("0 18 * * *"),
+            datetime(2025, 12, 31, 17, tzinfo=UTC),
+            at(1, 12, 10),
+        ),  # yesterday evening's was missed
         (cron("0 18 * * *"), None, at(1, 18)),
     ],
 )
@@ -105,15 +87,14 @@ def test_the_first_run_of_a_daemon_that_starts_at_noon(retrain, last_made, first
     assert first_run(retrain, last_made=made, now=NOON.timestamp()) == first
 
 
-def scheduled(quiet_watch, retrain, train=lambda watch, stop: None, *, clock, name="w", **more):
-    watch = quiet_watch(name=name).model_copy(update={"retrain": retrain})
-    return TrainingScheduler([watch], train, last_made={}, clock=clock, **more)
+def scheduled(retrain, train=lambda watch, stop: None, *, clock, **more):
+    return TrainingScheduler({"w": retrain}, train, last_made={}, clock=clock, **more)
 
 
-def test_a_clock_that_is_put_back_does_not_put_trainings_off_by_as_much(quiet_watch):
+def test_a_clock_that_is_set_back_does_not_put_trainings_off_by_as_much():
     clock = FakeClock(NOON.timestamp())
     clock.jump(365 * 24 * HOUR)  # the machine started with a wrong clock
-    scheduler = scheduled(quiet_watch, every(HOUR), clock=clock)
+    scheduler = scheduled(every(HOUR), clock=clock)
     assert scheduler.next_run("w").year == 2027
 
     clock.jump(-365 * 24 * HOUR)
@@ -122,9 +103,9 @@ def test_a_clock_that_is_put_back_does_not_put_trainings_off_by_as_much(quiet_wa
     assert scheduler.next_run("w") == at(1, 13)
 
 
-def test_a_clock_that_goes_right_changes_no_time(quiet_watch):
+def test_a_clock_that_goes_right_changes_no_time():
     clock = FakeClock(NOON.timestamp())
-    scheduler = scheduled(quiet_watch, every(HOUR), clock=clock)
+    scheduler = scheduled(every(HOUR), clock=clock)
     before = scheduler.next_run("w")
 
     clock.advance(300)
@@ -134,8 +115,10 @@ def test_a_clock_that_goes_right_changes_no_time(quiet_watch):
     assert latest_run(every(HOUR), clock.now()) >= before
 
 
-def test_watches_without_a_schedule_are_left_alone(quiet_watch):
-    scheduler = TrainingScheduler([quiet_watch()], lambda watch, stop: None, last_made={}, clock=FakeClock(0.0))
+def test_watches_without_a_schedule_are_left_alone():
+    scheduler = TrainingScheduler(
+        {"w": RetrainConfig()}, lambda watch, stop: None, last_made={}, clock=FakeClock(0.0)
+    )
 
     scheduler.start()
     scheduler.check()
@@ -162,12 +145,12 @@ class Trainer:
     def __call__(self, watch, stop):
         self.n_now += 1
         self.n_together = max(self.n_together, self.n_now)
-        self.names.append(watch.name)
+        self.names.append(watch)
         self.runs.release()
         while not (self.may_end.wait(0.01) or stop.is_set()):
             pass
         self.n_now -= 1
-        return outcome(self.results.pop(0) if len(self.results) > 1 else self.results[0], watch.name)
+        return outcome(self.results.pop(0) if len(self.results) > 1 else self.results[0], watch)
 
     def wait(self, n):
         for _ in range(n):
@@ -181,9 +164,9 @@ class OverdueClock(FakeClock):
         super().__init__(time.time() - 86400.0)
 
 
-def test_what_is_overdue_runs_once_and_not_as_often_as_it_was_missed(quiet_watch):
+def test_what_is_overdue_runs_once_and_not_as_often_as_it_was_missed():
     trainer = Trainer()
-    scheduler = scheduled(quiet_watch, every(HOUR), trainer, clock=OverdueClock())
+    scheduler = scheduled(every(HOUR), trainer, clock=OverdueClock())
     scheduler.start()
     try:
         trainer.wait(1)
@@ -194,9 +177,11 @@ def test_what_is_overdue_runs_once_and_not_as_often_as_it_was_missed(quiet_watch
 
 
 @pytest.mark.parametrize("result", ["failed", "timed_out", "skipped"])
-def test_a_failure_is_tried_again_before_the_next_run(quiet_watch, result):
+def test_a_failure_is_tried_again_before_the_next_run(result):
     trainer = Trainer([result, "promoted"])
-    scheduler = scheduled(quiet_watch, RetrainConfig(interval_seconds=7 * 24 * HOUR, retry_seconds=600.0), trainer, clock=OverdueClock())
+    scheduler = scheduled(
+        RetrainConfig(interval_seconds=7 * 24 * HOUR, retry_seconds=600.0), trainer, clock=OverdueClock()
+    )
     scheduler.start()
     try:
         trainer.wait(2)  # by a clock that is a day behind, ten minutes later is long ago
@@ -205,10 +190,12 @@ def test_a_failure_is_tried_again_before_the_next_run(quiet_watch, result):
     assert trainer.names == ["w", "w"]
 
 
-def test_a_refusal_waits_for_the_next_run(quiet_watch):
+def test_a_refusal_waits_for_the_next_run():
     trainer = Trainer(["refused"])
     clock = OverdueClock()
-    scheduler = scheduled(quiet_watch, RetrainConfig(interval_seconds=7 * 24 * HOUR, retry_seconds=600.0), trainer, clock=clock)
+    scheduler = scheduled(
+        RetrainConfig(interval_seconds=7 * 24 * HOUR, retry_seconds=600.0), trainer, clock=clock
+    )
     scheduler.start()
     try:
         trainer.wait(1)
@@ -217,303 +204,49 @@ def test_a_refusal_waits_for_the_next_run(quiet_watch):
     assert trainer.names == ["w"]
 
 
-def test_one_training_at_a_time_over_all_watches(quiet_watch):
+def test_one_training_at_a_time_over_all_watches():
     trainer = Trainer()
-    watches = [quiet_watch(name=name).model_copy(update={"retrain": every(HOUR)}) for name in ("one", "two", "three")]
-    scheduler = TrainingScheduler(watches, trainer, last_made={}, clock=OverdueClock())
+    schedules = {name: every(HOUR) for name in ("first", "second", "third")}
+    scheduler = TrainingScheduler(schedules, trainer, last_made={}, clock=OverdueClock())
     scheduler.start()
     try:
         trainer.wait(3)
     finally:
         scheduler.close()
 
-    assert sorted(trainer.names) == ["one", "three", "two"]
+    assert sorted(trainer.names) == ["first", "second", "third"]
     assert trainer.n_together == 1
 
 
-def test_a_run_that_is_due_while_the_last_one_goes_on_is_left_out_and_told(quiet_watch):
-    trainer, left_out = Trainer(), threading.Event()
+def test_a_run_that_is_due_while_the_last_one_goes_on_is_skipped_and_counted():
+    trainer, skipped = Trainer(), threading.Event()
     trainer.may_end.clear()
-    told = []
+    names = []
 
-    def on_left_out(name):
-        told.append(name)
-        left_out.set()
+    def on_skipped(name):
+        names.append(name)
+        skipped.set()
 
-    scheduler = scheduled(quiet_watch, every(HOUR), trainer, clock=OverdueClock(), on_left_out=on_left_out)
+    scheduler = scheduled(every(HOUR), trainer, clock=OverdueClock(), on_skipped=on_skipped)
     scheduler.start()
     try:
         trainer.wait(1)
         scheduler._scheduler.modify_job("w", next_run_time=datetime.now(UTC))
-        assert left_out.wait(20.0)
+        assert skipped.wait(20.0)
     finally:
         scheduler.close()
 
-    assert told == ["w"]
+    assert names == ["w"]
     assert trainer.names == ["w"]
 
 
-def test_closing_ends_the_training_that_runs(quiet_watch):
+def test_closing_ends_the_training_that_runs():
     trainer = Trainer()
     trainer.may_end.clear()
-    scheduler = scheduled(quiet_watch, every(HOUR), trainer, clock=OverdueClock())
+    scheduler = scheduled(every(HOUR), trainer, clock=OverdueClock())
     scheduler.start()
     trainer.wait(1)
 
     scheduler.close()
 
     assert trainer.n_now == 0
-
-
-# Children
-
-
-def python(code):
-    return [sys.executable, "-c", code]
-
-
-def run(code, *, timeout_seconds=30.0, stop=None):
-    return run_child(python(code), timeout_seconds=timeout_seconds, stop=stop or threading.Event())
-
-
-def test_a_child_that_ends_by_itself_tells_its_code_and_its_last_words():
-    ended = run("import sys; print('first\\n\\nlast words\\n', file=sys.stderr); sys.exit(3)")
-
-    assert (ended.ended_by, ended.code, ended.last_words, ended.how) == ("itself", 3, "last words", "ended with exit code 3")
-
-
-def test_a_child_that_is_killed_tells_by_what():
-    assert run("import os, signal; os.kill(os.getpid(), signal.SIGKILL)").how == "was killed by SIGKILL"
-
-
-def test_a_child_computes_on_one_thread():
-    shown = "os.environ['OMP_NUM_THREADS'], os.environ['OMP_WAIT_POLICY'], os.getsid(0) == os.getpid()"
-
-    assert run(f"import os, sys; print({shown}, file=sys.stderr)").last_words == "1 PASSIVE True"
-
-
-HANG = "import sys, time; print('up', file=sys.stderr, flush=True); time.sleep(600)"
-
-
-def test_a_child_that_hangs_is_ended_when_its_time_is_over():
-    started = time.monotonic()
-
-    ended = run(HANG, timeout_seconds=0.5)
-
-    assert ended.ended_by == "timeout"
-    assert time.monotonic() - started < 10.0
-
-
-def test_a_child_that_does_not_listen_is_killed_and_its_children_with_it(tmp_path):
-    code = f"""
-import os, signal, subprocess, sys, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-open({str(tmp_path / "pid")!r}, "w").write(str(child.pid))
-time.sleep(600)
-"""
-    stop = threading.Event()
-
-    def stop_once_it_is_up():
-        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
-            time.sleep(0.01)
-        stop.set()
-
-    waiting = threading.Thread(target=stop_once_it_is_up)
-    waiting.start()
-    ended = run(code, stop=stop)
-    waiting.join()
-
-    assert (ended.ended_by, ended.how) == ("stop", "was killed by SIGKILL")
-    grandchild = int((tmp_path / "pid").read_text())
-    deadline = time.monotonic() + 10.0
-    while _is_alive(grandchild) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not _is_alive(grandchild)
-
-
-def _is_alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-# A training in a child: what the daemon makes of it
-
-
-@pytest.fixture
-def watch(quiet_watch):
-    return quiet_watch(model={"hidden": 4, "latent": 2, "epochs": 1}).model_copy(
-        update={"retrain": RetrainConfig(interval_seconds=HOUR, timeout_seconds=20.0)}
-    )
-
-
-class Trained:
-    """A registry with a champion and a candidate, a place for results, and metrics."""
-
-    def __init__(self, watch, tmp_path):
-        self.watch = watch
-        self.registry = Registry(tmp_path / "bundles" / "w")
-        fit = fit_watch(watch, History(("web1",), ("a", "b"), np.random.default_rng(0).normal(size=(300, 1, 2)), 0, 300_000))
-        bundle = Bundle(fit.detector, ("a", "b"), ("web1",), {"at": 5.0})
-        self.champion = self.registry.save(bundle, now=0.0)
-        self.registry.promote(self.champion)
-        self.candidate = self.registry.save(bundle, now=60.0)
-        self.result_file = tmp_path / "training" / "w.json"
-        self.metrics = Metrics(CollectorRegistry(), ["w"])
-
-    def train(self, code, *, stop=None, watch=None):
-        """Run a child, which finds the result file's name in its arguments, and count what came of it."""
-        command = [*python(code), str(self.result_file)]
-        ended = train_in_child(watch or self.watch, command, self.result_file, self.registry, stop or threading.Event())
-        report_training(ended, self.registry, self.watch, self.metrics, now=1000.0)
-        return ended
-
-    def train_to(self, *, before="", **changes):
-        """Run a child that writes an outcome."""
-        candidate = TrainingOutcome(watch="w", result="candidate", reason="no worse", version=self.candidate, gate=GATE)
-        return self.train(f"import sys\n{before}\nopen(sys.argv[1], 'w').write({dataclasses.replace(candidate, **changes).to_json()!r})")
-
-    def count(self, name, **labels):
-        return self.metrics.registry.get_sample_value(name, {"watch": "w", **labels})
-
-
-@pytest.fixture
-def trained(watch, tmp_path):
-    return Trained(watch, tmp_path)
-
-
-def assert_untouched(trained, ended, result, reason, caplog):
-    """See that a training changed nothing, and that it is told why, in log and metric."""
-    assert ended.result == result
-    assert reason in ended.reason
-    assert reason in caplog.text
-    assert trained.count("barograph_training_runs_total", result=result) == 1
-    assert trained.registry.champion() == trained.champion
-    assert trained.count("barograph_training_runs_total", result="promoted") == 0
-
-
-@pytest.fixture(autouse=True)
-def _log(caplog):
-    caplog.set_level("INFO")
-
-
-def test_a_good_candidate_is_promoted_and_its_numbers_are_shown(trained, caplog):
-    ended = trained.train_to(segments_skipped={"gone": 2, "unreadable": 0, "settings": 1})
-
-    assert ended.result == "promoted"
-    assert trained.registry.champion() == trained.candidate
-    assert trained.registry.previous() == trained.champion
-    assert trained.count("barograph_training_runs_total", result="promoted") == 1
-    assert trained.count("barograph_training_last_success_timestamp_seconds") == 1000.0
-    assert trained.count("barograph_training_duration_seconds") > 0
-    assert trained.count("barograph_gate_error_ratio", role="challenger") == 1.0
-    assert trained.count("barograph_gate_caught_ratio", role="opponent") == 0.9
-    assert trained.count("barograph_gate_over_limit_ratio", role="allowed") == 0.0
-    assert trained.count("barograph_history_segments_skipped_total", reason="gone") == 2
-    assert f"training promoted watch=w version={trained.candidate}" in caplog.text
-
-
-def test_the_daemon_decides_by_the_numbers_and_not_by_the_childs_word(trained, caplog):
-    ended = trained.train_to(gate=dataclasses.replace(GATE, caught=0.5))
-
-    assert_untouched(trained, ended, "refused", "it catches 50.0% of 200 injected faults", caplog)
-    assert trained.count("barograph_training_last_success_timestamp_seconds") == 1000.0  # it came to a decision
-
-
-def test_a_refusal_of_the_childs_is_a_refusal(trained, caplog):
-    assert_untouched(trained, trained.train_to(result="refused", reason="worse"), "refused", "worse", caplog)
-
-
-def test_a_candidate_without_numbers_is_a_failure(trained, caplog):
-    assert_untouched(trained, trained.train_to(gate=None), "failed", "the candidate has no numbers", caplog)
-
-
-def test_half_a_bundle_is_a_failure(trained, caplog):
-    weights = trained.registry.folder / trained.candidate / "weights.safetensors"
-    weights.write_bytes(weights.read_bytes()[:100])
-
-    assert_untouched(trained, trained.train_to(), "failed", "differs from its checksum", caplog)
-
-
-def test_a_bundle_that_is_not_there_is_a_failure(trained, caplog):
-    assert_untouched(trained, trained.train_to(version="20990101T000000Z"), "failed", "is not a complete bundle", caplog)
-
-
-def test_a_training_that_is_killed_is_a_failure(trained, caplog):
-    ended = trained.train("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
-
-    assert_untouched(trained, ended, "failed", "the training was killed by SIGKILL, and left no result", caplog)
-    assert trained.count("barograph_training_last_success_timestamp_seconds") is None
-
-
-def test_a_training_that_runs_out_of_memory_is_a_failure(trained, caplog):
-    code = "import resource; resource.setrlimit(resource.RLIMIT_DATA, (1 << 26, 1 << 26)); bytearray(1 << 30)"
-
-    assert_untouched(trained, trained.train(code), "failed", "left no result: MemoryError", caplog)
-
-
-def test_a_training_that_runs_out_of_time_is_ended(trained, watch, caplog):
-    short = watch.model_copy(update={"retrain": RetrainConfig(interval_seconds=HOUR, timeout_seconds=0.3)})
-
-    ended = trained.train(HANG, watch=short)
-
-    assert_untouched(trained, ended, "timed_out", "not over after 0.3 s. Raise timeout_seconds", caplog)
-
-
-def test_a_training_that_crashes_tells_its_last_words(trained, caplog):
-    assert_untouched(
-        trained, trained.train("raise ValueError('odd')"), "failed", "ended with exit code 1, and left no result: ValueError: odd", caplog
-    )
-
-
-def test_an_old_result_is_not_taken_for_a_new_one(trained, caplog):
-    trained.result_file.parent.mkdir(parents=True)
-    trained.result_file.write_text(
-        TrainingOutcome(watch="w", result="candidate", reason="", version=trained.candidate, gate=GATE).to_json()
-    )
-
-    assert_untouched(trained, trained.train("pass"), "failed", "left no result: it said nothing", caplog)
-
-
-def test_half_a_result_is_a_failure(trained, caplog):
-    ended = trained.train("""import sys; open(sys.argv[1], 'w').write('{"watch": "w", "res')""")
-
-    assert_untouched(trained, ended, "failed", "ended with exit code 0, and left no result", caplog)
-
-
-def test_a_command_that_is_not_there_is_a_failure(trained, caplog):
-    ended = train_in_child(trained.watch, ["/nowhere/python"], trained.result_file, trained.registry, threading.Event())
-    report_training(ended, trained.registry, trained.watch, trained.metrics, now=0.0)
-
-    assert_untouched(trained, ended, "failed", "the training could not be started", caplog)
-
-
-def test_a_daemon_that_stops_leaves_a_training_out(trained, caplog):
-    stop = threading.Event()
-    stop.set()
-
-    assert_untouched(trained, trained.train(HANG, stop=stop), "skipped", "the daemon was stopped", caplog)
-
-
-def test_a_champion_that_was_promoted_meanwhile_is_not_replaced_by_what_was_not_compared_with_it(trained):
-    other = trained.registry.save(trained.registry.load(trained.champion), now=120.0)
-    point = trained.registry.folder / "champion"
-
-    ended = trained.train_to(before=f"open({str(point)!r}, 'w').write({other!r})")
-
-    assert ended.result == "skipped"
-    assert f"{other} was promoted meanwhile" in ended.reason
-    assert trained.registry.champion() == other
-
-
-def test_versions_beyond_those_to_keep_are_deleted_but_none_that_may_serve(trained):
-    keeping_two = trained.watch.model_copy(update={"retrain": RetrainConfig(interval_seconds=HOUR, keep_versions=2)})
-    more = [trained.registry.save(trained.registry.load(trained.champion), now=100.0 + number) for number in range(4)]
-
-    report_training(outcome("refused"), trained.registry, keeping_two, trained.metrics, now=0.0)
-
-    assert trained.registry.versions() == [trained.champion, *more[-2:]]
-    assert sorted(os.listdir(trained.registry.folder)) == sorted([trained.champion, *more[-2:], "champion"])

@@ -14,27 +14,30 @@ def test_every_entity_ends_at_the_last_step_however_old_its_file(quiet_watch, ta
     old = samples("1 2 3", table, host="old")
     new = samples("7 8 9 10 11", table, host="new", start_ms=86_400_000)
 
-    history = collect_history(quiet_watch(), concatenate([old, new]), table)
+    history = collect_history(quiet_watch().settings(), concatenate([old, new]), table)
 
     assert history.entities == ("old", "new")
     np.testing.assert_array_equal(history.values[:, :, 0].T, [[np.nan, np.nan, 1, 2, 3], [7, 8, 9, 10, 11]])
 
 
 def test_gaps_inside_an_entity_stay(quiet_watch, table):
-    history = collect_history(quiet_watch(), samples("1 _ 3", table, host="a"), table)
+    history = collect_history(quiet_watch().settings(), samples("1 _ 3", table, host="a"), table)
 
     np.testing.assert_array_equal(history.values[:, 0, 0], [1, np.nan, 3])
 
 
 def test_a_watch_without_series_in_the_files_has_no_history(quiet_watch, table):
-    assert collect_history(quiet_watch(metrics=["other"]), samples("1 2", table, host="a"), table) is None
+    assert (
+        collect_history(quiet_watch(metrics=["other"]).settings(), samples("1 2", table, host="a"), table)
+        is None
+    )
 
 
 def test_training_saves_and_promotes_a_version_that_knows_its_channels(quiet_watch, table, noise, tmp_path):
-    watch = quiet_watch(model={"hidden": 4, "latent": 2, "epochs": 2})
+    settings = quiet_watch(model={"hidden": 4, "latent": 2, "epochs": 2}).settings()
     registry = Registry(tmp_path / "w")
 
-    trained = train_watch(watch, collect_history(watch, noise(400), table), registry, now=0.0)
+    trained = train_watch(settings, collect_history(settings, noise(400), table), registry, now=0.0)
 
     assert registry.champion() == trained.version == "19700101T000000Z"
     bundle = registry.load(trained.version)
@@ -44,11 +47,11 @@ def test_training_saves_and_promotes_a_version_that_knows_its_channels(quiet_wat
 
 
 def test_too_short_a_history_names_the_watch_and_changes_nothing(quiet_watch, table, noise, tmp_path):
-    watch = quiet_watch()
+    settings = quiet_watch().settings()
     registry = Registry(tmp_path / "w")
 
     with pytest.raises(TrainingError, match=r"watch w: the history has 50 steps of 1 s; it needs 116"):
-        train_watch(watch, collect_history(watch, noise(50), table), registry, now=0.0)
+        train_watch(settings, collect_history(settings, noise(50), table), registry, now=0.0)
 
     assert registry.champion() is None
     assert registry.versions() == []
@@ -58,17 +61,21 @@ def test_what_cannot_be_reckoned_with_is_left_out_of_a_history(quiet_watch, tabl
     values = samples("1 2 3 4", table, host="a")
     values.value[[1, 2]] = [1e308, np.inf]
 
-    history = collect_history(quiet_watch(), values, table)
+    history = collect_history(quiet_watch().settings(), values, table)
 
     np.testing.assert_array_equal(history.values[:, 0, 0], [1, np.nan, np.nan, 4])
 
 
-def test_where_each_series_is_an_entity_a_constant_one_is_scaled_by_its_own_unit(quiet_watch, table, tmp_path):
-    watch = quiet_watch(by="series", model={"hidden": 4, "latent": 2, "epochs": 1})
+def test_where_each_series_is_an_entity_a_constant_one_is_scaled_by_its_own_unit(
+    quiet_watch, table, tmp_path
+):
+    settings = quiet_watch(by="series", model={"hidden": 4, "latent": 2, "epochs": 1}).settings()
     names = ("memory_used_bytes", "latency_seconds", "requests_total")
     columns = concatenate(samples(" ".join(["7"] * 200), table, name=name) for name in names)
 
-    trained = train_watch(watch, collect_history(watch, columns, table), Registry(tmp_path / "w"), now=0.0)
+    trained = train_watch(
+        settings, collect_history(settings, columns, table), Registry(tmp_path / "w"), now=0.0
+    )
 
     # 64 KiB, 10 ms and one event a second are more than a hundredth of 7, 7 and 0 but for the second
     assert trained.history.entities == names

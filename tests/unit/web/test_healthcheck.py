@@ -21,7 +21,9 @@ def now():
 
 @pytest.fixture
 def server(now):
-    server = WebServer("127.0.0.1:0", exposition=lambda: b"", health=Health(ticked_at=0.0), monotonic=lambda: now[0])
+    server = WebServer(
+        "127.0.0.1:0", exposition=lambda: b"", health=Health(ticked_at=0.0), monotonic=lambda: now[0]
+    )
     yield server
     server.close()
 
@@ -50,7 +52,10 @@ def test_where_nobody_listens_there_is_no_health():
 
 
 def test_a_daemon_that_says_nothing_is_given_up_on():
-    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(MonitorError, match="no daemon answers"):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(MonitorError, match="no daemon answers"),
+    ):
         check_health(f"127.0.0.1:{silent.getsockname()[1]}", timeout_seconds=0.1)
 
 

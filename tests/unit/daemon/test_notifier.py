@@ -1,0 +1,103 @@
+"""The order in which alerts go to the alert history, the outlets and a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from monitor.alerting.alert import Alert
+from monitor.alerting.alert_age import AlertAgeFilter, Summary
+from monitor.daemon.notifier import Notifier
+from monitor.detection.build import build_watch
+from monitor.detection.pipeline import Decision, Pipeline
+from monitor.sources.position import Position
+
+POSITION = Position(5000)
+OPENED = Alert("w", "web1", 1000, 2000, 1.5, 3.0, False, ())
+RESOLVED = replace(OPENED, resolved_ms=9000, reason="recovered")
+OTHER = replace(OPENED, entity="web2")
+
+
+class Diary:
+    """Is outlet, alert history and checkpoints at once, and writes down what each is given."""
+
+    def __init__(self):
+        self.lines = []
+
+    def deliver(self, alerts):
+        self.lines.append(("deliver", [alert.resolved_ms for alert in alerts]))
+
+    def send_summary(self, summary):
+        self.lines.append(("summary", summary.n_episodes))
+
+    def record(self, alerts, notified):
+        self.lines.append(("record" if notified else "withhold", [alert.resolved_ms for alert in alerts]))
+
+    def save(self, position, undelivered=()):
+        self.lines.append(("save", [alert.resolved_ms for alert in undelivered]))
+
+
+@pytest.fixture
+def diary():
+    return Diary()
+
+
+def notifier(diary, *, max_age_ms=None, **options):
+    age_filter = AlertAgeFilter({} if max_age_ms is None else {"w": max_age_ms})
+    return Notifier([diary], diary, age_filter, alert_history=diary, **options)
+
+
+def test_alerts_are_stored_then_delivered_then_part_of_a_checkpoint(diary):
+    notifier(diary).notify([OPENED, OTHER], POSITION)
+
+    assert diary.lines == [("record", [None, None]), ("deliver", [None, None]), ("save", [])]
+
+
+def test_an_end_follows_its_opening_only_behind_a_checkpoint(diary):
+    notifier(diary).notify([OPENED, RESOLVED], POSITION)
+
+    assert diary.lines == [
+        ("record", [None]),
+        ("deliver", [None]),
+        ("save", [9000]),
+        ("record", [9000]),
+        ("deliver", [9000]),
+        ("save", []),
+    ]
+
+
+def test_a_summary_alone_is_followed_by_a_checkpoint(diary):
+    notifier(diary).notify((), POSITION, Summary(3, ("w/web1",), 0, 1))
+
+    assert diary.lines == [("summary", 3), ("save", [])]
+
+
+def test_nothing_to_notify_costs_no_checkpoint(diary):
+    notifier(diary).notify((), POSITION)
+
+    assert diary.lines == []
+
+
+def test_what_an_earlier_run_had_not_delivered_is_delivered_once(diary):
+    again = notifier(diary, undelivered=[RESOLVED])
+
+    again.notify_undelivered(POSITION)
+    again.notify_undelivered(POSITION)
+
+    assert diary.lines == [("record", [9000]), ("deliver", [9000]), ("save", [])]
+
+
+def test_a_withheld_alert_is_stored_and_not_given_to_notify(diary, quiet_watch, table):
+    pipeline = Pipeline([build_watch(quiet_watch().settings(), None)], table, max_future_ms=0)
+
+    filtered = notifier(diary, max_age_ms=1000).filter(Decision((OPENED,), {}, {}), pipeline, now_ms=60_000)
+
+    assert (filtered.notified, filtered.withheld) == ((), (OPENED,))
+    assert diary.lines == [("withhold", [None])]
+
+
+def test_without_an_alert_history_outlets_are_notified_all_the_same(diary):
+    Notifier([diary], diary, AlertAgeFilter({})).notify([OPENED], POSITION)
+
+    assert diary.lines == [("deliver", [None]), ("save", [])]
