@@ -13,6 +13,7 @@ from kafka import KafkaConsumer, TopicPartition
 from monitor.clock import SystemClock
 from monitor.config.explain import parse_config
 from monitor.daemon.daemon import Daemon
+from monitor.detection.view import WatchObserver
 from tests.kafka.harness import WATCH, check, config_of, lives_of, run_through_kills, undisturbed_alerts
 from tests.kafka.verifiable import Workload, verify_alerts, verify_windows
 
@@ -171,13 +172,15 @@ def run_without_state(folder, cluster, topic):
     (watch,) = daemon.pipeline.watches
     stop, closed, reported = threading.Event(), {}, []
     first_step = Workload.start_ms // 1000
-    score, poll = watch.scorer.score, daemon._source.poll
+    poll = daemon._source.poll
 
-    def score_and_record(block):
+    def record_closed(block):
         hosts = np.argsort(watch.entities.entities)
         for t in range(len(block.values)):
             closed[block.first_step + t - first_step] = block.values[t, hosts].copy()
-        return score(block)
+
+    def record_scored(scored):
+        reported.append(scored.time_ms // 1000 - 1 - first_step)
 
     def poll_to_the_end(timeout_seconds):
         batch = poll(timeout_seconds)
@@ -185,8 +188,8 @@ def run_without_state(folder, cluster, topic):
             stop.set()
         return batch
 
-    watch.scorer.score, daemon._source.poll = score_and_record, poll_to_the_end
-    watch.on_scored = lambda scored: reported.append(scored.time_ms // 1000 - 1 - first_step)
+    watch.observe(WatchObserver(on_scored=record_scored, on_closed=record_closed))
+    daemon._source.poll = poll_to_the_end
     try:
         daemon.run(stop)
     finally:

@@ -12,6 +12,7 @@ from monitor.clock import SystemClock
 from monitor.config.explain import parse_config
 from monitor.daemon.daemon import Daemon
 from monitor.decode.influx import decode_influx
+from monitor.detection.view import WatchObserver
 from monitor.kafka.client import FatalClientError
 from monitor.sample import SeriesTable
 from monitor.sources.position import NOTHING_YET
@@ -235,7 +236,8 @@ def test_a_daemon_with_the_wrong_settings_loses_no_window(cluster, client, tmp_p
                 stop.set()
             return batch
 
-        watch.on_scored, daemon._source.poll = record, poll_until
+        watch.observe(WatchObserver(on_scored=record))
+        daemon._source.poll = poll_until
         try:
             daemon.run(stop)
         finally:
