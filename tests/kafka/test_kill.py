@@ -172,13 +172,15 @@ def run_without_state(folder, cluster, topic):
     (watch,) = daemon.loop.pipeline.watches
     stop, closed, reported = threading.Event(), {}, []
     first_step = Workload.start_ms // 1000
-    score, poll = watch.scorer.score, daemon.loop.source.poll
+    poll = daemon.loop.source.poll
 
-    def score_and_record(block):
+    def record_closed(block):
         hosts = np.argsort(watch.entities.entities)
         for t in range(len(block.values)):
             closed[block.first_step + t - first_step] = block.values[t, hosts].copy()
-        return score(block)
+
+    def record_scored(scored):
+        reported.append(scored.time_ms // 1000 - 1 - first_step)
 
     def poll_to_the_end(timeout_seconds):
         batch = poll(timeout_seconds)
@@ -186,10 +188,8 @@ def run_without_state(folder, cluster, topic):
             stop.set()
         return batch
 
-    watch.scorer.score, daemon.loop.source.poll = score_and_record, poll_to_the_end
-    watch.observe(
-        WatchObserver(on_scored=lambda scored: reported.append(scored.time_ms // 1000 - 1 - first_step))
-    )
+    watch.observe(WatchObserver(on_scored=record_scored, on_closed=record_closed))
+    daemon.loop.source.poll = poll_to_the_end
     try:
         daemon.run(stop)
     finally:
