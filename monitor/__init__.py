@@ -1,1 +1,17 @@
-"""The Barograph daemon: from records to verdicts, alerts and exported metrics."""
+"""Barograph's service: metrics in, alerts out. `docs/architecture.md` shows how its parts work together.
+
+From the command line down to the leaves; a folder imports none of those above it:
+
+- `commands`: the command line; `__main__` starts it
+- `daemon`: builds and runs the service
+- `discovery`: what a Kafka cluster's topics hold, and settings for it
+- `metrics`, `web`: what is exported, and the HTTP server
+- `kafka`, `sources`: where samples come from
+- `training`, `storage`: how models are made, and what is kept on disk
+- `config`: `config.toml` to settings
+- `outlets`: where notifications go
+- `decode`: records to samples
+- `detection`: samples to verdicts
+- `alerting`: verdicts to episodes and alerts
+- leaves: `clock`, `errors`, `log_limit`, `sample`, `text`; `testing` has fakes for tests
+"""

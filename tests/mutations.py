@@ -53,7 +53,11 @@ MUTATIONS = [
             "return sorted(name for name in grows if",
             "test_a_metric_that_falls_in_one_series_does_not_only_grow",
         ),
-        ("& (columns.series >= 0)", "| (columns.series >= 0)", "test_the_mark_of_a_series_end_is_no_sample_of_it"),
+        (
+            "& (columns.series >= 0)",
+            "| (columns.series >= 0)",
+            "test_the_mark_of_a_series_end_is_no_sample_of_it",
+        ),
     ),
     *in_module(
         "monitor/discovery/suggest.py",
@@ -68,13 +72,25 @@ MUTATIONS = [
             "longest = step * WINDOW_LENGTH",
             "test_lateness_covers_twice_what_was_seen_and_stays_below_a_window",
         ),
-        ("if step >= 0.9 * interval", "if step >= interval", "test_the_step_is_a_round_number_not_shorter_than_the_interval"),
+        (
+            "if step >= 0.9 * interval",
+            "if step >= interval",
+            "test_the_step_is_a_round_number_not_shorter_than_the_interval",
+        ),
     ),
     *in_module(
         "monitor/discovery/suggested_settings.py",
         "unit/discovery/test_suggested_settings.py",
-        ('.replace("\\x7f", "\\\\u007f")', "", "test_the_suggestion_is_a_configuration_that_takes_what_was_seen"),
-        ("if isinstance(kafka.get(key), str):", "if kafka.get(key) is None:", "test_no_secret_is_copied_and_a_reference_stays_one"),
+        (
+            '.replace("\\x7f", "\\\\u007f")',
+            "",
+            "test_the_suggestion_is_a_configuration_that_takes_what_was_seen",
+        ),
+        (
+            "if isinstance(kafka.get(key), str):",
+            "if kafka.get(key) is None:",
+            "test_no_secret_is_copied_and_a_reference_stays_one",
+        ),
     ),
     *in_module(
         "monitor/discovery/cluster.py",
@@ -177,7 +193,11 @@ MUTATIONS = [
     *in_module(
         "monitor/alerting/episodes.py",
         "unit/alerting/test_episodes.py",
-        ("over = judged & (score >= 1.0)", "over = judged & (score > 1.0)", "test_an_episode_opens_when_the_score_reaches_one"),
+        (
+            "over = judged & (score >= 1.0)",
+            "over = judged & (score > 1.0)",
+            "test_an_episode_opens_when_the_score_reaches_one",
+        ),
         (
             "low = judged & (score < policy.close_score)",
             "low = judged & (score <= policy.close_score)",
@@ -188,7 +208,11 @@ MUTATIONS = [
             "self._below_since_ms[is_open & judged & ~low] = 0",
             "test_behind_missing_data_the_time_below_the_close_score_starts_over",
         ),
-        ("= time_ms + policy.rest_ms", "= time_ms", "test_at_rest_nothing_opens_and_what_would_have_is_counted"),
+        (
+            "= time_ms + policy.rest_ms",
+            "= time_ms",
+            "test_at_rest_nothing_opens_and_what_would_have_is_counted",
+        ),
         (
             'suppressed["hold"] += int(self._n_held[lapsed].sum())',
             'suppressed["hold"] += 0',
@@ -203,8 +227,16 @@ MUTATIONS = [
     *in_module(
         "monitor/detection/metric_rules.py",
         "unit/detection/test_metric_rules.py",
-        ("np.sign(difference) == self._side", "np.sign(difference) != self._side", "test_only_the_stated_side_counts"),
-        ("(step.actual > self._valid_max)", "(step.actual >= self._valid_max)", "test_a_value_outside_its_valid_range_is_broken"),
+        (
+            "np.sign(difference) == self._side",
+            "np.sign(difference) != self._side",
+            "test_only_the_stated_side_counts",
+        ),
+        (
+            "(step.actual > self._valid_max)",
+            "(step.actual >= self._valid_max)",
+            "test_a_value_outside_its_valid_range_is_broken",
+        ),
     ),
     *in_module(
         "monitor/detection/scorer.py",
@@ -328,7 +360,11 @@ MUTATIONS = [
             "if not newline:",
             "test_a_flipped_bit_anywhere_is_refused",
         ),
-        ('if head["format_version"] != FORMAT_VERSION:', "if False:", "test_another_format_is_refused_with_both_numbers"),
+        (
+            'if head["format_version"] != FORMAT_VERSION:',
+            "if False:",
+            "test_another_format_is_refused_with_both_numbers",
+        ),
     ),
     *in_module(
         "monitor/daemon/checkpoints.py",
@@ -347,7 +383,11 @@ MUTATIONS = [
     *in_module(
         "monitor/sources/replay.py",
         "unit/sources/test_replay.py",
-        ('after_ms, side="right"', 'after_ms, side="left"', "test_a_replay_goes_on_with_the_first_sample_behind_its_position"),
+        (
+            'after_ms, side="right"',
+            'after_ms, side="left"',
+            "test_a_replay_goes_on_with_the_first_sample_behind_its_position",
+        ),
     ),
     *in_module(
         "monitor/sources/metric_files.py",
@@ -410,12 +450,20 @@ MUTATIONS = [
             "_rms(errors[:, :TAIL_STEPS], axis=1) / scale.tail",
             "test_the_raw_score_of_the_tail_sees_the_newest_four_steps_only",
         ),
-        ("max(_FLOOR_SHARE * typical, 1e-6)", "1e-6", "test_a_channel_that_was_silent_in_training_does_not_dominate"),
+        (
+            "max(_FLOOR_SHARE * typical, 1e-6)",
+            "1e-6",
+            "test_a_channel_that_was_silent_in_training_does_not_dominate",
+        ),
     ),
     *in_module(
         "models/network.py",
         "unit/models/test_network.py",
-        ("torch.cat(emitted, dim=1).flip(1)", "torch.cat(emitted, dim=1)", "test_the_decoder_emits_the_newest_step_first"),
+        (
+            "torch.cat(emitted, dim=1).flip(1)",
+            "torch.cat(emitted, dim=1)",
+            "test_the_decoder_emits_the_newest_step_first",
+        ),
         (
             "losses.sum() / known.sum().clamp(min=1.0)",
             "losses.mean()",
@@ -450,7 +498,11 @@ MUTATIONS = [
             "best_epoch = number",
             "test_training_stops_early_and_gives_the_best_epochs_weights",
         ),
-        ("if not math.isfinite(epoch.validation_loss):", "if False:", "test_a_network_that_its_last_update_broke_is_not_handed_over"),
+        (
+            "if not math.isfinite(epoch.validation_loss):",
+            "if False:",
+            "test_a_network_that_its_last_update_broke_is_not_handed_over",
+        ),
     ),
     *in_module(
         "models/training_checkpoint.py",
@@ -460,8 +512,16 @@ MUTATIONS = [
     *in_module(
         "models/tail.py",
         "unit/models/test_tail.py",
-        ("free = ~self.frozen[rows]", "free = np.ones(len(rows), bool)", "test_a_frozen_row_learns_but_is_judged_by_the_fit_from_before"),
-        ("        if not keep:\n", "        if keep:\n", "test_thawing_without_keeping_restores_what_was_known_before"),
+        (
+            "free = ~self.frozen[rows]",
+            "free = np.ones(len(rows), bool)",
+            "test_a_frozen_row_learns_but_is_judged_by_the_fit_from_before",
+        ),
+        (
+            "        if not keep:\n",
+            "        if keep:\n",
+            "test_thawing_without_keeping_restores_what_was_known_before",
+        ),
         (
             "np.where(free[:, None], np.minimum(raw_scores, furthest), raw_scores)",
             "raw_scores.copy()",
@@ -472,7 +532,11 @@ MUTATIONS = [
             "np.maximum(np.where(raw_scores > threshold, above, below), 0.0)",
             "test_surprise_never_falls_as_the_raw_score_grows_and_ends_at_its_cap",
         ),
-        ("max(1.0, _START_SHARE * self.memory_steps / ", "max(1.0, 0.0 / ", "test_a_short_history_starts_with_the_weight_of_half_a_memory"),
+        (
+            "max(1.0, _START_SHARE * self.memory_steps / ",
+            "max(1.0, 0.0 / ",
+            "test_a_short_history_starts_with_the_weight_of_half_a_memory",
+        ),
     ),
     *in_module(
         "models/limits.py",
@@ -496,7 +560,11 @@ MUTATIONS = [
     *in_module(
         "models/baselines.py",
         "unit/models/test_baselines.py",
-        ("self.stride[full] *= 2", "self.stride[full] *= 1", "test_the_memory_thins_itself_out_when_full_and_the_stride_doubles"),
+        (
+            "self.stride[full] *= 2",
+            "self.stride[full] *= 1",
+            "test_the_memory_thins_itself_out_when_full_and_the_stride_doubles",
+        ),
         (
             "now = np.minimum(np.abs(np.where(known, step, 0.0) - self.mean[rows]) / spread, _DEVIATION_CAP)",
             "now = np.abs(np.where(known, step, 0.0) - self.mean[rows]) / spread",
@@ -535,7 +603,11 @@ MUTATIONS = [
     *in_module(
         "models/fit_detector.py",
         "unit/models/test_fit_detector.py",
-        ("fit_error_scale(errors)", "fit_error_scale(held_out)", "test_a_channels_error_is_one_where_held_out_windows_have_their_highest"),
+        (
+            "fit_error_scale(errors)",
+            "fit_error_scale(held_out)",
+            "test_a_channels_error_is_one_where_held_out_windows_have_their_highest",
+        ),
     ),
     *in_module(
         "models/bundle.py",
@@ -545,7 +617,11 @@ MUTATIONS = [
             "if name not in manifest:",
             "test_a_damaged_bundle_is_refused_and_its_damaged_file_named",
         ),
-        ("        _smoke(folder, detector, arrays)\n", "", "test_a_bundle_that_scores_otherwise_than_when_it_was_saved_is_refused"),
+        (
+            "        _smoke(folder, detector, arrays)\n",
+            "",
+            "test_a_bundle_that_scores_otherwise_than_when_it_was_saved_is_refused",
+        ),
     ),
     *in_module(
         "models/registry.py",
@@ -555,7 +631,11 @@ MUTATIONS = [
             "for pointer in (_CHAMPION,):",
             "test_a_champion_that_is_refused_leaves_the_serving_to_the_version_before_it",
         ),
-        ("self._point(_PREVIOUS, champion)", "self._point(_PREVIOUS, version)", "test_going_back_twice_goes_forward_again"),
+        (
+            "self._point(_PREVIOUS, champion)",
+            "self._point(_PREVIOUS, version)",
+            "test_going_back_twice_goes_forward_again",
+        ),
     ),
     *in_module(
         "monitor/kafka/format_check.py",
@@ -565,7 +645,11 @@ MUTATIONS = [
             "partition.n_bad >= self._ratio * partition.n_records",
             "test_half_of_them_is_none",
         ),
-        ("while self.n_records > _N_NEWEST", "while False", "test_a_share_of_the_newest_thousand_counts_however_many_were_good_before"),
+        (
+            "while self.n_records > _N_NEWEST",
+            "while False",
+            "test_a_share_of_the_newest_thousand_counts_however_many_were_good_before",
+        ),
         (
             "while index < end and partition.held_offset is None",
             "while index < end",
@@ -598,7 +682,11 @@ MUTATIONS = [
     *in_module(
         "monitor/kafka/batch_size.py",
         "unit/kafka/test_batch_size.py",
-        ("max(_FEWEST_RECORDS, int(", "max(1, int(", "test_what_a_step_costs_by_itself_does_not_end_in_one_record_a_step"),
+        (
+            "max(_FEWEST_RECORDS, int(",
+            "max(1, int(",
+            "test_what_a_step_costs_by_itself_does_not_end_in_one_record_a_step",
+        ),
     ),
     *in_module(
         "monitor/kafka/dead_letter_producer.py",
@@ -612,7 +700,11 @@ MUTATIONS = [
     *in_module(
         "monitor/text.py",
         "unit/test_text.py",
-        ("return printable(text, reversible=True) + more", "return text + more", "test_no_byte_reaches_a_terminal_as_a_command"),
+        (
+            "return printable(text, reversible=True) + more",
+            "return text + more",
+            "test_no_byte_reaches_a_terminal_as_a_command",
+        ),
     ),
     *in_module(
         "monitor/alerting/alert_age.py",
@@ -687,7 +779,9 @@ MUTATIONS = [
 
 def main(argv: list[str]) -> int:
     """Try every mutation, or those of the files that were named."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("files", nargs="*", help="only mutations of these files, as models/tail.py")
     chosen = [one for one in MUTATIONS if one.file in (files := parser.parse_args(argv).files) or not files]
     misplaced = [one for one in chosen if (ROOT / one.file).read_text().count(one.old) != 1]
@@ -697,7 +791,9 @@ def main(argv: list[str]) -> int:
         return 1
     with tempfile.TemporaryDirectory(prefix="mutations-") as folder:
         tree = Path(folder) / "tree"
-        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".*", "__pycache__", "data", "recordings", "*.egg-info"))
+        shutil.copytree(
+            ROOT, tree, ignore=shutil.ignore_patterns(".*", "__pycache__", "data", "recordings", "*.egg-info")
+        )
         if run(tree, sorted({test for one in chosen for test in one.tests})) != 0:
             print("the tests fail without any mutation")
             return 1
@@ -717,16 +813,26 @@ def tried(tree: Path, one: Mutation) -> bool:
     finally:
         file.write_text(text)
     noticed = code == 1  # 0: every test passed; anything else: none was run
-    print(f"{'noticed' if noticed else 'SURVIVED'}  {one.file}: {one.old.strip()} -> {one.new.strip()}", flush=True)
+    print(
+        f"{'noticed' if noticed else 'SURVIVED'}  {one.file}: {one.old.strip()} -> {one.new.strip()}",
+        flush=True,
+    )
     return noticed
 
 
 def run(tree: Path, tests: list[str] | tuple[str, ...]) -> int:
     """Give pytest's exit code; 1 where a test failed, or hung."""
-    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(tree),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+    }
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     try:
-        return subprocess.run(command, cwd=tree, env=environment, capture_output=True, timeout=PATIENCE_SECONDS).returncode
+        return subprocess.run(
+            command, cwd=tree, env=environment, capture_output=True, timeout=PATIENCE_SECONDS
+        ).returncode
     except subprocess.TimeoutExpired:
         return 1
 

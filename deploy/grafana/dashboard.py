@@ -298,7 +298,9 @@ def graph(
         "type": kind,
         "title": title,
         "datasource": DATASOURCE,
-        "targets": [_target(chr(ord("A") + number), expr, legend) for number, (expr, legend) in enumerate(lines)],
+        "targets": [
+            _target(chr(ord("A") + number), expr, legend) for number, (expr, legend) in enumerate(lines)
+        ],
         "fieldConfig": {"defaults": defaults, "overrides": []},
         "_size": (width, 7),
     }

@@ -20,7 +20,7 @@ IGNORED = -4  # one whose channel the model does not know
 # The smallest change that means something, by the unit that ends a metric's name. For a counter
 # it is the smallest increase in one step: one event, where the name has no unit.
 _RESOLUTION = {"bytes": 65536.0, "seconds": 0.01, "ratio": 0.01}
-_ONE_EVENT = 1.0
+_LEAST_INCREASE = 1.0
 _UNKNOWN_UNIT = 0.1
 
 
@@ -30,7 +30,7 @@ def resolution_of(channel: str, step_seconds: float) -> float:
     is_counter = name.endswith("_total")
     unit = name.removesuffix("_total").rsplit("_", 1)[-1]
     if is_counter:
-        return _RESOLUTION.get(unit, _ONE_EVENT) / step_seconds
+        return _RESOLUTION.get(unit, _LEAST_INCREASE) / step_seconds
     return _RESOLUTION.get(unit, _UNKNOWN_UNIT)
 
 

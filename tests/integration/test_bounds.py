@@ -1,4 +1,4 @@
-"""Memory stays bounded whatever comes: a million new series, entities that come and go, days of it, payloads made to be large."""
+"""Memory stays bounded: a million new series, entities that come and go for days, hostile payloads."""
 
 from __future__ import annotations
 
@@ -164,7 +164,8 @@ def test_a_record_of_20_megabytes_is_refused_before_anything_is_made_of_it(name)
     ("what", "decoder", "write"),
     [
         ("a million values", "native.decode_native_columns",
-         """b'{"time_ms":[' + b",".join([b"1700000000000"] * n) + b'],"metrics":{"a":[' + b",".join([b"1"] * n) + b"]}}" """),
+         """b'{"time_ms":[' + b",".join([b"1700000000000"] * n)"""
+         """ + b'],"metrics":{"a":[' + b",".join([b"1"] * n) + b"]}}" """),
         ("empty objects", "native.decode_native_columns",
          """b'{"time_ms":[1],"metrics":{"a":[' + b",".join([b'{"":1}'] * (2 * n)) + b"]}}" """),
         ("a million lines", "influx.decode_influx", """b"load v=1 1700000000000000000\\n" * (n // 2)"""),
@@ -172,7 +173,7 @@ def test_a_record_of_20_megabytes_is_refused_before_anything_is_made_of_it(name)
     ],
 )  # fmt: skip
 def test_the_largest_record_that_is_read_costs_bounded_memory(what, decoder, write):
-    """In a process of its own, so that nothing that was freed before hides it; an address space of 2 GiB is all that it has."""
+    """In its own process, so that nothing freed before hides it, with an address space of 2 GiB."""
     module, function = decoder.split(".")
     program = f"""
 import resource
@@ -212,7 +213,7 @@ print(resident("VmHWM") - before, len(decoded.columns) + len(decoded.rejections)
 
 
 def test_a_day_and_a_half_of_entities_that_come_and_go_leave_memory_files_and_threads_as_they_were(tmp_path):
-    """A whole daemon over 36 hours in some 20 s, by a hand-moved clock; a new pod every five minutes, for an hour."""
+    """36 hours of a whole daemon in some 20 s, by a fake clock; every five minutes a new pod, for an hour."""
     clock = FakeClock(1_700_000_000.0)
     config = parse_config(
         {
@@ -222,7 +223,11 @@ def test_a_day_and_a_half_of_entities_that_come_and_go_leave_memory_files_and_th
             "history": {"segment_seconds": 3600.0, "max_bytes": 1 << 20},
             "watch": [
                 {
-                    "name": "w", "step_seconds": 60.0, "window_length": 8, "lateness_seconds": 0.0, "stale_seconds": 300.0,
+                    "name": "w",
+                    "step_seconds": 60.0,
+                    "window_length": 8,
+                    "lateness_seconds": 0.0,
+                    "stale_seconds": 300.0,
                     "alert": {"accept_after_seconds": 3600.0},
                 }
             ],
@@ -246,7 +251,9 @@ def test_a_day_and_a_half_of_entities_that_come_and_go_leave_memory_files_and_th
             seen.append((resident_bytes(), len(os.listdir("/proc/self/fd")), threading.active_count()))
         if minute >= n_minutes:
             stop.set()
-        return Batch(decode_influx([Record(b"\n".join(lines))], daemon.loop.pipeline.table).columns, second * 1000)
+        return Batch(
+            decode_influx([Record(b"\n".join(lines))], daemon.loop.pipeline.table).columns, second * 1000
+        )
 
     daemon.loop.source.poll = poll
     with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""A daemon that was down for long catches up quietly; killed at any moment of it, it tells nothing twice as new and loses no alert.
+"""A daemon that was down for long withholds old alerts; killed meanwhile, it opens none twice and loses none.
 
 One sample a second of three metrics. Four faults: one while the daemon is up; two that are over when it is
 back, 470 s behind; and one that ends 54 s before that moment. What ended more than 100 s ago (and 4.5 s,
@@ -48,7 +48,7 @@ class Kept:
 
 
 def batches(table, *, down_seconds=0, batch_steps=30):
-    """Give the stream: each batch at its own time until the daemon is down, all others at the moment when it is back."""
+    """Give the stream: each batch at its own time until the daemon is down, all others when it is back."""
     values = 100 + np.random.default_rng(0).normal(0, 1, (N_STEPS, 3))
     for fault in FAULTS:
         values[fault : fault + 20, 0] += 30
@@ -66,7 +66,7 @@ def batches(table, *, down_seconds=0, batch_steps=30):
 
 @pytest.fixture
 def live(tmp_path, monkeypatch):
-    """Run a daemon over the stream until it ends, or is killed at the nth passing of a point; it keeps state in `name`."""
+    """Run a daemon over the stream until it ends, or is killed at the nth pass of a point; state: `name`."""
 
     def make(name, *, point="", nth=0, down_seconds=0, max_alert_age_seconds=100.0):
         config = parse_config(
@@ -78,7 +78,11 @@ def live(tmp_path, monkeypatch):
                 "alerts": {"max_alert_age_seconds": max_alert_age_seconds},
                 "watch": [
                     {
-                        "name": "w", "step_seconds": 1.0, "window_length": 8, "lateness_seconds": 2.0, "budget": "1/day",
+                        "name": "w",
+                        "step_seconds": 1.0,
+                        "window_length": 8,
+                        "lateness_seconds": 2.0,
+                        "budget": "1/day",
                         "alert": {"close_seconds": 5.0, "rest_seconds": 5.0},
                     }
                 ],

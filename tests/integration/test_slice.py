@@ -41,8 +41,12 @@ def settings(recording, tmp_path_factory):
         paths = [str(file) for file in recording.files if file.stem == watch]
         replay = {"paths": paths, "start": str(start_ms), "end": str(end_ms)}
         whole = load_config(
-            ROOT / "config.toml", {"data_dir": data_dir, "source": {"kind": "replay", "replay": replay},
-            "web": {"listen": "127.0.0.1:0"}}
+            ROOT / "config.toml",
+            {
+                "data_dir": data_dir,
+                "source": {"kind": "replay", "replay": replay},
+                "web": {"listen": "127.0.0.1:0"},
+            },
         )
         chosen = next(candidate for candidate in whole.watch if candidate.name == watch)
         quick = chosen.model.model_copy(update={"epochs": 8, "hidden": 16, "latent": 6})
@@ -57,7 +61,9 @@ def trained(recording, settings):
     config = settings(until - 1_500_000, until)
     table = SeriesTable()
     history = collect_history(config.watch[0].settings(), recorded_files(config, table).columns, table)
-    return train_watch(config.watch[0].settings(), history, DataDir(config.data_dir).registry(config.watch[0].name), now=0.0)
+    return train_watch(
+        config.watch[0].settings(), history, DataDir(config.data_dir).registry(config.watch[0].name), now=0.0
+    )
 
 
 def test_training_learns_more_than_the_median(trained):
@@ -68,7 +74,9 @@ def test_training_learns_more_than_the_median(trained):
 def test_an_injected_fault_opens_one_explained_episode_that_resolves(recording, settings, trained):
     fault = next(fault for fault in recording.faults if fault.kind == "dependency_errors")
     kept = Kept()
-    daemon = build_daemon(settings(fault.start_ms - 100_000, fault.end_ms + 120_000), outlets=[kept], clock=SystemClock())
+    daemon = build_daemon(
+        settings(fault.start_ms - 100_000, fault.end_ms + 120_000), outlets=[kept], clock=SystemClock()
+    )
     try:
         daemon.run(threading.Event(), exit_at_end=True)
     finally:
@@ -78,4 +86,6 @@ def test_an_injected_fault_opens_one_explained_episode_that_resolves(recording, 
     assert opened
     assert fault.start_ms <= opened[0].opened_ms <= fault.end_ms
     assert "service_errors_total" in [channel.channel for channel in opened[0].channels[:3]]
-    assert [alert.reason for alert in kept.alerts if alert.resolved_ms is not None] == ["recovered"] * len(opened)
+    assert [alert.reason for alert in kept.alerts if alert.resolved_ms is not None] == ["recovered"] * len(
+        opened
+    )

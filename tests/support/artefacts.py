@@ -1,12 +1,14 @@
-"""What an earlier version wrote, and what came of it: `tests/data/artefacts`, made by `python tests/support/artefacts.py`.
+"""What an earlier version wrote, and what came of it, in `tests/data/artefacts`.
 
-Made once, at the commit that added it; a later version must load it and go on with the same numbers. Made anew only when
-scoring changes, or a format is given up, on purpose.
+Made by `python tests/support/artefacts.py`.
+
+Made once, at the commit that added it; a later version must load it and go on with the same numbers. Made
+anew only when scoring changes, or a format is given up, on purpose.
 
     input/          the samples, one file an entity
-    data_dir/       two bundles, a checkpoint taken while an episode is open, the histories and the alert history
-    expected.npz    what a daemon scores that goes on from there, and the histories as a training reads them
-    expected.json   its alerts, and what the alert history holds then
+    data_dir/       two bundles, a checkpoint taken while an episode is open, the histories and the alert
+    history expected.npz    what a daemon scores that goes on from there, and the histories as a training
+    reads them expected.json   its alerts, and what the alert history holds then
 """
 
 from __future__ import annotations
@@ -45,8 +47,14 @@ MODEL = {"hidden": 8, "latent": 4, "epochs": 3, "memory_windows": 16, "seed": 1}
 
 
 def settings(data_dir):
-    """Give the configuration; its paths are relative to the artefacts' folder, so that it is the same wherever that is."""
-    common = {"step_seconds": 10.0, "window_length": 8, "lateness_seconds": 20.0, "model": MODEL, "budget": "1/day"}
+    """Give the configuration; its paths are relative to the artefacts' folder, wherever that is."""
+    common = {
+        "step_seconds": 10.0,
+        "window_length": 8,
+        "lateness_seconds": 20.0,
+        "model": MODEL,
+        "budget": "1/day",
+    }
     alert = {"close_seconds": 50.0, "rest_seconds": 50.0}
     return {
         "data_dir": str(data_dir),
@@ -77,18 +85,26 @@ class Kept:
 
 
 def run(data_dir, *, until_open=False):
-    """Run a daemon from where `data_dir` says, to the end of the samples, or until each watch has an open episode.
+    """Run a daemon from `data_dir` to the end of the samples, or until each watch has an open episode.
 
     Gives its scores, surprises and limits by watch, each with a row a step, and its alerts.
     """
     stop = threading.Event()
     kept = Kept(stop if until_open else None)
     with mock.patch.object(replay, "_BATCH_SAMPLES", BATCH_SAMPLES):
-        daemon = build_daemon(parse_config(settings(data_dir), origin="artefacts"), outlets=[kept], clock=FakeClock(START_MS / 1000))
+        daemon = build_daemon(
+            parse_config(settings(data_dir), origin="artefacts"),
+            outlets=[kept],
+            clock=FakeClock(START_MS / 1000),
+        )
         scored = {watch.name: [] for watch in daemon.loop.pipeline.watches}
         for watch in daemon.loop.pipeline.watches:
             watch.observe(
-                WatchObserver(on_scored=lambda step, watch=watch: scored[watch.name].append((step, watch.scorer.limits().copy())))
+                WatchObserver(
+                    on_scored=lambda step, watch=watch: scored[watch.name].append(
+                        (step, watch.scorer.limits().copy())
+                    )
+                )
             )
         try:
             daemon.run(stop, exit_at_end=True)
@@ -115,7 +131,9 @@ def histories(data_dir):
 
 def episodes(data_dir):
     """Give what the alert history holds, as JSON can hold it."""
-    return json.loads(json.dumps([asdict(episode) for episode in read_episodes(DataDir(data_dir).episodes_file)]))
+    return json.loads(
+        json.dumps([asdict(episode) for episode in read_episodes(DataDir(data_dir).episodes_file)])
+    )
 
 
 def _write_input(folder):
@@ -136,7 +154,10 @@ def _write_input(folder):
         frame.loc[fault, "queue_depth"] += 60
         frame.loc[780:790, "queue_depth"] = np.nan  # a gap
         frame.loc[820:840, "cpu_ratio"] = 0.02
-        with (folder / f"{name}.csv.gz").open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as file:
+        with (
+            (folder / f"{name}.csv.gz").open("wb") as raw,
+            gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as file,
+        ):
             frame.to_csv(file, index=False)
 
 

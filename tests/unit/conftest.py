@@ -37,7 +37,7 @@ def quiet_watch():
 
 @pytest.fixture
 def noise(table):
-    """Make two noisy metrics of one host, one sample a step; `shift` is added to the first, in standard deviations."""
+    """Make two noisy metrics of one host; `shift` (standard deviations) is added to the first."""
 
     def make(n_steps, *, host="web1", seed=0, start_step=0, shift=0.0):
         rng = np.random.default_rng(seed)
@@ -45,7 +45,9 @@ def noise(table):
         parts = []
         for name, more in (("a", shift), ("b", 0.0)):
             number = table.intern(name, labels_of({"host": host}))
-            parts.append(Columns(np.full(n_steps, number, np.int32), times, 100.0 + more + rng.normal(0, 1, n_steps)))
+            parts.append(
+                Columns(np.full(n_steps, number, np.int32), times, 100.0 + more + rng.normal(0, 1, n_steps))
+            )
         return concatenate(parts)
 
     return make

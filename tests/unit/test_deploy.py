@@ -51,20 +51,32 @@ def dashboard():
 def exported():
     """Give the name of every series that the daemon exports, a histogram's parts among them."""
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", reference(), re.MULTILINE)
-    parts = {name + suffix for name, kind in rows if kind == "histogram" for suffix in ("_bucket", "_sum", "_count")}
+    parts = {
+        name + suffix
+        for name, kind in rows
+        if kind == "histogram"
+        for suffix in ("_bucket", "_sum", "_count")
+    }
     return {name for name, kind in rows if kind != "histogram"} | parts
 
 
 def metrics_in(expr):
-    """Give the metric names in a PromQL expression: what is left when strings, labels, durations and words of the language are gone."""
+    """Give the metric names in a PromQL expression: not its strings, labels, durations and keywords."""
     bare = re.sub(r'"(\\.|[^"\\])*"', "", expr)
-    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\boffset\s+\w+|\b(by|on|without|ignoring|group_left|group_right)\s*\([^)]*\)", " ", bare)
+    bare = re.sub(
+        r"\{[^}]*\}|\[[^\]]*\]|\boffset\s+\w+|\b(by|on|without|ignoring|group_left|group_right)\s*\([^)]*\)",
+        " ",
+        bare,
+    )
     names = re.findall(r"(?<![\w:.])[a-zA-Z_:][\w:]*(?!\s*\(|[\w:])", bare)
     return set(names) - {"and", "or", "unless", "bool", "by", "on", "offset"}
 
 
 def test_names_of_metrics_are_found_in_an_expression():
-    expr = 'sum by (a) (rate(x_total{b="c or d"}[5m] offset 1h)) / on (e) k:y:ratio5m > 1.5e3 and absent(up{job="x"}) or time() - z'
+    expr = (
+        'sum by (a) (rate(x_total{b="c or d"}[5m] offset 1h)) / on (e) k:y:ratio5m > 1.5e3 '
+        'and absent(up{job="x"}) or time() - z'
+    )
 
     assert metrics_in(expr) == {"x_total", "k:y:ratio5m", "up", "z"}
 
@@ -73,10 +85,16 @@ def test_every_expression_names_only_metrics_that_are_exported(dashboard):
     found = [rule["expr"] for rule in rules()]
     found += [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
     found += [layer["expr"] for layer in dashboard["annotations"]["list"]]
-    found += re.findall(r"label_values\((.+?), \w+\)", " ".join(str(one["query"]) for one in dashboard["templating"]["list"]))
+    found += re.findall(
+        r"label_values\((.+?), \w+\)", " ".join(str(one["query"]) for one in dashboard["templating"]["list"])
+    )
     found += [query["model"]["expr"] for query in grafana_rule()["data"] if "expr" in query["model"]]
-    found += re.findall(r'printf "([^"]*barograph_[^"]*)"', " ".join(rule["annotations"]["description"] for rule in alerts()))
-    known = exported() | OF_PROMETHEUS | OF_THE_READER | {rule["record"] for rule in rules() if "record" in rule}
+    found += re.findall(
+        r'printf "([^"]*barograph_[^"]*)"', " ".join(rule["annotations"]["description"] for rule in alerts())
+    )
+    known = (
+        exported() | OF_PROMETHEUS | OF_THE_READER | {rule["record"] for rule in rules() if "record" in rule}
+    )
 
     unknown = {expr: metrics_in(expr) - known for expr in found if metrics_in(expr) - known}
 
@@ -89,7 +107,9 @@ def test_every_expression_names_only_metrics_that_are_exported(dashboard):
 
 def test_every_alert_says_what_it_is_and_where_the_runbook_tells_more():
     headings = {
-        f"docs/runbook.md#{line[3:].lower()}" for line in (ROOT / "docs/runbook.md").read_text().splitlines() if line.startswith("## ")
+        f"docs/runbook.md#{line[3:].lower()}"
+        for line in (ROOT / "docs/runbook.md").read_text().splitlines()
+        if line.startswith("## ")
     }
 
     for alert in alerts():
@@ -103,7 +123,12 @@ def test_every_alert_says_what_it_is_and_where_the_runbook_tells_more():
 def test_only_the_example_pages():
     shipped = read_yaml("prometheus/prometheus.yml")["rule_files"]
     severities = {
-        file.name: {rule["labels"]["severity"] for group in read_yaml(file)["groups"] for rule in group["rules"] if "alert" in rule}
+        file.name: {
+            rule["labels"]["severity"]
+            for group in read_yaml(file)["groups"]
+            for rule in group["rules"]
+            if "alert" in rule
+        }
         for file in RULE_FILES
     }
 
@@ -185,7 +210,9 @@ def test_grafana_s_alert_and_contact_point_fit_together():
     assert {query["datasourceUid"] for query in rule["data"]} == {datasource["uid"], "__expr__"}
     assert rule["condition"] in references
     assert all(query["model"]["refId"] == query["refId"] for query in rule["data"])
-    assert {query["model"]["expression"] for query in rule["data"] if "expression" in query["model"]} < references
+    assert {
+        query["model"]["expression"] for query in rule["data"] if "expression" in query["model"]
+    } < references
     assert rule["notification_settings"]["receiver"] == contact["name"]
     assert contact["receivers"][0]["settings"]["url"] == "$BAROGRAPH_ALERT_URL"
 
@@ -196,7 +223,9 @@ def test_grafana_s_alert_and_contact_point_fit_together():
 def instructions():
     """Give the Dockerfile's instructions, continued lines joined, as `(word, rest)`."""
     text = re.sub(r"\\\n", " ", (DEPLOY / "Dockerfile").read_text())
-    lines = [line.split(maxsplit=1) for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    lines = [
+        line.split(maxsplit=1) for line in text.splitlines() if line.strip() and not line.startswith("#")
+    ]
     return [(word, rest.strip()) for word, rest in lines]
 
 
@@ -205,8 +234,10 @@ def of(word):
 
 
 def settings_of(variables, config=ROOT / "config.toml"):
-    """Load the shipped settings with a container's or unit's environment over them: a wrong name or value raises."""
-    return load_config(config, environ={key: value for key, value in variables.items() if key.startswith("BAROGRAPH_")})
+    """Load the shipped settings with a container's or unit's environment; a wrong name or value raises."""
+    return load_config(
+        config, environ={key: value for key, value in variables.items() if key.startswith("BAROGRAPH_")}
+    )
 
 
 def image_environment():
@@ -214,13 +245,19 @@ def image_environment():
 
 
 def ignored(path):
-    kept = [line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line.startswith("!")]
+    kept = [
+        line[1:]
+        for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    ]
     return path.split("/")[0] not in kept
 
 
 def commands():
     """Give the subcommands that the program has."""
-    shown = subprocess.run([sys.executable, "-m", "monitor", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60).stdout
+    shown = subprocess.run(
+        [sys.executable, "-m", "monitor", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    ).stdout
     return set(re.findall(r"^  ([a-z-]+)  ", shown, re.MULTILINE))
 
 
@@ -305,8 +342,12 @@ def test_kafka_is_one_node_that_listens_on_this_machine_only(services):
     listeners = dict(place.split("://") for place in settings["KAFKA_LISTENERS"].split(","))
 
     assert {address.rpartition(":")[0] for address in listeners.values()} == {"127.0.0.1"}
-    assert settings["KAFKA_CONTROLLER_QUORUM_VOTERS"] == f"{settings['KAFKA_NODE_ID']}@{listeners['CONTROLLER']}"
-    assert {protocol.split(":")[0] for protocol in settings["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(",")} == set(listeners)
+    assert (
+        settings["KAFKA_CONTROLLER_QUORUM_VOTERS"] == f"{settings['KAFKA_NODE_ID']}@{listeners['CONTROLLER']}"
+    )
+    assert {
+        protocol.split(":")[0] for protocol in settings["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(",")
+    } == set(listeners)
     assert [volume.split(":")[1] for volume in services["kafka"]["volumes"]] == [settings["KAFKA_LOG_DIRS"]]
 
 

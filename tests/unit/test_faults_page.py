@@ -4,11 +4,15 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ROWS = [line.split("|") for line in (ROOT / "docs/faults.md").read_text().splitlines() if line.startswith("| ") and line[2].isdigit()]
+ROWS = [
+    line.split("|")
+    for line in (ROOT / "docs/faults.md").read_text().splitlines()
+    if line.startswith("| ") and line[2].isdigit()
+]
 
 
 def named_tests(cell):
-    """Give the tests that a cell names, as (file, name); one without a file is in the file named before it."""
+    """Give the tests that a cell names, as (file, name); a name without a file is in the file before it."""
     file, found = None, []
     for before, name in re.findall(r"`([^`]*?)::(test_\w+)`", cell):
         file = before or file

@@ -10,6 +10,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
+BELOW_THE_DAEMON = (
+    "models clock errors log_limit sample text alerting decode detection config outlets web storage sources "
+    "kafka training metrics"
+)
 # What each folder of `monitor` (and each module beside them) may import of ours.
 TABLE = {
     "models": "",
@@ -31,13 +35,8 @@ TABLE = {
     "training": "clock errors sample config detection storage models",
     "metrics": "sample alerting detection sources kafka storage training",
     "discovery": "errors sample text kafka decode detection config",
-    "daemon": (
-        "models clock errors log_limit sample text alerting decode detection config outlets web storage sources kafka training metrics"
-    ),
-    "commands": (
-        "models clock errors log_limit sample text alerting decode detection config outlets web storage sources kafka training metrics "
-        "discovery daemon"
-    ),
+    "daemon": BELOW_THE_DAEMON,
+    "commands": f"{BELOW_THE_DAEMON} discovery daemon",
     "__main__": "commands",
 }
 # Of these, what still breaks the table.
@@ -120,14 +119,18 @@ def imports_of(module):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module} imports relatively: the table reads whole names"
-            # `from monitor.detection import grid` imports a module, `from monitor.detection.grid import Grid` does not.
+            # `from monitor.detection import grid` imports a module, `from monitor.detection.grid import Grid`
+            # does not.
             below = {f"{node.module}.{alias.name}" for alias in node.names} & set(MODULES)
             found |= below or {node.module}
     return found
 
 
 IMPORTS = {module: imports_of(module) for module in MODULES}
-OURS = {module: {imported for imported in imports if lies_in(imported, ("monitor", "models"))} for module, imports in IMPORTS.items()}
+OURS = {
+    module: {imported for imported in imports if lies_in(imported, ("monitor", "models"))}
+    for module, imports in IMPORTS.items()
+}
 
 
 @pytest.mark.parametrize("folder", TABLE)
@@ -162,11 +165,18 @@ def test_folders_import_each_other_in_one_direction_only():
 
 
 def test_modules_import_each_other_in_one_direction_only():
-    graphlib.TopologicalSorter({module: OURS[module] - {module} for module in MODULES}).prepare()  # raises on a cycle
+    graphlib.TopologicalSorter(
+        {module: OURS[module] - {module} for module in MODULES}
+    ).prepare()  # raises on a cycle
 
 
 def test_every_import_names_a_module_that_is_there():
-    assert {f"{module} imports {imported}" for module in MODULES for imported in OURS[module] if imported not in MODULES} == set()
+    assert {
+        f"{module} imports {imported}"
+        for module in MODULES
+        for imported in OURS[module]
+        if imported not in MODULES
+    } == set()
 
 
 def test_stages_are_pure():
@@ -184,7 +194,9 @@ def test_stages_are_pure():
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_library_stays_where_it_belongs(library):
     users = {
-        module for module in MODULES if lies_in(module, ("monitor", "models")) and any(lies_in(one, (library,)) for one in IMPORTS[module])
+        module
+        for module in MODULES
+        if lies_in(module, ("monitor", "models")) and any(lies_in(one, (library,)) for one in IMPORTS[module])
     }
 
     assert users, "nobody uses it any more"
@@ -198,7 +210,9 @@ def test_only_commands_build_the_daemon():
 
 
 def run_python(*arguments):
-    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 def test_the_command_line_loads_no_heavy_library_before_it_needs_one():

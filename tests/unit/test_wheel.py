@@ -1,4 +1,4 @@
-"""A wheel built from this tree has every module, and each can be imported from it: a folder that packaging forgets is missed here."""
+"""A wheel built from this tree has every module, and each can be imported from it."""
 
 import shutil
 import subprocess
@@ -18,7 +18,11 @@ for file in sorted(folder.glob("m*/**/*.py")):
 
 
 def modules(folder):
-    return {file.relative_to(folder).as_posix() for package in ("monitor", "models") for file in (folder / package).rglob("*.py")}
+    return {
+        file.relative_to(folder).as_posix()
+        for package in ("monitor", "models")
+        for file in (folder / package).rglob("*.py")
+    }
 
 
 def test_a_wheel_has_every_module_and_each_can_be_imported(tmp_path):
@@ -28,7 +32,18 @@ def test_a_wheel_has_every_module_and_each_can_be_imported(tmp_path):
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree / name)
 
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", built, tree]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        built,
+        tree,
+    ]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
