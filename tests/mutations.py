@@ -242,8 +242,8 @@ MUTATIONS = [
         "monitor/detection/scorer.py",
         "unit/detection/test_scorer.py",
         (
-            "self._frozen_limit[row] = self.limits()[row]",
-            "self._frozen_limit[row] = np.nan",
+            "self._rows.frozen_limit[row] = self.limits()[row]",
+            "self._rows.frozen_limit[row] = np.nan",
             "test_a_frozen_entity_keeps_its_limit_and_its_tail",
         ),
         (
@@ -252,13 +252,17 @@ MUTATIONS = [
             "test_scores_do_not_depend_on_how_steps_are_cut_into_blocks",
         ),
         (
-            "(self._last_seen == number) & (self._n_seen >= self._window",
-            "(self._last_seen == number) & (self._n_seen > self._window",
+            "(seen.last_seen == newest_step) & (seen.n_seen >= self._window",
+            "(seen.last_seen == newest_step) & (seen.n_seen > self._window",
             "test_nothing_is_judged_before_a_window_and_a_hundred_steps",
         ),
+    ),
+    *in_module(
+        "monitor/detection/scored_step.py",
+        "unit/detection/test_scorer.py",
         (
-            "at = np.flatnonzero(raw_scores.index.end == t + self._window - 1)",
-            "at = np.flatnonzero(raw_scores.index.end == t + self._window - 2)",
+            "which = np.flatnonzero(ordered.index.end == t + window - 1)",
+            "which = np.flatnonzero(ordered.index.end == t + window - 2)",
             "test_scores_do_not_depend_on_how_steps_are_cut_into_blocks",
         ),
     ),
@@ -275,11 +279,19 @@ MUTATIONS = [
             "usable = np.isfinite(columns.value)",
             "test_a_value_beyond_what_float32_holds_is_counted_as_not_finite_and_left_out",
         ),
+    ),
+    *in_module(
+        "monitor/detection/judge.py",
+        "unit/detection/test_judge.py",
         (
             "self.scorer.learn(scored, self.book.frozen)",
             "self.scorer.learn(scored, self.book.frozen & False)",
             "test_a_fault_that_outlasts_what_is_remembered_stays_open_throughout",
         ),
+    ),
+    *in_module(
+        "monitor/detection/watch.py",
+        "unit/detection/test_watch.py",
         (
             "self.grid.watermark_ms > latest_ms",
             "self.grid.watermark_ms > now_ms",
@@ -321,17 +333,17 @@ MUTATIONS = [
         ),
     ),
     *in_module(
-        "monitor/detection/scorer.py",
-        "unit/detection/test_scorer.py",
+        "monitor/detection/rescorer.py",
+        "unit/detection/test_rescorer.py",
         (
-            "begins=self._at == 0",
+            "begins=t == 0",
             "begins=True",
             "test_what_came_late_is_judged_as_if_it_had_come_in_time_given_the_same_tails_and_memories",
         ),
     ),
     *in_module(
         "models/baselines.py",
-        "unit/detection/test_scorer.py",
+        "unit/detection/test_rescorer.py",
         (
             "self.kept[row] = _NOWHERE",
             "pass",
@@ -339,7 +351,7 @@ MUTATIONS = [
         ),
     ),
     *in_module(
-        "monitor/detection/pipeline.py",
+        "monitor/detection/rejudge.py",
         "integration/test_revision.py",
         (
             "for row in rows[is_frozen & ~was_frozen].tolist():",
@@ -347,7 +359,7 @@ MUTATIONS = [
             "test_a_fault_that_comes_late_opens_late_and_once",
         ),
         (
-            "notifies = closed.end_ms(len(closed.values) - 1) > self.notified_until_ms",
+            "notifies = now_ms > self._notified_until_ms",
             "notifies = True",
             "test_what_an_earlier_run_has_told_is_corrected_in_silence",
         ),
