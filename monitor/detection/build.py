@@ -123,8 +123,9 @@ def check_fits(champion: Bundle, settings: WatchSettings) -> None:
         With the key that differs.
     """
     detector = champion.detector
+    step_seconds = round(detector.step_seconds * 1000) / 1000  # as the grid rounds the configured step
     for key, of_model, configured in (
-        ("step_seconds", detector.step_seconds, settings.step_seconds),
+        ("step_seconds", step_seconds, settings.step_seconds),
         ("window_length", detector.settings.window_length, settings.window_length),
     ):
         if of_model != configured:

@@ -33,3 +33,9 @@ def test_a_model_of_another_grid_is_refused_with_the_way_out(quiet_watch, key, o
         match=rf"watch\.w\.{key} is .*, but its model was trained with .*barograph train --watch w",
     ):
         build_watch(quiet_watch().settings(), bundle(**of_model))
+
+
+def test_a_step_that_is_no_whole_millisecond_fits_the_model_that_was_trained_with_it(quiet_watch):
+    settings = quiet_watch(step_seconds=0.0125).settings()  # the grid's step is 12 ms
+
+    assert build_watch(settings, bundle(step_seconds=0.0125)).name == "w"
