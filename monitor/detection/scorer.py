@@ -104,7 +104,9 @@ class Scorer:
     def missing_steps(self) -> NDArray[np.int64]:
         """Tell how many steps each entity (n,) still needs before it can be judged."""
         missing = np.maximum(self._window + WARMING_STEPS - self.recent.seen.n_seen, 0)
-        return np.where(_calibrated(self.detector, len(missing)), 0, missing)
+        # A model brings rows for entities that no step has shown yet.
+        calibrated = _calibrated(self.detector, len(missing))[: len(missing)]
+        return np.where(calibrated, 0, missing)
 
     def stale_from_ms(self) -> NDArray[np.int64]:
         """Tell from when on each entity (n,) is stale, if no more samples come."""

@@ -64,7 +64,8 @@ def cluster(tmp_path_factory):
     (folder / "broker.pem").write_text((folder / "key.pem").read_text() + (folder / "ca.pem").read_text())
     login = "listener.name.sasl_plaintext"
     properties = f"""
-ssl.keystore.type=PEM ssl.keystore.location={folder}/broker.pem
+ssl.keystore.type=PEM
+ssl.keystore.location={folder}/broker.pem
 {login}.sasl.enabled.mechanisms=PLAIN,OAUTHBEARER
 {login}.plain.sasl.jaas.config={MODULE}.plain.PlainLoginModule required user_bob="pw";
 {login}.oauthbearer.sasl.jaas.config={MODULE}.oauthbearer.OAuthBearerLoginModule required;

@@ -186,7 +186,7 @@ def test_a_log_line_sums_it_up(live, caplog):
         "caught up episodes=2 entities=1 opened_from=2023-11-14T22:21:41Z resolved_until=2023-11-14T22:2"
         in caplog.text
     )
-    assert "first=[w/web1]: they were over before they were found" in caplog.text
+    assert "first=[w/web1]: these episodes were over before they were found" in caplog.text
 
 
 def test_without_a_greatest_age_all_is_told(live):

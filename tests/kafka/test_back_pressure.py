@@ -161,7 +161,7 @@ def test_a_slow_scorer_keeps_its_place_in_the_group(cluster, open_kafka, until, 
 def busy(cluster, open_kafka, until, sample):
     """Give a source with a backlog, the batches so far, and the topic; each poll asks the broker."""
     topic = cluster.topic()
-    cluster.produce(topic, numbered(sample, 40, pad="x" * 1000))
+    produce_at_once(cluster, topic, numbered(sample, 40, pad="x" * 1000))
     source = open_kafka(topic, max_batch_bytes=2500)
     batches = until(source, lambda _: bool(source._backlog))
     source._keep_seconds = 0.0

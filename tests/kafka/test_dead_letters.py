@@ -253,7 +253,7 @@ def test_the_command_counts_by_reason_and_shows_the_newest_without_harm(cluster,
 @pytest.mark.parametrize(
     ("dead", "servers", "code", "expected"),
     [
-        ("", None, 2, "source.kafka.dead_letter_topic is empty: no dead letters are kept"),
+        ("", None, 2, "source.kafka.dead_letter_topic is empty: dead letters are not stored"),
         (
             "not-there",
             None,

@@ -5,6 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from models.bundle import Bundle
+from models.detector import Detector
+from models.settings import ModelSettings
 from monitor.detection.build import build_watch
 from monitor.detection.pipeline import Pipeline
 from monitor.testing import samples
@@ -15,6 +18,21 @@ def test_a_view_of_a_new_watch_knows_of_nothing(quiet_watch):
 
     assert (view.name, view.entities, view.channels, view.open_alerts) == ("w", [], [], {})
     assert (view.last_scored, view.limit, view.watermark_ms, view.closed_until_ms) == (None, None, None, None)
+
+
+def test_a_view_of_a_watch_whose_model_knows_entities_already_has_no_rows_before_the_first_step(quiet_watch):
+    settings = ModelSettings(window_length=8)
+    detector = Detector(settings, n_rows=2, resolution=np.ones(1), step_seconds=1.0, block_steps=10)
+    detector.calibrate(np.arange(2), np.random.default_rng(0).normal(0, 1, (150, 2, 1)))
+    champion = Bundle(detector, ("load",), ("web1", "web2"), {})
+
+    view = build_watch(quiet_watch().settings(), champion).view()
+
+    assert view.entities == ["web1", "web2"]
+    assert view.limit is not None
+    assert [len(array) for array in (view.limits, view.missing_steps, view.is_open, view.out_of_range)] == [
+        0
+    ] * 4
 
 
 def test_a_view_shows_the_watch_as_the_last_batch_left_it(quiet_watch, table):
