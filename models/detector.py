@@ -332,6 +332,5 @@ def _raw_score_weights(trained: Trained | None) -> NDArray[np.float64]:
         return np.array([1 / 2, 1 / 2])  # neighbour, Gaussian
     if trained.pca is not None:
         return np.array([1 / 3, 1 / 3, 1 / 3])  # network's window and tail, PCA
-    return np.array(
-        [1 / 9, 1 / 9, 1 / 9, 1 / 3, 1 / 3]
-    )  # network's window, tail, Mahalanobis; neighbour, Gaussian
+    # Network's window, tail, Mahalanobis; neighbour, Gaussian.
+    return np.array([1 / 9, 1 / 9, 1 / 9, 1 / 3, 1 / 3])

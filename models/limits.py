@@ -19,9 +19,8 @@ _N_BINS = 600  # up to a surprise of 30
 _START_BLOCKS = 100.0
 _UPPER = 0.8  # quantile that, with the median, gives the tail's scale
 _MIN_TAIL_SCALE = 0.1  # in surprise; a few equal peaks must not put the limit right above them
-_MAX_TAIL_SCALE = 1 / math.log(
-    10
-)  # a calibrated surprise is -log10 of a probability: no heavier tail is real
+# A calibrated surprise is -log10 of a probability: no heavier tail is real.
+_MAX_TAIL_SCALE = 1 / math.log(10)
 # Peaks that a new histogram starts with, so that a limit exists from the first block on: quantiles
 # of block maxima of surprise on normal series. A few real blocks outweigh them.
 _PRIOR_PEAKS = (1.0, 1.3, 1.6, 1.9, 2.3, 3.0)
@@ -139,9 +138,8 @@ def limit_for_budget(peaks: PeakHistogram, budget: Budget, *, n_entities: int) -
     spread = (peaks.quantile(_UPPER) - median) / math.log(0.5 / (1 - _UPPER))
     scale = min(max(spread, _MIN_TAIL_SCALE), _MAX_TAIL_SCALE)
     blocks_per_second = n_entities / peaks.block_seconds
-    allowed_share = (
-        budget.rate_per_second(n_entities) / blocks_per_second
-    )  # of blocks that may exceed the limit
+    # Of the blocks, those that may exceed the limit.
+    allowed_share = budget.rate_per_second(n_entities) / blocks_per_second
     value = median + scale * max(0.0, math.log(0.5 / allowed_share))
     history_seconds = peaks.n_blocks * peaks.block_seconds / max(1, n_entities)
     return Limit(value, provisional=history_seconds < budget.period_seconds)

@@ -96,9 +96,8 @@ def _known_keys(keys: Sequence[str | int]) -> list[str]:
     """List the keys that the table at a location may have."""
     table: type[Table] = Config
     for key in keys:
-        table = (
-            _table_of(table, str(key)) or table
-        )  # the name of a table in a dictionary is no key of the schema
+        # The name of a table in a dictionary is no key of the schema.
+        table = _table_of(table, str(key)) or table
     return sorted(table.model_fields)
 
 

@@ -595,9 +595,8 @@ class _Part:
             for pairs in map(Message.headers, messages)
         ]
         fields = zip(values, times, headers, strict=True)
-        self.records += map(
-            tuple.__new__, itertools.repeat(Record), fields
-        )  # half the time of calling Record
+        # Takes half the time of calling Record.
+        self.records += map(tuple.__new__, itertools.repeat(Record), fields)
         self.offsets += map(Message.offset, messages)  # type: ignore[arg-type]  # a record has an offset
         self.keys += map(Message.key, messages)
 

@@ -107,9 +107,8 @@ class StartOffsets:
                 )  # fmt: skip
                 yield Restart(partition, restart, n_lost)
             else:
-                restart = first[
-                    partition
-                ]  # samples that were read before change nothing when they come again
+                # Samples that were read before change nothing when they come again.
+                restart = first[partition]
                 log.error(
                     "log ends before at=%s, at %d: read again from %d",
                     partition.position(offset),

@@ -24,17 +24,8 @@ __all__ = ["Metrics"]
 
 log = logging.getLogger(__name__)
 
-_BATCH_SECONDS = (
-    0.001,
-    0.003,
-    0.01,
-    0.03,
-    0.1,
-    0.3,
-    1,
-    3,
-    10,
-)  # from an idle poll to a full batch after an outage
+# From an idle poll to a full batch after an outage.
+_BATCH_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
 
 
 class Metrics:
