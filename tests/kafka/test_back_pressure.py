@@ -108,7 +108,7 @@ def test_who_goes_on_from_a_position_gets_what_was_waiting(cluster, open_kafka, 
 
 def test_work_that_takes_long_makes_batches_smaller(cluster, open_kafka, until, sample, clock):
     topic = cluster.topic()
-    cluster.produce(topic, numbered(sample, 4000))
+    produce_at_once(cluster, topic, numbered(sample, 4000))
     source = open_kafka(topic, clock=clock, max_poll_records=2000)
     seconds_each = 0.008  # of work for a record: 125 fit into a second
     sizes = []
@@ -121,9 +121,8 @@ def test_work_that_takes_long_makes_batches_smaller(cluster, open_kafka, until, 
 
     assert values(until(source, work)) == list(range(4000))
 
-    first_slow = next(
-        number for number, size in enumerate(sizes) if size > 125
-    )  # what records cost was not known yet
+    # What records cost was not known yet.
+    first_slow = next(number for number, size in enumerate(sizes) if size > 125)
     assert max(sizes[first_slow + 1 :]) <= 130
 
 
