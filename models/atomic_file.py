@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["replace_file", "replacing"]
+__all__ = ["replace_file", "replacing", "sync"]
 
 
 def replace_file(file: Path, content: bytes) -> None:
@@ -37,15 +37,15 @@ def replacing(file: Path) -> Iterator[Path]:
     temporary = file.with_name(f".{file.name}.new")
     try:
         yield temporary
-        _sync(temporary)
+        sync(temporary)
         temporary.replace(file)
     finally:
         with suppress(OSError):  # moved, or never made
             temporary.unlink()
-    _sync(file.parent)
+    sync(file.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Wait until a file's content, or a folder's list of names, is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

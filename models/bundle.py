@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ import safetensors.torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from models.atomic_file import sync
 from models.baselines import WindowPca
 from models.detector import Detector, Trained
 from models.errors import BundleError
@@ -79,9 +79,9 @@ def save_bundle(bundle: Bundle, folder: Path, *, attachments: Mapping[str, bytes
         for name, content in (attachments or {}).items():
             (temporary / name).write_bytes(content)
         for file in [*temporary.iterdir(), temporary]:
-            _sync(file)
+            sync(file)
         temporary.rename(folder)
-        _sync(folder.parent)
+        sync(folder.parent)
     except OSError as error:
         raise BundleError(
             f"cannot write the bundle {folder}: {error.strerror or error}. Nothing was changed."
@@ -213,11 +213,3 @@ def _pca(arrays: Mapping[str, NDArray[np.float64]]) -> WindowPca | None:
 
 def _checksum(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

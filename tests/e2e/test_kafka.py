@@ -29,7 +29,7 @@ from monitor.kafka.source import KafkaSource
 from monitor.sample import SeriesTable
 from monitor.sources.position import NOTHING_YET, PartitionPosition, Position
 from tests.kafka.batches import T0, has, values
-from tests.kafka.broker import Kafka, free_port, needed, why_not
+from tests.kafka.broker import Kafka, free_port, needed, why_not, write_certificate
 from tests.kafka.harness import WATCH, check, lives_of, run_through_kills
 from tests.kafka.verifiable import METRICS, STEP_MS, Workload
 
@@ -326,32 +326,7 @@ def secured(tmp_path_factory):
     """
     needed(why_not() or (None if shutil.which("openssl") else "openssl is not installed"))
     folder = tmp_path_factory.mktemp("secured")
-    openssl = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-    ]
-    subprocess.run(
-        [
-            *openssl,
-            "-addext",
-            "subjectAltName=DNS:localhost",
-            "-keyout",
-            folder / "key.pem",
-            "-out",
-            folder / "ca.pem",
-        ],
-        check=True,
-        capture_output=True,
-    )
-    (folder / "broker.pem").write_text((folder / "key.pem").read_text() + (folder / "ca.pem").read_text())
+    write_certificate(folder)
     port = free_port()
     module = "org.apache.kafka.common.security"
     properties = f"""

@@ -23,7 +23,7 @@ import pytest
 from monitor.clock import SystemClock
 from monitor.config.kafka import KafkaConfig
 from monitor.kafka.topic_reader import TopicReader
-from tests.kafka.broker import Kafka, free_port, needed, why_not
+from tests.kafka.broker import Kafka, free_port, needed, why_not, write_certificate
 
 ROOT = Path(__file__).parents[2]
 MODULE = "org.apache.kafka.common.security"
@@ -40,28 +40,7 @@ def cluster(tmp_path_factory):
     """Start a broker with three listeners: plain, with TLS, and with a login by token or password."""
     needed(why_not() or (None if shutil.which("openssl") else "openssl is not installed"))
     folder = tmp_path_factory.mktemp("kafka")
-    openssl = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-    ]
-    names = [
-        "-addext",
-        "subjectAltName=DNS:localhost",
-        "-keyout",
-        folder / "key.pem",
-        "-out",
-        folder / "ca.pem",
-    ]
-    subprocess.run([*openssl, *names], check=True, capture_output=True)
-    (folder / "broker.pem").write_text((folder / "key.pem").read_text() + (folder / "ca.pem").read_text())
+    write_certificate(folder)
     login = "listener.name.sasl_plaintext"
     properties = f"""
 ssl.keystore.type=PEM

@@ -56,6 +56,16 @@ def needed(reason):
         pytest.skip(reason)
 
 
+def write_certificate(folder):
+    """Write a certificate for localhost: `ca.pem`, its key `key.pem`, and both as `broker.pem`."""
+    key, certificate = folder / "key.pem", folder / "ca.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    files = ["-keyout", key, "-out", certificate]
+    subprocess.run([*command, *names, *files], check=True, capture_output=True)
+    (folder / "broker.pem").write_text(key.read_text() + certificate.read_text())
+
+
 class Kafka:
     """A broker; `properties` are more lines for its server.properties, `listeners` more addresses."""
 

@@ -1,13 +1,11 @@
 import dataclasses
 import errno
 import os
-import resource
-import signal
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
+from full_disk import full_disk
 
 from models.bundle import Bundle
 from models.detector import Detector, Trained
@@ -117,10 +115,10 @@ def test_a_promotion_that_fails_leaves_the_old_champion(registry, monkeypatch):
     first, second = registry.save(bundle_of(), now=NOON), registry.save(bundle_of(), now=NOON + 1)
     registry.promote(first)
 
-    def full_disk(descriptor):
+    def failing_sync(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "fsync", full_disk)
+    monkeypatch.setattr(os, "fsync", failing_sync)
 
     with pytest.raises(BundleError, match=r"No space left on device\. The old champion stays"):
         registry.promote(second)
@@ -240,19 +238,6 @@ def test_a_version_that_says_nothing_of_itself_is_refused_by_name(registry, cont
 
     with pytest.raises(BundleError, match=f"{version} cannot be read"):
         registry.about(version)
-
-
-@contextmanager
-def full_disk(n_bytes):
-    """Limit the bytes of a file: what a full disk does to a write in progress."""
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_a_full_disk_keeps_the_last_epoch_that_was_kept_and_leaves_no_litter(registry):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from full_disk import full_disk
 
 from monitor.alerting.alert import Alert, ChannelShare
 from monitor.errors import HistoryError
@@ -156,7 +155,11 @@ def test_what_is_recorded_outlives_sigkill(tmp_path):
     )
 
     ended = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "episodes.sqlite"], cwd=ROOT, timeout=60, check=False
+        [sys.executable, "-c", code, tmp_path / "episodes.sqlite"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests" / "support")},
+        timeout=60,
+        check=False,
     )
 
     assert ended.returncode == -signal.SIGKILL
@@ -228,23 +231,11 @@ def test_what_a_daemon_forgot_is_marked_as_lost_until_it_comes_again(kept):
 # Faults
 
 
-@contextmanager
-def a_full_disk(most_bytes):
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
-
-
 def test_a_full_disk_is_counted_told_once_and_made_up_for(kept, caplog):
     one = kept()
     one.history.record([OPENED], True)
 
-    with a_full_disk(os.path.getsize(f"{one.file}-wal")):
+    with full_disk(os.path.getsize(f"{one.file}-wal")):
         for _ in range(3):
             one.history.record([OTHER], True)
             one.clock.advance(11.0)

@@ -1,13 +1,11 @@
 """Recordings survive a crash, are gone on with, and hold what was read."""
 
-import resource
-import signal
 import threading
-from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
 import pytest
+from full_disk import full_disk
 
 from monitor.errors import MonitorError
 from monitor.sample import SeriesTable
@@ -262,19 +260,6 @@ def test_a_parquet_file_with_other_columns_is_refused_before_anything_is_recorde
         Recorder(tmp_path / "r.parquet", LABELS)
 
     assert not journal_of(tmp_path / "r.parquet").exists()
-
-
-@contextmanager
-def full_disk(n_bytes):
-    """A disk with room for so many bytes in a file: what a full one does to a write in progress."""
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

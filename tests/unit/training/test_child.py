@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from gates import PASSED
 from prometheus_client import CollectorRegistry
 
 from models.bundle import Bundle
@@ -19,22 +20,10 @@ from monitor.daemon.retraining import report_training
 from monitor.metrics.instruments import Metrics
 from monitor.storage.step_history import History
 from monitor.training.child import run_child, train_in_child
-from monitor.training.gate import Gate, TrainingOutcome
+from monitor.training.gate import TrainingOutcome
 from monitor.training.train import fit_watch
 
 HOUR = 3600.0
-GATE = Gate(
-    opponent="v1",
-    n_judged=500,
-    error=1.0,
-    opponent_error=1.0,
-    over_limit=0.0,
-    opponent_over_limit=0.0,
-    allowed_over_limit=0.0,
-    n_faults=200,
-    caught=0.9,
-    opponent_caught=0.9,
-)
 
 
 def python(code):
@@ -155,7 +144,7 @@ class Trained:
     def train_to(self, *, before="", **changes):
         """Run a child that writes an outcome."""
         candidate = TrainingOutcome(
-            watch="w", result="candidate", reason="no worse", version=self.candidate, gate=GATE
+            watch="w", result="candidate", reason="no worse", version=self.candidate, gate=PASSED
         )
         return self.train(
             f"import sys\n{before}\nopen(sys.argv[1], 'w').write({replace(candidate, **changes).to_json()!r})"
@@ -196,13 +185,13 @@ def test_a_good_candidate_is_promoted_and_its_numbers_are_shown(trained, caplog)
     assert trained.count("barograph_training_duration_seconds") > 0
     assert trained.count("barograph_gate_error_ratio", role="challenger") == 1.0
     assert trained.count("barograph_gate_caught_ratio", role="opponent") == 0.9
-    assert trained.count("barograph_gate_over_limit_ratio", role="allowed") == 0.0
+    assert trained.count("barograph_gate_over_limit_ratio", role="allowed") == 0.01
     assert trained.count("barograph_history_segments_skipped_total", reason="gone") == 2
     assert f"training promoted watch=w version={trained.candidate}" in caplog.text
 
 
 def test_the_daemon_decides_by_the_numbers_and_not_by_the_childs_word(trained, caplog):
-    ended = trained.train_to(gate=replace(GATE, caught=0.5))
+    ended = trained.train_to(gate=replace(PASSED, caught=0.5))
 
     assert_untouched(trained, ended, "refused", "it catches 50.0% of 200 injected faults", caplog)
     assert (
@@ -268,7 +257,7 @@ def test_an_old_result_is_not_taken_for_a_new_one(trained, caplog):
     trained.result_file.parent.mkdir(parents=True)
     trained.result_file.write_text(
         TrainingOutcome(
-            watch="w", result="candidate", reason="", version=trained.candidate, gate=GATE
+            watch="w", result="candidate", reason="", version=trained.candidate, gate=PASSED
         ).to_json()
     )
 

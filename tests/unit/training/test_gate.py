@@ -6,26 +6,13 @@ import dataclasses
 import re
 
 import pytest
+from gates import PASSED
 
-from monitor.training.gate import Gate, TrainingOutcome, needed_steps, out_of_memory, refusals
-
-GOOD = Gate(
-    opponent="v1",
-    n_judged=500,
-    error=1.0,
-    opponent_error=1.0,
-    over_limit=0.0,
-    opponent_over_limit=0.0,
-    allowed_over_limit=0.01,
-    n_faults=200,
-    caught=0.9,
-    opponent_caught=0.9,
-    caught_by_kind={"spike": 1.0},
-)
+from monitor.training.gate import TrainingOutcome, needed_steps, out_of_memory, refusals
 
 
 def test_a_challenger_that_is_as_good_may_serve():
-    assert refusals(GOOD) == []
+    assert refusals(PASSED) == []
 
 
 @pytest.mark.parametrize(
@@ -42,7 +29,7 @@ def test_a_challenger_that_is_as_good_may_serve():
     ],
 )
 def test_each_number_that_is_too_bad_is_named(changes, reason):
-    (only,) = refusals(dataclasses.replace(GOOD, **changes))
+    (only,) = refusals(dataclasses.replace(PASSED, **changes))
 
     assert re.search(reason, only)
 
@@ -61,11 +48,11 @@ def test_each_number_that_is_too_bad_is_named(changes, reason):
     ],
 )
 def test_a_number_at_its_bound_is_good_enough(changes):
-    assert refusals(dataclasses.replace(GOOD, **changes)) == []
+    assert refusals(dataclasses.replace(PASSED, **changes)) == []
 
 
 def test_everything_that_is_wrong_is_said_at_once():
-    assert len(refusals(dataclasses.replace(GOOD, error=2.0, over_limit=0.5, caught=0.1))) == 3
+    assert len(refusals(dataclasses.replace(PASSED, error=2.0, over_limit=0.5, caught=0.1))) == 3
 
 
 def test_an_outcome_is_read_back_as_it_was_written():
@@ -74,7 +61,7 @@ def test_an_outcome_is_read_back_as_it_was_written():
         result="candidate",
         reason="no worse than v1",
         version="v2",
-        gate=GOOD,
+        gate=PASSED,
         seconds=1.5,
         segments_skipped={"gone": 2},
     )
