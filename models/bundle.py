@@ -1,7 +1,7 @@
 """A bundle: one trained model on disk, complete, checksummed, never pickled.
 
 weights.safetensors   the network's weights
-state.safetensors     error scale, PCA, and per entity scaling, tails and memories
+state.safetensors     error scale, PCA, forecast band, and per entity scaling, tails and memories
 bundle.json           settings, channels in order, entities in row order, step, metadata
 MANIFEST.sha256       checksum of each, as `sha256sum -c` reads it
 """
@@ -26,6 +26,7 @@ from models.atomic_file import sync
 from models.baselines import WindowPca
 from models.detector import Detector, Trained
 from models.errors import BundleError
+from models.forecast import ForecastBand
 from models.network import Autoencoder
 from models.raw_scores import ErrorScale, raw_score_windows
 from models.settings import ModelSettings
@@ -122,7 +123,7 @@ def load_bundle(folder: Path) -> Bundle:
             resolution=arrays["resolution"],
             step_seconds=about["step_seconds"],
             block_steps=about["block_steps"],
-            trained=Trained(network.eval(), _error_scale(arrays), _pca(arrays)),
+            trained=Trained(network.eval(), _error_scale(arrays), _pca(arrays), _band(arrays)),
         )
         detector.load_state(arrays)
         _smoke(folder, detector, arrays)
@@ -152,6 +153,8 @@ def _write_files(bundle: Bundle, trained: Trained, folder: Path) -> None:
             "pca.components": trained.pca.components,
             "pca.error_scale": trained.pca.error_scale,
         }
+    if trained.forecast_band is not None:
+        arrays |= {"forecast.low": trained.forecast_band.low, "forecast.high": trained.forecast_band.high}
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     (folder / "state.safetensors").write_bytes(safetensors.numpy.save(contiguous))
     weights = {name: tensor.contiguous() for name, tensor in trained.network.state_dict().items()}
@@ -209,6 +212,12 @@ def _pca(arrays: Mapping[str, NDArray[np.float64]]) -> WindowPca | None:
     if "pca.mean" not in arrays:
         return None
     return WindowPca(arrays["pca.mean"], arrays["pca.components"], arrays["pca.error_scale"])
+
+
+def _band(arrays: Mapping[str, NDArray[np.float64]]) -> ForecastBand | None:
+    if "forecast.low" not in arrays:
+        return None
+    return ForecastBand(arrays["forecast.low"], arrays["forecast.high"])
 
 
 def _checksum(file: Path) -> str:

@@ -9,9 +9,18 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-__all__ = ["WindowIndex", "fill_gaps", "gather_windows", "index_windows", "padded", "windows_of"]
+__all__ = [
+    "WindowIndex",
+    "fill_gaps",
+    "gather_futures",
+    "gather_windows",
+    "index_windows",
+    "padded",
+    "windows_of",
+]
 
 T = TypeVar("T", bound=np.generic)
+F = TypeVar("F", np.float32, np.float64)
 
 _ROWS_TOGETHER = 16  # matrix products of fewer rows take other code paths
 MIN_KNOWN_SHARE = 0.5  # of a window's cells; a window with less shows its gaps more than its metrics
@@ -32,7 +41,7 @@ class WindowIndex:
         return WindowIndex(self.end[which], self.row[which])
 
 
-def windows_of(steps: NDArray[np.float32], window_length: int) -> NDArray[np.float32]:
+def windows_of(steps: NDArray[F], window_length: int) -> NDArray[F]:
     """View steps of shape (T, n, C) as windows of shape (T - W + 1, n, W, C), without a copy."""
     return sliding_window_view(steps, window_length, axis=0).transpose(0, 1, 3, 2)
 
@@ -60,7 +69,28 @@ def gather_windows(steps: NDArray[np.float32], index: WindowIndex, window_length
     return windows_of(steps, window_length)[index.end - window_length + 1, index.row]
 
 
-def fill_gaps(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+def gather_futures(
+    steps: NDArray[np.float32], index: WindowIndex, horizon: int, until: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Copy the steps that follow the indexed windows of steps (T, n, C).
+
+    Parameters
+    ----------
+    until : ndarray, shape (n,)
+        The first step of each entity that must not be seen.
+
+    Returns
+    -------
+    ndarray, shape (n_windows, horizon, C)
+        NaN in gaps, and from `until` or the last step on.
+    """
+    at = index.end[:, None] + 1 + np.arange(horizon)  # (n_windows, horizon)
+    futures: NDArray[np.float32] = steps[np.minimum(at, len(steps) - 1), index.row[:, None]]
+    futures[at >= np.minimum(until, len(steps))[index.row][:, None]] = np.nan
+    return futures
+
+
+def fill_gaps(windows: NDArray[F]) -> NDArray[F]:
     """Fill NaN in windows (B, W, C): with the last value before it, else the first after it, else 0.
 
     In scaled units 0 is the median. Filled cells are masked in loss and error: they only make
@@ -74,8 +104,9 @@ def fill_gaps(windows: NDArray[np.float32]) -> NDArray[np.float32]:
     after = np.where(known, steps, windows.shape[1])[:, ::-1]
     after = np.minimum.accumulate(after, axis=1)[:, ::-1]
     source = np.where(before >= 0, before, np.minimum(after, windows.shape[1] - 1))
-    filled: NDArray[np.float32] = np.take_along_axis(windows, source, axis=1)
-    return np.nan_to_num(filled, copy=False, nan=0.0)
+    filled: NDArray[F] = np.take_along_axis(windows, source, axis=1)
+    filled[np.isnan(filled)] = 0.0
+    return filled
 
 
 def padded(windows: NDArray[T]) -> NDArray[T]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.baselines import GaussianBaseline, NeighbourBaseline, WindowPca
 from models.dataset import WindowIndex, gather_windows, index_windows, windows_of
+from models.forecast import ForecastBand
 from models.limits import PeakHistogram
 from models.network import Autoencoder
 from models.raw_scores import ErrorScale, NetworkRawScores, raw_score_windows
@@ -35,6 +36,7 @@ class Trained:
     network: Autoencoder
     error_scale: ErrorScale
     pca: WindowPca | None  # multivariate watches only
+    forecast_band: ForecastBand | None = None  # of a network with a forecast head
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.baselines import WindowPca
-from models.dataset import gather_windows, index_windows
+from models.dataset import gather_futures, gather_windows, index_windows
 from models.detector import Detector, Trained
 from models.errors import TrainingError
+from models.forecast import fit_forecast_band
 from models.raw_scores import error_windows, fit_error_scale
 from models.scaling import fit_scaling
 from models.settings import ModelSettings
@@ -86,6 +87,11 @@ def fit_detector(
             np.linspace(0, len(older) - 1, min(len(older), _MAX_PCA_WINDOWS)).astype(np.int64)
         )
         pca = WindowPca.fit(gather_windows(scaled, sample, settings.window_length), held_out)
+    band = None
+    if training.network.horizon:
+        everything = np.full(history.shape[1], len(history))
+        futures = gather_futures(scaled, newer, training.network.horizon, everything)
+        band = fit_forecast_band(training.network, held_out, futures)
     of_rows = np.broadcast_to(resolution, history.shape[1:])  # (n, C)
     detector = Detector(
         settings,
@@ -93,7 +99,7 @@ def fit_detector(
         resolution=of_rows.min(axis=0),
         step_seconds=step_seconds,
         block_steps=block_steps,
-        trained=Trained(training.network, fit_error_scale(errors), pca),
+        trained=Trained(training.network, fit_error_scale(errors), pca, band),
     )
     detector.calibrate(np.arange(history.shape[1]), history, held_out_from=held_out_from, resolution=of_rows)
     deviation = np.nansum(held_out.astype(np.float64) ** 2)

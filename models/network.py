@@ -1,10 +1,13 @@
-"""The LSTM autoencoder: a window in, its reconstruction out.
+"""The LSTM autoencoder: a window in, its reconstruction out, and the steps that follow it.
 
 The encoder reads the window oldest step first; its last state is reduced to the latent `z`. The
 decoder starts from a state computed from `z`, gets `z` as input at every step, and emits the window
 newest step first. There is no teacher forcing: the decoder never sees the window.
 
-Shapes: B batch, W window length, C channels, H hidden, Z latent.
+The forecast head, where there is one, is linear on the encoder's last state. It predicts how far the
+next F steps are from the newest step, so that before any training it says that nothing changes.
+
+Shapes: B batch, W window length, C channels, H hidden, Z latent, F horizon.
 """
 
 from __future__ import annotations
@@ -27,6 +30,11 @@ class Autoencoder(nn.Module):
     Input weights start Xavier uniform, recurrent ones orthogonal, biases at zero but for the
     LSTM's forget gate at one, so that gradients reach the oldest steps from the start
     (Jozefowicz et al., 2015, "An Empirical Exploration of Recurrent Network Architectures").
+
+    Parameters
+    ----------
+    horizon : int
+        Steps ahead that the forecast head predicts; 0: there is no forecast head.
     """
 
     def __init__(
@@ -39,9 +47,11 @@ class Autoencoder(nn.Module):
         layers: int = 1,
         dropout: float = 0.0,
         layer_norm: bool = False,
+        horizon: int = 0,
     ) -> None:
         super().__init__()
         self.cell = cell
+        self.horizon = horizon
         self.layers = layers
         between_layers = dropout if layers > 1 else 0.0  # there is none after the last layer
         self.encoder = _CELLS[cell](
@@ -58,6 +68,10 @@ class Autoencoder(nn.Module):
         self.decoder_norm = nn.LayerNorm(hidden) if layer_norm else nn.Identity()
         self.output = nn.Linear(hidden, n_channels)
         self._initialise()
+        if horizon:  # last: the weights above are the same with it and without
+            self.forecast_head = nn.Linear(hidden, horizon * n_channels)
+            nn.init.zeros_(self.forecast_head.weight)
+            nn.init.zeros_(self.forecast_head.bias)
 
     def forward(self, windows: Tensor, *, tbptt_steps: int = 0) -> Tensor:
         """Reconstruct windows.
@@ -79,14 +93,48 @@ class Autoencoder(nn.Module):
 
     def encode(self, windows: Tensor, *, tbptt_steps: int = 0) -> Tensor:
         """Encode windows (B, W, C) as latents (B, Z)."""
+        return self._to_latent(self._last_state(windows, tbptt_steps))
+
+    def forecast(self, windows: Tensor) -> Tensor:
+        """Predict the F steps that follow windows (B, W, C): (B, F, C), oldest first."""
+        return self._to_forecast(self._last_state(windows, 0), windows)
+
+    def reconstruct_and_forecast(
+        self, windows: Tensor, *, tbptt_steps: int = 0, by_forecast_alone: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Give what `forward` and `forecast` give, (B, W, C) and (B, F, C), and encode only once.
+
+        Parameters
+        ----------
+        by_forecast_alone : bool
+            No gradient of the reconstruction reaches the encoder: it learns by the forecast, and
+            the decoder learns to rebuild windows from what the forecast needs.
+        """
+        state = self._last_state(windows, tbptt_steps)
+        latent = self._to_latent(state.detach() if by_forecast_alone else state)
+        output = self.decode(latent, windows.shape[1], tbptt_steps=tbptt_steps)
+        return output, self._to_forecast(state, windows)
+
+    def _last_state(self, windows: Tensor, tbptt_steps: int) -> Tensor:
+        """Give the encoder's last state (B, H), normalised where that is asked for."""
         state: _State | None = None
         for chunk in _chunks(windows, tbptt_steps or windows.shape[1]):
             _, state = self.encoder(chunk, None if state is None else _detached(state))
         last = state[0] if isinstance(state, tuple) else state
         assert last is not None
-        latent: Tensor = torch.tanh(self.to_latent(self.encoder_norm(last[-1])))  # (layers, B, H) -> (B, Z)
-        dropped: Tensor = self.latent_dropout(latent)
+        normed: Tensor = self.encoder_norm(last[-1])  # (layers, B, H) -> (B, H)
+        return normed
+
+    def _to_latent(self, state: Tensor) -> Tensor:
+        """Reduce states (B, H) to latents (B, Z)."""
+        dropped: Tensor = self.latent_dropout(torch.tanh(self.to_latent(state)))
         return dropped
+
+    def _to_forecast(self, state: Tensor, windows: Tensor) -> Tensor:
+        """Predict the next steps (B, F, C) from states (B, H) and the newest steps of windows (B, W, C)."""
+        change = self.forecast_head(state).view(len(windows), self.horizon, windows.shape[2])
+        forecast: Tensor = windows[:, -1:] + change
+        return forecast
 
     def decode(self, latent: Tensor, window_length: int, *, tbptt_steps: int = 0) -> Tensor:
         """Rebuild windows (B, W, C) from latents (B, Z); the newest step is emitted first."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["Cell", "Device", "ModelSettings"]
+__all__ = ["Cell", "Device", "Head", "ModelSettings"]
 
 Cell = Literal["lstm", "gru", "rnn"]
 Device = Literal["auto", "cpu", "cuda"]
+Head = Literal["reconstruct", "forecast", "joint"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,8 @@ class ModelSettings:
     layers: int = 1  # of the encoder and of the decoder
     dropout: float = 0.0  # share of the latent, and of values between layers, zeroed in training
     layer_norm: bool = False  # normalise the outputs of encoder and decoder
+    head: Head = "reconstruct"  # what the encoder is trained for; all but "reconstruct" can forecast
+    horizon: int = 12  # steps ahead that the forecast head predicts at once
     epochs: int = 40  # passes over the training windows, at most
     windows_per_epoch: int = 4096  # windows drawn for one epoch, if there are more
     batch_size: int = 64
@@ -43,4 +46,5 @@ class ModelSettings:
             "layers": self.layers,
             "dropout": self.dropout,
             "layer_norm": self.layer_norm,
+            "horizon": 0 if self.head == "reconstruct" else self.horizon,
         }

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.dataset import WindowIndex, fill_gaps, gather_windows, index_windows
+from models.dataset import WindowIndex, fill_gaps, gather_futures, gather_windows, index_windows
 from models.errors import TrainingError
 from models.gradients import gradient_norms_per_step
 from models.network import Autoencoder, choose_device, masked_huber
@@ -47,7 +47,10 @@ class TrainingResult:
 
     @property
     def validation_loss(self) -> float:
-        """Mean Huber loss over the held-out windows, in squared scaled units for small errors."""
+        """Mean Huber loss over the held-out windows, in squared scaled units for small errors.
+
+        With a forecast head it is the sum of the losses of reconstruction and forecast.
+        """
         return self.epochs[self.best_epoch].validation_loss
 
 
@@ -144,8 +147,7 @@ def train_autoencoder(  # noqa: PLR0915 - one straight story
         losses, norms = [], []
         for start in range(0, len(chosen), settings.batch_size):
             batch = training.take(chosen[start : start + settings.batch_size])
-            windows, known = _tensors(steps, batch, settings.window_length, device)
-            loss = masked_huber(network(windows, tbptt_steps=tbptt_steps), windows, known)
+            loss = _loss(network, steps, batch, settings, until=held_out_from, tbptt_steps=tbptt_steps)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             norm = torch.nn.utils.clip_grad_norm_(network.parameters(), settings.max_grad_norm)
@@ -159,7 +161,7 @@ def train_autoencoder(  # noqa: PLR0915 - one straight story
             schedule.step()
             losses.append(loss.item())
             norms.append(norm.item())
-        validation_loss = _loss_on(network, steps, validation, settings, device)
+        validation_loss = _loss_on(network, steps, validation, settings)
         epoch = Epoch(number, float(np.mean(losses)), validation_loss, float(np.mean(norms)))
         if not math.isfinite(epoch.validation_loss):
             raise TrainingError(
@@ -186,28 +188,46 @@ def _copied(network: Autoencoder) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
-def _tensors(
-    steps: NDArray[np.float32], index: WindowIndex, window_length: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    windows = gather_windows(steps, index, window_length)
-    known = ~np.isnan(windows)
-    return torch.from_numpy(fill_gaps(windows)).to(device), torch.from_numpy(known).to(device, torch.float32)
-
-
-def _loss_on(
+def _loss(
     network: Autoencoder,
     steps: NDArray[np.float32],
     index: WindowIndex,
     settings: ModelSettings,
-    device: torch.device,
+    *,
+    until: NDArray[np.int64],
+    tbptt_steps: int = 0,
+) -> torch.Tensor:
+    """Give the loss on windows: of their reconstruction, and with a forecast head of the next steps too.
+
+    `until` (n,) is the first step of each entity that must not be predicted.
+    """
+    device = network.output.weight.device
+    windows, known = _tensors(gather_windows(steps, index, settings.window_length), device)
+    if settings.head == "reconstruct":
+        return masked_huber(network(windows, tbptt_steps=tbptt_steps), windows, known)
+    output, forecast = network.reconstruct_and_forecast(
+        windows, tbptt_steps=tbptt_steps, by_forecast_alone=settings.head == "forecast"
+    )
+    futures, known_futures = _tensors(gather_futures(steps, index, settings.horizon, until), device)
+    return masked_huber(output, windows, known) + masked_huber(forecast, futures, known_futures)
+
+
+def _tensors(values: NDArray[np.float32], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give windows (B, W, C) with their gaps filled, and 1 where they were measured, else 0."""
+    known = ~np.isnan(values)
+    return torch.from_numpy(fill_gaps(values)).to(device), torch.from_numpy(known).to(device, torch.float32)
+
+
+def _loss_on(
+    network: Autoencoder, steps: NDArray[np.float32], index: WindowIndex, settings: ModelSettings
 ) -> float:
     total, n_windows = 0.0, 0
+    everything = np.full(steps.shape[1], len(steps))
     network.eval()
     with torch.inference_mode():
         for start in range(0, len(index), _BLOCK):
             batch = index.take(np.arange(start, min(start + _BLOCK, len(index))))
-            windows, known = _tensors(steps, batch, settings.window_length, device)
-            total += masked_huber(network(windows), windows, known).item() * len(batch)
+            total += _loss(network, steps, batch, settings, until=everything).item() * len(batch)
             n_windows += len(batch)
     network.train()
     return total / n_windows

@@ -34,6 +34,8 @@ class ModelConfig(Table):
     layers: Annotated[int, Field(ge=1, le=8)] = 1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     layer_norm: bool = False
+    head: Literal["reconstruct", "forecast", "joint"] = "reconstruct"
+    horizon: Annotated[int, Field(ge=1, le=1024)] = 12
     epochs: Annotated[int, Field(ge=1)] = 40
     windows_per_epoch: Annotated[int, Field(ge=64)] = 4096
     batch_size: Annotated[int, Field(ge=1)] = 64
