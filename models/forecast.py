@@ -24,11 +24,13 @@ __all__ = [
     "find_crossing",
     "first_beyond",
     "fit_forecast_band",
+    "fit_linear_forecast",
     "forecast_next",
     "rolling_forecast",
 ]
 
 BAND = (0.05, 0.95)  # quantiles of the held-out errors: nine of ten values are expected in the band
+_RIDGE = 1e-4  # of the inputs' mean square
 _BLOCK = 512  # windows computed at once: their working set stays in the cache
 
 
@@ -76,6 +78,41 @@ class Crossing:
     expected: int | None
     earliest: int | None
     latest: int | None
+
+
+def fit_linear_forecast(windows: NDArray[np.float32], futures: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fit each channel's next steps as a linear function of its own window, by ridge least squares.
+
+    Inputs and outputs are differences to the newest step, without an offset: the forecast of a shifted
+    window is shifted as much.
+
+    Parameters
+    ----------
+    windows, futures : ndarray, shapes (B, W, C) and (B, F, C)
+        Scaled. The windows have no gaps; of futures with gaps (NaN), that channel is left out.
+
+    Returns
+    -------
+    ndarray, shape (C, W, F)
+        0 for a channel that is constant, or has no whole future.
+
+    References
+    ----------
+    Zeng et al. (2023), "Are Transformers Effective for Time Series Forecasting?", AAAI (NLinear); Lai et
+    al. (2018), "Modeling Long- and Short-Term Temporal Patterns with Deep Neural Networks", SIGIR, for a
+    linear part beside a recurrent network.
+    """
+    window_length, n_channels = windows.shape[1:]
+    weights = np.zeros((n_channels, window_length, futures.shape[1]), np.float32)
+    for channel in range(n_channels):
+        whole = ~np.isnan(futures[:, :, channel]).any(axis=1)
+        newest = windows[whole, -1:, channel].astype(np.float64)
+        inputs, outputs = windows[whole, :, channel] - newest, futures[whole, :, channel] - newest
+        gram = inputs.T @ inputs
+        ridge = _RIDGE * np.trace(gram) / window_length
+        if ridge > 0:
+            weights[channel] = np.linalg.solve(gram + ridge * np.eye(window_length), inputs.T @ outputs)
+    return weights
 
 
 def fit_forecast_band(

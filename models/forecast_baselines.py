@@ -6,17 +6,83 @@ All arrays of values are (T, n, C) in the channels' own units, NaN a gap. A fore
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-__all__ = ["ar_forecast", "find_period", "mase", "naive_forecast", "seasonal_forecast"]
+from models.forecast import Forecast
+
+__all__ = [
+    "Accuracy",
+    "ar_forecast",
+    "compare",
+    "find_period",
+    "mase",
+    "naive_forecast",
+    "seasonal_forecast",
+]
 
 _MIN_CORRELATION = 0.3  # of a series with itself one period earlier; noise and trends stay below
 _LONGEST_SHARE = 3  # a period is seen three times at least
 _AR_STEPS = 2000  # newest steps that the linear model is fitted on
 _AR_FITS = 20  # how often it is fitted again within a file, at most
 _AR_RIDGE = 1e-3  # of the number of fitted steps, in squared standard deviations
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """How good a rolling forecast is beside its rivals, for each series (n, C).
+
+    `forecast`, `naive`, `seasonal` and `linear` are mean absolute scaled errors (`mase`), all over the same
+    cells, of which there are `n_counted`. `in_band` is the share of them within the forecast's band.
+    NaN where there is nothing to measure; `period` is 0, and `seasonal` NaN, where there is no season.
+    """
+
+    forecast: NDArray[np.float64]
+    naive: NDArray[np.float64]
+    seasonal: NDArray[np.float64]
+    linear: NDArray[np.float64]
+    in_band: NDArray[np.float64]
+    n_counted: NDArray[np.int64]
+    period: NDArray[np.int64]
+
+
+def compare(
+    values: NDArray[np.float64],
+    ahead: Forecast,
+    period: NDArray[np.int64],
+    *,
+    window_length: int,
+    horizon: int,
+) -> Accuracy:
+    """Measure a rolling forecast of values (T, n, C), and its rivals on the cells that all of them predict.
+
+    Parameters
+    ----------
+    period : ndarray, shape (n, C)
+        Of each series, in steps; 0 where there is none. If it was found in these same values, the
+        seasonal rival knows more than it could have known.
+    """
+    naive = naive_forecast(values, window_length=window_length, horizon=horizon)
+    seasonal = seasonal_forecast(values, period, window_length=window_length, horizon=horizon)
+    linear = ar_forecast(values, window_length=window_length, horizon=horizon)
+    counted = ~np.isnan(values + ahead.expected + naive + linear)
+    counted &= ~np.isnan(seasonal) | (period == 0)
+    n_counted = counted.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        inside = counted & (values >= ahead.low) & (values <= ahead.high)
+        in_band = inside.sum(axis=0) / np.where(n_counted, n_counted, np.nan)
+    return Accuracy(
+        mase(values, ahead.expected, counted),
+        mase(values, naive, counted),
+        np.where(period > 0, mase(values, seasonal, counted), np.nan),
+        mase(values, linear, counted),
+        in_band,
+        n_counted,
+        period,
+    )
 
 
 def naive_forecast(values: NDArray[np.float64], *, window_length: int, horizon: int) -> NDArray[np.float64]:

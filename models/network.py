@@ -4,8 +4,9 @@ The encoder reads the window oldest step first; its last state is reduced to the
 decoder starts from a state computed from `z`, gets `z` as input at every step, and emits the window
 newest step first. There is no teacher forcing: the decoder never sees the window.
 
-The forecast head, where there is one, is linear on the encoder's last state. It predicts how far the
-next F steps are from the newest step, so that before any training it says that nothing changes.
+The forecast head, where there is one, is linear on the encoder's last state. It corrects a linear forecast
+of each channel from its own window (`fit_linear_forecast`), which is fitted once and takes no gradient: so
+the network begins where a linear model ends.
 
 Shapes: B batch, W window length, C channels, H hidden, Z latent, F horizon.
 """
@@ -33,8 +34,8 @@ class Autoencoder(nn.Module):
 
     Parameters
     ----------
-    horizon : int
-        Steps ahead that the forecast head predicts; 0: there is no forecast head.
+    forecast_shape : tuple of int, optional
+        W and F: the forecast head predicts F steps from W. None: there is no forecast head.
     """
 
     def __init__(
@@ -47,11 +48,11 @@ class Autoencoder(nn.Module):
         layers: int = 1,
         dropout: float = 0.0,
         layer_norm: bool = False,
-        horizon: int = 0,
+        forecast_shape: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         self.cell = cell
-        self.horizon = horizon
+        self.horizon = forecast_shape[1] if forecast_shape else 0
         self.layers = layers
         between_layers = dropout if layers > 1 else 0.0  # there is none after the last layer
         self.encoder = _CELLS[cell](
@@ -68,10 +69,12 @@ class Autoencoder(nn.Module):
         self.decoder_norm = nn.LayerNorm(hidden) if layer_norm else nn.Identity()
         self.output = nn.Linear(hidden, n_channels)
         self._initialise()
-        if horizon:  # last: the weights above are the same with it and without
-            self.forecast_head = nn.Linear(hidden, horizon * n_channels)
+        if forecast_shape:  # last: the weights above are the same with it and without
+            self.forecast_head = nn.Linear(hidden, self.horizon * n_channels)
             nn.init.zeros_(self.forecast_head.weight)
             nn.init.zeros_(self.forecast_head.bias)
+            self.linear: Tensor
+            self.register_buffer("linear", torch.zeros(n_channels, *forecast_shape))
 
     def forward(self, windows: Tensor, *, tbptt_steps: int = 0) -> Tensor:
         """Reconstruct windows.
@@ -131,9 +134,11 @@ class Autoencoder(nn.Module):
         return dropped
 
     def _to_forecast(self, state: Tensor, windows: Tensor) -> Tensor:
-        """Predict the next steps (B, F, C) from states (B, H) and the newest steps of windows (B, W, C)."""
-        change = self.forecast_head(state).view(len(windows), self.horizon, windows.shape[2])
-        forecast: Tensor = windows[:, -1:] + change
+        """Predict the next steps (B, F, C) from states (B, H) and windows (B, W, C)."""
+        newest = windows[:, -1:]
+        linear = torch.einsum("bwc,cwf->bfc", windows - newest, self.linear)
+        correction = self.forecast_head(state).view(len(windows), self.horizon, windows.shape[2])
+        forecast: Tensor = newest + linear + correction
         return forecast
 
     def decode(self, latent: Tensor, window_length: int, *, tbptt_steps: int = 0) -> Tensor:

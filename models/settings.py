@@ -37,6 +37,11 @@ class ModelSettings:
     device: Device = "auto"
     seed: int = 0
 
+    @property
+    def forecasts(self) -> bool:
+        """True where the network has a forecast head."""
+        return self.head != "reconstruct"
+
     def network_options(self) -> dict[str, Any]:
         """Give the settings that shape the network, as keyword arguments of `Autoencoder`."""
         return {
@@ -46,5 +51,5 @@ class ModelSettings:
             "layers": self.layers,
             "dropout": self.dropout,
             "layer_norm": self.layer_norm,
-            "horizon": 0 if self.head == "reconstruct" else self.horizon,
+            "forecast_shape": (self.window_length, self.horizon) if self.forecasts else None,
         }

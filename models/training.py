@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from models.dataset import WindowIndex, fill_gaps, gather_futures, gather_windows, index_windows
 from models.errors import TrainingError
+from models.forecast import fit_linear_forecast
 from models.gradients import gradient_norms_per_step
 from models.network import Autoencoder, choose_device, masked_huber
 from models.settings import ModelSettings
@@ -22,6 +23,7 @@ __all__ = ["Epoch", "TrainingResult", "first_held_out", "split_by_time", "train_
 
 _BLOCK = 512  # windows in one evaluation: their working set stays in the cache
 N_WINDOWS_NEEDED = 64  # one batch
+_LINEAR_WINDOWS = 20_000  # that the linear part of the forecast is fitted on, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,8 @@ def train_autoencoder(  # noqa: PLR0915 - one straight story
     started = time.perf_counter()
     torch.manual_seed(settings.seed)
     network = Autoencoder(steps.shape[2], **settings.network_options()).to(device)
+    if settings.forecasts:
+        network.linear.copy_(torch.from_numpy(_linear_forecast(steps, training, settings, held_out_from)))
     batches_per_epoch = math.ceil(min(len(training), settings.windows_per_epoch) / settings.batch_size)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -188,6 +192,16 @@ def _copied(network: Autoencoder) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
+def _linear_forecast(
+    steps: NDArray[np.float32], index: WindowIndex, settings: ModelSettings, until: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Fit the forecast that the network begins with, (C, W, F), on windows evenly spread over the history."""
+    spread = np.linspace(0, len(index) - 1, min(len(index), _LINEAR_WINDOWS)).astype(np.int64)
+    sample = index.take(spread)
+    windows = fill_gaps(gather_windows(steps, sample, settings.window_length))
+    return fit_linear_forecast(windows, gather_futures(steps, sample, settings.horizon, until))
+
+
 def _loss(
     network: Autoencoder,
     steps: NDArray[np.float32],
@@ -203,7 +217,7 @@ def _loss(
     """
     device = network.output.weight.device
     windows, known = _tensors(gather_windows(steps, index, settings.window_length), device)
-    if settings.head == "reconstruct":
+    if not settings.forecasts:
         return masked_huber(network(windows, tbptt_steps=tbptt_steps), windows, known)
     output, forecast = network.reconstruct_and_forecast(
         windows, tbptt_steps=tbptt_steps, by_forecast_alone=settings.head == "forecast"

@@ -16,6 +16,7 @@ from monitor.commands.dead_letters import dead_letters
 from monitor.commands.decode import decode
 from monitor.commands.demo import demo
 from monitor.commands.episodes import episodes
+from monitor.commands.forecast import forecast
 from monitor.commands.models import models
 from monitor.commands.record import record
 from monitor.commands.retrain import retrain
@@ -37,7 +38,7 @@ def barograph() -> None:
     """Learn what is normal in your metrics, and raise an alert when something departs from it."""
 
 
-for command in (run, train, retrain, score, decode, topics, demo, episodes, record):
+for command in (run, train, retrain, score, forecast, decode, topics, demo, episodes, record):
     app.command()(command)
 app.add_typer(models, name="models")
 app.command("dead-letters")(dead_letters)

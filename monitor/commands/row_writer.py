@@ -1,4 +1,4 @@
-"""Rows of scores as CSV or Parquet."""
+"""Rows of scores or forecasts as CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -91,10 +91,15 @@ class ParquetWriter:
 
 
 @contextmanager
-def open_writer(file: Path | None, stdout: IO[str]) -> Iterator[RowWriter]:
+def open_writer(file: Path | None, stdout: IO[str], what: str = "scores") -> Iterator[RowWriter]:
     """Choose a writer by the file's name; CSV to stdout where there is none.
 
     The file appears, or is replaced, when everything is in it: an older file stays if anything fails.
+
+    Parameters
+    ----------
+    what : str
+        What the rows are, for an error's text.
 
     Raises
     ------
@@ -107,7 +112,7 @@ def open_writer(file: Path | None, stdout: IO[str]) -> Iterator[RowWriter]:
         writer.close()
         return
     if file.suffix not in (".csv", ".parquet"):
-        raise MonitorError(f"cannot write scores to {file}: the name must end in .csv or .parquet")
+        raise MonitorError(f"cannot write {what} to {file}: the name must end in .csv or .parquet")
     try:
         with replacing(file) as temporary:
             writer = _open_file(temporary, is_csv=file.suffix == ".csv")
@@ -118,7 +123,7 @@ def open_writer(file: Path | None, stdout: IO[str]) -> Iterator[RowWriter]:
                 writer.abandon()
     except OSError as error:
         reason = error.strerror or error
-        raise MonitorError(f"cannot write scores to {file}: {reason}. An older file is unchanged.") from error
+        raise MonitorError(f"cannot write {what} to {file}: {reason}. An older file is unchanged.") from error
 
 
 def _open_file(file: Path, *, is_csv: bool) -> RowWriter:

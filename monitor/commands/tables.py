@@ -8,15 +8,19 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Table
 
 from models.errors import BundleError
 from models.fit_detector import Fold
+from models.forecast_baselines import Accuracy
 from models.registry import Registry
 from monitor.alerting.alert import Alert
 from monitor.alerting.text import channel_text, time_text
 from monitor.commands.demo_recording import DemoOutcome
+from monitor.commands.forecast_files import Question
 from monitor.sample import Columns, SeriesTable, is_stale
 from monitor.sources.decode_captures import N_SHOWN
 from monitor.storage.alert_history import StoredEpisode
@@ -25,7 +29,9 @@ from monitor.training.gate import TrainingOutcome
 from monitor.training.train import TrainedWatch
 
 __all__ = [
+    "accuracy_table",
     "alert_text",
+    "answers_table",
     "demo_tables",
     "episodes_table",
     "folds_table",
@@ -126,6 +132,52 @@ def folds_table(watch: str, folds: Sequence[Fold]) -> Table:
     for number, fold in enumerate(folds, start=1):
         table.add_row(str(number), str(fold.n_steps), f"{fold.validation_loss:.4f}")
     return table
+
+
+def accuracy_table(watch: str, channels: Sequence[str], accuracy: Accuracy, *, step_seconds: float) -> Table:
+    """Show how good forecasts are beside their rivals, for each channel (mean over entities) and all."""
+    headings = ("channel", "values", "forecast", "naive", "seasonal", "period", "linear", "in band")
+    table = _table(
+        headings,
+        left=("channel",),
+        title=f"{escape(watch)}: mean absolute scaled error of forecasts, less is better",
+        caption="1 is the mean change from one step to the next; the band should hold 90 %",
+    )
+    names = [*map(printable, channels), "all"] if len(channels) > 1 else [printable(channels[0])]
+    for number, name in enumerate(names):
+        here = slice(None) if name == "all" and number == len(channels) else slice(number, number + 1)
+        periods = accuracy.period[:, here]
+        found = np.median(periods[periods > 0]) if (periods > 0).any() and number < len(channels) else 0
+        table.add_row(
+            escape(name),
+            str(int(accuracy.n_counted[:, here].sum())),
+            _mean_text(accuracy.forecast[:, here]),
+            _mean_text(accuracy.naive[:, here]),
+            _mean_text(accuracy.seasonal[:, here]),
+            f"{found * step_seconds:g} s" if found else "-",
+            _mean_text(accuracy.linear[:, here]),
+            _mean_text(accuracy.in_band[:, here], percent=True),
+        )
+    return table
+
+
+def answers_table(answers: Sequence[tuple[str, Question, str]]) -> Table:
+    """Show when each entity's channel reaches a value."""
+    table = _table(
+        ("entity", "channel", "value", "reached"), left=("entity", "channel", "reached"), folds=True
+    )
+    for entity, question, answer in answers:
+        table.add_row(
+            escape(printable(entity)), escape(printable(question.channel)), f"{question.value:g}", answer
+        )
+    return table
+
+
+def _mean_text(values: NDArray[np.float64], *, percent: bool = False) -> str:
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return "-"
+    return f"{known.mean():.0%}" if percent else f"{known.mean():.3f}"
 
 
 def samples_table(columns: Columns, series: SeriesTable, *, shows_all: bool) -> Table:

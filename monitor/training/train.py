@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,9 +15,9 @@ from models.limits import Limit, limit_for_budget
 from models.registry import Registry
 from models.training import Epoch, TrainingResult
 from monitor.detection.build import build_entities, build_grid
-from monitor.detection.entities import resolution_of
+from monitor.detection.entities import EntityTable, resolution_of
 from monitor.detection.settings import WatchSettings
-from monitor.detection.steps import LocatedSamples
+from monitor.detection.steps import ClosedSteps, LocatedSamples
 from monitor.sample import Columns, SeriesTable, in_range, is_stale
 from monitor.storage.lock import Lock, hold
 from monitor.storage.step_history import History
@@ -32,6 +32,7 @@ __all__ = [
     "judge_folds",
     "metadata_of",
     "plot_of",
+    "recorded_steps",
     "train_watch",
     "training_lock",
 ]
@@ -51,7 +52,25 @@ class TrainedWatch:
 def collect_history(settings: WatchSettings, columns: Columns, table: SeriesTable) -> History | None:
     """Put recorded samples on a watch's grid; None where no series belongs to the watch."""
     entities = build_entities(settings)
-    grid = build_grid(settings)
+    located = _locate(entities, columns, table)
+    if located is None:
+        return None
+    values = np.concatenate([block.values for block in _close(settings, entities, located)])
+    first_ms = int(located.time_ms.min())
+    last_ms = int(located.time_ms.max())
+    return History(tuple(entities.entities), tuple(entities.channels), aligned(values), first_ms, last_ms)
+
+
+def recorded_steps(
+    settings: WatchSettings, entities: EntityTable, columns: Columns, table: SeriesTable
+) -> list[ClosedSteps]:
+    """Close the steps of recorded samples, for the rows and channels of `entities`; empty without samples."""
+    located = _locate(entities, columns, table)
+    return [] if located is None else list(_close(settings, entities, located))
+
+
+def _locate(entities: EntityTable, columns: Columns, table: SeriesTable) -> LocatedSamples | None:
+    """Choose a watch's samples; None where not a single value is there."""
     entities.update(table)
     usable = in_range(columns.value)
     of_watch = entities.select(columns.series)
@@ -59,21 +78,24 @@ def collect_history(settings: WatchSettings, columns: Columns, table: SeriesTabl
     if not (of_watch & usable).any():
         return None
     series = columns.series[chosen]
-    samples = LocatedSamples(
+    return LocatedSamples(
         entities.row_of[series],
         entities.channel_of[series],
         columns.time_ms[chosen],
         columns.value[chosen],
         entities.kind[series],
     )
-    grid.add(samples)
-    first_ms = int(samples.time_ms.min())
-    last_ms = int(samples.time_ms.max())
-    n_rows = len(entities.entities)
-    n_channels = len(entities.channels)
-    blocks = grid.close(last_ms, finished=True, n_rows=n_rows, n_channels=n_channels)
-    values = np.concatenate([block.values for block in blocks])
-    return History(tuple(entities.entities), tuple(entities.channels), aligned(values), first_ms, last_ms)
+
+
+def _close(settings: WatchSettings, entities: EntityTable, located: LocatedSamples) -> Iterator[ClosedSteps]:
+    grid = build_grid(settings)
+    grid.add(located)
+    return grid.close(
+        int(located.time_ms.max()),
+        finished=True,
+        n_rows=len(entities.entities),
+        n_channels=len(entities.channels),
+    )
 
 
 def judge_folds(

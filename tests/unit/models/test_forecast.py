@@ -10,6 +10,7 @@ from models.forecast import (
     find_crossing,
     first_beyond,
     fit_forecast_band,
+    fit_linear_forecast,
     forecast_next,
     rolling_forecast,
 )
@@ -23,7 +24,7 @@ W, HORIZON = 8, 3
 
 def network_of(changes, *, n_channels=1):
     """A network that says: step k ahead differs from the newest one by `changes[k]`, whatever it sees."""
-    network = Autoencoder(n_channels, hidden=4, latent=2, horizon=len(changes)).eval()
+    network = Autoencoder(n_channels, hidden=4, latent=2, forecast_shape=(W, len(changes))).eval()
     with torch.no_grad():
         network.forecast_head.bias.copy_(torch.tensor(changes).repeat_interleave(n_channels))
     return network
@@ -68,7 +69,7 @@ def test_longer_horizons_feed_predictions_back():
 
 def test_fed_back_predictions_are_what_the_network_says_of_them():
     torch.manual_seed(3)
-    network = Autoencoder(2, hidden=4, latent=2, horizon=HORIZON).eval()
+    network = Autoencoder(2, hidden=4, latent=2, forecast_shape=(W, HORIZON)).eval()
     torch.nn.init.normal_(network.forecast_head.weight)
     windows = np.random.default_rng(0).normal(size=(5, W, 2)).astype(np.float32).astype(float)
     band = ForecastBand(np.zeros((HORIZON, 2)), np.zeros((HORIZON, 2)))
@@ -113,6 +114,35 @@ def test_of_a_channel_without_a_value_nothing_is_said():
         assert not np.isnan(array[0, :, 0]).any()
 
 
+def linear_network(series):
+    """A network that forecasts by the linear part alone, fitted on all windows of a series (T,)."""
+    windows = windows_of(series.astype(np.float32)[:, None, None], W + HORIZON)[:, 0]  # (B, W + F, 1)
+    network = Autoencoder(1, hidden=4, latent=2, forecast_shape=(W, HORIZON)).eval()
+    network.linear.copy_(torch.from_numpy(fit_linear_forecast(windows[:, :W], windows[:, W:])))
+    return network
+
+
+@pytest.mark.parametrize("shift", [0.0, 3.0])
+def test_the_linear_part_continues_a_ramp_and_a_wave_wherever_they_are(shift):
+    steps = np.arange(200)
+    for series in (0.02 * steps, np.sin(2 * np.pi * steps / 25)):
+        network = linear_network(series)
+        windows = (series[-W - HORIZON : -HORIZON] + shift).reshape(1, W, 1)
+
+        ahead = forecast_next(network, BAND, windows, scaling_of(1), HORIZON).expected[0, :, 0]
+
+        np.testing.assert_allclose(ahead, series[-HORIZON:] + shift, atol=0.02)
+
+
+def test_a_constant_channel_and_one_without_a_whole_future_have_no_linear_part():
+    windows = np.random.default_rng(0).normal(size=(50, W, 2)).astype(np.float32)
+    windows[:, :, 0] = 1.0
+    futures = np.ones((50, HORIZON, 2), np.float32)
+    futures[:, 0, 1] = np.nan
+
+    assert not fit_linear_forecast(windows, futures).any()
+
+
 def test_the_band_is_made_of_the_errors_quantiles_and_holds_zero():
     errors = np.arange(101.0)  # 0 to 100: the 5 % quantile is 5, the 95 % quantile 95
     windows = np.zeros((101, W, 1), np.float32)
@@ -136,7 +166,7 @@ def test_rolling_predictions_come_every_horizon_and_from_earlier_steps_alone():
 
 def test_a_rolling_forecast_is_that_of_each_window_by_itself():
     torch.manual_seed(1)
-    network = Autoencoder(2, hidden=4, latent=2, horizon=HORIZON).eval()
+    network = Autoencoder(2, hidden=4, latent=2, forecast_shape=(W, HORIZON)).eval()
     torch.nn.init.normal_(network.forecast_head.weight)
     values = np.random.default_rng(0).normal(size=(30, 3, 2))
     scaling, band = scaling_of(3, 2), ForecastBand(-np.ones((HORIZON, 2)), np.ones((HORIZON, 2)))

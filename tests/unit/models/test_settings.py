@@ -19,13 +19,13 @@ def test_the_options_of_the_network_are_the_settings_of_the_same_names():
         "layers": 2,
         "dropout": 0.25,
         "layer_norm": True,
-        "horizon": 0,
+        "forecast_shape": None,
     }
 
 
 @pytest.mark.parametrize("head", ["forecast", "joint"])
-def test_a_head_that_forecasts_gives_the_network_the_horizon(head):
-    assert replace(SETTINGS, head=head, horizon=5).network_options()["horizon"] == 5
+def test_a_head_that_forecasts_gives_the_network_horizon_and_window(head):
+    assert replace(SETTINGS, head=head, horizon=5).network_options()["forecast_shape"] == (8, 5)
 
 
 def test_the_network_takes_every_option_and_no_shape_of_it_is_left_at_its_default():
