@@ -59,7 +59,7 @@ def build_watch(
         EpisodeBook(settings.alert),
         MetricRules(settings.metric_rules),
         revision_steps=settings.revision_steps,
-        forgets=live,
+        live=live,
     )
 
 

@@ -59,6 +59,11 @@ class MetricRules:
         with np.errstate(invalid="ignore"):
             return np.asarray(((step.actual < self._valid_min) | (step.actual > self._valid_max)).any(axis=1))
 
+    def valid_range(self, channels: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Give the lowest and the highest valid value of each channel, (C,) each; infinite where not set."""
+        self._lay_out(tuple(channels))
+        return self._valid_min, self._valid_max
+
     def _lay_out(self, channels: tuple[str, ...]) -> None:
         if channels == self._channels and channels:
             return

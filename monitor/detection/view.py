@@ -53,6 +53,9 @@ class WatchView:
         sample.
     longest_delay_ms : int
         How far the newest closed step ends behind the newest sample at most, while samples come.
+    hours_to_bound : ndarray, shape (n, C, 2)
+        Hours until a channel is forecast to leave its valid range, downwards and upwards (`BoundForecast`);
+        it may have fewer rows than there are entities.
     """
 
     name: str
@@ -72,6 +75,7 @@ class WatchView:
     watermark_ms: int | None
     closed_until_ms: int | None
     longest_delay_ms: int
+    hours_to_bound: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

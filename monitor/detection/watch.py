@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from monitor.alerting.alert import Alert
 from monitor.alerting.episodes import EpisodeBook
+from monitor.detection.bounds import BoundForecast
 from monitor.detection.entities import EntityTable
 from monitor.detection.grid import Grid
 from monitor.detection.judge import Judge
@@ -35,8 +36,9 @@ class Watch:
     ----------
     revision_steps : int
         The newest steps that late samples may have judged again.
-    forgets : bool
-        Drop entities that are gone, once they are many, and number the other rows anew.
+    live : bool
+        For a stream without end: drop entities that are gone, once they are many, and number the other rows
+        anew; and forecast when channels leave their valid range.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class Watch:
         metric_rules: MetricRules | None = None,
         *,
         revision_steps: int = 0,
-        forgets: bool = False,
+        live: bool = False,
     ) -> None:
         self.name = name
         self.entities = entities
@@ -57,17 +59,19 @@ class Watch:
         self.scorer = scorer
         self.book = book
         self.snapshots = Snapshots(revision_steps)
+        metric_rules = metric_rules or MetricRules(())
+        self._bounds = BoundForecast(metric_rules)
         self._observers: list[WatchObserver] = []
         self._judge = Judge(
             name,
             entities,
             scorer,
             book,
-            metric_rules or MetricRules(()),
+            metric_rules,
             snapshots=self.snapshots,
             observers=self._observers,
         )
-        self._forgets = forgets
+        self._live = live
 
     @property
     def open_alerts(self) -> Mapping[int, Alert]:
@@ -103,6 +107,7 @@ class Watch:
             watermark_ms=self.grid.watermark_ms,
             closed_until_ms=self.grid.closed_until_ms,
             longest_delay_ms=self.grid.longest_delay_ms,
+            hours_to_bound=self._bounds.hours,
         )
 
     def process(
@@ -160,8 +165,11 @@ class Watch:
             alerts += self._judge.expire(self.grid.closed_until_ms, report)
         gone = self._gone()
         self._count_coverage(gone, now_ms, report, finished=finished)
-        if self._forgets:
+        if self._live:
             self._forget(gone, report)
+            if self.grid.closed_until_ms is not None:
+                channels, closed_ms = self.entities.channels, self.grid.closed_until_ms
+                self._bounds.update(self.scorer.detector, self.scorer.recent, channels, closed_ms)
         unreported = [alert for alert in alerts if (alert.resolved_ms or alert.opened_ms) > notified_until_ms]
         return [*revised, *unreported], report
 
@@ -177,11 +185,20 @@ class Watch:
         scorer.take_over(self.scorer, self.book.frozen)
         self.scorer = scorer
         self._judge.use(scorer)
+        self._bounds.forget()
         self.snapshots.clear()  # what was judged by one model is not judged again by another
 
     def keep_rows(self, rows: NDArray[np.int64]) -> None:
         """Drop all but these entities, which are numbered anew in this order; their scores stay the same."""
-        for part in (self.entities, self.grid, self.scorer, self.book, self.snapshots, self._judge):
+        for part in (
+            self.entities,
+            self.grid,
+            self.scorer,
+            self.book,
+            self.snapshots,
+            self._judge,
+            self._bounds,
+        ):
             part.keep_rows(rows)
         for observer in self._observers:
             observer.on_forgotten(rows)

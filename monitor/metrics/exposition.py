@@ -6,6 +6,7 @@ the interpreter meanwhile.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -37,12 +38,19 @@ ENTITY_METRICS = {
     "barograph_warming_steps": "Steps that are missing before the entity can be judged.",
     "barograph_actual": "Newest value of a channel, in its own unit; counters as a rate per second.",
     "barograph_expected": "Value that the model expected in place of the newest one, in the channel's unit.",
+    "barograph_hours_to_bound": (
+        "Hours until a channel leaves its valid range by the model's forecast, where a range is set and the "
+        "model has a forecast head; bound: min, max; +Inf if not within 20 horizons. Computed once a minute."
+    ),
     "barograph_episode_score": "Highest score of the entity's open episode so far.",
     "barograph_episode_opened_timestamp_seconds": "Event time at which the entity's open episode opened.",
     "barograph_episode_share": (
         "Share of the squared error at the open episode's highest score, for the most deviating channels."
     ),
 }
+
+
+_BOUNDS = ("min", "max")
 
 
 @dataclass(slots=True)
@@ -77,13 +85,15 @@ class Exposition:
             hidden_rows = withheld_rows(view.open_alerts, withheld)
             shown = np.empty(0, np.int64)
             if view.last_scored is not None:
-                per_entity = 6 + 2 * view.last_scored.actual.shape[1]
+                n_bounds = int((~np.isnan(view.hours_to_bound)).any(axis=0).sum())
+                per_entity = 6 + 2 * view.last_scored.actual.shape[1] + n_bounds
                 current = np.flatnonzero(view.last_scored.reason != Reason.STALE)
                 n_fitting = max(0, n_left // per_entity)
                 shown = _first(current, n_fitting, view.is_open, view.last_scored.score)
                 n_hidden += (len(current) - len(shown)) * per_entity
                 n_left -= len(shown) * per_entity
                 self._write_scores(view, shown, hidden_rows, lines)
+                _write_bounds(view, shown, lines["barograph_hours_to_bound"])
             self._write_episodes(view, set(shown.tolist()), hidden_rows, lines)
         self.metrics.not_exported(n_hidden)
         own = generate_latest(self.metrics.registry)
@@ -167,6 +177,19 @@ def _first(
         return rows
     order = np.lexsort((-np.nan_to_num(score[rows], nan=-1.0), ~is_open[rows]))
     return np.sort(rows[order[:n_fitting]])
+
+
+def _write_bounds(view: WatchView, shown: NDArray[np.int64], lines: list[str]) -> None:
+    """Write the hours left of the entities in rows `shown`, where they are known."""
+    hours = view.hours_to_bound
+    is_shown = np.isin(np.arange(len(hours)), shown)[:, None, None]
+    for row, column, side in np.argwhere(is_shown & ~np.isnan(hours)).tolist():
+        value = float(hours[row, column, side])
+        lines.append(
+            f'barograph_hours_to_bound{{watch="{view.name}",entity="{_escaped(view.entities[row])}",'
+            f'channel="{_escaped(view.channels[column])}",bound="{_BOUNDS[side]}"}} '
+            f"{'+Inf' if math.isinf(value) else repr(value)}\n"
+        )
 
 
 def _lines(prefixes: Sequence[str], cells: NDArray[np.int64], values: NDArray[np.float64]) -> list[str]:

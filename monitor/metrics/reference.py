@@ -10,7 +10,12 @@ from monitor.metrics.instruments import Metrics
 
 __all__ = ["reference"]
 
-_BY_CHANNEL = ("barograph_actual", "barograph_expected", "barograph_episode_share")
+_MORE_LABELS = {
+    "barograph_actual": ("channel",),
+    "barograph_expected": ("channel",),
+    "barograph_episode_share": ("channel",),
+    "barograph_hours_to_bound": ("channel", "bound"),
+}
 _HEAD = (
     "Every metric on `/metrics`; `make docs` writes this page from their declarations. Metrics of entities "
     "disappear when an entity is stale, and are capped by `web.max_exported_series`; but an open episode "
@@ -22,7 +27,7 @@ def reference() -> str:
     """Write the reference of every exported metric, as Markdown."""
     declarations = list(Metrics(CollectorRegistry(), []).catalogue.declarations)
     for name, documentation in ENTITY_METRICS.items():
-        labels = ("watch", "entity", "channel") if name in _BY_CHANNEL else ("watch", "entity")
+        labels = ("watch", "entity", *_MORE_LABELS.get(name, ()))
         declarations.append(Declaration(name, "gauge", labels, documentation))
     lines = ["# Metrics", "", _HEAD, "", "| metric | type | labels | meaning |", "|---|---|---|---|"]
     lines += [

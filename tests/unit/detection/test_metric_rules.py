@@ -82,3 +82,11 @@ def test_a_value_outside_its_valid_range_is_broken(value, expect_broken):
     metric_rules = MetricRules([MetricRule(name="memory", valid_min=0.0, valid_max=1.0)])
 
     assert bool(metric_rules.out_of_range(step([5, value], [1.0, 1.0]), CHANNELS)[0]) == expect_broken
+
+
+def test_the_valid_range_of_a_channel_is_that_of_the_first_rule_that_fits():
+    rules = MetricRules([MetricRule(name="cpu", valid_max=1.0), MetricRule(name="*", valid_min=0.0)])
+
+    low, high = rules.valid_range(CHANNELS)
+
+    assert (low.tolist(), high.tolist()) == ([-np.inf, 0.0], [1.0, np.inf])

@@ -1,7 +1,16 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from scraped import of
+from forecasters import forecaster
+from prometheus_client import CollectorRegistry
+from scraped import of, scraped
+
+from monitor.detection.build import build_watch
+from monitor.detection.pipeline import Pipeline
+from monitor.metrics.exposition import Exposition
+from monitor.metrics.instruments import Metrics
+from monitor.sample import Columns, labels_of
 
 
 def test_scores_limits_and_values_of_a_judged_entity_are_shown(served, noise):
@@ -150,3 +159,27 @@ def test_hostile_entity_names_are_escaped(served, noise):
     daemon.feed(noise(200, host=name))
 
     assert of("barograph_judged", watch="w", entity=name) in daemon.scrape()
+
+
+@pytest.mark.parametrize(("live", "n_hours"), [(True, 2), (False, 0)])
+def test_the_hours_left_of_a_channel_with_a_valid_range_are_shown_while_it_is_live(
+    quiet_watch, table, live, n_hours
+):
+    rules = [{"name": "load", "valid_min": 0.0, "valid_max": 110.5}]
+    watch = build_watch(quiet_watch(metric=rules).settings(), forecaster(1.0, entity='a"b'), live=live)
+    pipeline = Pipeline([watch], table, max_future_ms=0)
+    number = table.intern("load", labels_of({"host": 'a"b'}))
+    steps = np.arange(20, dtype=np.int64)
+    columns = Columns(np.full(20, number, np.int32), 1000 * steps, np.full(20, 100.0))
+    pipeline.process(columns, 20_000)
+    exposition = Exposition(Metrics(CollectorRegistry(), ["w"]), 1000)
+    exposition.render([watch.view()])
+
+    shown = scraped(exposition.text)
+
+    left = {key: value for key, value in shown.items() if key[0] == "barograph_hours_to_bound"}
+    assert len(left) == n_hours
+    if live:
+        cell = {"watch": "w", "entity": 'a"b', "channel": "load"}
+        assert shown[of("barograph_hours_to_bound", bound="max", **cell)] == pytest.approx(11 / 3600)
+        assert shown[of("barograph_hours_to_bound", bound="min", **cell)] == np.inf
