@@ -5,8 +5,8 @@ decoder starts from a state computed from `z`, gets `z` as input at every step, 
 newest step first. There is no teacher forcing: the decoder never sees the window.
 
 The forecast head, where there is one, is linear on the encoder's last state. It corrects a linear forecast
-of each channel from its own window (`fit_linear_forecast`), which is fitted once and takes no gradient: so
-the network begins where a linear model ends.
+of each channel from its own window, which is fitted before (`fit_linear_forecast`): so the training begins
+where a linear model ends.
 
 Shapes: B batch, W window length, C channels, H hidden, Z latent, F horizon.
 """
@@ -73,8 +73,7 @@ class Autoencoder(nn.Module):
             self.forecast_head = nn.Linear(hidden, self.horizon * n_channels)
             nn.init.zeros_(self.forecast_head.weight)
             nn.init.zeros_(self.forecast_head.bias)
-            self.linear: Tensor
-            self.register_buffer("linear", torch.zeros(n_channels, *forecast_shape))
+            self.linear = nn.Parameter(torch.zeros(n_channels, *forecast_shape))
 
     def forward(self, windows: Tensor, *, tbptt_steps: int = 0) -> Tensor:
         """Reconstruct windows.

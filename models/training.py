@@ -121,7 +121,8 @@ def train_autoencoder(  # noqa: PLR0915 - one straight story
     torch.manual_seed(settings.seed)
     network = Autoencoder(steps.shape[2], **settings.network_options()).to(device)
     if settings.forecasts:
-        network.linear.copy_(torch.from_numpy(_linear_forecast(steps, training, settings, held_out_from)))
+        linear = _linear_forecast(steps, training, settings, held_out_from)
+        network.linear.data.copy_(torch.from_numpy(linear))
     batches_per_epoch = math.ceil(min(len(training), settings.windows_per_epoch) / settings.batch_size)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -195,7 +196,7 @@ def _copied(network: Autoencoder) -> dict[str, torch.Tensor]:
 def _linear_forecast(
     steps: NDArray[np.float32], index: WindowIndex, settings: ModelSettings, until: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Fit the forecast that the network begins with, (C, W, F), on windows evenly spread over the history."""
+    """Fit the forecast that the training begins with, (C, W, F), on windows spread over the history."""
     spread = np.linspace(0, len(index) - 1, min(len(index), _LINEAR_WINDOWS)).astype(np.int64)
     sample = index.take(spread)
     windows = fill_gaps(gather_windows(steps, sample, settings.window_length))

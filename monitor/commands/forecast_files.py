@@ -190,7 +190,8 @@ def answers(forecast: FileForecast, questions: Sequence[Question]) -> Iterator[t
             if question.channel in (channel, entity)
         ]
         if not cells:
-            known = ", ".join(forecast.channels if len(forecast.channels) > 1 else forecast.entities)
+            by_series = forecast.channels == ("value",)
+            known = ", ".join(forecast.entities if by_series else forecast.channels)
             raise ConfigError(f"--until {question.channel}: no channel has that name; there are {known}")
         for row, column in cells:
             yield forecast.entities[row], question, _answer(forecast, row, column, question.value)

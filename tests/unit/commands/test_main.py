@@ -11,6 +11,7 @@ from command_line import WATCH, barograph
         "train",
         "retrain",
         "score",
+        "forecast",
         "demo",
         "decode",
         "topics",

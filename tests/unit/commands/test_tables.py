@@ -2,12 +2,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from models.forecast_baselines import Accuracy
 from monitor.alerting.alert import Alert, ChannelShare
 from monitor.commands.demo_recording import Episode, Fault, judge_episodes
-from monitor.commands.tables import alert_text, demo_tables, episodes_table, samples_table
+from monitor.commands.forecast_files import Question
+from monitor.commands.tables import (
+    accuracy_table,
+    alert_text,
+    answers_table,
+    demo_tables,
+    episodes_table,
+    samples_table,
+)
 from monitor.sample import STALE_NAN, SeriesTable
 from monitor.storage.alert_history import StoredEpisode
 from monitor.testing import samples
@@ -122,3 +132,45 @@ def test_an_episode_shows_whether_there_was_a_notification(shown):
     ]
     assert rows[0] == ["1970-01-01T00:00:10Z", "30 s", "recovered", "host", "web1", "2.5", "", "yes"]
     assert rows[1][-1] == "no"
+
+
+def accuracy_of(forecast, seasonal, period):
+    array = np.array(forecast)
+    return Accuracy(
+        array,
+        2 * array,
+        np.array(seasonal),
+        3 * array,
+        np.full(array.shape, 0.9),
+        np.full(array.shape, 10),
+        np.array(period),
+    )
+
+
+def cells(text, name):
+    (line,) = (line for line in text.splitlines() if f" {name} " in line)
+    return [cell.strip() for cell in line.strip("\u2502 ").split("\u2502")]
+
+
+def test_the_accuracy_of_a_channel_is_the_mean_over_its_entities_and_that_of_all_over_everything(shown):
+    accuracy = accuracy_of(
+        [[1.0, 3.0], [2.0, np.nan]], seasonal=[[0.5, np.nan], [np.nan, np.nan]], period=[[24, 0], [0, 0]]
+    )
+
+    text = shown(accuracy_table("w", ["load", "disk"], accuracy, step_seconds=60.0))
+
+    assert cells(text, "load") == ["load", "20", "1.500", "3.000", "0.500", "1440 s", "4.500", "90%"]
+    assert cells(text, "disk") == ["disk", "20", "3.000", "6.000", "-", "-", "9.000", "90%"]
+    assert cells(text, "all") == ["all", "40", "2.000", "4.000", "0.500", "-", "6.000", "90%"]
+
+
+def test_a_single_channel_has_no_row_for_all(shown):
+    accuracy = accuracy_of([[1.0]], seasonal=[[np.nan]], period=[[0]])
+
+    assert " all " not in shown(accuracy_table("w", ["load"], accuracy, step_seconds=60.0)).split("\n", 1)[1]
+
+
+def test_an_answer_stands_beside_its_question(shown):
+    text = shown(answers_table([("web[1]", Question("load", 95.0), "in 3 h 10 min")]))
+
+    assert cells(text, "load") == ["web[1]", "load", "95", "in 3 h 10 min"]

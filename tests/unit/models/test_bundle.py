@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import hashlib
 import json
@@ -13,6 +14,7 @@ from models.bundle import FORMAT_VERSION, Bundle, load_bundle, save_bundle
 from models.dataset import windows_of
 from models.detector import Detector, Trained
 from models.errors import BundleError
+from models.forecast import ForecastBand, rolling_forecast
 from models.network import Autoencoder
 from models.raw_scores import error_windows, fit_error_scale
 from models.settings import ModelSettings
@@ -286,3 +288,49 @@ def test_a_bundle_that_scores_otherwise_than_when_it_was_saved_is_refused(folder
 
     with pytest.raises(BundleError, match="scores differently than when it was saved"):
         load_bundle(folder)
+
+
+def forecasts(bundle):
+    trained = bundle.detector.trained
+    values = noise(60, 2, 2, seed=3)
+    return rolling_forecast(
+        trained.network, trained.forecast_band, values, bundle.detector.scaling, window_length=W
+    )
+
+
+def test_a_loaded_bundle_forecasts_to_the_bit_as_the_saved_one_did(tmp_path):
+    bundle = bundle_of()
+    detector = bundle.detector
+    settings = dataclasses.replace(detector.settings, head="joint", horizon=3)
+    torch.manual_seed(2)
+    network = Autoencoder(2, **settings.network_options()).eval()
+    torch.nn.init.normal_(network.forecast_head.weight)
+    torch.nn.init.normal_(network.linear, std=0.1)
+    band = ForecastBand(np.full((3, 2), -0.5), np.full((3, 2), 0.25))
+    detector.settings = settings
+    detector.trained = dataclasses.replace(detector.trained, network=network, forecast_band=band)
+    save_bundle(bundle, tmp_path / "b")
+
+    loaded = load_bundle(tmp_path / "b")
+
+    assert loaded.detector.settings == settings
+    for name in ("expected", "low", "high"):
+        np.testing.assert_array_equal(getattr(forecasts(loaded), name), getattr(forecasts(bundle), name))
+
+
+def test_a_bundle_of_before_there_were_forecasts_reconstructs_and_has_no_band(tmp_path):
+    save_bundle(bundle_of(), tmp_path / "b")
+    about = json.loads((tmp_path / "b" / "bundle.json").read_bytes())
+    for key in ("head", "horizon"):
+        del about["settings"][key]
+    (tmp_path / "b" / "bundle.json").write_text(json.dumps(about))
+    checksums = (
+        f"{hashlib.sha256((tmp_path / 'b' / name).read_bytes()).hexdigest()}  {name}" for name in FILES
+    )
+    (tmp_path / "b" / "MANIFEST.sha256").write_text("\n".join(checksums))
+
+    detector = load_bundle(tmp_path / "b").detector
+
+    assert detector.settings.head == "reconstruct"
+    assert detector.trained.forecast_band is None
+    assert not detector.trained.network.horizon

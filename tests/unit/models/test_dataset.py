@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.dataset import WindowIndex, fill_gaps, gather_windows, index_windows, windows_of
+from models.dataset import WindowIndex, fill_gaps, gather_futures, gather_windows, index_windows, windows_of
 
 
 def series(text):
@@ -171,3 +171,14 @@ def test_every_measured_step_is_the_newest_of_at_most_one_window_and_lies_in_no_
         assert (
             cells[position] == cells[-1] - n_rows * (window_length - 1 - position)
         ).all()  # consecutive steps of one entity, each in its place
+
+
+def test_the_future_of_a_window_ends_with_the_history_and_before_what_must_not_be_seen():
+    steps = np.arange(12, dtype=np.float32).reshape(6, 2, 1)  # entity 0: 0 2 4 .., entity 1: 1 3 5 ..
+    index = WindowIndex(np.array([1, 3, 1, 5]), np.array([0, 0, 1, 1]))
+
+    futures = gather_futures(steps, index, 3, np.array([6, 3]))
+
+    nan = np.nan
+    expected = [[4, 6, 8], [8, 10, nan], [5, nan, nan], [nan, nan, nan]]
+    np.testing.assert_array_equal(futures[:, :, 0], expected)

@@ -7,6 +7,7 @@ import torch
 from models.dataset import windows_of
 from models.errors import TrainingError
 from models.fit_detector import fit_detector
+from models.forecast import rolling_forecast
 from models.raw_scores import error_windows
 from models.settings import ModelSettings
 
@@ -187,3 +188,26 @@ def test_a_channels_error_is_one_where_held_out_windows_have_their_highest(fitte
     error = fitted.detector.raw_score_block(held_out).channel_error
 
     assert np.quantile(error, 0.99, axis=0).tolist() == pytest.approx([1, 1, 1], rel=1e-3)
+
+
+def test_a_forecast_head_gets_a_band_that_holds_nine_of_ten_later_values():
+    values = metrics(2 * N_STEPS)
+    made = fit(values[:N_STEPS], head="joint", horizon=5)
+    detector = made.detector
+
+    ahead = rolling_forecast(
+        detector.trained.network,
+        detector.trained.forecast_band,
+        values[N_STEPS:],
+        detector.scaling,
+        window_length=W,
+    )
+
+    predicted = ~np.isnan(ahead.expected)
+    inside = (values[N_STEPS:] >= ahead.low) & (values[N_STEPS:] <= ahead.high)
+    assert detector.trained.forecast_band.low.shape == (5, 3)
+    assert 0.8 < inside[predicted].mean() < 0.97
+
+
+def test_without_a_forecast_head_there_is_no_band():
+    assert fit(metrics(N_STEPS)).detector.trained.forecast_band is None

@@ -118,7 +118,7 @@ def linear_network(series):
     """A network that forecasts by the linear part alone, fitted on all windows of a series (T,)."""
     windows = windows_of(series.astype(np.float32)[:, None, None], W + HORIZON)[:, 0]  # (B, W + F, 1)
     network = Autoencoder(1, hidden=4, latent=2, forecast_shape=(W, HORIZON)).eval()
-    network.linear.copy_(torch.from_numpy(fit_linear_forecast(windows[:, :W], windows[:, W:])))
+    network.linear.data.copy_(torch.from_numpy(fit_linear_forecast(windows[:, :W], windows[:, W:])))
     return network
 
 

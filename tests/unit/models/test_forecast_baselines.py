@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from models.forecast_baselines import ar_forecast, find_period, mase, naive_forecast, seasonal_forecast
+from models.forecast import Forecast
+from models.forecast_baselines import (
+    ar_forecast,
+    compare,
+    find_period,
+    mase,
+    naive_forecast,
+    seasonal_forecast,
+)
 
 W, HORIZON = 4, 3
 
@@ -100,3 +108,40 @@ def test_mase_is_the_error_over_the_mean_change_of_a_step():
 
 def test_a_constant_series_has_no_scaled_error():
     assert np.isnan(mase(np.ones((5, 1, 1)), np.ones((5, 1, 1)), np.ones((5, 1, 1), bool)))[0, 0]
+
+
+def test_all_rivals_are_measured_on_the_same_cells():
+    values = sine(60, 10, noise=0.2)
+    expected = np.where(np.arange(60)[:, None, None] < 50, values + 1.0, np.nan)
+    ahead = Forecast(expected, expected - 0.5, expected + 0.5)
+
+    found = compare(values, ahead, np.array([[10]]), window_length=W, horizon=HORIZON)
+
+    counted = np.zeros((60, 1, 1), bool)
+    counted[3 * W + 1 : 50] = True  # the linear model begins with the first block behind three windows
+    naive = naive_forecast(values, window_length=W, horizon=HORIZON)
+    assert found.n_counted[0, 0] == counted.sum()
+    assert found.forecast[0, 0] == pytest.approx(1.0 / np.abs(np.diff(values, axis=0)).mean())
+    assert found.naive[0, 0] == pytest.approx(mase(values, naive, counted)[0, 0])
+    assert found.in_band[0, 0] == 0.0  # it begins half a unit above the values
+    assert found.seasonal[0, 0] < found.naive[0, 0]
+
+
+def test_a_series_without_a_season_is_measured_without_that_rival():
+    values = column(*np.random.default_rng(0).normal(size=60))
+    ahead = Forecast(values, values - 1.0, values + 1.0)
+
+    found = compare(values, ahead, np.array([[0]]), window_length=W, horizon=HORIZON)
+
+    assert np.isnan(found.seasonal[0, 0])
+    assert (found.forecast[0, 0], found.in_band[0, 0]) == (0.0, 1.0)
+
+
+def test_a_file_that_is_too_short_for_the_rivals_measures_nothing():
+    values = column(*range(8))
+    ahead = Forecast(values, values, values)
+
+    found = compare(values, ahead, np.array([[0]]), window_length=W, horizon=HORIZON)
+
+    assert found.n_counted[0, 0] == 0
+    assert np.isnan([found.forecast[0, 0], found.in_band[0, 0]]).all()

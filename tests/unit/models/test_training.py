@@ -7,7 +7,7 @@ import torch
 from models import training
 from models.dataset import WindowIndex, index_windows
 from models.errors import TrainingError
-from models.network import masked_huber
+from models.network import Autoencoder, masked_huber
 from models.settings import ModelSettings
 from models.training import first_held_out, split_by_time, train_autoencoder
 
@@ -262,3 +262,62 @@ def test_the_updates_of_an_epoch_are_no_more_than_its_windows_fill(monkeypatch):
     assert len(updates) == 2
     train_autoencoder(waves(), settings(epochs=1, windows_per_epoch=10_000, batch_size=64))
     assert len(updates) == 2 + 5  # all 286 windows
+
+
+FORECAST = {"head": "joint", "horizon": 4}
+
+
+def forecast_loss(network, steps, ends, until):
+    """The summed Huber loss of forecasts of 4 steps before `until`, behind windows that end at `ends`."""
+    total = 0.0
+    for end in ends:
+        windows = torch.from_numpy(np.ascontiguousarray(steps[end - 7 : end + 1].swapaxes(0, 1)))
+        with torch.inference_mode():
+            ahead = network.forecast(windows).numpy()
+        n_ahead = min(4, until - end - 1)
+        error = np.abs(steps[end + 1 : end + 1 + n_ahead].swapaxes(0, 1) - ahead[:, :n_ahead])
+        total += np.where(error < 1, error**2 / 2, error - 0.5).sum()
+    return total
+
+
+def test_the_validation_loss_of_a_joint_training_is_the_sum_of_both_losses():
+    steps = waves()
+    result = train_autoencoder(steps, settings(**FORECAST))
+
+    windows = torch.from_numpy(
+        np.stack([steps[end - 7 : end + 1, row] for end in range(157, 200) for row in (0, 1)])
+    )
+    with torch.inference_mode():
+        loss = masked_huber(result.network(windows), windows, torch.ones_like(windows)).item()
+    n_cells = sum(4 * min(4, 199 - end) for end in range(157, 200))  # two entities of two channels
+    ahead = forecast_loss(result.network, steps, range(157, 200), 200) / n_cells
+    assert result.validation_loss == pytest.approx(loss + ahead, rel=1e-4)
+
+
+def test_no_training_sees_a_held_out_step_as_the_future_of_its_windows():
+    steps = waves()
+    other = steps.copy()
+    other[150:] += 5.0  # the newest quarter
+
+    first, second = (
+        train_autoencoder(values, settings(**FORECAST, epochs=1, patience=1)) for values in (steps, other)
+    )
+
+    assert same_weights(first, second)
+
+
+@pytest.mark.parametrize("head", ["forecast", "joint"])
+def test_a_forecast_head_learns_to_predict_better_than_that_nothing_changes(head):
+    steps = waves(400)
+    result = train_autoencoder(steps, settings(head=head, horizon=4))
+    untrained = Autoencoder(2, **settings(head=head, horizon=4).network_options()).eval()
+
+    ends = range(320, 390)
+    assert forecast_loss(result.network, steps, ends, 400) < 0.2 * forecast_loss(untrained, steps, ends, 400)
+
+
+def test_a_training_without_a_forecast_head_is_the_same_whatever_the_horizon():
+    first, second = (train_autoencoder(waves(), settings(horizon=horizon)) for horizon in (4, 12))
+
+    assert same_weights(first, second)
+    assert not first.network.horizon
