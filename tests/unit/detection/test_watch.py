@@ -1,9 +1,13 @@
 """A watch, batch by batch: late samples, a clock that is set back, coverage, a restart; steps are 1 s."""
 
 import numpy as np
+import pytest
+from forecasters import forecaster
 from metric_stream import LEVELS, NEEDED, Stream, watch
 from stage_settings import alert_policy
 
+from monitor.detection.build import build_scorer, build_watch
+from monitor.detection.pipeline import Pipeline
 from monitor.detection.view import WatchObserver
 from monitor.sample import Columns, concatenate, labels_of, no_samples
 from monitor.testing import samples
@@ -226,3 +230,34 @@ def test_an_episode_that_an_earlier_run_has_told_is_resolved_under_the_same_name
     assert [(alert.identity, alert.reason) for alert in again.alerts] == [
         (resolved.identity, resolved.reason)
     ]
+
+
+# The hours left
+
+
+def test_the_hours_left_are_those_of_the_model_that_judges_now(quiet_watch, table):
+    settings = quiet_watch(metric=[{"name": "load", "valid_max": 105.5}]).settings()
+    live = build_watch(settings, forecaster(1.0), live=True)
+    pipeline = Pipeline([live], table, max_future_ms=0)
+    pipeline.process(samples("100 " * 20, table, name="load", host="web1"), 20_000)
+    before = live.view().hours_to_bound[0, 0, 1]
+
+    live.swap(build_scorer(settings, forecaster(3.0), live.entities))
+    pipeline.process(samples("100", table, name="load", host="web1", start_ms=20_000), 22_000)
+
+    assert (before, live.view().hours_to_bound[0, 0, 1]) == (
+        pytest.approx(6 / 3600),
+        pytest.approx(2 / 3600),
+    )
+
+
+def test_the_hours_left_move_with_the_rows_of_entities_that_stay(quiet_watch, table):
+    settings = quiet_watch(metric=[{"name": "load", "valid_max": 105.5}]).settings()
+    live = build_watch(settings, forecaster(1.0, entities=("web1", "web2")), live=True)
+    both = [samples("100 " * 20, table, name="load", host="web1")]
+    both.append(samples("103 " * 20, table, name="load", host="web2"))
+    Pipeline([live], table, max_future_ms=0).process(concatenate(both), 20_000)
+
+    live.keep_rows(np.array([1]))
+
+    np.testing.assert_allclose(live.view().hours_to_bound[:, 0, 1], [3 / 3600])
