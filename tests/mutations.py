@@ -493,8 +493,74 @@ MUTATIONS = [
         ),
     ),
     *in_module(
+        "models/network.py",
+        "unit/models/test_network_forecast.py",
+        (
+            "self._to_latent(state.detach() if by_forecast_alone else state)",
+            "self._to_latent(state)",
+            "test_an_encoder_that_learns_by_the_forecast_alone_gets_no_gradient_of_the_reconstruction",
+        ),
+    ),
+    *in_module(
+        "models/forecast.py",
+        "unit/models/test_forecast.py",
+        (
+            "np.sqrt(n_fed_back * edge[-1] ** 2 + edge[ahead % horizon] ** 2)",
+            "np.sqrt(edge[ahead % horizon] ** 2)",
+            "test_the_band_of_fed_back_steps_widens_as_independent_errors_add_up",
+        ),
+        (
+            "steps[:, -1:] + change",
+            "newest[:, -1:] + change",
+            "test_a_channel_beyond_its_trained_range_is_predicted_from_where_it_is",
+        ),
+        (
+            "at = block.end[:, None] + 1 + np.arange(network.horizon)",
+            "at = block.end[:, None] + np.arange(network.horizon)",
+            "test_rolling_predictions_come_every_horizon_and_from_earlier_steps_alone",
+        ),
+        (
+            "near, far = (high, low) if rises else (low, high)",
+            "near, far = high, low",
+            "test_a_value_on_the_other_side_is_reached_by_falling",
+        ),
+    ),
+    *in_module(
+        "models/forecast_baselines.py",
+        "unit/models/test_forecast_baselines.py",
+        (
+            "fitted = series[begin : part[0]]",
+            "fitted = series[begin:]",
+            "test_the_linear_model_sees_nothing_of_its_block",
+        ),
+        (
+            "n_back = -(-(at - start + 1) // length) * length",
+            "n_back = length",
+            "test_a_block_longer_than_the_period_sees_nothing_of_itself",
+        ),
+    ),
+    *in_module(
+        "monitor/detection/bounds.py",
+        "unit/detection/test_bounds.py",
+        (
+            "0 <= now_ms - self._computed_ms < _INTERVAL_MS",
+            "now_ms - self._computed_ms < _INTERVAL_MS",
+            "test_a_clock_that_was_set_back_and_another_model_begin_anew",
+        ),
+        (
+            "first_beyond(side) - 1.0",
+            "first_beyond(side)",
+            "test_a_channel_beyond_its_bound_has_no_time_left",
+        ),
+    ),
+    *in_module(
         "models/training.py",
         "unit/models/test_training.py",
+        (
+            "_loss(network, steps, batch, settings, until=held_out_from,",
+            "_loss(network, steps, batch, settings, until=np.full_like(held_out_from, len(steps)),",
+            "test_no_training_sees_a_held_out_step_as_the_future_of_its_windows",
+        ),
         (
             "clip_grad_norm_(network.parameters(), settings.max_grad_norm)",
             "clip_grad_norm_(network.parameters(), math.inf)",
