@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.dataset import fill_gaps, padded
+from models.raw_scores import MIN_ERROR
 from models.row_arrays import RowArrays, row_array
 
 __all__ = ["HIGH_DEVIATION", "GaussianBaseline", "NeighbourBaseline", "WindowPca"]
@@ -184,7 +185,7 @@ class WindowPca:
         pca = cls(mean, directions[:n_components], np.ones(windows.shape[2]))
         rms = pca._channel_error(held_out)
         high = np.quantile(rms, 0.99, axis=0)
-        pca.error_scale = np.maximum(high, max(0.5 * float(np.median(high)), 1e-6))
+        pca.error_scale = np.maximum(high, max(0.5 * float(np.median(high)), MIN_ERROR))
         return pca
 
     def raw_score(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -16,16 +16,18 @@ from numpy.typing import NDArray
 from models.baselines import GaussianBaseline, NeighbourBaseline, WindowPca
 from models.dataset import WindowIndex, gather_windows, index_windows, windows_of
 from models.forecast import ForecastBand
-from models.limits import PeakHistogram
+from models.limits import Budget, PeakHistogram
 from models.network import Autoencoder
+from models.peak_records import PeakRecords
 from models.raw_scores import ErrorScale, NetworkRawScores, raw_score_windows
 from models.row_arrays import RowArrays, row_array
-from models.scaling import Scaling, fit_scaling
+from models.scaling import Scaling, at_rest, fit_scaling
 from models.settings import ModelSettings
 from models.tail import TailBank
 
 __all__ = ["WARMING_STEPS", "BlockRawScores", "Detector", "Trained"]
 
+_GROSS_SURPRISE = 6.0  # one step in a million: nobody needs a longer history to see it
 WARMING_STEPS = 100  # beyond a window: fewer raw scores say nothing about a tail
 
 
@@ -95,6 +97,7 @@ class Detector(RowArrays):
         n_channels = len(resolution)
         self.scaling = Scaling(n_rows, channels=n_channels)
         self.tails = TailBank(n_rows, len(self.weights))
+        self.records = PeakRecords(n_rows)
         self.gaussian = GaussianBaseline(n_rows, channels=n_channels)
         n_windows = settings.memory_windows if self._uses_neighbour else 0
         self.neighbour = NeighbourBaseline(n_rows, n_windows, settings.window_length, n_channels)
@@ -109,6 +112,7 @@ class Detector(RowArrays):
         return {
             "scaling": self.scaling,
             "tails": self.tails,
+            "records": self.records,
             "gaussian": self.gaussian,
             "neighbour": self.neighbour,
         }
@@ -195,6 +199,19 @@ class Detector(RowArrays):
         with np.errstate(invalid="ignore"):
             return np.where(total > 0, np.nansum(each * weights, axis=1) / total, np.nan)
 
+    def min_limits(self, budget: Budget) -> NDArray[np.float64]:
+        """Give what each row's limit (n,) may not lie below.
+
+        That is the peak that the row has shown too often for the budget. Without a network, the
+        baselines have little to go by at first: until a row has shown as much as a budget's period,
+        its limit comes down from a surprise of 6. What is gross is far above that.
+        """
+        floor = self.records.floor(budget.rate_per_second(1) * self.step_seconds)
+        if self.trained is not None:
+            return floor
+        shown_seconds = self.tails.n_learned * self.step_seconds
+        return np.maximum(floor, _GROSS_SURPRISE * (1 - shown_seconds / budget.period_seconds))
+
     def learn(
         self,
         rows: NDArray[np.int64],
@@ -203,7 +220,11 @@ class Detector(RowArrays):
         surprise: NDArray[np.float64],
         free: NDArray[np.bool_],
     ) -> None:
-        """Let distinct rows learn one step; rows that are not `free` update only their frozen tails.
+        """Let distinct rows learn one step.
+
+        Rows that are not `free` update only their frozen tails. If their tail is young, their
+        baselines learn too: an episode that a baseline with little history has raised must not
+        keep it from learning better.
 
         Parameters
         ----------
@@ -212,15 +233,18 @@ class Detector(RowArrays):
         free : ndarray, shape (n,)
             True where no episode is open or about to open.
         """
+        learns = free | self.tails.is_young(rows)
         self.tails.learn(rows, raw_scores)
-        self.gaussian.learn(rows[free], windows[free, -1])
+        self.gaussian.learn(rows[learns], windows[learns, -1])
         if self._uses_neighbour:
-            self.neighbour.learn(rows[free], windows[free])
+            self.neighbour.learn(rows[learns], windows[learns])
+        self.records.count(rows, surprise, free)
         self.block_length[rows] = np.where(free, self.block_length[rows] + 1, 0)
         self.block_peak[rows] = np.where(free, np.fmax(self.block_peak[rows], surprise), 0.0)
         full = rows[self.block_length[rows] >= self.block_steps]
         if full.size:
             self.peaks.add(self.block_peak[full])
+            self.records.add(full, self.block_peak[full])
             self.block_length[full], self.block_peak[full] = 0, 0.0
 
     def calibrate(
@@ -262,6 +286,8 @@ class Detector(RowArrays):
                 self.neighbour.learn(rows[here], windows[t, here])
         n_network = 0 if self.trained is None else len(self.weights) - (2 if self._uses_neighbour else 0)
         n_shown = (~np.isnan(history).all(axis=2)).sum(axis=0)  # (n,)
+        rests = at_rest(history).all(axis=1)  # (n,)
+        min_thresholds = _min_thresholds(self.trained)
         peaks = [np.empty(0)]
         for index, row in enumerate(rows.tolist()):
             first = 0 if held_out_from is None else int(held_out_from[index])
@@ -269,9 +295,12 @@ class Detector(RowArrays):
             if n_shown[index] < window_length + WARMING_STEPS:
                 continue  # it is calibrated later, once there is more
             self.calibrated[row] = True
+            self.tails.min_threshold[row] = min_thresholds if rests[index] else 0.0
             self.tails.start(row, raw_scores[:, index])
             held_out = raw_scores[first:, index]
-            peaks.append(self._block_peaks(self.surprise(np.full(len(held_out), row), held_out)))
+            of_blocks = self._block_peaks(self.surprise(np.full(len(held_out), row), held_out))
+            self.records.start(row, of_blocks, len(of_blocks) * self.block_steps)
+            peaks.append(of_blocks)
         self.peaks.start(np.concatenate(peaks))
 
     def _block_peaks(self, surprise: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -287,7 +316,7 @@ class Detector(RowArrays):
         return super().state() | parts | {"peaks": self.peaks.counts, "n_blocks": self.peaks.total}
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Copy arrays that `state` gave.
+        """Copy arrays that `state` gave; what older versions did not have may be missing.
 
         Raises
         ------
@@ -295,6 +324,9 @@ class Detector(RowArrays):
             If an array is missing, of another dtype, or of another number of rows or channels;
             nothing is changed then.
         """
+        blank = _prefixed({"records": PeakRecords(self.n_rows).state()})
+        blank["tails.min_threshold"] = np.zeros_like(self.tails.threshold)
+        arrays = {**blank, **arrays}
         for name, array in self.state().items():  # check all first: half a state is worse than none
             if name not in arrays:
                 raise ValueError(f"{name} is missing")
@@ -326,6 +358,19 @@ def _prefixed(parts: Mapping[str, Mapping[str, NDArray[np.generic]]]) -> dict[st
 def _of_part(arrays: Mapping[str, NDArray[Any]], part: str) -> dict[str, NDArray[Any]]:
     prefix = f"{part}."
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _min_thresholds(trained: Trained | None) -> NDArray[np.float64]:
+    """Give for each column the least raw score that may be out of the ordinary where channels were at rest.
+
+    It is about half of what normal noise comes to. The scale of a channel at rest is the smallest
+    change that means something: what stays well within it means nothing.
+    """
+    of_network = (
+        0 if trained is None else len(_raw_score_weights(trained)) - (2 if trained.pca is None else 0)
+    )
+    of_memories = [] if trained is not None and trained.pca is not None else [0.1, 0.5]  # neighbour, Gaussian
+    return np.array([0.5] * of_network + of_memories)
 
 
 def _raw_score_weights(trained: Trained | None) -> NDArray[np.float64]:

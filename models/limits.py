@@ -17,6 +17,9 @@ _BUDGET = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*/\s*(hour|day|week|month)(\s+per\s+
 _BIN_WIDTH = 0.05  # of the peak histogram, in surprise
 _N_BINS = 600  # up to a surprise of 30
 _START_BLOCKS = 100.0
+# Below it surprise is a share of the ordinary 98 %, and no limit may lie there: -log10(0.02).
+_MIN_LIMIT = 1.7
+_ROUNDING = 1e-6  # of a count: sums of weights are not exact
 _UPPER = 0.8  # quantile that, with the median, gives the tail's scale
 _MIN_TAIL_SCALE = 0.1  # in surprise; a few equal peaks must not put the limit right above them
 # A calibrated surprise is -log10 of a probability: no heavier tail is real.
@@ -105,9 +108,20 @@ class PeakHistogram:
         cumulative = np.cumsum(self.counts)
         return float((np.searchsorted(cumulative, q * cumulative[-1]) + 0.5) * _BIN_WIDTH)
 
+    def exceeded_by(self, share: float) -> float:
+        """Give the lowest surprise that no more than a share of the peaks seen reach; 0 before the first."""
+        seen = np.maximum(self.counts - _binned(np.array(_PRIOR_PEAKS)), 0.0)
+        reached = np.cumsum(seen[::-1])[::-1]  # by the peaks of a bin and above
+        too_often = np.flatnonzero(reached > share * reached[0] + _ROUNDING)
+        return float(_BIN_WIDTH * (too_often[-1] + 1)) if too_often.size else 0.0
+
     def _count(self, peaks: NDArray[np.float64], weight: float) -> None:
-        bins = np.clip((peaks / _BIN_WIDTH).astype(np.int64), 0, _N_BINS - 1)
-        self.counts += weight * np.bincount(bins, minlength=_N_BINS)
+        self.counts += weight * _binned(peaks)
+
+
+def _binned(peaks: NDArray[np.float64]) -> NDArray[np.int64]:
+    bins = np.clip((peaks / _BIN_WIDTH).astype(np.int64), 0, _N_BINS - 1)
+    return np.bincount(bins, minlength=_N_BINS)
 
 
 def limit_for_budget(peaks: PeakHistogram, budget: Budget, *, n_entities: int) -> Limit:
@@ -118,7 +132,8 @@ def limit_for_budget(peaks: PeakHistogram, budget: Budget, *, n_entities: int) -
     too low.
 
     Peaks above their median are assumed to be exponential, which extrapolates beyond the
-    largest peak seen: P(peak > s) = 1/2 exp(-(s - median) / scale).
+    largest peak seen: P(peak > s) = 1/2 exp(-(s - median) / scale). The limit is never below
+    the peak that was itself exceeded as often as the budget allows.
 
     Parameters
     ----------
@@ -141,5 +156,6 @@ def limit_for_budget(peaks: PeakHistogram, budget: Budget, *, n_entities: int) -
     # Of the blocks, those that may exceed the limit.
     allowed_share = budget.rate_per_second(n_entities) / blocks_per_second
     value = median + scale * max(0.0, math.log(0.5 / allowed_share))
+    value = max(value, peaks.exceeded_by(allowed_share), _MIN_LIMIT)
     history_seconds = peaks.n_blocks * peaks.block_seconds / max(1, n_entities)
     return Limit(value, provisional=history_seconds < budget.period_seconds)

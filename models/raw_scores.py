@@ -13,6 +13,7 @@ from models.network import Autoencoder
 
 __all__ = [
     "ERROR_CAP",
+    "MIN_ERROR",
     "TAIL_STEPS",
     "ErrorScale",
     "NetworkRawScores",
@@ -26,6 +27,9 @@ TAIL_STEPS = (
 ERROR_CAP = 20.0  # of a channel's error over its scale: one broken channel must not dominate all others
 _FLOOR_SHARE = 0.5  # of the median over channels: a channel constant in training must not dominate
 _SHRINKAGE = 0.1  # of the error's covariance towards its mean variance, so that it can be inverted
+# Least scale of an error, in scaled units: a network that rebuilds a constant exactly must not find the
+# smallest change enormous.
+MIN_ERROR = 0.05
 _BLOCK = 512  # windows scored at once: their working set stays in the cache
 
 
@@ -82,7 +86,7 @@ def fit_error_scale(errors: NDArray[np.float32]) -> ErrorScale:
         flat = np.nan_to_num(errors[:, :, 0].astype(np.float64))
         mean = flat.mean(axis=0)
         covariance = np.atleast_2d(np.cov(flat, rowvar=False)) if len(flat) > 1 else np.eye(flat.shape[1])
-        ridge = _SHRINKAGE * max(np.trace(covariance) / len(covariance), 1e-12)
+        ridge = max(_SHRINKAGE * np.trace(covariance) / len(covariance), MIN_ERROR**2)
         precision = np.linalg.inv(covariance + ridge * np.eye(len(covariance)))
     return ErrorScale(_high_error(errors), _high_error(errors[:, -TAIL_STEPS:]), mean, precision)
 
@@ -108,7 +112,7 @@ def _high_error(errors: NDArray[np.float32]) -> NDArray[np.float64]:
     never = np.isnan(rms).all(axis=0)
     high = np.nanquantile(np.where(never, 0.0, rms), 0.99, axis=0)
     typical = np.median(high[~never]) if (~never).any() else 0.0
-    return np.asarray(np.maximum(high, max(_FLOOR_SHARE * typical, 1e-6)))
+    return np.asarray(np.maximum(high, max(_FLOOR_SHARE * typical, MIN_ERROR)))
 
 
 def _rms(values: NDArray[np.floating], axis: int) -> NDArray[np.float64]:

@@ -27,7 +27,11 @@ _SCALE_FLOOR_SHARE = 0.05
 _SCALE_FLOOR_OF_RAW_SCORE = 0.002
 _IQR_OF_NORMAL = 1.349  # interquartile range of a normal distribution of standard deviation 1
 _SURPRISE_AT_TAIL = -math.log10(_TAIL_SHARE)
-_FURTHEST_LEARNED = 3.0  # surprise: one decade beyond the tail's start
+# Surprise that a raw score is learned as, at most. With 3, a tail of rare and high raw scores wore away: what
+# came every three hours was told after five days.
+_FURTHEST_LEARNED = 5.0
+# Of the lowest threshold: where raw scores hardly vary, the tail's scale is no smaller than this share of it.
+_SCALE_FLOOR_OF_THRESHOLD = 0.2
 MAX_SURPRISE = 30.0  # beyond it a probability means nothing
 
 # Bins of a raw score's logarithm, in units of its spread around a typical value: narrow in the middle, where
@@ -46,10 +50,13 @@ _REFRESH_STEPS = 50  # between two fits; fitting at each step would cost 50 time
 class TailBank(RowArrays):
     """The tails of `n_rows` entities by `n_raw_scores` kinds of raw scores.
 
-    A row learns every raw score, alerts included: a tail without them would alert forever after
-    a level shift. While an episode is open its row is *frozen*: it still learns, but surprise
-    is computed from the fit before the episode. `thaw` then either restores what was known
-    before the episode, or keeps what was learned during it.
+    While an episode is open its row is *frozen*: it still learns, but surprise is computed from
+    the fit before the episode. `thaw` then either restores what was known before the episode, or
+    keeps what was learned during it.
+
+    A *young* row has shown fewer steps than its memory holds. Its tail is not known yet: it learns
+    each raw score as it is, and keeps what it learned in episodes. Otherwise a tail that was fitted
+    on too little would raise alerts forever.
 
     Parameters
     ----------
@@ -66,6 +73,8 @@ class TailBank(RowArrays):
     threshold = row_array(np.float64, "raw_scores", fill=np.inf)  # u0; infinite until fitted
     scale = row_array(np.float64, "raw_scores", fill=1.0)  # beta
     frozen = row_array(np.bool_)
+    # No threshold lies below: raw scores of deviations too small to matter.
+    min_threshold = row_array(np.float64, "raw_scores")
 
     def __init__(self, n_rows: int, n_raw_scores: int, *, memory_steps: float = 4000.0) -> None:
         super().__init__(n_rows, raw_scores=n_raw_scores)
@@ -115,7 +124,7 @@ class TailBank(RowArrays):
     def learn(self, rows: NDArray[np.int64], raw_scores: NDArray[np.float64]) -> None:
         """Count one step's raw scores (n, n_raw_scores) of distinct rows; NaN is ignored.
 
-        Unless the row is frozen, a raw score counts at most as the one with a surprise of 3:
+        Unless the row is young, a raw score counts at most as the one with a surprise of 5:
         the tail follows the raw scores, but a few extreme ones do not stretch it.
         """
         known = np.isfinite(raw_scores)
@@ -123,7 +132,7 @@ class TailBank(RowArrays):
             _FURTHEST_LEARNED - _SURPRISE_AT_TAIL
         )
         free = ~self.frozen[rows]
-        raw_scores = np.where(free[:, None], np.minimum(raw_scores, furthest), raw_scores)
+        raw_scores = np.where(self.is_young(rows)[:, None], raw_scores, np.minimum(raw_scores, furthest))
         bins = self._bins(raw_scores, rows)
         index, column = np.nonzero(known)
         self.counts[rows[index], column, bins[index, column]] += self.weight[rows[index]]
@@ -191,11 +200,18 @@ class TailBank(RowArrays):
         """Say whether this row is judged by an earlier fit."""
         return bool(self.frozen[row])
 
+    def is_young(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which rows (n,) have shown fewer steps than their memory holds."""
+        return np.asarray(self.n_learned[rows] < self.memory_steps)
+
     def thaw(self, row: int, *, keep: bool) -> None:
-        """End a freeze: restore what was known before it, or `keep` what was learned since."""
+        """End a freeze: restore what was known before it, or `keep` what was learned since.
+
+        A young row keeps it in either case.
+        """
         counts, weight, n_learned = self._saved.pop(row)
         self.frozen[row] = False
-        if not keep:
+        if not keep and n_learned >= self.memory_steps:
             self.counts[row], self.weight[row], self.n_learned[row] = counts, weight, n_learned
         self._fit(np.array([row]))
 
@@ -225,11 +241,15 @@ class TailBank(RowArrays):
         share_above = np.clip(number + 0.5 - tail_from[..., None], 0.0, 1.0)  # of each bin
         centres = self._edges(rows, number + 0.5 - share_above / 2)  # of what lies above
         above = counts * share_above
-        total_excess = (above * (centres - threshold[..., None])).sum(axis=-1)
+        threshold = np.maximum(threshold, self.min_threshold[rows])
+        total_excess = (above * np.maximum(centres - threshold[..., None], 0.0)).sum(axis=-1)
         excess = total_excess / np.maximum(above.sum(axis=-1), 1e-12)
         self.median[rows] = np.where(known, median, 0.0)
         self.threshold[rows] = np.where(known, threshold, np.inf)
-        floor = _SCALE_FLOOR_OF_RAW_SCORE * self.reference[rows]
+        floor = np.maximum(
+            _SCALE_FLOOR_OF_RAW_SCORE * self.reference[rows],
+            _SCALE_FLOOR_OF_THRESHOLD * self.min_threshold[rows],
+        )
         floor = np.maximum(_SCALE_FLOOR_SHARE * (threshold - lowest), floor)
         self.scale[rows] = np.maximum(excess, floor)
 

@@ -97,8 +97,8 @@ class AlertConfig(Table):
 
     hold_seconds: NotNegative = 0.0
     close_score: Annotated[float, Field(gt=0, le=1)] = 0.75
-    close_seconds: NotNegative = 60.0
-    rest_seconds: NotNegative = 60.0
+    close_seconds: NotNegative = 960.0  # where it is not set: half a window
+    rest_seconds: NotNegative = 960.0  # the same
     accept_after_seconds: Positive = 86400.0
 
 
@@ -208,7 +208,14 @@ class WatchConfig(Table):
         if "revision_seconds" not in self.model_fields_set:
             # Where steps are short, the default would take much memory.
             n_revision_steps = min(n_revision_steps, DEFAULT_REVISION_STEPS)
-        shortest_seconds = self.alert.close_seconds + self.alert.rest_seconds
+        # An error rings in every window that holds it: half a window without it is one incident's end.
+        half_window_seconds = self.window_length * self.step_seconds / 2
+        alert = self.alert.model_dump()
+        for key in ("close_seconds", "rest_seconds"):
+            if key not in self.alert.model_fields_set:
+                alert[key] = half_window_seconds
+        policy = AlertPolicy(**alert)
+        shortest_seconds = policy.close_seconds + policy.rest_seconds
         return WatchSettings(
             name=self.name,
             metrics=tuple(self.metrics),
@@ -227,7 +234,7 @@ class WatchConfig(Table):
             max_series=self.max_series,
             budget=Budget.parse(self.budget),
             model=ModelSettings(window_length=self.window_length, **self.model.model_dump()),
-            alert=AlertPolicy(**self.alert.model_dump()),
+            alert=policy,
             metric_rules=tuple(MetricRule(**metric.model_dump()) for metric in self.metric),
             history_shape=self._history_shape(),
         )

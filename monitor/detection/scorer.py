@@ -97,9 +97,16 @@ class Scorer:
         )
 
     def limits(self) -> NDArray[np.float64]:
-        """Give each entity's limit (n,): the one its open episode froze, else the current one."""
+        """Give each entity's limit (n,): the one its open episode froze, else the current one.
+
+        That is the watch's limit, or the peak that the entity itself has shown too often for the budget.
+        """
         limit, frozen = self.limit, self._rows.frozen_limit
-        return np.where(np.isnan(frozen), np.inf if limit is None else limit.value, frozen)
+        current = np.full(len(frozen), np.inf)
+        if limit is not None and self.detector is not None:
+            floor = self.detector.min_limits(self.settings.budget)
+            current = np.maximum(limit.value, floor[: len(frozen)])
+        return np.where(np.isnan(frozen), current, frozen)
 
     def missing_steps(self) -> NDArray[np.int64]:
         """Tell how many steps each entity (n,) still needs before it can be judged."""
