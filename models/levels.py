@@ -203,18 +203,34 @@ def level_steps(window_length: int) -> int:
 
 
 def on_present_level(
-    steps: NDArray[np.float64], first_step: int, joint: NDArray[np.int64], jump: NDArray[np.float64]
+    steps: NDArray[np.float64],
+    first_step: int,
+    joint: NDArray[np.int64],
+    jump: NDArray[np.float64],
+    centre: NDArray[np.float64] | None,
 ) -> NDArray[np.float64]:
     """Give steps (T, n, C) with those before an entity's newest jump moved by it; the rest as they are.
 
-    `joint` (n,) and `jump` (n, C) as in `Levels`; `first_step` is the number of the first step.
+    A value that is nearer to the present level without that stays: it came late, and lies behind the jump.
+
+    Parameters
+    ----------
+    first_step : int
+        Number of the first of the steps.
+    joint, jump : ndarray, shapes (n,), (n, C)
+        As in `Levels`.
+    centre : ndarray, shape (n, C), optional
+        The present level; None where there was never a jump.
     """
     rows = np.flatnonzero(joint > first_step)
-    if not rows.size:
+    if centre is None or not rows.size:
         return steps
     steps = steps.copy()
     for row in rows.tolist():
-        steps[: joint[row] - first_step, row] += jump[row]
+        before = steps[: joint[row] - first_step, row]
+        moved = before + jump[row]
+        is_nearer = np.abs(moved - centre[row]) < np.abs(before - centre[row])
+        before[:] = np.where(is_nearer, moved, before)
     return steps
 
 

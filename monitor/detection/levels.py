@@ -17,6 +17,9 @@ from monitor.detection.settings import WatchSettings
 __all__ = ["LevelTracker", "RecordedLevels", "StepLevels", "level_changes"]
 
 
+_SOON_STEPS = 4  # a return is found within so many steps
+
+
 class StepLevels(Protocol):
     """What a judge asks of levels: of the live ones, and of those that were recorded the first time."""
 
@@ -167,16 +170,17 @@ class RecordedLevels:
 
     Parameters
     ----------
-    n_rows, n_channels : int
-        Of the entities that are judged again.
+    shifts : ndarray, shape (T, m, C)
+        By how much the levels changed at each step.
     """
 
-    def __init__(self, n_rows: int, n_channels: int) -> None:
-        self._shift = np.zeros((n_rows, n_channels))
+    def __init__(self, shifts: NDArray[np.float64]) -> None:
+        self._shifts = shifts
+        self._shift, self._soon = shifts[0], shifts[0]
 
-    def at_step(self, shift: NDArray[np.float64]) -> None:
-        """Say by how much the levels (m, C) changed at the step that is judged next."""
-        self._shift = shift
+    def at_step(self, t: int) -> None:
+        """Say which step is judged next."""
+        self._shift, self._soon = self._shifts[t], np.abs(self._shifts[t : t + _SOON_STEPS]).sum(axis=0)
 
     def begin(self, row: int, since_ms: int, past: NDArray[np.float64]) -> None:
         """Leave the entity to its snapshots, which say what it was judged by."""
@@ -190,8 +194,8 @@ class RecordedLevels:
         return np.asarray(self._shift[rows])
 
     def returning(self, step: ScoredStep, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell which entities changed their level at this step."""
-        return np.asarray(self._shift[rows].any(axis=1))
+        """Tell which entities changed their level at this step, or soon: its sample may have come late."""
+        return np.asarray(self._soon[rows].any(axis=1))
 
     def accept(self, row: int, shift: NDArray[np.float64], step: ScoredStep) -> None:
         """Leave the entity to its snapshots, which say what it was judged by."""

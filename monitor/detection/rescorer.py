@@ -55,8 +55,8 @@ class Rescorer:
         # Snapshots from before there were levels have none: their level is the present one.
         centre = self.detector.scaling.centre
         centres = [snapshot.get("centre", centre) for snapshot in self._snapshots] + [centre]
-        self._shifts = [after - before for before, after in pairwise(centres)]
-        self.levels = RecordedLevels(*centre.shape)
+        self._shifts = np.array([after - before for before, after in pairwise(centres)])
+        self.levels = RecordedLevels(self._shifts)
         unmoved = {"joint": np.full(len(rows), -1), "jump": np.zeros_like(centre)}
         self._levels = [
             (of_step, *(snapshot.get(name, unmoved[name]) for name in unmoved))
@@ -78,9 +78,9 @@ class Rescorer:
         steps = self._recent.before(n_before, closed.values)
         for t in range(len(closed.values)):
             self._restore(t)
-            _, joint, jump = self._levels[t]
+            centre, joint, jump = self._levels[t]
             if t == 0 or self._shifts[t - 1].any():
-                past = on_present_level(steps, closed.first_step - n_before, joint, jump)
+                past = on_present_level(steps, closed.first_step - n_before, joint, jump, centre)
                 scaled = scale_block(past[n_before - window + 1 :], detector)
             snapshot = snapshot_of(self._limits, seen, self.elevated_since, detector, joint=joint, jump=jump)
             self._recent.count_step(closed.first_step + t, closed.values[t])
@@ -109,7 +109,7 @@ class Rescorer:
     def _restore(self, t: int) -> None:
         """Let the detector know what it knew at the t-th step."""
         snapshot = self._snapshots[t]
-        self.levels.at_step(self._shifts[t])
+        self.levels.at_step(t)
         self._limits = snapshot["limits"]
         of_detector = {
             name.removeprefix("detector."): array

@@ -243,7 +243,8 @@ class Scorer:
         levels, n_before = self.levels.rows, self.levels.n_steps
         joint, jump = levels.joint, levels.jump
         past = self.recent.before(n_before, block.values)
-        past = on_present_level(past, block.first_step - n_before, joint, jump)
+        centre = None if detector is None else detector.scaling.centre
+        past = on_present_level(past, block.first_step - n_before, joint, jump, centre)
         if detector is not None:
             scaled = scale_block(past[n_before - self._window + 1 :], detector)
         for t in range(len(block.values)):

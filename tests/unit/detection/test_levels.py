@@ -132,12 +132,17 @@ def test_changes_are_worded_with_the_largest_first():
 
 
 def test_recorded_levels_answer_as_the_first_time():
-    recorded, rows = RecordedLevels(2, 2), np.array([0, 1])
-    before = recorded.due(None, rows).tolist()
+    shifts = np.zeros((8, 2, 2))
+    shifts[5, 1, 1] = 3.0
+    recorded, rows = RecordedLevels(shifts), np.array([0, 1])
 
-    recorded.at_step(np.array([[0.0, 0.0], [0.0, 3.0]]))
+    answers = []
+    for t in range(8):
+        recorded.at_step(t)
+        answers.append((recorded.due(None, rows).tolist(), recorded.returning(None, rows).tolist()))
 
-    assert before == []
-    assert recorded.due(None, rows).tolist() == [1]
-    assert recorded.returning(None, rows).tolist() == [False, True]
+    assert [due for due, _ in answers] == [[], [], [], [], [], [1], [], []]
+    assert [returning[1] for _, returning in answers] == [False, False, True, True, True, True, False, False]
+    assert not any(returning[0] for _, returning in answers)
+    recorded.at_step(5)
     assert recorded.changes(None, np.array([1])).tolist() == [[0.0, 3.0]]
