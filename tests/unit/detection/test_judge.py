@@ -45,7 +45,7 @@ def test_the_shares_of_all_channels_add_up_to_one():
     assert sum(channel.share for channel in opened.channels) == pytest.approx(1.0)
 
 
-def test_a_fault_without_a_level_of_its_own_stays_open_throughout():
+def test_a_fault_that_outlasts_what_is_remembered_stays_open_throughout():
     stream = Stream(seed=4).run(300)
     for _ in range(50):
         stream.run(20, load=15).run(20, load=-15)
