@@ -5,9 +5,17 @@ import pytest
 from metric_stream import Stream, watch
 from stage_settings import alert_policy
 
+from models.bundle import Bundle
 from monitor.alerting.text import alert_text
+from monitor.detection.build import build_watch
 from monitor.detection.levels import RecordedLevels, level_changes
 from monitor.detection.pipeline import Pipeline
+from monitor.detection.report import WatchReport
+from monitor.detection.steps import ClosedSteps
+from monitor.detection.swap import align_rows, swap_champion
+from monitor.detection.view import WatchObserver
+from monitor.storage.step_history import History
+from monitor.training.train import fit_watch
 
 FAULT = 15  # standard deviations of the channel
 
@@ -146,3 +154,54 @@ def test_recorded_levels_answer_as_the_first_time():
     assert not any(returning[0] for _, returning in answers)
     recorded.at_step(5)
     assert recorded.changes(None, np.array([1])).tolist() == [[0.0, 3.0]]
+
+
+# With a model
+
+
+@pytest.fixture
+def model(quiet_watch):
+    """Give the settings of a watch and a small model of its quiet noise."""
+    config = quiet_watch(model={"hidden": 4, "latent": 2, "epochs": 2})
+    values = np.random.default_rng(0).normal(100, 1, (600, 1, 2))
+    fit = fit_watch(config.settings(), History(("web1",), ("a", "b"), values, 0, 600_000))
+    return config.settings(), Bundle(fit.detector, ("a", "b"), ("web1",), {"to_ms": 600_000})
+
+
+def judged(model, levels, *, block_steps):
+    """Judge noise around the levels (T,) of the first channel; give scores, alerts and the watch."""
+    settings, bundle = model
+    watch = build_watch(settings, align_rows(bundle, ["web1"]))  # a detector of its own
+    scores, alerts = [], []
+    watch.observe(WatchObserver(on_scored=lambda scored: scores.append(scored.score[0])))
+    values = np.random.default_rng(1).normal(100, 1, (len(levels), 1, 2))
+    values[:, 0, 0] += levels
+    for start in range(0, len(values), block_steps):
+        closed = ClosedSteps(600 + start, 1000, values[start : start + block_steps])
+        alerts += watch.judge(closed, WatchReport())
+    return np.array(scores), alerts, watch
+
+
+def test_a_model_sees_a_new_level_as_it_saw_the_old_in_blocks_of_any_size(model):
+    levels = np.repeat([0.0, 9.0, 18.0, 9.0, 0.0], [100, 150, 40, 100, 100])
+    scores, alerts, watch = judged(model, levels, block_steps=1)
+    whole_scores, whole_alerts, _ = judged(model, levels, block_steps=1000)
+
+    assert [alert.reason for alert in alerts] == [None, "level changed", None, "recovered"]
+    assert 851_000 <= alerts[2].since_ms <= 853_000
+    assert (scores[180:250] < 1.0).all()
+    assert watch.scorer.detector.scaling.centre[0, 0] == pytest.approx(100, abs=0.5)
+    assert alerts == whole_alerts
+    np.testing.assert_array_equal(scores, whole_scores)
+
+
+def test_a_new_model_judges_an_entity_around_the_levels_of_its_own_training(model):
+    settings, bundle = model
+    _, _, watch = judged(model, np.repeat([0.0, 9.0], [100, 150]), block_steps=50)
+    shifted = watch.scorer.detector.scaling.centre[0, 0]
+
+    swap_champion(watch, settings, bundle)
+
+    assert shifted == pytest.approx(109, abs=0.5)
+    assert watch.scorer.detector.scaling.centre[0, 0] == bundle.detector.scaling.centre[0, 0]
+    assert not watch.scorer.levels.rows.offset.any()
