@@ -20,6 +20,7 @@ __all__ = ["HIGH_DEVIATION", "GaussianBaseline", "NeighbourBaseline", "WindowPca
 _SMOOTHING = 0.2  # of the windowed Gaussian's raw score: about ten steps
 # The 99 % quantile of the Gaussian's raw score for normal noise: mean 0.8, standard deviation 0.2.
 HIGH_DEVIATION = 1.3
+_NORMAL_DEVIATION = 0.8
 _GAUSSIAN_MEMORY_STEPS = 6400.0  # of its mean and spread
 _MIN_SD = 0.1  # in scaled units: keeps the first change of a constant channel finite
 _DEVIATION_CAP = 20.0  # as for the network's channel errors
@@ -64,6 +65,11 @@ class GaussianBaseline(RowArrays):
         followed = (1 - rate) * (variance + rate * delta**2)
         self.variance[rows] = np.where(known & (n_seen > 1), followed, variance)
         self.n_seen[rows] = n_seen
+
+    def settle(self, rows: NDArray[np.int64], channels: NDArray[np.bool_]) -> None:
+        """Let the smoothed deviation of some rows' channels (m, C) be normal at most: their centre moved."""
+        deviation = self.deviation[rows]
+        self.deviation[rows] = np.where(channels, np.minimum(deviation, _NORMAL_DEVIATION), deviation)
 
     def snapshot(self) -> dict[str, NDArray[np.generic]]:
         """Copy what raw scores are measured against, and how far they are smoothed."""

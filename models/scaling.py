@@ -25,6 +25,15 @@ class Scaling(RowArrays):
         """Scale values of shape (..., n, C) to about unit spread, clipped at +-10; NaN stays NaN."""
         return np.clip((values - self.centre) / self.scale, -CLIP, CLIP).astype(np.float32)
 
+    def move(self, row: int, shift: NDArray[np.float64]) -> None:
+        """Let one row's centre lie `shift` (C,) higher. Snapshots refer to the old array: it is replaced."""
+        self.centre = self.centre.copy()
+        self.centre[row] += shift
+
+    def restore(self, centre: NDArray[np.float64]) -> None:
+        """Scale around the centre (n, C) of a snapshot."""
+        self.centre = centre
+
     def invert(self, scaled: NDArray[np.floating]) -> NDArray[np.float64]:
         """Bring scaled values of shape (..., n, C) back to the channels' own units."""
         return scaled * self.scale + self.centre

@@ -225,6 +225,34 @@ MUTATIONS = [
         ),
     ),
     *in_module(
+        "models/levels.py",
+        "unit/models/test_levels.py",
+        (
+            "is_stable | ~has_moved",
+            "is_stable | has_moved",
+            "test_none_has_changed_as_long_as_a_blamed_channel_still_moves",
+        ),
+        (
+            "(goes_back | ~has_much).all(axis=1)",
+            "(goes_back | has_much).any(axis=1)",
+            "test_a_fall_by_the_change_is_a_return_and_any_other_is_none",
+        ),
+        (
+            "np.where(is_nearer, moved, before)",
+            "moved",
+            "test_a_return_moves_the_steps_before_it",
+        ),
+    ),
+    *in_module(
+        "monitor/detection/levels.py",
+        "unit/detection/test_levels.py",
+        (
+            "detector.scaling.move(row, shift)",
+            "detector.scaling.move(row, 0 * shift)",
+            "test_twice_the_change_is_an_episode_of_its_own_and_both_ways_back_are_silent",
+        ),
+    ),
+    *in_module(
         "monitor/detection/metric_rules.py",
         "unit/detection/test_metric_rules.py",
         (

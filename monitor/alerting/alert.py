@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["Alert", "ChannelShare", "ResolveReason", "alert_of"]
+__all__ = ["Alert", "ChannelShare", "LevelChange", "ResolveReason", "alert_of"]
 
-ResolveReason = Literal["recovered", "accepted", "gone", "retracted"]
+ResolveReason = Literal["recovered", "level changed", "accepted", "gone", "retracted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,22 @@ class ChannelShare:
 
 
 @dataclass(frozen=True, slots=True)
+class LevelChange:
+    """A channel's level before an episode and the stable one that it ended with, in its own unit."""
+
+    channel: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
     """An episode as it opens, or as it resolves (`resolved_ms` is set then), or as late data amends it.
 
     `score` is the highest so far; `channels` are those of that highest score, the largest share first.
     `provisional`: the limit rests on less history than the budget's period. `revision` counts how often late
-    data has changed the episode. `amends`: it corrects an earlier notification, and neither opens nor ends
+    data has changed the episode. `levels` are those that an episode ended with which ended as level changed.
+    `amends`: it corrects an earlier notification, and neither opens nor ends
     the episode.
     """
 
@@ -49,6 +59,7 @@ class Alert:
     reason: ResolveReason | None = None
     revision: int = 0
     amends: bool = False
+    levels: tuple[LevelChange, ...] = ()
 
     @property
     def identity(self) -> str:
@@ -57,5 +68,7 @@ class Alert:
 
 
 def alert_of(fields: Mapping[str, Any]) -> Alert:
-    """Build an alert from its fields, as `dataclasses.asdict` gives them."""
-    return Alert(**{**fields, "channels": tuple(ChannelShare(**channel) for channel in fields["channels"])})
+    """Build an alert from its fields, as `dataclasses.asdict` gives them; older ones have no levels."""
+    channels = tuple(ChannelShare(**channel) for channel in fields["channels"])
+    levels = tuple(LevelChange(**level) for level in fields.get("levels", ()))
+    return Alert(**{**fields, "channels": channels, "levels": levels})

@@ -107,6 +107,7 @@ def _amend(alert: Alert, owned: Sequence[Alert], last: Alert, correction: Correc
         amended = replace(amended, since_ms=owned[0].since_ms, score=peak.score, channels=peak.channels)
     if last.resolved_ms is not None:
         amended = replace(amended, resolved_ms=max(last.resolved_ms, alert.opened_ms), reason=last.reason)
+        amended = replace(amended, levels=last.levels)
     if _is_material(alert, amended):
         ends = alert.resolved_ms is None and amended.resolved_ms is not None
         amended = replace(amended, revision=alert.revision + 1, amends=not ends)
@@ -131,7 +132,7 @@ def _retract(alert: Alert, now_ms: int, correction: Correction) -> Alert:
 def _open(episode: Alert, retracted: Alert | None, correction: Correction) -> None:
     """Open an episode that was not notified, or was `retracted` before; and end it, where it is over."""
     opened = episode if retracted is None else replace(episode, revision=retracted.revision + 1)
-    correction.notified.append(("opened", replace(opened, resolved_ms=None, reason=None)))
+    correction.notified.append(("opened", replace(opened, resolved_ms=None, reason=None, levels=())))
     if opened.resolved_ms is not None:
         correction.notified.append((None, opened))
     correction.owners[episode.identity] = opened

@@ -21,7 +21,7 @@ from models.row_arrays import RowArrays, row_array
 
 __all__ = ["SUPPRESSED_REASONS", "AlertPolicy", "Changes", "EpisodeBook", "Phase"]
 
-SUPPRESSED_REASONS = ("hold", "policy", "rest")
+SUPPRESSED_REASONS = ("hold", "policy", "rest", "return")
 _NO_ROWS = np.empty(0, np.int64)
 
 
@@ -54,17 +54,20 @@ class AlertPolicy:
 class Changes:
     """What one step changed: entity rows, each array of shape (n_changed,).
 
-    `engaged` left idle; `lapsed` were over the limit for too short a time to open. `recovered` and `accepted`
-    ended; `gone` ended because their entities have been stale for too long. `suppressed` counts, by reason,
-    the over-limit scores that became part of no episode.
+    `engaged` left idle; `lapsed` were over the limit for too short a time to open. `recovered`, `levelled`
+    and `accepted` ended; `gone` ended because their entities have been stale for too long. `returned` went
+    back to an earlier level instead of leaving idle. `suppressed` counts, by reason, the over-limit scores
+    that became part of no episode.
     """
 
     engaged: NDArray[np.int64]
     lapsed: NDArray[np.int64]
     opened: NDArray[np.int64]
     recovered: NDArray[np.int64]
+    levelled: NDArray[np.int64]
     accepted: NDArray[np.int64]
     gone: NDArray[np.int64]
+    returned: NDArray[np.int64]
     suppressed: dict[str, int]
 
 
@@ -93,11 +96,24 @@ class EpisodeBook(RowArrays):
         return np.isin(self.phase, Phase.OPEN)
 
     def update(
-        self, time_ms: int, score: NDArray[np.float64], *, vetoed: NDArray[np.bool_] | None = None
+        self,
+        time_ms: int,
+        score: NDArray[np.float64],
+        *,
+        vetoed: NDArray[np.bool_] | None = None,
+        levelled: NDArray[np.bool_] | None = None,
+        returning: NDArray[np.bool_] | None = None,
     ) -> Changes:
         """Take the scores (n,) of one step, which ends at `time_ms`; NaN where an entity was not judged.
 
-        `vetoed` (n,) entities count as below the limit whatever their score: their deviation does not matter.
+        Parameters
+        ----------
+        vetoed : ndarray, shape (n,), optional
+            True where an entity counts as below the limit whatever its score: its deviation does not matter.
+        levelled : ndarray, shape (n,), optional
+            True where an open episode ends: it has become a stable new level.
+        returning : ndarray, shape (n,), optional
+            True where an entity that would leave idle goes back to an earlier level: it rests instead.
         """
         self.grow(len(score))
         policy = self._policy
@@ -120,6 +136,9 @@ class EpisodeBook(RowArrays):
         self.phase[lapsed] = Phase.IDLE
 
         engaged = over & (self.phase == Phase.IDLE)
+        returned = np.zeros_like(engaged) if returning is None else engaged & returning
+        suppressed["return"] = int(returned.sum())
+        engaged &= ~returned
         self.phase[engaged] = Phase.PENDING
         self.over_since_ms[engaged] = time_ms
         self._n_held[engaged] = 0
@@ -135,10 +154,10 @@ class EpisodeBook(RowArrays):
         self._below_since_ms[is_open & ~low] = 0
         self._below_since_ms[is_open & low & (self._below_since_ms == 0)] = time_ms
         recovered = is_open & low & (time_ms - self._below_since_ms >= policy.close_seconds * 1000)
-        accepted = (
-            is_open & judged & ~recovered & (time_ms - self.opened_ms >= policy.accept_after_seconds * 1000)
-        )
-        ended = recovered | accepted
+        ends_anew = np.zeros_like(is_open) if levelled is None else is_open & levelled & ~recovered
+        is_old = time_ms - self.opened_ms >= policy.accept_after_seconds * 1000
+        accepted = is_open & judged & ~recovered & ~ends_anew & is_old
+        ended = recovered | ends_anew | accepted | returned
         self.phase[ended] = Phase.RESTING
         self._rest_until_ms[ended] = time_ms + policy.rest_ms
         return Changes(
@@ -146,8 +165,10 @@ class EpisodeBook(RowArrays):
             lapsed=np.flatnonzero(lapsed),
             opened=np.flatnonzero(opened),
             recovered=np.flatnonzero(recovered),
+            levelled=np.flatnonzero(ends_anew),
             accepted=np.flatnonzero(accepted),
             gone=_NO_ROWS,
+            returned=np.flatnonzero(returned),
             suppressed=suppressed,
         )
 
@@ -183,8 +204,10 @@ class EpisodeBook(RowArrays):
             lapsed=lapsed,
             opened=_NO_ROWS,
             recovered=_NO_ROWS,
+            levelled=_NO_ROWS,
             accepted=_NO_ROWS,
             gone=gone,
+            returned=_NO_ROWS,
             suppressed={"hold": int(self._n_held[lapsed].sum())},
         )
 

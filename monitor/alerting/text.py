@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-from monitor.alerting.alert import Alert, ChannelShare
+from monitor.alerting.alert import Alert, ChannelShare, LevelChange
 from monitor.alerting.alert_age import Summary
 
-__all__ = ["alert_text", "channel_text", "number_text", "summary_text", "time_text"]
+__all__ = ["alert_text", "channel_text", "level_text", "number_text", "summary_text", "time_text"]
 
 _N_CHANNELS = 3  # named in an alert's line
 _N_ENTITIES = 5  # named in a summary; `barograph episodes` has all of them
@@ -32,6 +32,8 @@ def alert_text(alert: Alert) -> str:
         if alert.reason == "retracted":
             event = "retracted"
         facts.append(f"resolved={time_text(alert.resolved_ms)} reason={alert.reason}")
+    if alert.levels:
+        facts.append(f"levels=[{'; '.join(level_text(level) for level in alert.levels[:_N_CHANNELS])}]")
     channels = "; ".join(channel_text(channel) for channel in alert.channels[:_N_CHANNELS])
     return f"episode {event} {' '.join(facts)} channels=[{channels}]"
 
@@ -55,6 +57,11 @@ def channel_text(channel: ChannelShare) -> str:
     """Say in a line what one channel shows."""
     values = f"actual {number_text(channel.actual)} expected {number_text(channel.expected)}"
     return f"{channel.channel} {channel.share:.0%} {values}"
+
+
+def level_text(level: LevelChange) -> str:
+    """Say in a line from where to where one channel has gone for good."""
+    return f"{level.channel} {number_text(level.before)} -> {number_text(level.after)}"
 
 
 def number_text(value: float) -> str:

@@ -18,7 +18,7 @@ from models.fit_detector import Fold
 from models.forecast_baselines import Accuracy
 from models.registry import Registry
 from monitor.alerting.alert import Alert
-from monitor.alerting.text import channel_text, time_text
+from monitor.alerting.text import channel_text, level_text, time_text
 from monitor.commands.demo_recording import DemoOutcome
 from monitor.commands.forecast_files import Question
 from monitor.sample import Columns, SeriesTable, is_stale
@@ -203,6 +203,8 @@ def alert_text(alert: Alert) -> str:
         peak = escape("; ".join(channel_text(channel) for channel in alert.channels[:2]))
         what = "amended " if alert.amends else "resolved"
         head = f"[green]{what}[/green] {time_text(alert.resolved_ms)} {name} {alert.reason}"
+        if alert.levels:
+            head += f" ({escape('; '.join(level_text(level) for level in alert.levels[:2]))})"
         return f"{head}, highest score {alert.score:.1f} with\n           {peak}"
     limit = " (provisional limit)" if alert.provisional else ""
     what = "[yellow]amended[/yellow] " if alert.amends else "[red]opened[/red]  "
@@ -223,11 +225,12 @@ def episodes_table(episodes: Sequence[StoredEpisode]) -> Table:
         if episode.resolved_ms is not None:
             lasted = f"{(episode.resolved_ms - episode.opened_ms) / 1000:.0f} s"
         channel = channel_text(episode.channels[0]) if episode.channels else ""
+        changed = "".join(f" {level_text(level)}" for level in episode.levels[:1])
         revised = f" (revision {episode.revision})" if episode.revision else ""
         table.add_row(
             time_text(episode.opened_ms),
             lasted,
-            f"{episode.reason or 'open'}{revised}",
+            f"{episode.reason or 'open'}{escape(changed)}{revised}",
             escape(episode.watch),
             escape(printable(episode.entity)),
             f"{episode.score:.1f}",

@@ -13,6 +13,7 @@ From outside in:
 - `scorer`, `scored_step`, `recent_steps`: closed steps to scores.
 - `judge`, `metric_rules`, `attribution`, `coverage`: scores to alerts; which channels an alert names; which
   entities are judged.
+- `levels`: which episodes end with a new level, and which entities go back to an old one.
 - `bounds`: how long until a channel leaves its valid range, by the model's forecast.
 - `rejudge`, `rescorer`, `snapshots`: late data has steps judged again, by what they were judged by before.
 """

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.limits import Limit
-from monitor.alerting.alert import Alert, ResolveReason
+from monitor.alerting.alert import Alert, LevelChange, ResolveReason
 from monitor.alerting.episodes import Changes, EpisodeBook
 from monitor.detection.attribution import at_peak, top_channels
 from monitor.detection.coverage import Coverage
 from monitor.detection.entities import EntityTable
+from monitor.detection.levels import StepLevels, level_changes
 from monitor.detection.metric_rules import MetricRules
 from monitor.detection.report import WatchReport, count_step, count_suppressed
 from monitor.detection.scored_step import ScoredStep
@@ -31,6 +32,10 @@ class StepScorer(Protocol):
     @property
     def limit(self) -> Limit | None:
         """The limit in force for entities without an open episode; None before anything is calibrated."""
+
+    @property
+    def levels(self) -> StepLevels:
+        """The levels that its entities are judged around."""
 
     def limits(self) -> NDArray[np.float64]:
         """Give each entity's limit (n,)."""
@@ -176,8 +181,10 @@ class Judge:
             book = self.book.snapshot(len(scored.score))
             self.snapshots.append(Snapshot(scored.time_ms, scored.snapshot, book, dict(self.open_alerts)))
         score = np.where(scored.judged | broken, scored.score, np.nan)
-        changes = self.book.update(scored.time_ms, score, vetoed=vetoed)
+        changes, shifts = self._update_book(scored, score, vetoed)
         self._freeze_and_thaw(changes)
+        scored = self._move_levels(scored, changes, shifts)
+        levels = {row: self._levels(scored, row, shift) for row, shift in shifts.items()}
         self.scorer.learn(scored, self.book.frozen)
         scored = scored.without_inputs()
         if is_repeated:
@@ -188,14 +195,69 @@ class Judge:
             for observer in self._observers:
                 observer.on_scored(scored)
         self.coverage.take(scored.time_ms, scored.judged)
-        return self._update_alerts(scored, changes)
+        return self._update_alerts(scored, changes, levels)
 
-    def _update_alerts(self, scored: ScoredStep, changes: Changes) -> list[Alert]:
+    def _update_book(
+        self, scored: ScoredStep, score: NDArray[np.float64], vetoed: NDArray[np.bool_]
+    ) -> tuple[Changes, dict[int, NDArray[np.float64]]]:
+        """Take a step's scores (n,) into the episodes.
+
+        Returns
+        -------
+        tuple
+            What changed; by row, the change of level (C,) of each episode that ended with one.
+        """
+        levelled, returning = np.zeros(len(score), bool), np.zeros(len(score), bool)
+        self.book.grow(len(score))
+        due = self.scorer.levels.due(scored, np.flatnonzero(self.book.is_open))
+        shifts = dict(zip(due.tolist(), self.scorer.levels.changes(scored, due), strict=True))
+        levelled[[row for row, shift in shifts.items() if shift.any()]] = True
+        over = np.flatnonzero((score >= 1.0) & ~vetoed & ~self.book.frozen)
+        if over.size:
+            returning[over] = self.scorer.levels.returning(scored, over)
+        changes = self.book.update(
+            scored.time_ms, score, vetoed=vetoed, levelled=levelled, returning=returning
+        )
+        if changes.recovered.size:  # the score is low again: is the level back, too?
+            rows = changes.recovered
+            shifts |= dict(zip(rows.tolist(), self.scorer.levels.changes(scored, rows), strict=True))
+            is_new = np.array([shifts[row].any() for row in rows.tolist()])
+            both = np.sort(np.concatenate([changes.levelled, rows[is_new]]))
+            changes = replace(changes, recovered=rows[~is_new], levelled=both)
+        return changes, {row: shifts[row] for row in changes.levelled.tolist()}
+
+    def _move_levels(
+        self, scored: ScoredStep, changes: Changes, shifts: Mapping[int, NDArray[np.float64]]
+    ) -> ScoredStep:
+        """Let entities be judged around other levels; give the step without what they would learn of it.
+
+        It was scaled around the old levels.
+        """
+        if scored.past is not None:
+            for row in changes.engaged.tolist():
+                self.scorer.levels.begin(row, scored.time_ms, scored.past)
+        for row in changes.returned.tolist():
+            self.scorer.levels.go_back(row, scored)
+        for row in changes.levelled.tolist():
+            self.scorer.levels.accept(row, shifts[row], scored)
+        moved = np.concatenate([changes.returned, changes.levelled])
+        if not moved.size or scored.learnable is None:
+            return scored
+        return replace(scored, learnable=scored.learnable.without(moved))
+
+    def _levels(self, scored: ScoredStep, row: int, shift: NDArray[np.float64]) -> tuple[LevelChange, ...]:
+        past = scored.past
+        return () if past is None else level_changes(shift, past[1:, row], self.entities.channels)
+
+    def _update_alerts(
+        self, scored: ScoredStep, changes: Changes, levels: Mapping[int, tuple[LevelChange, ...]]
+    ) -> list[Alert]:
         channels, time_ms = self.entities.channels, scored.time_ms
         alerts = [self._opened(row, scored) for row in changes.opened.tolist()]
         for row, alert in self.open_alerts.items():
             self.open_alerts[row] = at_peak(alert, scored, row, channels)
         alerts += [self._resolved(row, time_ms, "recovered") for row in changes.recovered.tolist()]
+        alerts += [self._resolved(row, time_ms, "level changed", levels[row]) for row in sorted(levels)]
         alerts += [self._resolved(row, time_ms, "accepted") for row in changes.accepted.tolist()]
         return alerts
 
@@ -204,7 +266,7 @@ class Judge:
             self.scorer.thaw(row, keep=True)
         for row in changes.engaged.tolist():
             self.scorer.freeze(row)
-        for row in [*changes.recovered.tolist(), *changes.gone.tolist()]:
+        for row in np.concatenate([changes.recovered, changes.levelled, changes.gone]).tolist():
             self.scorer.thaw(row, keep=False)
         for row in changes.accepted.tolist():
             self.scorer.thaw(row, keep=True)
@@ -224,10 +286,12 @@ class Judge:
         self.open_alerts[row] = alert
         return alert
 
-    def _resolved(self, row: int, time_ms: int, reason: ResolveReason) -> Alert:
+    def _resolved(
+        self, row: int, time_ms: int, reason: ResolveReason, levels: tuple[LevelChange, ...] = ()
+    ) -> Alert:
         alert = self.open_alerts.pop(row)
         resolved_ms = max(time_ms, alert.opened_ms)  # the clock may have been set back
-        resolved = replace(alert, resolved_ms=resolved_ms, reason=reason)
+        resolved = replace(alert, resolved_ms=resolved_ms, reason=reason, levels=levels)
         if self.snapshots.n_steps:
             self.snapshots.ended(resolved)
         return resolved

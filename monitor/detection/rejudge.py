@@ -192,6 +192,10 @@ class Rejudge:
         is_frozen = live.frozen[rows]
         for row in rows[is_frozen & ~was_frozen].tolist():
             self._scorer.freeze(row)
+            since_ms = int(live.over_since_ms[row])
+            n_behind = self._scorer.recent.newest_step + 1 - since_ms // self._scorer.settings.step_ms
+            past = self._scorer.recent.values
+            self._scorer.levels.begin(row, since_ms, past[: len(past) - n_behind])
         newest = {alert.entity: alert for alert in sorted(over, key=lambda alert: alert.opened_ms)}
         for index in np.flatnonzero(was_frozen & ~is_frozen).tolist():
             row = int(rows[index])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.levels import level_steps, on_present_level
 from models.limits import Limit
+from monitor.detection.levels import RecordedLevels
 from monitor.detection.scored_step import ScoredStep, scale_block, score_step, snapshot_of
 from monitor.detection.scorer import Scorer
 from monitor.detection.steps import ClosedSteps
@@ -45,10 +48,20 @@ class Rescorer:
         self.limit: Limit | None = first.limit
         self.elevated_since: NDArray[np.int64] = snapshots[0]["elevated_since"][rows]
         self._settings = first.settings
-        n_before = self._settings.window_length - 1
+        n_before = level_steps(self._settings.window_length)
         self._recent = first.recent.as_of(len(snapshots), rows, snapshots[0], n_steps=n_before)
         self._snapshots = [{name: array[rows] for name, array in snapshot.items()} for snapshot in snapshots]
         self._limits: NDArray[np.float64] = self._snapshots[0]["limits"]
+        # Snapshots from before there were levels have none: their level is the present one.
+        centre = self.detector.scaling.centre
+        centres = [snapshot.get("centre", centre) for snapshot in self._snapshots] + [centre]
+        self._shifts = np.array([after - before for before, after in pairwise(centres)])
+        self.levels = RecordedLevels(self._shifts)
+        unmoved = {"joint": np.full(len(rows), -1), "jump": np.zeros_like(centre)}
+        self._levels = [
+            (of_step, *(snapshot.get(name, unmoved[name]) for name in unmoved))
+            for of_step, snapshot in zip(centres, self._snapshots, strict=False)
+        ]
 
     def limits(self) -> NDArray[np.float64]:
         """Give the limit that each entity (m,) had at the step that was scored last."""
@@ -60,11 +73,16 @@ class Rescorer:
 
     def score(self, closed: ClosedSteps) -> Iterator[ScoredStep]:
         """Score the steps as they are now, in order."""
-        detector, seen = self.detector, self._recent.seen
-        scaled = scale_block(self._recent.before(self._settings.window_length - 1, closed.values), detector)
+        detector, seen, window = self.detector, self._recent.seen, self._settings.window_length
+        n_before = level_steps(window)
+        steps = self._recent.before(n_before, closed.values)
         for t in range(len(closed.values)):
             self._restore(t)
-            snapshot = snapshot_of(self._limits, seen, self.elevated_since, detector)
+            centre, joint, jump = self._levels[t]
+            if t == 0 or self._shifts[t - 1].any():
+                past = on_present_level(steps, closed.first_step - n_before, joint, jump, centre)
+                scaled = scale_block(past[n_before - window + 1 :], detector)
+            snapshot = snapshot_of(self._limits, seen, self.elevated_since, detector, joint=joint, jump=jump)
             self._recent.count_step(closed.first_step + t, closed.values[t])
             step = score_step(
                 closed,
@@ -77,7 +95,7 @@ class Rescorer:
                 stale_ms=self._settings.stale_ms,
             )
             self.elevated_since = step.elevated_since_ms
-            yield replace(step, learnable=None, snapshot=snapshot)
+            yield replace(step, learnable=None, past=past[t : t + n_before + 1], snapshot=snapshot)
 
     def learn(self, step: ScoredStep, frozen: NDArray[np.bool_]) -> None:
         """Learn nothing: the step was learned when it was judged the first time."""
@@ -91,6 +109,7 @@ class Rescorer:
     def _restore(self, t: int) -> None:
         """Let the detector know what it knew at the t-th step."""
         snapshot = self._snapshots[t]
+        self.levels.at_step(t)
         self._limits = snapshot["limits"]
         of_detector = {
             name.removeprefix("detector."): array
@@ -98,3 +117,6 @@ class Rescorer:
             if name.startswith("detector.")
         }
         self.detector.restore(of_detector, begins=t == 0)
+        self.detector.scaling.restore(self._levels[t][0])
+        if t:
+            self.detector.gaussian.settle(np.arange(len(self._limits)), self._shifts[t - 1] != 0)

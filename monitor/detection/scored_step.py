@@ -52,6 +52,11 @@ class Learnable:
     raw_scores: NDArray[np.float64]
     windows: NDArray[np.float32]
 
+    def without(self, rows: NDArray[np.int64]) -> Learnable:
+        """Give what can be learned from the other entities."""
+        which = ~np.isin(self.rows, rows)
+        return Learnable(self.rows[which], self.raw_scores[which], self.windows[which])
+
 
 @dataclass(frozen=True, slots=True)
 class ScoredStep:
@@ -61,9 +66,11 @@ class ScoredStep:
     error over its normal error; `elevated_since_ms` is when that last rose above 1, or 0.
     `actual` and `expected` are in the channels' own units, NaN where there is no value.
 
-    `learnable` and `snapshot` are for the judge alone and are dropped behind it: windows take
-    much memory. `snapshot` is what the step was judged by, by name and with a row first; None
-    where steps are not judged again.
+    `learnable`, `past` and `snapshot` are for the judge alone and are dropped behind it: windows take
+    much memory. `past` (L + 1, n, C) are the L steps before this step that levels are measured by, and
+    this step, in the channels' own units; where a level has jumped in between, the steps before lie on the
+    present level too. `snapshot` is what the step was judged by, by name and with a row first; None where
+    steps are not judged again.
     """
 
     time_ms: int
@@ -75,6 +82,7 @@ class ScoredStep:
     actual: NDArray[np.float64]
     expected: NDArray[np.float64]
     learnable: Learnable | None = None
+    past: NDArray[np.float64] | None = None
     snapshot: Mapping[str, NDArray[Any]] | None = None
 
     @property
@@ -84,7 +92,7 @@ class ScoredStep:
 
     def without_inputs(self) -> ScoredStep:
         """Give the step without what only the judge needs."""
-        return replace(self, learnable=None, snapshot=None)
+        return replace(self, learnable=None, past=None, snapshot=None)
 
     def take(self, rows: NDArray[np.int64]) -> ScoredStep:
         """Give these entities' step, in order and without inputs; rows beyond the last are ignored."""
@@ -216,14 +224,26 @@ def score_step(
 
 
 def snapshot_of(
-    limits: NDArray[np.float64], seen: SeenRows, elevated_since: NDArray[np.int64], detector: Detector
+    limits: NDArray[np.float64],
+    seen: SeenRows,
+    elevated_since: NDArray[np.int64],
+    detector: Detector,
+    *,
+    joint: NDArray[np.int64],
+    jump: NDArray[np.float64],
 ) -> dict[str, NDArray[np.generic]]:
-    """Give by name what the next step is judged by; arrays that are written into are copied."""
+    """Give by name what the next step is judged by; arrays that are written into are copied.
+
+    `joint` and `jump` are those of `Levels`.
+    """
     return {
         "limits": limits,
         "n_seen": seen.n_seen,
         "last_seen": seen.last_seen,
         "elevated_since": elevated_since,
+        "centre": detector.scaling.centre,
+        "joint": joint,
+        "jump": jump,
         **{f"detector.{name}": array for name, array in detector.snapshot().items()},
     }
 

@@ -6,7 +6,7 @@ it is *warming*. A watch without a model is judged by the baselines alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.detector import WARMING_STEPS, Detector
+from models.levels import on_present_level
 from models.limits import Limit, limit_for_budget
 from models.row_arrays import RowArrays, row_array
 from monitor.detection.entities import EntityTable, resolution_of
+from monitor.detection.levels import LevelTracker
 from monitor.detection.recent_steps import RecentSteps
 from monitor.detection.scored_step import ScoredStep, scale_block, score_step, snapshot_of
 from monitor.detection.settings import WatchSettings
@@ -77,6 +79,7 @@ class Scorer:
         n_kept = self._window + WARMING_STEPS
         self.recent = RecentSteps(n_kept)
         self._rows = ScorerRows(0, channels=0)
+        self.levels = LevelTracker(settings, lambda: self.detector)
         self._gone_ms = round(settings.alert.accept_after_seconds * 1000)
 
     @property
@@ -134,16 +137,18 @@ class Scorer:
             n_steps = _steps_to_next_calibration(values[:, waiting], n_missing)
             values = values[:n_steps]
             part = ClosedSteps(closed.first_step + start, closed.step_ms, values)
-            yield from self._score_block(part)
-            self.recent.append(values)
-            self._calibrate_ready(part)
-            start += n_steps
+            n_scored = yield from self._score_block(part)
+            self.recent.append(values[:n_scored])
+            if n_scored == n_steps:
+                self._calibrate_ready(part)
+            start += n_scored
 
     def learn(self, step: ScoredStep, frozen: NDArray[np.bool_]) -> None:
         """Let the entities learn a step that `score` gave.
 
         Those `frozen` (n,) in an episode learn only in their shadow tails.
         """
+        self.levels.blame(step, frozen)
         learnable = step.learnable
         if self.detector is None or learnable is None or not learnable.rows.size:
             return
@@ -160,12 +165,14 @@ class Scorer:
     def thaw(self, row: int, *, keep: bool) -> None:
         """End a freeze; `keep` what was seen meanwhile as the new normal, or go back to what was known."""
         self._rows.frozen_limit[row] = np.nan
+        self.levels.end(row, (self.recent.newest_step + 1) * self.settings.step_ms)
         if self.detector is not None and self.detector.tails.is_frozen(row):
             self.detector.tails.thaw(row, keep=keep)
 
     def shift_time(self, n_steps: int) -> None:
         """Move all times back by so many steps: the clock that they came from was ahead."""
         self.recent.shift_time(n_steps)
+        self.levels.shift_time(n_steps)
         self._rows.shift_time(n_steps * self.settings.step_ms)
 
     def keep_rows(self, rows: NDArray[np.int64]) -> None:
@@ -174,6 +181,7 @@ class Scorer:
             self.detector.keep_rows(rows[rows < self.detector.n_rows])
         self.recent.keep_rows(rows)
         self._rows.keep_rows(rows)
+        self.levels.rows.keep_rows(rows)
 
     def replace_rows(self, rows: NDArray[np.int64], rescored: Rescored) -> None:
         """Continue with some entities from where a second scoring of their newest steps has come to."""
@@ -190,6 +198,7 @@ class Scorer:
         """
         self.recent, self._rows = old.recent, old._rows
         self._rows.thaw_all()
+        self.levels.take_over(old.levels)
         next_step = int(np.max(self.recent.seen.last_seen, initial=-1)) + 1
         self.make_room(len(self._entities.entities), len(self._entities.channels), next_step)
         ready = np.flatnonzero(
@@ -203,7 +212,7 @@ class Scorer:
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give every array by name, the detector's among them."""
-        arrays = {**self.recent.state(), **self._rows.state()}
+        arrays = {**self.recent.state(), **self._rows.state(), **self.levels.state()}
         if self.detector is not None:
             arrays |= {f"detector.{name}": array for name, array in self.detector.state().items()}
         return arrays
@@ -218,6 +227,8 @@ class Scorer:
         """
         self.recent.load_state(arrays)
         self._rows.load_state(arrays)
+        _, n_rows, n_channels = self.recent.values.shape
+        self.levels.load_state(arrays, n_rows=n_rows, n_channels=n_channels)
         of_detector = {
             name.removeprefix("detector."): array
             for name, array in arrays.items()
@@ -233,15 +244,22 @@ class Scorer:
                 self.detector.grow(n_rows)
             self.detector.load_state(of_detector)
 
-    def _score_block(self, block: ClosedSteps) -> Iterator[ScoredStep]:
+    def _score_block(self, block: ClosedSteps) -> Generator[ScoredStep, None, int]:
+        """Score a block up to the first step at which a level changes, and return the number of steps."""
         detector, scaled = self.detector, None
+        levels, n_before = self.levels.rows, self.levels.n_steps
+        joint, jump = levels.joint, levels.jump
+        past = self.recent.before(n_before, block.values)
+        centre = None if detector is None else detector.scaling.centre
+        past = on_present_level(past, block.first_step - n_before, joint, jump, centre)
         if detector is not None:
-            scaled = scale_block(self.recent.before(self._window - 1, block.values), detector)
+            scaled = scale_block(past[n_before - self._window + 1 :], detector)
         for t in range(len(block.values)):
             limits = self.limits()
             snapshot = None
             if self.settings.revision_steps and detector is not None:
-                snapshot = snapshot_of(limits, self.recent.seen, self._rows.elevated_since, detector)
+                elevated = self._rows.elevated_since
+                snapshot = snapshot_of(limits, self.recent.seen, elevated, detector, joint=joint, jump=jump)
             self.recent.count_step(block.first_step + t, block.values[t])
             step = score_step(
                 block,
@@ -254,7 +272,10 @@ class Scorer:
                 stale_ms=self.settings.stale_ms,
             )
             self._rows.elevate(step.elevated_since_ms)
-            yield replace(step, snapshot=snapshot)
+            yield replace(step, past=past[t : t + n_before + 1], snapshot=snapshot)
+            if levels.joint is not joint:
+                return t + 1  # what was scaled ahead lies around the old level
+        return len(block.values)
 
     def _calibrate_ready(self, block: ClosedSteps) -> None:
         newest_step = block.first_step + len(block.values) - 1
@@ -273,6 +294,7 @@ class Scorer:
         """Make room for more entities and channels; new entities are known from `first_step` on."""
         self.recent.make_room(n_rows, n_channels, first_step)
         self._rows.grow(n_rows, channels=n_channels)
+        self.levels.rows.grow(n_rows, channels=n_channels)
         if self.detector is not None and self.detector.n_rows < n_rows:
             self.detector.grow(n_rows)
 

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from monitor.alerting.alert import Alert, ChannelShare
+from monitor.alerting.alert import Alert, ChannelShare, LevelChange
 from monitor.clock import Clock
 from monitor.errors import HistoryError
 
@@ -41,19 +41,22 @@ CREATE TABLE episodes (
     identity TEXT PRIMARY KEY, watch TEXT NOT NULL, entity TEXT NOT NULL,
     since_ms INTEGER NOT NULL, opened_ms INTEGER NOT NULL, resolved_ms INTEGER, reason TEXT,
     score REAL, surprise_limit REAL, provisional INTEGER NOT NULL, revision INTEGER NOT NULL,
-    channels TEXT NOT NULL, told INTEGER NOT NULL, kept_at REAL NOT NULL
+    channels TEXT NOT NULL, told INTEGER NOT NULL, kept_at REAL NOT NULL,
+    levels TEXT NOT NULL DEFAULT '[]'
 )
 """
+_ADD_LEVELS = "ALTER TABLE episodes ADD COLUMN levels TEXT NOT NULL DEFAULT '[]'"
 # An opening that is delivered again after its end changes nothing, nor does an earlier revision.
 _UPSERT = """
 INSERT INTO episodes VALUES (
     :identity, :watch, :entity, :since_ms, :opened_ms, :resolved_ms, :reason, :score, :surprise_limit,
-    :provisional, :revision, :channels, :told, :kept_at
+    :provisional, :revision, :channels, :told, :kept_at, :levels
 )
 ON CONFLICT (identity) DO UPDATE SET
     since_ms = excluded.since_ms, resolved_ms = excluded.resolved_ms, reason = excluded.reason,
     score = excluded.score, surprise_limit = excluded.surprise_limit, provisional = excluded.provisional,
-    revision = excluded.revision, channels = excluded.channels, kept_at = excluded.kept_at
+    revision = excluded.revision, channels = excluded.channels, kept_at = excluded.kept_at,
+    levels = excluded.levels
 WHERE excluded.revision > revision
    OR (excluded.revision = revision AND (excluded.resolved_ms IS NOT NULL OR resolved_ms IS NULL))
 """
@@ -74,7 +77,8 @@ class StoredEpisode:
     """One row; times are event time in ms.
 
     `reason` is None while the episode is open, `lost` where a daemon without its state never saw the end.
-    `notified`: it went to the outlets; else it is withheld: it was too old when it was detected.
+    `levels` are those that it ended with, where it ended as level changed. `notified`: it went to the
+    outlets; else it is withheld: it was too old when it was detected.
     """
 
     identity: str
@@ -90,6 +94,7 @@ class StoredEpisode:
     revision: int
     channels: tuple[ChannelShare, ...]
     notified: bool
+    levels: tuple[LevelChange, ...] = ()
 
     def to_json(self) -> str:
         """Write it as a line of JSON, an unknown value as null. `told`: the name of `notified` before 0.2."""
@@ -293,6 +298,10 @@ def _connect(file: Path) -> sqlite3.Connection:
             _check_format(db)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")  # also after a power cut it is known what was notified
+        columns = {row[1] for row in db.execute("PRAGMA table_info(episodes)")}
+        if n_tables and "levels" not in columns:  # a file from before there were levels
+            with db:
+                db.execute(_ADD_LEVELS)
         if not n_tables:
             with db:
                 db.execute(_TABLE)
@@ -337,10 +346,12 @@ def _row(alert: Alert, notified: bool, now: float) -> dict[str, object]:
         "channels": json.dumps([asdict(channel) for channel in alert.channels]),
         "told": notified,
         "kept_at": now,
+        "levels": json.dumps([asdict(level) for level in alert.levels]),
     }
 
 
 def _stored_episode(row: Mapping[str, Any]) -> StoredEpisode:
+    levels = json.loads(row["levels"]) if "levels" in row.keys() else []  # noqa: SIM118
     return StoredEpisode(
         identity=row["identity"],
         watch=row["watch"],
@@ -355,6 +366,7 @@ def _stored_episode(row: Mapping[str, Any]) -> StoredEpisode:
         revision=row["revision"],
         channels=tuple(ChannelShare(**channel) for channel in json.loads(row["channels"])),
         notified=bool(row["told"]),
+        levels=tuple(LevelChange(**level) for level in levels),
     )
 
 

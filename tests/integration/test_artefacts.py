@@ -59,8 +59,12 @@ def test_a_daemon_goes_on_from_an_earlier_versions_state_to_the_same_scores_and_
     for name, array in of_scores.items():
         np.testing.assert_allclose(arrays[name], array, rtol=tolerance, atol=tolerance, err_msg=name)
     if not tolerance:
-        assert json.loads(json.dumps([asdict(alert) for alert in alerts])) == expected[1]["alerts"]
-        assert artefacts.episodes(data_dir) == expected[1]["episodes"]
+        shown = json.loads(json.dumps([asdict(alert) for alert in alerts]))
+        episodes = artefacts.episodes(data_dir)
+        # That version knew no levels, and none of these episodes ends with a new one.
+        assert [fields.pop("levels") for fields in (*shown, *episodes)] == [[]] * (len(shown) + len(episodes))
+        assert shown == expected[1]["alerts"]
+        assert episodes == expected[1]["episodes"]
     assert {alert.watch for alert in alerts} == {"hosts", "series", "fresh"}
 
 

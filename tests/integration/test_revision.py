@@ -347,6 +347,57 @@ def test_metrics_and_the_log_tell_of_revisions(caplog):
     assert float(score.split()[-1]) < 1.0
 
 
+# Changes of level
+
+
+@pytest.mark.parametrize("restart_behind", [None, 0, 60, 75, 130])
+@pytest.mark.parametrize(
+    "late", [{(60, 1, 0)}, {(63, 0, 0)}, {(62, 0, 1), (66, 0, 0)}, {(120, 0, 0), (122, 1, 1)}]
+)
+def test_late_samples_change_no_level_that_was_found_nor_a_return(late, restart_behind):
+    def run(missing):
+        stream = Stream(seed=2)
+        stream.send(stream.values(WARM))
+        values = np.concatenate([stream.values(120, load=12.0), stream.values(60)])
+        waiting = []
+        for at, step in enumerate(values):
+            if at == restart_behind:
+                stream.restart()
+            here = {(0, host, metric) for when, host, metric in missing if when == at}
+            waiting += [(at + 4, point) for point in stream.send(step[None], missing=here)]
+            stream.take([point for due, point in waiting if due == at])
+        return stream
+
+    stream, undisturbed = run(late), run(set())
+
+    assert [kind for _, kind, _ in stream.notified()] == ["opened", "level changed"]
+    assert stream.notified() == undisturbed.notified()
+    np.testing.assert_allclose(
+        stream.watch.scorer.detector.scaling.centre,
+        undisturbed.watch.scorer.detector.scaling.centre,
+        atol=0.5,
+    )
+
+
+def test_steps_are_judged_again_around_the_level_of_their_time():
+    def run(missing):
+        stream = Stream(seed=2)
+        stream.send(stream.values(WARM))
+        stream.send(stream.values(120, load=12.0))
+        late = stream.send(stream.values(10), missing=missing)  # the level goes back
+        stream.take(late)
+        return stream
+
+    # The gap is in the other channel: the return is found in the same step.
+    stream, undisturbed = run({(1, 0, 1), (5, 0, 1)}), run(set())
+
+    assert stream.reports[-1].n_judged_again > 0
+    newest = sorted(undisturbed.scores)[-8:]
+    again = np.array([stream.scores[time_ms][0] for time_ms in newest])
+    assert (again < 1.0).all()
+    np.testing.assert_allclose(again, [undisturbed.scores[time_ms][0] for time_ms in newest], atol=0.2)
+
+
 # The same in any order, and over a restart
 
 

@@ -61,7 +61,9 @@ def run(judge, values, *, first_step=0, block_lengths=None, frozen=()):
 
 def assert_bit_equal(scored, expected):
     assert len(scored) == len(expected)
-    names = [field.name for field in fields(ScoredStep) if field.name not in ("learnable", "snapshot")]
+    names = [
+        field.name for field in fields(ScoredStep) if field.name not in ("learnable", "past", "snapshot")
+    ]
     for left, right in zip(scored, expected, strict=True):
         for name in names:
             place = f"{name} of the step at {left.time_ms} ms"

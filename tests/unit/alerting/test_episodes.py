@@ -13,7 +13,7 @@ from stage_settings import alert_policy
 from monitor.alerting.episodes import EpisodeBook, Phase
 
 STEP_SECONDS = 10
-CHANGES = ("engaged", "lapsed", "opened", "recovered", "accepted", "gone")
+CHANGES = ("engaged", "lapsed", "opened", "recovered", "levelled", "accepted", "gone", "returned")
 
 
 def policy(**seconds):
@@ -29,7 +29,7 @@ def run(text, rules, book=None):
     """Give the seconds at which each kind of change came, how many scores were suppressed, and the book."""
     book = book or EpisodeBook(rules)
     happened = {name: [] for name in CHANGES}
-    suppressed = {"hold": 0, "rest": 0}
+    suppressed = {"hold": 0, "rest": 0, "return": 0}
     for at, word in enumerate(text.split()):
         time_seconds = (at + 1) * STEP_SECONDS
         changes = book.update(time_seconds * 1000, np.array([score_of(word)]))
@@ -54,7 +54,7 @@ def test_with_a_hold_it_opens_when_the_score_has_been_over_for_that_long():
     assert happened["engaged"] == [10]
     assert happened["opened"] == [30]
     assert book.over_since_ms.tolist() == [10_000]
-    assert suppressed == {"hold": 0, "rest": 0}
+    assert suppressed == {"hold": 0, "rest": 0, "return": 0}
 
 
 def test_too_short_a_rise_lapses_and_its_scores_are_counted_as_suppressed():
@@ -62,7 +62,7 @@ def test_too_short_a_rise_lapses_and_its_scores_are_counted_as_suppressed():
 
     assert happened["lapsed"] == [30]
     assert happened["opened"] == []
-    assert suppressed == {"hold": 2, "rest": 0}
+    assert suppressed == {"hold": 2, "rest": 0, "return": 0}
     assert book.phase.tolist() == [Phase.IDLE]
 
 
@@ -96,7 +96,7 @@ def test_at_rest_nothing_opens_and_what_would_have_is_counted():
     happened, suppressed, _ = run("1 .5 .5 1 1 1", policy(rest_seconds=30))
 
     assert happened["recovered"] == [30]
-    assert suppressed == {"hold": 0, "rest": 2}  # at 40 and 50 s
+    assert suppressed == {"hold": 0, "rest": 2, "return": 0}  # at 40 and 50 s
     assert happened["opened"] == [10, 60]
 
 
@@ -317,3 +317,27 @@ def test_idle_entities_and_those_without_a_step_yet_are_never_gone():
     changes = book.expire(np.array([0, 0]), 1_000_000)  # the second has no phase yet
 
     assert changes.gone.tolist() == changes.lapsed.tolist() == []
+
+
+def test_an_open_episode_ends_with_a_new_level_and_rests():
+    book = EpisodeBook(policy(rest_seconds=20))
+    book.update(10_000, np.array([2.0, 0.0]))
+
+    changes = book.update(20_000, np.array([2.0, 0.0]), levelled=np.array([True, True]))
+
+    assert changes.levelled.tolist() == [0]
+    assert changes.recovered.tolist() == changes.accepted.tolist() == []
+    assert book.phase.tolist() == [Phase.RESTING, Phase.IDLE]
+    assert book.update(30_000, np.array([2.0, 0.0])).suppressed["rest"] == 1
+    assert book.update(40_000, np.array([2.0, 0.0])).opened.tolist() == [0]
+
+
+def test_who_goes_back_to_an_earlier_level_rests_instead_of_opening_and_is_counted():
+    book = EpisodeBook(policy(rest_seconds=20))
+
+    changes = book.update(10_000, np.array([2.0, 0.5, 2.0]), returning=np.array([True, True, False]))
+
+    assert changes.returned.tolist() == [0]
+    assert changes.engaged.tolist() == changes.opened.tolist() == [2]
+    assert changes.suppressed["return"] == 1
+    assert book.phase.tolist() == [Phase.RESTING, Phase.IDLE, Phase.OPEN]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.alerting.alert import Alert, ChannelShare
+from monitor.alerting.alert import Alert, ChannelShare, LevelChange
 from monitor.alerting.alert_age import Summary
 from monitor.alerting.text import alert_text, channel_text, number_text, summary_text, time_text
 
@@ -33,6 +33,14 @@ def test_a_resolution_says_when_and_why():
         "episode resolved watch=host entity=web1 since=1970-01-01T00:00:00Z score=2.50 "
         "resolved=1970-01-01T00:01:10Z reason=recovered channels=[cpu 75% actual 1.5 expected 0.25]"
     )
+
+
+def test_a_new_level_is_named_with_the_old_one():
+    levels = (LevelChange("latency_ms", 10.21, 20.13), LevelChange("sent_bytes", 2e6, 0.0))
+
+    text = alert_text(replace(ALERT, resolved_ms=70_000, reason="level changed", levels=levels))
+
+    assert " reason=level changed levels=[latency_ms 10.2 -> 20.1; sent_bytes 2M -> 0] channels=[" in text
 
 
 def test_the_first_three_channels_are_named():

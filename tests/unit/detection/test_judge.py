@@ -46,7 +46,9 @@ def test_the_shares_of_all_channels_add_up_to_one():
 
 
 def test_a_fault_that_outlasts_what_is_remembered_stays_open_throughout():
-    stream = Stream(seed=4).run(300).run(2000, load=15)
+    stream = Stream(seed=4).run(300)
+    for _ in range(50):
+        stream.run(20, load=15).run(20, load=-15)
     during = list(stream.alerts)
 
     stream.run(200)
@@ -58,19 +60,21 @@ def test_a_fault_that_outlasts_what_is_remembered_stays_open_throughout():
 
 
 def test_a_second_fault_after_recovery_is_caught_as_well():
-    stream = Stream(seed=5).run(300).run(300, load=15).run(200).run(100, load=15).run(200)
+    stream = Stream(seed=5).run(300).run(50, load=15).run(200).run(50, load=15).run(200)
 
     assert [alert.reason for alert in stream.alerts] == [None, "recovered", None, "recovered"]
-    assert 800_000 < stream.alerts[2].opened_ms <= 810_000
+    assert 550_000 < stream.alerts[2].opened_ms <= 560_000
     assert stream.alerts[0].identity != stream.alerts[2].identity
 
 
 def test_a_fault_as_long_as_the_policy_bears_is_accepted_as_the_new_normal():
     policy = alert_policy(close_seconds=10, rest_seconds=10, accept_after_seconds=400)
 
-    stream = Stream(watch(policy=policy), seed=16).run(300).run(800, load=15)
+    stream = Stream(watch(policy=policy), seed=16).run(300)
+    for _ in range(12):
+        stream.run(20, load=15).run(20, load=-15)
 
-    opened, accepted = stream.alerts
+    opened, accepted = stream.alerts[:2]
     assert accepted.reason == "accepted"
     assert accepted.resolved_ms - opened.opened_ms == 400_000
 

@@ -43,4 +43,4 @@ def test_scores_that_become_no_part_of_an_episode_are_counted_by_reason():
 
     counted(report, [Reason.JUDGED], [1.5], book=EpisodeBook(alert_policy()))
 
-    assert report.suppressed == {"policy": 1, "rest": 0, "hold": 0}
+    assert report.suppressed == {"policy": 1, "rest": 0, "hold": 0, "return": 0}

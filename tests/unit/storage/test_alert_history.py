@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from full_disk import full_disk
 
-from monitor.alerting.alert import Alert, ChannelShare
+from monitor.alerting.alert import Alert, ChannelShare, LevelChange
 from monitor.errors import HistoryError
 from monitor.storage.alert_history import AlertHistory, read_episodes
 from monitor.testing import FakeClock
@@ -96,6 +96,35 @@ def test_an_episode_comes_back_as_it_was_told(kept):
         True,
     )
     assert repr(back.channels) == repr(OPENED.channels)  # NaN is not equal to itself
+
+
+def test_the_levels_of_an_end_come_back(kept):
+    one = kept()
+    levels = (LevelChange("load", 1.0, 5.0),)
+
+    one.history.record([OPENED], True)
+    one.history.record([replace(RESOLVED, reason="level changed", levels=levels)], True)
+
+    (back,) = one.all()
+    assert (back.reason, back.levels) == ("level changed", levels)
+    assert json.loads(back.to_json())["levels"] == [{"channel": "load", "before": 1.0, "after": 5.0}]
+
+
+def test_a_file_from_before_there_were_levels_is_read_and_continued(kept):
+    one = kept()
+    one.history.record([OTHER], True)
+    one.history.close()
+    with sqlite3.connect(one.file) as db:
+        db.execute("ALTER TABLE episodes DROP COLUMN levels")
+    db.close()
+    before = [episode.levels for episode in one.all()]
+    other = kept()
+
+    other.history.record([replace(RESOLVED, levels=(LevelChange("load", 1.0, 5.0),))], True)
+
+    assert before == [()]
+    assert [len(episode.levels) for episode in other.all()] == [1, 0]
+    assert other.n_failures == 0
 
 
 def test_an_end_completes_its_opening(kept):

@@ -1,0 +1,221 @@
+"""Which episodes end with a new level and which entities go back to an old one, asked step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.detector import Detector
+from models.levels import Levels, level_steps, median_and_spread
+from monitor.alerting.alert import LevelChange
+from monitor.detection.scored_step import ScoredStep
+from monitor.detection.settings import WatchSettings
+
+__all__ = ["LevelTracker", "RecordedLevels", "StepLevels", "level_changes"]
+
+
+_SOON_STEPS = 4  # a return is found within so many steps
+
+
+class StepLevels(Protocol):
+    """What a judge asks of levels: of the live ones, and of those that were recorded the first time."""
+
+    def begin(self, row: int, since_ms: int, past: NDArray[np.float64]) -> None:
+        """Remember an entity's levels before an episode that begins at the last of some steps (T, n, C)."""
+
+    def due(self, step: ScoredStep, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give those of some entities with open episodes that are to be asked for new levels at this step."""
+
+    def changes(self, step: ScoredStep, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Give by how much open episodes' channels (m, C) have come to new levels; 0 where they have not."""
+
+    def returning(self, step: ScoredStep, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which entities (m,) are about to leave their level for an earlier one."""
+
+    def accept(self, row: int, shift: NDArray[np.float64], step: ScoredStep) -> None:
+        """Judge an entity around new levels, `shift` (C,) above the old ones, from the next step on."""
+
+    def go_back(self, row: int, step: ScoredStep) -> None:
+        """Judge an entity around its earlier levels from the next step on."""
+
+
+class LevelTracker:
+    """The levels of a watch's entities; moves the centre that they are scaled around.
+
+    Parameters
+    ----------
+    detector : callable
+        Gives the detector that judges now, None before there is any.
+
+    Attributes
+    ----------
+    rows : Levels
+        What is known of each entity.
+    n_steps : int
+        How many steps a level is measured by, L.
+    """
+
+    def __init__(self, settings: WatchSettings, detector: Callable[[], Detector | None]) -> None:
+        self.rows = Levels(0, channels=0)
+        self.n_steps = level_steps(settings.window_length)
+        self._step_ms = settings.step_ms
+        self._lasting_ms = round(settings.alert.accept_after_seconds * 1000)
+        self._detector = detector
+
+    def begin(self, row: int, since_ms: int, past: NDArray[np.float64]) -> None:
+        """Remember an entity's levels before an episode that begins at the last of some steps (T, n, C)."""
+        detector = self._detector()
+        if detector is not None:
+            window, scale = past[-1 - self.n_steps : -1, row], detector.scaling.scale[row]
+            self.rows.begin(row, window, scale, since_ms=since_ms, near_ms=self.n_steps * self._step_ms)
+
+    def end(self, row: int, time_ms: int) -> None:
+        """Note when an episode ended."""
+        self.rows.ended_ms[row] = time_ms
+
+    def blame(self, step: ScoredStep, frozen: NDArray[np.bool_]) -> None:
+        """Note which channels of those `frozen` (n,) in an episode are to blame for a step over the limit."""
+        over = np.flatnonzero(frozen & (step.score >= 1.0))
+        if over.size:
+            self.rows.blame(over, step.channel_error[over])
+
+    def due(self, step: ScoredStep, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give those of some entities with open episodes that are to be asked for new levels at this step.
+
+        That is 2 L steps behind the onset, since the first half may hold the way there, and each quarter
+        of L from then on.
+        """
+        n_behind = (step.time_ms - self.rows.since_ms[rows]) // self._step_ms
+        return np.asarray(rows[(n_behind >= 2 * self.n_steps) & (n_behind % (self.n_steps // 4) == 0)])
+
+    def changes(self, step: ScoredStep, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Give by how much open episodes' channels (m, C) have come to new levels; 0 where they have not.
+
+        The L steps that a level is measured by must lie behind the onset.
+        """
+        shifts, detector = np.zeros((len(rows), step.actual.shape[1])), self._detector()
+        old_enough = step.time_ms - self.rows.since_ms[rows] >= self.n_steps * self._step_ms
+        which = rows[old_enough]
+        if detector is not None and step.past is not None and which.size:
+            scale = detector.scaling.scale[which]
+            shifts[old_enough] = self.rows.changes(which, step.past[1:, which], scale)
+        return shifts
+
+    def returning(self, step: ScoredStep, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which entities (m,) are about to leave their level for an earlier one."""
+        if step.past is None:
+            return np.zeros(len(rows), bool)
+        return self.rows.returning(rows, step.past[:, rows], step.channel_error[rows])
+
+    def accept(self, row: int, shift: NDArray[np.float64], step: ScoredStep) -> None:
+        """Judge an entity around new levels, `shift` (C,) above the old ones, from the next step on."""
+        self.rows.accept(row, shift, time_ms=step.time_ms)
+        self._move(row, shift)
+
+    def go_back(self, row: int, step: ScoredStep) -> None:
+        """Judge an entity around its earlier levels from the next step on."""
+        assert step.past is not None
+        newest_step = step.time_ms // self._step_ms - 1
+        shift = self.rows.go_back(
+            row,
+            step.past[:, row],
+            newest_step=newest_step,
+            time_ms=step.time_ms,
+            lasting_ms=self._lasting_ms,
+        )
+        self._move(row, shift)
+
+    def take_over(self, old: LevelTracker) -> None:
+        """Continue with what another one knew of open episodes; the model has a scaling of its own."""
+        self.rows = old.rows
+        self.rows.forget_shifts()
+
+    def shift_time(self, n_steps: int) -> None:
+        """Move all times back by so many steps: the clock that they came from was ahead."""
+        self.rows.shift_time(n_steps, self._step_ms)
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """Give every array by name."""
+        return {f"levels.{name}": array for name, array in self.rows.state().items()}
+
+    def load_state(self, arrays: Mapping[str, NDArray[Any]], *, n_rows: int, n_channels: int) -> None:
+        """Copy arrays that `state` gave; a state from before there were levels has none.
+
+        Raises
+        ------
+        ValueError
+            If an array is missing or does not fit.
+        """
+        of_rows = {
+            name.removeprefix("levels."): array
+            for name, array in arrays.items()
+            if name.startswith("levels.")
+        }
+        self.rows = Levels(n_rows, channels=n_channels)
+        if of_rows:
+            self.rows.load_state(of_rows)
+
+    def _move(self, row: int, shift: NDArray[np.float64]) -> None:
+        detector = self._detector()
+        assert detector is not None, "an episode has levels only where a detector judges"
+        detector.scaling.move(row, shift)
+        detector.gaussian.settle(np.array([row]), (shift != 0)[None])
+
+
+class RecordedLevels:
+    """Changes of level as they were the first time, when steps are judged again; nothing is remembered.
+
+    Parameters
+    ----------
+    shifts : ndarray, shape (T, m, C)
+        By how much the levels changed at each step.
+    """
+
+    def __init__(self, shifts: NDArray[np.float64]) -> None:
+        self._shifts = shifts
+        self._shift, self._soon = shifts[0], shifts[0]
+
+    def at_step(self, t: int) -> None:
+        """Say which step is judged next."""
+        self._shift, self._soon = self._shifts[t], np.abs(self._shifts[t : t + _SOON_STEPS]).sum(axis=0)
+
+    def begin(self, row: int, since_ms: int, past: NDArray[np.float64]) -> None:
+        """Leave the entity to its snapshots, which say what it was judged by."""
+
+    def due(self, step: ScoredStep, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give those of some entities whose level changed at this step."""
+        return np.asarray(rows[self._shift[rows].any(axis=1)])
+
+    def changes(self, step: ScoredStep, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Give by how much the channels (k, C) of some entities changed their level at this step."""
+        return np.asarray(self._shift[rows])
+
+    def returning(self, step: ScoredStep, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which entities changed their level at this step, or soon: its sample may have come late."""
+        return np.asarray(self._soon[rows].any(axis=1))
+
+    def accept(self, row: int, shift: NDArray[np.float64], step: ScoredStep) -> None:
+        """Leave the entity to its snapshots, which say what it was judged by."""
+
+    def go_back(self, row: int, step: ScoredStep) -> None:
+        """Leave the entity to its snapshots, which say what it was judged by."""
+
+
+def level_changes(
+    shift: NDArray[np.float64], window: NDArray[np.float64], channels: Sequence[str]
+) -> tuple[LevelChange, ...]:
+    """Put the changes (C,) of one entity into words, the largest in units of the new noise first.
+
+    `window` (T, C) holds the newest steps, which lie on the new levels.
+    """
+    level, spread = median_and_spread(window)
+    size = np.abs(shift) / np.maximum(spread, 1e-12)
+    order = np.argsort(-size, kind="stable")
+    moved = [channel for channel in order.tolist() if shift[channel] != 0]
+    return tuple(
+        LevelChange(channels[channel], float(level[channel] - shift[channel]), float(level[channel]))
+        for channel in moved
+    )
