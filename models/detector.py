@@ -21,6 +21,7 @@ from models.network import Autoencoder
 from models.raw_scores import ErrorScale, NetworkRawScores, raw_score_windows
 from models.row_arrays import RowArrays, row_array
 from models.scaling import Scaling, fit_scaling
+from models.season import SeasonProfile
 from models.settings import ModelSettings
 from models.tail import TailBank
 
@@ -61,6 +62,7 @@ class Detector(RowArrays):
     network's three raw scores together, the nearest neighbour and the windowed Gaussian weigh
     a third each. With several channels, the network's raw scores of window and tail and the
     windowed PCA weigh a third each. Without a network, neighbour and Gaussian weigh half each.
+    What is out of season is judged beside that surprise, by a limit of its own.
 
     Parameters
     ----------
@@ -98,6 +100,7 @@ class Detector(RowArrays):
         self.gaussian = GaussianBaseline(n_rows, channels=n_channels)
         n_windows = settings.memory_windows if self._uses_neighbour else 0
         self.neighbour = NeighbourBaseline(n_rows, n_windows, settings.window_length, n_channels)
+        self.season = SeasonProfile(n_rows, n_channels, step_seconds)
 
     @property
     def _uses_neighbour(self) -> bool:
@@ -111,6 +114,7 @@ class Detector(RowArrays):
             "tails": self.tails,
             "gaussian": self.gaussian,
             "neighbour": self.neighbour,
+            "season": self.season,
         }
 
     def grow(self, n_rows: int, **sizes: int) -> None:
@@ -143,15 +147,16 @@ class Detector(RowArrays):
 
     def snapshot(self) -> dict[str, NDArray[np.generic]]:
         """Copy what steps are judged by and learning changes, by name; each array has a row per entity."""
-        parts = {"tails": self.tails.snapshot()}
+        parts = {"tails": self.tails.snapshot(), "season": self.season.snapshot()}
         if self._uses_neighbour:
             parts |= {"gaussian": self.gaussian.snapshot(), "neighbour": self.neighbour.snapshot()}
         return {"calibrated": self.calibrated.copy()} | _prefixed(parts)
 
     def restore(self, snapshot: Mapping[str, NDArray[Any]], *, begins: bool) -> None:
-        """Judge by a snapshot; restore the smoothed deviation only if a run of snapshots `begins`."""
+        """Judge by a snapshot; restore what follows each step only if a run of snapshots `begins`."""
         self.calibrated = snapshot["calibrated"].copy()
         self.tails.restore(_of_part(snapshot, "tails"))
+        self.season.restore(_of_part(snapshot, "season"), begins=begins)
         if self._uses_neighbour:
             self.gaussian.restore(_of_part(snapshot, "gaussian"), begins=begins)
             self.neighbour.restore(_of_part(snapshot, "neighbour"))
@@ -203,7 +208,7 @@ class Detector(RowArrays):
         surprise: NDArray[np.float64],
         free: NDArray[np.bool_],
     ) -> None:
-        """Let distinct rows learn one step; rows that are not `free` update only their frozen tails.
+        """Let distinct rows learn one step; rows that are not `free` only their frozen tails and the season.
 
         Parameters
         ----------
@@ -213,6 +218,7 @@ class Detector(RowArrays):
             True where no episode is open or about to open.
         """
         self.tails.learn(rows, raw_scores)
+        self.season.learn(rows, windows[:, -1])
         self.gaussian.learn(rows[free], windows[free, -1])
         if self._uses_neighbour:
             self.neighbour.learn(rows[free], windows[free])

@@ -98,7 +98,12 @@ class SeasonProfile(RowArrays):
             is_lasting = self.slot_peak[follows] >= GROSS
             self.n_lasting[follows] = np.where(is_lasting, self.n_lasting[follows] + 1, 0)
             self._end_days(changed, slot // self._n_slots)
-        self._roll(changed, follows, slot)
+        for array, fill in ((self.extreme, -np.inf), (self.n_measured, 0)):
+            shifted = array[follows, ..., :-1]
+            array[changed] = fill
+            array[follows, ..., 1:] = shifted
+        self.slot[changed] = slot
+        self.slot_peak[changed] = 0.0
 
     def channel_evidence(self, rows: NDArray[np.int64], step: NDArray[np.float32]) -> NDArray[np.float32]:
         """Give the spreads (n, C) by which each channel is out of season; NaN where that is not known.
@@ -141,30 +146,38 @@ class SeasonProfile(RowArrays):
         if self._n_slots:
             self._observe(rows, _signed(step), ~np.isnan(step))
 
-    def start(self, rows: NDArray[np.int64], history: NDArray[np.float32], first_step: int) -> None:
+    def start(self, rows: NDArray[np.int64], history: NDArray[np.float32], steps: NDArray[np.int64]) -> None:
         """Learn from scaled history (T, n, C) of rows that are new: first what is usual, then the limit.
 
         Parameters
         ----------
-        first_step : int
-            Number of the oldest step since the epoch; it ends at `(first_step + 1) * step_seconds`.
+        steps : ndarray, shape (T, n)
+            Their numbers since the epoch, ascending: step k ends at `(k + 1) * step_seconds`.
         """
-        if not self._n_slots or not rows.size:
+        if not self._n_slots or not history.size:
             return
+        _, of_rows = np.unique(steps, axis=1, return_inverse=True)
+        for number in range(int(of_rows.max()) + 1):  # rows of the same times together: mostly all
+            together = np.flatnonzero(of_rows == number)
+            self._start_together(rows[together], history[:, together], steps[:, together[0]])
+
+    def _start_together(
+        self, rows: NDArray[np.int64], history: NDArray[np.float32], steps: NDArray[np.int64]
+    ) -> None:
         profile = self.take(np.full(len(rows), -1))
         everyone = np.arange(len(rows))
-        ends_ms = np.rint((first_step + 1 + np.arange(len(history))) * self._step_seconds * 1000)
+        ends_ms = np.rint((steps + 1) * self._step_seconds * 1000)
         numbers = _slot_at(ends_ms.astype(np.int64), self._n_slots)
         starts = np.flatnonzero(np.diff(numbers, prepend=numbers[:1] - 1))
         for start, stop in zip(starts, [*starts[1:], len(history)], strict=True):
             profile.begin_step(int(ends_ms[start]))
-            steps = history[start:stop]
+            in_slot = history[start:stop]
             # The furthest value of a slot has its highest raw score.
-            highest, lowest = np.fmax.reduce(steps, axis=0), np.fmin.reduce(steps, axis=0)
+            highest, lowest = np.fmax.reduce(in_slot, axis=0), np.fmin.reduce(in_slot, axis=0)
             profile._learn_raw_score(everyone, highest)
             profile._learn_raw_score(everyone, lowest)
             extremes = np.stack([highest, -lowest], axis=-1)
-            profile._observe(everyone, extremes, (~np.isnan(steps)).sum(axis=0))
+            profile._observe(everyone, extremes, (~np.isnan(in_slot)).sum(axis=0))
         self.put(rows, profile)
 
     def snapshot(self) -> dict[str, NDArray[np.generic]]:
@@ -224,15 +237,6 @@ class SeasonProfile(RowArrays):
     ) -> None:
         self.extreme[rows, :, :, 0] = np.fmax(self.extreme[rows, :, :, 0], extremes)
         self.n_measured[rows, :, 0] += n_measured.astype(np.int16)
-
-    def _roll(self, changed: NDArray[np.int64], follows: NDArray[np.int64], slot: int) -> None:
-        """Begin a slot: shift the slots of rows where it `follows` the last, clear the others."""
-        for array, fill in ((self.extreme, -np.inf), (self.n_measured, 0)):
-            shifted = array[follows, ..., :-1]
-            array[changed] = fill
-            array[follows, ..., 1:] = shifted
-        self.slot[changed] = slot
-        self.slot_peak[changed] = 0.0
 
     def _end_days(self, rows: NDArray[np.int64], day: int) -> None:
         """Set the limit of rows for which a day begins, and forget days of their record that are too old."""

@@ -64,6 +64,7 @@ class Rescorer:
         scaled = scale_block(self._recent.before(self._settings.window_length - 1, closed.values), detector)
         for t in range(len(closed.values)):
             self._restore(t)
+            detector.season.begin_step(closed.end_ms(t), learns=False)
             snapshot = snapshot_of(self._limits, seen, self.elevated_since, detector)
             self._recent.count_step(closed.first_step + t, closed.values[t])
             step = score_step(
@@ -77,6 +78,8 @@ class Rescorer:
                 stale_ms=self._settings.stale_ms,
             )
             self.elevated_since = step.elevated_since_ms
+            if step.learnable is not None:
+                detector.season.observe(step.learnable.rows, step.learnable.windows[:, -1])
             yield replace(step, learnable=None, snapshot=snapshot)
 
     def learn(self, step: ScoredStep, frozen: NDArray[np.bool_]) -> None:

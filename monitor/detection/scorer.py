@@ -173,6 +173,7 @@ class Scorer:
         self._rows.correct(rows, rescored.elevated_since)
         if self.detector is not None:
             self.detector.gaussian.deviation[rows] = rescored.detector.gaussian.deviation
+            self.detector.season.replace_rows(rows, rescored.detector.season)
 
     def take_over(self, old: Scorer, frozen: NDArray[np.bool_]) -> None:
         """Continue where another scorer was: with its newest steps, and `frozen` (n,) entities frozen anew.
@@ -232,6 +233,8 @@ class Scorer:
             scaled = scale_block(self.recent.before(self._window - 1, block.values), detector)
         for t in range(len(block.values)):
             limits = self.limits()
+            if detector is not None:
+                detector.season.begin_step(block.end_ms(t))
             snapshot = None
             if self.settings.revision_steps and detector is not None:
                 snapshot = snapshot_of(limits, self.recent.seen, self._rows.elevated_since, detector)
@@ -309,4 +312,8 @@ def _calibrate(
 ) -> None:
     """Let a detector learn from the newest steps what is normal for some entities."""
     resolution = entities.series_resolution(rows.tolist(), detector.step_seconds)
-    detector.calibrate(rows, recent.values[:, rows], resolution=resolution)
+    values = recent.values[:, rows]
+    numbers = recent.newest_step + 1 + np.arange(-len(values), 0)
+    steps = np.broadcast_to(numbers[:, None], values.shape[:2])
+    detector.calibrate(rows, values, resolution=resolution)
+    detector.season.start(rows, detector.scaling.take(rows).apply(values), steps)

@@ -58,7 +58,8 @@ def collect_history(settings: WatchSettings, columns: Columns, table: SeriesTabl
     values = np.concatenate([block.values for block in _close(settings, entities, located)])
     first_ms = int(located.time_ms.min())
     last_ms = int(located.time_ms.max())
-    return History(tuple(entities.entities), tuple(entities.channels), aligned(values), first_ms, last_ms)
+    history = History(tuple(entities.entities), tuple(entities.channels), values, first_ms, last_ms)
+    return aligned(history, settings.step_ms)
 
 
 def recorded_steps(
@@ -144,7 +145,7 @@ def fit_watch(
         If the history is too short, or training fails.
     """
     try:
-        return fit_detector(
+        fit = fit_detector(
             history.values,
             settings.model,
             resolution=_resolution(settings, history),
@@ -156,6 +157,10 @@ def fit_watch(
         )
     except TrainingError as error:
         raise TrainingError(f"watch {settings.name}: {error}") from error
+    everyone = np.arange(len(history.entities))
+    scaled = fit.detector.scaling.apply(history.values)
+    fit.detector.season.start(everyone, scaled, history.step_numbers(settings.step_ms))
+    return fit
 
 
 def train_watch(
@@ -238,17 +243,21 @@ def _resolution(settings: WatchSettings, history: History) -> NDArray[np.float64
     return np.array([resolution_of(channel, step_seconds) for channel in history.channels])
 
 
-def aligned(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shift each entity of (T, n, C) in time so that its last sample lies at the last step.
+def aligned(history: History, step_ms: int) -> History:
+    """Shift each entity of a history so that its last sample lies at the last step.
 
     Entities of files from different years would otherwise share no step, and the newest part, which is held
-    out, would hold only the latest file.
+    out, would hold only the latest file. `steps` still tells when each step was.
     """
+    values, steps = history.values, history.step_numbers(step_ms)
     known = np.asarray(~np.isnan(values).all(axis=2))  # (T, n)
     first = np.argmax(known, axis=0)
     last = len(values) - np.argmax(known[::-1], axis=0)
     spans = last - first
     shifted = np.full((int(spans.max()), *values.shape[1:]), np.nan)
+    # The steps before an entity's first sample are not known, but they lie before it.
+    numbers = np.arange(-len(shifted), 0)[:, None] + steps[last - 1, np.arange(len(last))] + 1
     for row, span in enumerate(spans.tolist()):
         shifted[len(shifted) - span :, row] = values[first[row] : last[row], row]
-    return shifted
+        numbers[len(shifted) - span :, row] = steps[first[row] : last[row], row]
+    return replace(history, values=shifted, steps=numbers)

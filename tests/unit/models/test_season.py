@@ -169,11 +169,23 @@ def test_a_profile_that_starts_from_history_is_the_one_that_has_lived_through_it
     lived, started = one(2), SeasonProfile(3, 2, STEP)
     live(lived, values)
 
-    started.start(np.array([1]), values, FIRST_STEP)
+    started.start(np.array([1]), values, FIRST_STEP + np.arange(len(values))[:, None])
 
     for name, array in lived.state().items():
         np.testing.assert_allclose(started.state()[name][1], array[0], rtol=1e-5, err_msg=name)
     assert (started.n_days[[0, 2]] == 0).all()
+
+
+def test_rows_whose_history_is_of_other_times_start_by_their_own():
+    values = days(13)
+    steps = FIRST_STEP + np.arange(len(values))[:, None] + np.array([[0, N // 2]])
+    profile = SeasonProfile(2, 1, STEP)
+
+    profile.start(np.array([0, 1]), np.concatenate([values, values], axis=1), steps)
+
+    highest_at = profile.mean[:, 0, 0].argmax(axis=1)
+    assert abs(highest_at[0] - 6) <= 1
+    assert abs(highest_at[1] - 6 - 24) <= 1
 
 
 def test_steps_judged_again_by_their_snapshots_score_the_same_and_a_late_job_is_not_missing():
