@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from models.limits import Budget
 from models.row_arrays import RowArrays, row_array
 
 __all__ = ["GROSS", "SeasonProfile", "slots_of_day"]
@@ -28,6 +29,7 @@ _MEASURED_SHARE = 0.8  # of a neighbourhood's steps; with more gaps its height i
 _RECORD_DAYS = 28
 _LEAST_RECORD_DAYS = 5  # before the own record of a row can be judged by
 _ALLOWED_DAYS = 2  # of a record, which may have been higher than the limit
+_BUDGET_SHARE = 0.25  # of the false episodes that a watch is allowed
 _MARGIN = 1.25  # of the limit above the record
 GROSS = 6.0  # the lowest limit: six spreads beyond three
 _LONGEST_SLOTS = 4  # what lasts longer than its neighbourhood and a slot is no matter of the time of day
@@ -56,7 +58,9 @@ class SeasonProfile(RowArrays):
 
     The raw score counts spreads (standard deviations over days) beyond the mean of all days' extremes
     and three spreads, and takes the largest over channels. The limit of a row is the third highest of
-    its days' raw scores in four weeks with a margin of a quarter, and 6 at least.
+    its days' raw scores in four weeks with a margin of a quarter, and 6 at least. Where the days of all
+    rows that were higher than their limits are more than a quarter of the budget, all limits are raised
+    until they are not.
     """
 
     mean = row_array(np.float32, "channels", 2, "slots")  # over days, of a neighbourhood's extremes
@@ -79,11 +83,23 @@ class SeasonProfile(RowArrays):
         self._n_needed = _MEASURED_SHARE * steps_together
         super().__init__(n_rows, channels=n_channels, slots=self._n_slots)
 
-    def begin_step(self, time_ms: int, *, learns: bool = True) -> None:
+    def begin_step(
+        self,
+        time_ms: int,
+        *,
+        budget: Budget | None = None,
+        sharing: NDArray[np.bool_] | None = None,
+        learns: bool = True,
+    ) -> None:
         """Prepare all rows for the step that ends at `time_ms` (event time), once before it is judged.
 
-        When a slot ends, what was seen of its neighbourhood is learned, unless the step is judged
-        again: then it is judged by its snapshot.
+        Parameters
+        ----------
+        budget, sharing : Budget and ndarray of shape (n_rows,), optional
+            The false episodes allowed, and the rows that share them; without it each row has its own limit.
+        learns : bool
+            When a slot ends, learn what was seen of its neighbourhood, and set bounds and limits. False for
+            a step that is judged again: that is done by its snapshot.
         """
         if not self._n_slots:
             return
@@ -97,7 +113,7 @@ class SeasonProfile(RowArrays):
             self._learn_neighbourhood(follows, (slot - 2) % self._n_slots)
             is_lasting = self.slot_peak[follows] >= GROSS
             self.n_lasting[follows] = np.where(is_lasting, self.n_lasting[follows] + 1, 0)
-            self._end_days(changed, slot // self._n_slots)
+            self._set_limits(changed, slot // self._n_slots, budget, sharing)
         for array, fill in ((self.extreme, -np.inf), (self.n_measured, 0)):
             shifted = array[follows, ..., :-1]
             array[changed] = fill
@@ -156,29 +172,29 @@ class SeasonProfile(RowArrays):
         """
         if not self._n_slots or not history.size:
             return
-        _, of_rows = np.unique(steps, axis=1, return_inverse=True)
-        for number in range(int(of_rows.max()) + 1):  # rows of the same times together: mostly all
+        ends_ms = np.rint((steps + 1) * self._step_seconds * 1000).astype(np.int64)
+        # Steps that end together were together, so that nearly always all rows start together.
+        _, of_rows = np.unique(steps[-1], return_inverse=True)
+        for number in range(int(of_rows.max()) + 1):
             together = np.flatnonzero(of_rows == number)
-            self._start_together(rows[together], history[:, together], steps[:, together[0]])
+            profile = self.take(np.full(len(together), -1))
+            profile._start(history[:, together], ends_ms[:, together[0]])
+            self.put(rows[together], profile)
 
-    def _start_together(
-        self, rows: NDArray[np.int64], history: NDArray[np.float32], steps: NDArray[np.int64]
-    ) -> None:
-        profile = self.take(np.full(len(rows), -1))
-        everyone = np.arange(len(rows))
-        ends_ms = np.rint((steps + 1) * self._step_seconds * 1000)
-        numbers = _slot_at(ends_ms.astype(np.int64), self._n_slots)
+    def _start(self, history: NDArray[np.float32], ends_ms: NDArray[np.int64]) -> None:
+        """Live through scaled steps (T, n, C) of all rows, by their ends (T,), a slot at a time."""
+        everyone = np.arange(self.n_rows)
+        numbers = _slot_at(ends_ms, self._n_slots)
         starts = np.flatnonzero(np.diff(numbers, prepend=numbers[:1] - 1))
         for start, stop in zip(starts, [*starts[1:], len(history)], strict=True):
-            profile.begin_step(int(ends_ms[start]))
+            self.begin_step(int(ends_ms[start]))
             in_slot = history[start:stop]
-            # The furthest value of a slot has its highest raw score.
             highest, lowest = np.fmax.reduce(in_slot, axis=0), np.fmin.reduce(in_slot, axis=0)
-            profile._learn_raw_score(everyone, highest)
-            profile._learn_raw_score(everyone, lowest)
+            # The furthest value of a slot has its highest raw score.
+            self._learn_raw_score(everyone, highest)
+            self._learn_raw_score(everyone, lowest)
             extremes = np.stack([highest, -lowest], axis=-1)
-            profile._observe(everyone, extremes, (~np.isnan(in_slot)).sum(axis=0))
-        self.put(rows, profile)
+            self._observe(everyone, extremes, (~np.isnan(in_slot)).sum(axis=0))
 
     def snapshot(self) -> dict[str, NDArray[np.generic]]:
         """Copy what a step is judged by; the usual extremes of other times of the day are not among it."""
@@ -238,22 +254,28 @@ class SeasonProfile(RowArrays):
         self.extreme[rows, :, :, 0] = np.fmax(self.extreme[rows, :, :, 0], extremes)
         self.n_measured[rows, :, 0] += n_measured.astype(np.int16)
 
-    def _end_days(self, rows: NDArray[np.int64], day: int) -> None:
-        """Set the limit of rows for which a day begins, and forget days of their record that are too old."""
-        before = self.slot[rows] // self._n_slots
-        rows, before = rows[before != day], before[before != day]
-        if not rows.size:
-            return
-        record = self.day_peak[rows]
+    def _set_limits(
+        self, changed: NDArray[np.int64], day: int, budget: Budget | None, sharing: NDArray[np.bool_] | None
+    ) -> None:
+        """Set the limits by the record of all days before this one; where it begins, make room for it."""
         days = day - np.arange(_RECORD_DAYS)
-        is_new = days > before[:, None]  # those skipped among them
-        at = np.broadcast_to(days % _RECORD_DAYS, is_new.shape)
-        record[np.nonzero(is_new)[0], at[is_new]] = np.nan
-        self.day_peak[rows] = record
+        # Days that were skipped are new as well.
+        which, number = np.nonzero(days > (self.slot[changed] // self._n_slots)[:, None])
+        self.day_peak[changed[which], days[number] % _RECORD_DAYS] = np.nan
+        record = self.day_peak.copy()
+        record[:, day % _RECORD_DAYS] = np.nan
         highest = np.sort(np.nan_to_num(record, nan=-1.0), axis=1)[:, -1 - _ALLOWED_DAYS]
-        n_known = (~np.isnan(record)).sum(axis=1)
-        limit = np.maximum(_MARGIN * highest, GROSS)
-        self.limit[rows] = np.where(n_known >= _LEAST_RECORD_DAYS, limit, np.inf)
+        is_known = (~np.isnan(record)).sum(axis=1) >= _LEAST_RECORD_DAYS
+        limit = np.where(is_known, np.maximum(_MARGIN * highest, GROSS), np.inf)
+        if budget is not None and sharing is not None:
+            seconds = _RECORD_DAYS * 86400.0
+            allowed = _BUDGET_SHARE * budget.rate_per_second(int(sharing.sum())) * seconds
+            scores = np.nan_to_num(record / limit[:, None], nan=0.0)[sharing].ravel()
+            n_allowed = max(1, int(allowed))
+            if n_allowed < len(scores):
+                next_score = float(np.partition(scores, -1 - n_allowed)[-1 - n_allowed])
+                limit = limit * max(1.0, next_score)
+        self.limit = limit.astype(np.float32)
 
     def _blank(self, n_rows: int) -> Self:
         return type(self)(n_rows, self.mean.shape[1], self._step_seconds)

@@ -87,14 +87,9 @@ class Scorer:
         """
         if self.detector is None or not self.detector.calibrated.any():
             return None
-        # By their own rows: the result is the same whether those that are gone are still kept or not.
-        sharing = self.detector.calibrated.copy()
         end_ms = (self.recent.newest_step + 1) * self.settings.step_ms
-        gone = self.stale_from_ms() + self._gone_ms <= end_ms
-        sharing[: len(gone)] &= ~gone[: len(sharing)]
-        return limit_for_budget(
-            self.detector.peaks, self.settings.budget, n_entities=max(1, int(sharing.sum()))
-        )
+        n_sharing = int(_sharing(self.detector, self.stale_from_ms() + self._gone_ms, end_ms).sum())
+        return limit_for_budget(self.detector.peaks, self.settings.budget, n_entities=max(1, n_sharing))
 
     def limits(self) -> NDArray[np.float64]:
         """Give each entity's limit (n,): the one its open episode froze, else the current one."""
@@ -234,7 +229,9 @@ class Scorer:
         for t in range(len(block.values)):
             limits = self.limits()
             if detector is not None:
-                detector.season.begin_step(block.end_ms(t))
+                end_ms = block.end_ms(t)
+                sharing = _sharing(detector, self.stale_from_ms() + self._gone_ms, end_ms)
+                detector.season.begin_step(end_ms, budget=self.settings.budget, sharing=sharing)
             snapshot = None
             if self.settings.revision_steps and detector is not None:
                 snapshot = snapshot_of(limits, self.recent.seen, self._rows.elevated_since, detector)
@@ -276,6 +273,17 @@ class Scorer:
 def _calibrated(detector: Detector | None, n_rows: int) -> NDArray[np.bool_]:
     """Tell which entities (n,) can be judged."""
     return np.zeros(n_rows, bool) if detector is None else detector.calibrated
+
+
+def _sharing(detector: Detector, gone_from_ms: NDArray[np.int64], end_ms: int) -> NDArray[np.bool_]:
+    """Tell which of a detector's rows (n,) share the budget: those that are calibrated and not gone.
+
+    By their own rows: the result is the same whether those that are gone are still kept or not.
+    """
+    sharing = detector.calibrated.copy()
+    gone = gone_from_ms <= end_ms
+    sharing[: len(gone)] &= ~gone[: len(sharing)]
+    return sharing
 
 
 def _steps_to_next_calibration(values: NDArray[np.float64], n_missing: NDArray[np.int64]) -> int:

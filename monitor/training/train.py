@@ -55,10 +55,15 @@ def collect_history(settings: WatchSettings, columns: Columns, table: SeriesTabl
     located = _locate(entities, columns, table)
     if located is None:
         return None
-    values = np.concatenate([block.values for block in _close(settings, entities, located)])
+    blocks = list(_close(settings, entities, located))
+    values = np.concatenate([block.values for block in blocks])
+    # A long silence is cut: the steps' numbers skip it.
+    numbers = np.concatenate([block.first_step + np.arange(len(block.values)) for block in blocks])
+    steps = np.broadcast_to(numbers[:, None], values.shape[:2])
     first_ms = int(located.time_ms.min())
     last_ms = int(located.time_ms.max())
-    history = History(tuple(entities.entities), tuple(entities.channels), values, first_ms, last_ms)
+    names, channels = tuple(entities.entities), tuple(entities.channels)
+    history = History(names, channels, values, first_ms, last_ms, steps)
     return aligned(history, settings.step_ms)
 
 
@@ -255,9 +260,8 @@ def aligned(history: History, step_ms: int) -> History:
     last = len(values) - np.argmax(known[::-1], axis=0)
     spans = last - first
     shifted = np.full((int(spans.max()), *values.shape[1:]), np.nan)
-    # The steps before an entity's first sample are not known, but they lie before it.
-    numbers = np.arange(-len(shifted), 0)[:, None] + steps[last - 1, np.arange(len(last))] + 1
+    place = last + np.arange(-len(shifted), 0)[:, None]  # (T, n): where each step was; < 0 before all
+    numbers = np.take_along_axis(steps, np.maximum(place, 0), axis=0) + np.minimum(place, 0)
     for row, span in enumerate(spans.tolist()):
         shifted[len(shifted) - span :, row] = values[first[row] : last[row], row]
-        numbers[len(shifted) - span :, row] = steps[first[row] : last[row], row]
     return replace(history, values=shifted, steps=numbers)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from models.limits import Budget
 from models.season import GROSS, SeasonProfile, slots_of_day
 
 STEP = 600  # seconds
@@ -123,6 +124,20 @@ def test_the_limit_is_the_third_highest_of_the_last_days_and_a_quarter_and_gross
 
     assert above == pytest.approx(1.25 * 9)
     assert profile.limit[0] == GROSS
+
+
+def test_rows_that_were_over_their_limits_more_often_than_a_quarter_of_the_budget_have_higher_ones():
+    def limits(budget, sharing):
+        profile = SeasonProfile(4, 1, STEP)
+        profile.begin_step(FIRST_STEP * STEP * 1000)
+        profile.day_peak[:, 1:9] = [[12, 9], [18, 0], [15, 0], [0, 0]] @ np.eye(2, 8)  # two, one, one, no day
+        profile.begin_step((FIRST_STEP + N) * STEP * 1000, budget=budget, sharing=np.array(sharing))
+        return profile.limit.tolist()
+
+    # 1/week allows 4 in four weeks, of which one may be: the highest is 18 / 6, the next 15 / 6.
+    assert limits(Budget.parse("1/week"), [True] * 4) == pytest.approx([15.0] * 4)
+    assert limits(Budget.parse("1/week"), [True, False, True, True]) == pytest.approx([12.0] * 4)
+    assert limits(Budget.parse("1/week per entity"), [True] * 4) == pytest.approx([6.0] * 4)
 
 
 # Gaps, and steps without a season.
