@@ -156,7 +156,9 @@ class Detector(RowArrays):
         """Judge by a snapshot; restore what follows each step only if a run of snapshots `begins`."""
         self.calibrated = snapshot["calibrated"].copy()
         self.tails.restore(_of_part(snapshot, "tails"))
-        self.season.restore(_of_part(snapshot, "season"), begins=begins)
+        of_season = _of_part(snapshot, "season")
+        if of_season:  # snapshots of earlier versions have none
+            self.season.restore(of_season, begins=begins)
         if self._uses_neighbour:
             self.gaussian.restore(_of_part(snapshot, "gaussian"), begins=begins)
             self.neighbour.restore(_of_part(snapshot, "neighbour"))
@@ -299,8 +301,11 @@ class Detector(RowArrays):
         ------
         ValueError
             If an array is missing, of another dtype, or of another number of rows or channels;
-            nothing is changed then.
+            nothing is changed then. Only the season may be missing, as earlier versions had none:
+            nothing is known of it then.
         """
+        blank = {"season": self.season.take(np.full(self.n_rows, -1)).state()}
+        arrays = {**_prefixed(blank), **arrays}
         for name, array in self.state().items():  # check all first: half a state is worse than none
             if name not in arrays:
                 raise ValueError(f"{name} is missing")
