@@ -129,14 +129,17 @@ class SeasonProfile(RowArrays):
         step : ndarray, shape (n, C)
             The newest step of distinct rows; NaN is a gap.
         """
-        before = self.extreme[rows, :, :, 1:].max(axis=-1)  # (n, C, 2)
-        is_whole = self.n_measured[rows, :, 1:].sum(axis=-1) >= self._n_needed
+        # Slices instead of reductions: numpy is ten times slower along an axis of two or three.
+        extreme, measured = self.extreme[rows], self.n_measured[rows]
+        before = np.maximum(np.maximum(extreme[..., 1], extreme[..., 2]), extreme[..., 3])  # (n, C, 2)
+        is_whole = measured[..., 1] + measured[..., 2] + measured[..., 3] >= self._n_needed
         before[~is_whole] = np.nan
-        beyond = _signed(step) - self.bound[rows, :, 0]
-        missing = self.bound[rows, :, 1] - before
-        of_kinds = np.stack([beyond, missing], axis=2) / self.spread[rows]  # (n, C, 2, 2)
-        evidence: NDArray[np.float32] = np.maximum(np.fmax.reduce(of_kinds, axis=(2, 3)), np.float32(0.0))
-        return evidence
+        bound, spread = self.bound[rows], self.spread[rows]
+        beyond = (_signed(step) - bound[:, :, 0]) / spread[:, :, 0]  # (n, C, 2)
+        missing = (bound[:, :, 1] - before) / spread[:, :, 1]
+        furthest = np.fmax(beyond, missing)
+        evidence: NDArray[np.float32] = np.fmax(furthest[..., 0], furthest[..., 1])
+        return np.maximum(evidence, np.float32(0.0))
 
     def raw_score(self, rows: NDArray[np.int64], step: NDArray[np.float32]) -> NDArray[np.float32]:
         """Give the raw scores (n,) of one step (n, C) of distinct rows; NaN where nothing is known.
