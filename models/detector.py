@@ -22,6 +22,7 @@ from models.peak_records import PeakRecords
 from models.raw_scores import ErrorScale, NetworkRawScores, raw_score_windows
 from models.row_arrays import RowArrays, row_array
 from models.scaling import Scaling, at_rest, fit_scaling
+from models.season import SeasonProfile
 from models.settings import ModelSettings
 from models.tail import TailBank
 
@@ -63,6 +64,7 @@ class Detector(RowArrays):
     network's three raw scores together, the nearest neighbour and the windowed Gaussian weigh
     a third each. With several channels, the network's raw scores of window and tail and the
     windowed PCA weigh a third each. Without a network, neighbour and Gaussian weigh half each.
+    What is out of season is judged beside that surprise, by a limit of its own.
 
     Parameters
     ----------
@@ -101,6 +103,7 @@ class Detector(RowArrays):
         self.gaussian = GaussianBaseline(n_rows, channels=n_channels)
         n_windows = settings.memory_windows if self._uses_neighbour else 0
         self.neighbour = NeighbourBaseline(n_rows, n_windows, settings.window_length, n_channels)
+        self.season = SeasonProfile(n_rows, n_channels, step_seconds)
 
     @property
     def _uses_neighbour(self) -> bool:
@@ -115,6 +118,7 @@ class Detector(RowArrays):
             "records": self.records,
             "gaussian": self.gaussian,
             "neighbour": self.neighbour,
+            "season": self.season,
         }
 
     def grow(self, n_rows: int, **sizes: int) -> None:
@@ -147,15 +151,18 @@ class Detector(RowArrays):
 
     def snapshot(self) -> dict[str, NDArray[np.generic]]:
         """Copy what steps are judged by and learning changes, by name; each array has a row per entity."""
-        parts = {"tails": self.tails.snapshot()}
+        parts = {"tails": self.tails.snapshot(), "season": self.season.snapshot()}
         if self._uses_neighbour:
             parts |= {"gaussian": self.gaussian.snapshot(), "neighbour": self.neighbour.snapshot()}
         return {"calibrated": self.calibrated.copy()} | _prefixed(parts)
 
     def restore(self, snapshot: Mapping[str, NDArray[Any]], *, begins: bool) -> None:
-        """Judge by a snapshot; restore the smoothed deviation only if a run of snapshots `begins`."""
+        """Judge by a snapshot; restore what follows each step only if a run of snapshots `begins`."""
         self.calibrated = snapshot["calibrated"].copy()
         self.tails.restore(_of_part(snapshot, "tails"))
+        of_season = _of_part(snapshot, "season")
+        if of_season:  # snapshots of earlier versions have none
+            self.season.restore(of_season, begins=begins)
         if self._uses_neighbour:
             self.gaussian.restore(_of_part(snapshot, "gaussian"), begins=begins)
             self.neighbour.restore(_of_part(snapshot, "neighbour"))
@@ -222,9 +229,9 @@ class Detector(RowArrays):
     ) -> None:
         """Let distinct rows learn one step.
 
-        Rows that are not `free` update only their frozen tails. If their tail is young, their
-        baselines learn too: an episode that a baseline with little history has raised must not
-        keep it from learning better.
+        Rows that are not `free` update only their frozen tails and the season. If their tail is
+        young, their baselines learn too: an episode that a baseline with little history has raised
+        must not keep it from learning better.
 
         Parameters
         ----------
@@ -235,6 +242,7 @@ class Detector(RowArrays):
         """
         learns = free | self.tails.is_young(rows)
         self.tails.learn(rows, raw_scores)
+        self.season.learn(rows, windows[:, -1])
         self.gaussian.learn(rows[learns], windows[learns, -1])
         if self._uses_neighbour:
             self.neighbour.learn(rows[learns], windows[learns])
@@ -324,9 +332,12 @@ class Detector(RowArrays):
             If an array is missing, of another dtype, or of another number of rows or channels;
             nothing is changed then.
         """
-        blank = _prefixed({"records": PeakRecords(self.n_rows).state()})
-        blank["tails.min_threshold"] = np.zeros_like(self.tails.threshold)
-        arrays = {**blank, **arrays}
+        blank = {
+            "records": PeakRecords(self.n_rows).state(),
+            "season": self.season.take(np.full(self.n_rows, -1)).state(),
+            "tails": {"min_threshold": np.zeros_like(self.tails.threshold)},
+        }
+        arrays = {**_prefixed(blank), **arrays}
         for name, array in self.state().items():  # check all first: half a state is worse than none
             if name not in arrays:
                 raise ValueError(f"{name} is missing")

@@ -18,6 +18,8 @@ _N_KEPT = 8
 # Measured on labelled sets: fewer cost recall, more cost the budget (docs/experiments.md).
 _N_FREE = 3
 _N_FREE_OF_CALIBRATION = 1  # the same for the history that was learned as normal
+# A peak that comes again is never quite the same: this much above it counts as equal.
+_MARGIN = 1.05
 
 
 class PeakRecords(RowArrays):
@@ -76,7 +78,7 @@ class PeakRecords(RowArrays):
             np.minimum(self.n_judged, horizon) * allowed_per_step + _N_FREE,
         )
         calibrated = _ranked(self.calibrated, self.n_calibrated * allowed_per_step + _N_FREE_OF_CALIBRATION)
-        return np.maximum(live, calibrated)
+        return _MARGIN * np.maximum(live, calibrated)
 
 
 def _ranked(peaks: NDArray[np.float32], rank: NDArray[np.float64]) -> NDArray[np.float64]:

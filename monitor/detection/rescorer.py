@@ -82,6 +82,7 @@ class Rescorer:
             if t == 0 or self._shifts[t - 1].any():
                 past = on_present_level(steps, closed.first_step - n_before, joint, jump, centre)
                 scaled = scale_block(past[n_before - window + 1 :], detector)
+            detector.season.begin_step(closed.end_ms(t), learns=False)
             snapshot = snapshot_of(self._limits, seen, self.elevated_since, detector, joint=joint, jump=jump)
             self._recent.count_step(closed.first_step + t, closed.values[t])
             step = score_step(
@@ -95,6 +96,8 @@ class Rescorer:
                 stale_ms=self._settings.stale_ms,
             )
             self.elevated_since = step.elevated_since_ms
+            if step.learnable is not None:
+                detector.season.observe(step.learnable.rows, step.learnable.windows[:, -1])
             yield replace(step, learnable=None, past=past[t : t + n_before + 1], snapshot=snapshot)
 
     def learn(self, step: ScoredStep, frozen: NDArray[np.bool_]) -> None:

@@ -62,9 +62,10 @@ class Learnable:
 class ScoredStep:
     """One closed step of all n entities (rows) and C channels.
 
-    `score` is surprise over limit, NaN where not judged. `channel_error` is each channel's
-    error over its normal error; `elevated_since_ms` is when that last rose above 1, or 0.
-    `actual` and `expected` are in the channels' own units, NaN where there is no value.
+    `score` is surprise over limit, or what is out of season over its limit where that is more; NaN
+    where not judged. `channel_error` is each channel's error over its normal error;
+    `elevated_since_ms` is when that last rose above 1, or 0. `actual` and `expected` are in the
+    channels' own units, NaN where there is no value.
 
     `learnable`, `past` and `snapshot` are for the judge alone and are dropped behind it: windows take
     much memory. `past` (L + 1, n, C) are the L steps before this step that levels are measured by, and
@@ -196,11 +197,13 @@ def score_step(
     surprise = np.full(n_rows, np.nan)
     channel_error = np.zeros((n_rows, n_channels))
     expected = np.full((n_rows, n_channels), np.nan)
+    season = np.full(n_rows, np.nan)
     learnable = None
     if detector is not None and block is not None:
         learnable, error_here, expected_here = score_windows(block, t, detector)
         rows = learnable.rows
         surprise[rows] = detector.surprise(rows, learnable.raw_scores)
+        season[rows] = detector.season.score(rows, learnable.windows[:, -1])
         reason[detector.calibrated & (seen.n_seen >= detector.settings.window_length)] = Reason.GAP
         reason[rows] = Reason.JUDGED
         channel_error[rows] = error_here
@@ -214,7 +217,7 @@ def score_step(
         time_ms,
         reason=reason,
         surprise=surprise,
-        score=surprise / limits,
+        score=np.fmax(surprise / limits, season),
         channel_error=channel_error,
         elevated_since_ms=np.where(channel_error > 1.0, since, 0),
         actual=actual,

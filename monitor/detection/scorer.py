@@ -90,14 +90,9 @@ class Scorer:
         """
         if self.detector is None or not self.detector.calibrated.any():
             return None
-        # By their own rows: the result is the same whether those that are gone are still kept or not.
-        sharing = self.detector.calibrated.copy()
         end_ms = (self.recent.newest_step + 1) * self.settings.step_ms
-        gone = self.stale_from_ms() + self._gone_ms <= end_ms
-        sharing[: len(gone)] &= ~gone[: len(sharing)]
-        return limit_for_budget(
-            self.detector.peaks, self.settings.budget, n_entities=max(1, int(sharing.sum()))
-        )
+        n_sharing = int(_sharing(self.detector, self.stale_from_ms() + self._gone_ms, end_ms).sum())
+        return limit_for_budget(self.detector.peaks, self.settings.budget, n_entities=max(1, n_sharing))
 
     def limits(self) -> NDArray[np.float64]:
         """Give each entity's limit (n,): the one its open episode froze, else the current one.
@@ -188,6 +183,7 @@ class Scorer:
         self._rows.correct(rows, rescored.elevated_since)
         if self.detector is not None:
             self.detector.gaussian.deviation[rows] = rescored.detector.gaussian.deviation
+            self.detector.season.replace_rows(rows, rescored.detector.season)
 
     def take_over(self, old: Scorer, frozen: NDArray[np.bool_]) -> None:
         """Continue where another scorer was: with its newest steps, and `frozen` (n,) entities frozen anew.
@@ -256,6 +252,10 @@ class Scorer:
             scaled = scale_block(past[n_before - self._window + 1 :], detector)
         for t in range(len(block.values)):
             limits = self.limits()
+            if detector is not None:
+                end_ms = block.end_ms(t)
+                sharing = _sharing(detector, self.stale_from_ms() + self._gone_ms, end_ms)
+                detector.season.begin_step(end_ms, budget=self.settings.budget, sharing=sharing)
             snapshot = None
             if self.settings.revision_steps and detector is not None:
                 elevated = self._rows.elevated_since
@@ -304,6 +304,17 @@ def _calibrated(detector: Detector | None, n_rows: int) -> NDArray[np.bool_]:
     return np.zeros(n_rows, bool) if detector is None else detector.calibrated
 
 
+def _sharing(detector: Detector, gone_from_ms: NDArray[np.int64], end_ms: int) -> NDArray[np.bool_]:
+    """Tell which of a detector's rows (n,) share the budget: those that are calibrated and not gone.
+
+    By their own rows: the result is the same whether those that are gone are still kept or not.
+    """
+    sharing = detector.calibrated.copy()
+    gone = gone_from_ms <= end_ms
+    sharing[: len(gone)] &= ~gone[: len(sharing)]
+    return sharing
+
+
 def _steps_to_next_calibration(values: NDArray[np.float64], n_missing: NDArray[np.int64]) -> int:
     """Count the steps up to the next behind which an entity can be calibrated; all where there is none.
 
@@ -338,4 +349,8 @@ def _calibrate(
 ) -> None:
     """Let a detector learn from the newest steps what is normal for some entities."""
     resolution = entities.series_resolution(rows.tolist(), detector.step_seconds)
-    detector.calibrate(rows, recent.values[:, rows], resolution=resolution)
+    values = recent.values[:, rows]
+    numbers = recent.newest_step + 1 + np.arange(-len(values), 0)
+    steps = np.broadcast_to(numbers[:, None], values.shape[:2])
+    detector.calibrate(rows, values, resolution=resolution)
+    detector.season.start(rows, detector.scaling.take(rows).apply(values), steps)

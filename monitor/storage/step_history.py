@@ -46,13 +46,25 @@ METADATA_KEY = b"barograph"  # of what a segment's file says of itself
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Closed steps of a watch: `values` (T, n, C) in the channels' own units, NaN a gap; and their times."""
+    """Closed steps of a watch: `values` (T, n, C) in the channels' own units, NaN a gap; and their times.
+
+    `steps` (T, n) numbers each entity's steps since the epoch; None where all follow each other from
+    `first_ms` on.
+    """
 
     entities: tuple[str, ...]
     channels: tuple[str, ...]
     values: NDArray[np.float64]
     first_ms: int
     last_ms: int
+    steps: NDArray[np.int64] | None = None
+
+    def step_numbers(self, step_ms: int) -> NDArray[np.int64]:
+        """Give the number since the epoch of each entity's steps; shape (T, n)."""
+        if self.steps is not None:
+            return self.steps
+        numbers = self.first_ms // step_ms + np.arange(len(self.values), dtype=np.int64)
+        return np.broadcast_to(numbers[:, None], self.values.shape[:2])
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -182,7 +182,17 @@ def _joined(
         is_newest = np.flatnonzero(target >= 0)
         _put(rows.take(is_newest), target[is_newest], entities, all_channels, values)
     oldest = int(np.flatnonzero(index >= first)[0])
-    return History(tuple(entities), tuple(all_channels), values, int(times[oldest]), int(times[-1]) + step_ms)
+    skipped = np.zeros(n_steps, np.int64)  # of the silences up to each step
+    skipped[index] = steps - index
+    numbers = (np.arange(n_steps) + np.maximum.accumulate(skipped))[first:]
+    return History(
+        tuple(entities),
+        tuple(all_channels),
+        values,
+        first_ms=int(times[oldest]),
+        last_ms=int(times[-1]) + step_ms,
+        steps=np.broadcast_to(numbers[:, None], values.shape[:2]),
+    )
 
 
 def _entities_in_order(parts: Sequence[_Rows]) -> list[str]:

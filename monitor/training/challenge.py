@@ -113,7 +113,13 @@ def _challenge(
         )
     version, champion = registry.serving(_log_refused) or (None, None)
     n_held_out = max(round(_HELD_OUT_SHARE * n_steps), settings.window_length + WARMING_STEPS)
-    older = replace(history, values=aligned(history.values[: n_steps - n_held_out]))
+    n_older = n_steps - n_held_out
+    older = replace(
+        history,
+        values=history.values[:n_older],
+        steps=history.step_numbers(settings.step_ms)[:n_older],
+    )
+    older = aligned(older, settings.step_ms)
     fit = trainer(settings, older)
     metadata = metadata_of(older, fit, clock.now()) | {"to_ms": history.last_ms, "n_held_out": n_held_out}
     challenger = Bundle(fit.detector, history.channels, history.entities, metadata)

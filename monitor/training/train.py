@@ -55,10 +55,16 @@ def collect_history(settings: WatchSettings, columns: Columns, table: SeriesTabl
     located = _locate(entities, columns, table)
     if located is None:
         return None
-    values = np.concatenate([block.values for block in _close(settings, entities, located)])
+    blocks = list(_close(settings, entities, located))
+    values = np.concatenate([block.values for block in blocks])
+    # A long silence is cut: the steps' numbers skip it.
+    numbers = np.concatenate([block.first_step + np.arange(len(block.values)) for block in blocks])
+    steps = np.broadcast_to(numbers[:, None], values.shape[:2])
     first_ms = int(located.time_ms.min())
     last_ms = int(located.time_ms.max())
-    return History(tuple(entities.entities), tuple(entities.channels), aligned(values), first_ms, last_ms)
+    names, channels = tuple(entities.entities), tuple(entities.channels)
+    history = History(names, channels, values, first_ms, last_ms, steps)
+    return aligned(history, settings.step_ms)
 
 
 def recorded_steps(
@@ -144,7 +150,7 @@ def fit_watch(
         If the history is too short, or training fails.
     """
     try:
-        return fit_detector(
+        fit = fit_detector(
             history.values,
             settings.model,
             resolution=_resolution(settings, history),
@@ -156,6 +162,10 @@ def fit_watch(
         )
     except TrainingError as error:
         raise TrainingError(f"watch {settings.name}: {error}") from error
+    everyone = np.arange(len(history.entities))
+    scaled = fit.detector.scaling.apply(history.values)
+    fit.detector.season.start(everyone, scaled, history.step_numbers(settings.step_ms))
+    return fit
 
 
 def train_watch(
@@ -238,17 +248,20 @@ def _resolution(settings: WatchSettings, history: History) -> NDArray[np.float64
     return np.array([resolution_of(channel, step_seconds) for channel in history.channels])
 
 
-def aligned(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shift each entity of (T, n, C) in time so that its last sample lies at the last step.
+def aligned(history: History, step_ms: int) -> History:
+    """Shift each entity of a history so that its last sample lies at the last step.
 
     Entities of files from different years would otherwise share no step, and the newest part, which is held
-    out, would hold only the latest file.
+    out, would hold only the latest file. `steps` still tells when each step was.
     """
+    values, steps = history.values, history.step_numbers(step_ms)
     known = np.asarray(~np.isnan(values).all(axis=2))  # (T, n)
     first = np.argmax(known, axis=0)
     last = len(values) - np.argmax(known[::-1], axis=0)
     spans = last - first
     shifted = np.full((int(spans.max()), *values.shape[1:]), np.nan)
+    place = last + np.arange(-len(shifted), 0)[:, None]  # (T, n): where each step was; < 0 before all
+    numbers = np.take_along_axis(steps, np.maximum(place, 0), axis=0) + np.minimum(place, 0)
     for row, span in enumerate(spans.tolist()):
         shifted[len(shifted) - span :, row] = values[first[row] : last[row], row]
-    return shifted
+    return replace(history, values=shifted, steps=numbers)

@@ -307,3 +307,25 @@ def test_a_step_that_is_not_passed_to_learn_teaches_nothing():
     list(other.score(ClosedSteps(0, STEP_MS, values)))
 
     assert learning.detector.tails.n_learned[0] > other.detector.tails.n_learned[0]
+
+
+# The time of day
+
+
+def test_a_nightly_job_that_does_not_come_scores_above_the_limit_in_a_watch_without_a_model():
+    n_day, first_step = 144, 3 * 6  # steps of ten minutes; the job is at 03:00
+    last_night = 16 * n_day + first_step
+    values = np.random.default_rng(0).normal(50.0, 1.0, (17 * n_day, 1, 1))
+    values[np.arange(first_step, len(values), n_day)] = 80.0
+    values[last_night] = 50.0
+    names = {"entities": ["web1"], "channels": ["load"]}
+    entities = EntityTable(metrics=["*"], match={}, by=("host",), **names)
+    judge, scored = Scorer(entities, settings(step_ms=600_000)), []
+
+    for step in judge.score(ClosedSteps(0, 600_000, values)):
+        judge.learn(step, np.zeros(1, bool))
+        scored.append(step)
+
+    late = scored[last_night : last_night + 6]
+    assert (scores(late) >= 1).tolist() == [False] * 3 + [True] * 3  # from 03:30 on: the slot has ended
+    assert max(step.surprise[0] for step in late) < judge.limits()[0]  # nothing else tells

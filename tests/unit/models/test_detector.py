@@ -479,3 +479,28 @@ def test_what_is_taken_learns_on_its_own_and_is_not_frozen():
     assert not detector.take(np.array([0])).tails.is_frozen(0)
     for name, array in detector.state().items():
         np.testing.assert_array_equal(array, before[name], err_msg=name)
+
+
+# The season.
+
+
+def test_a_state_from_before_there_was_a_season_loads_and_knows_nothing_of_it():
+    old, new = calibrated("one channel"), calibrated("one channel")
+    state = {name: array for name, array in copied(old).items() if not name.startswith("season.")}
+    values = noise(40, 2, 1, seed=3)
+    new.season.start(np.arange(2), new.scaling.apply(values), np.arange(40)[:, None] + np.zeros((1, 2), int))
+
+    new.load_state(state)
+
+    assert (new.season.slot == -2).all()
+    assert_bit_equal(live(new, values), live(old, values))
+
+
+def test_steps_are_judged_again_without_a_season_by_snapshots_from_before_there_was():
+    detector = calibrated("one channel")
+    limit = detector.season.limit.copy()
+    snapshot = {name: array for name, array in detector.snapshot().items() if not name.startswith("season.")}
+
+    detector.restore(snapshot, begins=True)
+
+    np.testing.assert_array_equal(detector.season.limit, limit)

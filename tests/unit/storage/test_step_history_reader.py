@@ -47,6 +47,17 @@ def test_a_silence_is_cut_to_a_window(tmp_path):
     np.testing.assert_array_equal(column(back(tmp_path)), [1, *[NAN] * WINDOW, 2])
 
 
+def test_the_steps_beside_a_silence_keep_their_numbers(tmp_path):
+    kept(tmp_path, steps(5, ["1", "1"]), steps(1_000_000, ["2", "2"]))
+
+    numbers = back(tmp_path).history.step_numbers(STEP_MS)[:, 0]
+
+    np.testing.assert_array_equal(numbers[[0, 1, -2, -1]], [5, 6, 1_000_000, 1_000_001])
+    assert (np.diff(numbers) > 0).all()
+    newest = back(tmp_path, wanted=StepRange(max_steps=3)).history.step_numbers(STEP_MS)[:, 0]
+    np.testing.assert_array_equal(newest, numbers[-3:])
+
+
 def test_only_the_asked_for_time_comes_back(tmp_path):
     kept(tmp_path, numbered(0, 10))
 

@@ -20,6 +20,19 @@ def test_every_entity_ends_at_the_last_step_however_old_its_file(quiet_watch, ta
     np.testing.assert_array_equal(history.values[:, :, 0].T, [[np.nan, np.nan, 1, 2, 3], [7, 8, 9, 10, 11]])
 
 
+def test_every_step_keeps_its_time_where_an_entity_is_moved(quiet_watch, table):
+    old = samples("1 2 3", table, host="old", step_seconds=1, start_ms=50_000)
+    new = samples("7 8 9 10 11", table, host="new", step_seconds=1, start_ms=86_400_000)
+
+    settings = quiet_watch().settings()
+    history = collect_history(settings, concatenate([old, new]), table)
+
+    steps = history.step_numbers(settings.step_ms) * settings.step_ms // 1000
+    np.testing.assert_array_equal(steps[2:, 0], [50, 51, 52])
+    np.testing.assert_array_equal(steps[:, 1], 86_400 + np.arange(5))
+    assert (np.diff(steps, axis=0) == 1).all()
+
+
 def test_gaps_inside_an_entity_stay(quiet_watch, table):
     history = collect_history(quiet_watch().settings(), samples("1 _ 3", table, host="a"), table)
 
