@@ -1,0 +1,65 @@
+"""The quality card: how well the product and its rivals detect, on labelled sets and on simulated series.
+
+    make quality QUALITY_ARGS="--data ../shared/data"
+    make quality QUALITY_ARGS="--data ../shared/data --sets nab,asd --seeds 1"
+    make quality QUALITY_ARGS=--quick
+
+One configuration for every set: the defaults, with a budget of one false episode an entity-week. Nothing sees
+the future. Results are kept in --out, one file for each set, contender and seed: a run that was interrupted
+goes on where it was. Remove the folder to measure anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
+
+from card.field import FIELD
+from card.sets import SETS
+from card.work import Unit, do_units, load_from, plan
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+
+def main() -> None:
+    """Measure what is not measured yet, and write the card."""
+    options = _options()
+    units_folder = options.out / "units"
+    units_folder.mkdir(parents=True, exist_ok=True)
+    units = plan(options.sets, options.contenders, options.seeds)
+    load = functools.partial(load_from, options.data, quick=options.quick)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    )  # fmt: skip
+    with Progress(*columns) as progress:
+        bar = progress.add_task("measuring", total=len(units))
+
+        def on_done(unit: Unit) -> None:
+            progress.update(bar, advance=1, description=f"{unit.set_name}, {unit.contender}")
+
+        do_units(units, load, units_folder, n_jobs=options.jobs, on_done=on_done)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, help="folder of labelled sets")
+    parser.add_argument("--sets", default=",".join(SETS), help="of it, by name; default: %(default)s")
+    parser.add_argument("--contenders", default=",".join(["product", *FIELD]), help="default: %(default)s")
+    parser.add_argument("--seeds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--jobs", type=int, default=2, help="processes; default: %(default)s")
+    parser.add_argument("--out", type=Path, default=Path("build/quality"), help="default: %(default)s")
+    parser.add_argument("--quick", action="store_true", help="two series of each set, one seed")
+    options = parser.parse_args()
+    options.sets = options.sets.split(",")
+    options.contenders = options.contenders.split(",")
+    return options
+
+
+if __name__ == "__main__":
+    main()
