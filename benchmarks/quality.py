@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import json
 import sys
 from pathlib import Path
 
@@ -20,8 +21,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from card.field import FIELD
+from card.picture import draw
+from card.report import as_data, collect, markdown
 from card.sets import SETS
 from card.work import Unit, do_units, load_from, plan
+from rich.console import Console
+from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 
@@ -42,6 +47,12 @@ def main() -> None:
             progress.update(bar, advance=1, description=f"{unit.set_name}, {unit.contender}")
 
         do_units(units, load, units_folder, n_jobs=options.jobs, on_done=on_done)
+    card = collect(units_folder, options.data, {})
+    (options.out / "card.json").write_text(json.dumps(as_data(card), indent=1))
+    (options.out / "card.md").write_text(markdown(card))
+    draw(card, options.out / "card.png")
+    Console().print(Markdown(markdown(card)))
+    print(f"wrote card.json, card.md and card.png to {options.out}")
 
 
 def _options() -> argparse.Namespace:

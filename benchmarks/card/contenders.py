@@ -25,6 +25,10 @@ __all__ = [
     "SeasonalNaive",
     "ThreeSigma",
     "WindowedGaussian",
+    "flat",
+    "over_channels",
+    "sample_windows",
+    "smoothed",
     "windows_by_row",
 ]
 
@@ -189,7 +193,7 @@ class PcaWindows:
         """Learn the directions of three quarters of the windows, and usual errors of the newest quarter."""
         windows = windows_by_row(train, WindowPca.N_STEPS)
         n_older = int(0.75 * len(windows))
-        older, newer = _sample(windows[:n_older]), _sample(windows[n_older:])
+        older, newer = sample_windows(windows[:n_older]), sample_windows(windows[n_older:])
         self._pca = WindowPca.fit(older, newer)
 
     def score(self, values: Rows) -> NDArray[np.float64]:
@@ -214,7 +218,8 @@ class KMeansWindows:
         rng = np.random.default_rng(self._seed)
         windows = windows_by_row(train, WINDOW)
         self._centres = [
-            self._centres_of(_flat(_sample(windows[:, row : row + 1])), rng) for row in range(train.shape[1])
+            self._centres_of(flat(sample_windows(windows[:, row : row + 1])), rng)
+            for row in range(train.shape[1])
         ]
 
     def score(self, values: Rows) -> NDArray[np.float64]:
@@ -223,18 +228,18 @@ class KMeansWindows:
         windows = windows_by_row(values, WINDOW)
         for row, centres in enumerate(self._centres):
             for start in range(0, len(windows), _SAMPLE):
-                flat = _flat(windows[start : start + _SAMPLE, row])
-                nearest = np.sqrt(np.maximum(_squared(flat, centres).min(axis=1), 0) / flat.shape[1])
-                scores[WINDOW - 1 + start : WINDOW - 1 + start + len(flat), row] = nearest
+                cells = flat(windows[start : start + _SAMPLE, row])
+                nearest = np.sqrt(np.maximum(_squared(cells, centres).min(axis=1), 0) / cells.shape[1])
+                scores[WINDOW - 1 + start : WINDOW - 1 + start + len(cells), row] = nearest
         return scores
 
-    def _centres_of(self, flat: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-        centres = flat[rng.choice(len(flat), min(self.N_CENTRES, len(flat)), replace=False)]
+    def _centres_of(self, cells: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        centres = cells[rng.choice(len(cells), min(self.N_CENTRES, len(cells)), replace=False)]
         for _ in range(self.N_ROUNDS):
-            nearest = _squared(flat, centres).argmin(axis=1)
+            nearest = _squared(cells, centres).argmin(axis=1)
             for number in range(len(centres)):
                 if (nearest == number).any():
-                    centres[number] = flat[nearest == number].mean(axis=0)
+                    centres[number] = cells[nearest == number].mean(axis=0)
         return centres
 
 
@@ -256,17 +261,18 @@ def smoothed(deviations: NDArray[np.floating]) -> NDArray[np.float64]:
     return out
 
 
-def _sample(windows: Rows) -> Rows:
+def sample_windows(windows: Rows) -> Rows:
     """Copy windows (T, n, W, C), spread evenly over time and entities, as (B, W, C)."""
     n_all = windows.shape[0] * windows.shape[1]
     chosen = np.linspace(0, n_all - 1, min(n_all, _SAMPLE)).astype(np.int64)
     return np.ascontiguousarray(windows[chosen // windows.shape[1], chosen % windows.shape[1]])
 
 
-def _flat(windows: Rows) -> NDArray[np.float32]:
+def flat(windows: Rows) -> NDArray[np.float32]:
+    """Copy windows (B, W, C) as (B, W * C)."""
     return np.ascontiguousarray(windows).reshape(len(windows), -1)
 
 
-def _squared(flat: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.float32]:
+def _squared(cells: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.float32]:
     """Give squared distances (B, K)."""
-    return (flat**2).sum(axis=1)[:, None] - 2 * flat @ centres.T + (centres**2).sum(axis=1)[None]
+    return (cells**2).sum(axis=1)[:, None] - 2 * cells @ centres.T + (centres**2).sum(axis=1)[None]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.scaling import fit_scaling
 from monitor.detection.entities import resolution_of
 
-from . import contenders
+from . import contenders, forests, learned
 from .contenders import Contender
 from .measures import Episode
 from .policy import judge_raw
@@ -62,6 +62,33 @@ FIELD: dict[str, Entrant] = {
         is_random=True,
     ),
     "polynomial": Entrant("local polynomial", lambda seed, step: contenders.Polynomial()),
+    "isolation": Entrant(
+        "isolation forest",
+        lambda seed, step: forests.IsolationForestScore(seed),
+        is_fitted=True,
+        is_random=True,
+    ),
+    "half_space": Entrant(
+        "half-space trees",
+        lambda seed, step: forests.HalfSpaceTreesScore(seed),
+        is_random=True,
+        is_fast=False,
+    ),
+    "cut_forest": Entrant(
+        "random cut forest",
+        lambda seed, step: forests.RandomCutForestScore(seed),
+        is_random=True,
+        is_fast=False,
+    ),
+    "forecast": Entrant(
+        "forecasting LSTM",
+        lambda seed, step: learned.ForecastingLstm(seed),
+        is_fitted=True,
+        is_random=True,
+    ),
+    "patches": Entrant(
+        "patch memory", lambda seed, step: learned.PatchMemory(seed), is_fitted=True, is_random=True
+    ),
 }
 
 
@@ -77,7 +104,7 @@ def _judge_entrant(trial: Trial, entrant: Entrant, seed: int) -> Judged:
     resolution = np.array([resolution_of(channel, trial.step_seconds) for channel in trial.channels])
     scaled = fit_scaling(stream[:n_train], resolution).apply(stream)
     known = ~np.isnan(scaled).all(axis=2)
-    filled = _held(scaled)
+    filled = _complete(scaled, n_train)
     n_fit = n_train - int(HELD_OUT_SHARE * n_train) if entrant.is_fitted else n_train
     contender = entrant.build(seed, trial.step_seconds)
     started = time.perf_counter()
@@ -98,8 +125,21 @@ def _judge_entrant(trial: Trial, entrant: Entrant, seed: int) -> Judged:
     return Judged(episodes, scores, fitted - started, judged - fitted)
 
 
+def _complete(scaled: NDArray[np.float32], n_train: int) -> NDArray[np.float32]:
+    """Fill gaps of rows (T, n, C) with the last value before, else with 0, the median.
+
+    Before an entity's first row stand copies of its own training rows: a short history counts as often as a
+    long one, and is not mistaken for one that rests at 0.
+    """
+    measured = ~np.isnan(scaled).all(axis=2)
+    filled = _held(scaled)
+    for row, first in enumerate(np.argmax(measured, axis=0).tolist()):
+        if 0 < first < n_train:
+            filled[:first, row] = np.resize(filled[first:n_train, row][::-1], (first, scaled.shape[2]))[::-1]
+    return filled
+
+
 def _held(scaled: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Fill gaps of rows (T, n, C) with the last value before, else with 0, the median."""
     known = ~np.isnan(scaled)
     steps = np.arange(len(scaled))[:, None, None]
     source = np.maximum.accumulate(np.where(known, steps, -1), axis=0)

@@ -80,10 +80,8 @@ def _softened(label: NDArray[np.bool_], width: int) -> tuple[NDArray[np.float64]
     half = width // 2
     parts: list[tuple[int, int]] = []
     for first, end in segments(label, gap=0):
-        start, stop = (
-            max(first - half, 0),
-            min(end + max(half - 1, 0), len(label)),
-        )  # as its authors' code has it
+        # One row less behind than before, as the authors' code has it.
+        start, stop = max(first - half, 0), min(end + max(half - 1, 0), len(label))
         before, behind = np.arange(start, first), np.arange(end, stop)
         soft[before] += np.sqrt(1 - (first - before) / max(width, 1))
         soft[behind] += np.sqrt(1 - (behind - end + 1) / max(width, 1))
@@ -135,7 +133,7 @@ def entity_measures(
 
 
 def _named_right(trial: Trial, entity: str, episodes: Iterable[Episode]) -> tuple[int, int]:
-    """Count the blamed segments with an episode that names a channel, and those where experts blame it too."""
+    """Count the blamed segments with an episode that names a channel, and those where it is blamed."""
     n_named = n_right = 0
     for first, end, channels in trial.blamed.get(entity, []):
         hit = next(

@@ -1,4 +1,4 @@
-"""The product itself on arrays: the stages that `train`, `run` and `score` use, with the defaults that ship."""
+"""The product itself on arrays: the stages that `train`, `run` and `score` use, with their defaults."""
 
 from __future__ import annotations
 

@@ -126,8 +126,8 @@ def load_set(root: Path, name: str, *, quick: bool = False) -> list[Trial]:
     trials = []
     blamed = _blamed(folder)
     for step, part in pd.read_csv(folder / "index.csv", dtype={"entity": str}).groupby("step_s"):
-        part = part[:2] if quick else part
-        series = [_indexed_series(folder, name, row.entity, row.file) for row in part.itertuples()]
+        chosen = part[:2] if quick else part
+        series = [_indexed_series(folder, name, row.entity, row.file) for row in chosen.itertuples()]
         trials.append(_trial(name, int(step), series, blamed))
     return trials
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 from collections.abc import Callable, Sequence
@@ -91,7 +92,7 @@ def run_unit(unit: Unit, load: Callable[[str], list[Trial]], folder: Path) -> No
         result = _measured(unit, trials, of_name) | {"contender": name}
         path = folder / f"{unit.set_name}-{name}-{unit.seed}.json"
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(result, indent=1))
+        partial.write_text(json.dumps(_without_nan(result), indent=1, allow_nan=False))
         partial.replace(path)
 
 
@@ -114,6 +115,15 @@ def _measured(unit: Unit, trials: Sequence[Trial], judged: Sequence[Judged]) -> 
     if unit.set_name == "nab":
         result["nab"] = _nab(trials[0], judged[0])
     return result
+
+
+def _without_nan(value: Any) -> Any:
+    """Write what is unknown as null: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _without_nan(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _nab(trial: Trial, judged: Judged) -> dict[str, Any]:

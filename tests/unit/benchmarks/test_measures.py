@@ -65,7 +65,7 @@ def test_a_missed_segment_lowers_the_volume_by_its_existence():
     label = label_of(1000, (200, 210), (600, 610))
     half = label_of(1000, (200, 210)).astype(float)
 
-    # Half of the rows are found at the highest level, and half of the segments; all others only with all rows.
+    # Half of the rows and of the segments are found at the highest level; the others only with all rows.
     assert vus_pr(label, half, buffer_rows=0) == pytest.approx(0.5 * 0.5 + 0.75 * 0.02)
 
 

@@ -1,4 +1,4 @@
-"""The NAB score agrees with the benchmark's own code, and with its rules where they can be computed by hand."""
+"""The NAB score agrees with the benchmark's own code, and with rules that can be computed by hand."""
 
 import gzip
 import json
