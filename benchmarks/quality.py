@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from card.field import FIELD
 from card.picture import draw
 from card.report import as_data, collect, markdown
-from card.sets import SETS
-from card.work import Unit, do_units, load_from, plan
+from card.sets import SETS, SIMULATED_SET
+from card.work import Unit, do_units, load_from, plan, plan_scenarios
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -36,6 +36,7 @@ def main() -> None:
     units_folder = options.out / "units"
     units_folder.mkdir(parents=True, exist_ok=True)
     units = plan(options.sets, options.contenders, options.seeds)
+    units += plan_scenarios(options.seeds, quick=options.quick) if options.simulated else []
     load = functools.partial(load_from, options.data, quick=options.quick)
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
@@ -46,8 +47,8 @@ def main() -> None:
         def on_done(unit: Unit) -> None:
             progress.update(bar, advance=1, description=f"{unit.set_name}, {unit.contender}")
 
-        do_units(units, load, units_folder, n_jobs=options.jobs, on_done=on_done)
-    card = collect(units_folder, options.data, {})
+        do_units(units, load, units_folder, n_jobs=options.jobs, quick=options.quick, on_done=on_done)
+    card = collect(units_folder, options.data)
     (options.out / "card.json").write_text(json.dumps(as_data(card), indent=1))
     (options.out / "card.md").write_text(markdown(card))
     draw(card, options.out / "card.png")
@@ -65,9 +66,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--jobs", type=int, default=2, help="processes; default: %(default)s")
     parser.add_argument("--out", type=Path, default=Path("build/quality"), help="default: %(default)s")
+    parser.add_argument("--no-simulated", dest="simulated", action="store_false", help="labelled sets alone")
     parser.add_argument("--quick", action="store_true", help="two series of each set, one seed")
     options = parser.parse_args()
-    options.sets = options.sets.split(",")
+    if options.data is None and not options.quick:
+        parser.error("give --data, a folder of labelled sets, or --quick to do with simulated ones")
+    if options.quick:
+        options.seeds = 1
+    options.sets = options.sets.split(",") if options.data else [SIMULATED_SET]
     options.contenders = options.contenders.split(",")
     return options
 

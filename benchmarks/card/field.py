@@ -16,7 +16,7 @@ from . import contenders, forests, learned
 from .contenders import Contender
 from .measures import Episode
 from .policy import judge_raw
-from .product import PARTS, Judged, judge_product, settings_of
+from .product import Judged, judge_product, settings_of
 from .sets import Trial
 
 __all__ = ["FIELD", "Entrant", "judge_trial"]
@@ -92,10 +92,10 @@ FIELD: dict[str, Entrant] = {
 }
 
 
-def judge_trial(trial: Trial, name: str, seed: int) -> dict[str, Judged]:
-    """Let a contender judge a trial; the product also gives its parts."""
-    if name in PARTS:
-        return judge_product(trial, seed)
+def judge_trial(trial: Trial, name: str, seed: int, *, parts: tuple[str, ...] = ()) -> dict[str, Judged]:
+    """Let a contender judge a trial; "product" also gives these parts of itself."""
+    if name == "product":
+        return judge_product(trial, seed, parts=parts)
     return {name: _judge_entrant(trial, FIELD[name], seed)}
 
 

@@ -30,10 +30,10 @@ from monitor.training.warm_up import blocks_of
 from .measures import Episode
 from .sets import Trial
 
-__all__ = ["BUDGET", "Judged", "judge", "judge_product", "settings_of", "training_history"]
+__all__ = ["BUDGET", "PARTS", "Judged", "judge", "judge_product", "settings_of", "training_history"]
 
 BUDGET = "1/week per entity"
-PARTS = ("product", "autoencoder", "rest")
+PARTS = ("autoencoder", "rest")  # of the product, that can judge alone
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ def training_history(trial: Trial) -> History:
     )
 
 
-def judge_product(trial: Trial, seed: int, *, parts: tuple[str, ...] = PARTS) -> dict[str, Judged]:
-    """Train once, and judge by the whole product, by its network alone, and by the rest of it.
+def judge_product(trial: Trial, seed: int, *, parts: tuple[str, ...] = ()) -> dict[str, Judged]:
+    """Train once, and judge by the whole product, and by parts of it: its network alone, the rest alone.
 
     Where the training rows are too few to train on, a fresh daemon judges: it has no network, and only the
-    whole product is given.
+    whole product is given. Scores of parts are those of the test rows, as for every other contender.
     """
     settings = settings_of(trial.step_seconds, seed=seed)
     history = training_history(trial)
@@ -98,23 +98,31 @@ def judge_product(trial: Trial, seed: int, *, parts: tuple[str, ...] = PARTS) ->
     except TrainingError as error:
         return {"product": judge(trial, settings, None, note=f"not trained: {error}")}
     seconds = time.perf_counter() - started
-    detectors = {"product": fit.detector}
+    judged = {"product": replace(judge(trial, settings, fit.detector), fit_seconds=seconds)}
     for part in parts:
-        if part != "product":
-            detectors[part] = _part_of(fit, settings, history, network=part == "autoencoder")
-    return {
-        part: replace(judge(trial, settings, detector), fit_seconds=seconds)
-        for part, detector in detectors.items()
-    }
+        detector = _part_of(fit, settings, history, network=part == "autoencoder")
+        judged[part] = replace(judge(trial, settings, detector, with_scores=False), fit_seconds=seconds)
+    return judged
 
 
-def judge(trial: Trial, settings: WatchSettings, detector: Detector | None, *, note: str = "") -> Judged:
-    """Judge a trial: the test rows for episodes, as `run` does, and all rows for scores, as `score` does."""
+def judge(
+    trial: Trial,
+    settings: WatchSettings,
+    detector: Detector | None,
+    *,
+    with_scores: bool = True,
+    note: str = "",
+) -> Judged:
+    """Judge a trial: the test rows for episodes, as `run` does, and all rows for scores, as `score` does.
+
+    Scores cost as much again; without them those of the test rows are given.
+    """
     started = time.perf_counter()
     test = np.where(trial.test[:, :, None], trial.values, np.nan)
-    _, alerts = _replay(trial, settings, detector, test)
+    scores, alerts = _replay(trial, settings, detector, test)
     run_seconds = time.perf_counter() - started
-    scores, _ = _replay(trial, settings, detector, trial.values)
+    if with_scores:
+        scores, _ = _replay(trial, settings, detector, trial.values)
     return Judged(_episodes(trial, alerts), scores, 0.0, run_seconds, note)
 
 

@@ -12,7 +12,9 @@ from typing import Any
 
 from .field import FIELD
 from .nab import PROFILES
+from .scenarios import budget_table, pooled
 from .sets import LARGE_SETS
+from .work import SCENARIO
 
 __all__ = ["Card", "as_data", "collect", "markdown", "titles"]
 
@@ -94,10 +96,12 @@ def titles() -> dict[str, str]:
     return _TITLES | {name: entrant.title for name, entrant in FIELD.items()}
 
 
-def collect(units: Path, data: Path | None, simulated: Mapping[str, Any]) -> Card:
+def collect(units: Path, data: Path | None) -> Card:
     """Read the results of all units in a folder, and NAB's own cases where they are in the data."""
     results: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for path in sorted(units.glob("*.json")):
+        if path.name.startswith(f"{SCENARIO}-"):
+            continue
         result = json.loads(path.read_text())
         results.setdefault((result["contender"], result["set"]), []).append(result)
     published: dict[str, dict[str, float]] = {}
@@ -106,7 +110,25 @@ def collect(units: Path, data: Path | None, simulated: Mapping[str, Any]) -> Car
         cases = json.loads(expected.read_text())
         for detector in _PUBLISHED:
             published[detector] = {profile: cases[detector][profile]["score"] for profile in PROFILES}
-    return Card(results, simulated, published)
+    return Card(results, _simulated(units), published)
+
+
+def _simulated(units: Path) -> dict[str, list[dict[str, Any]]]:
+    """Read what simulated series gave, as the card's tables by their titles."""
+
+    def rows_of(kind: str) -> list[dict[str, Any]]:
+        paths = sorted(units.glob(f"{SCENARIO}-{kind}-*.json"))
+        return [row for path in paths for row in json.loads(path.read_text())["rows"]]
+
+    relations = pooled(rows_of("relations"), ("contender", "relation"))
+    for row in relations:
+        row["contender"] = titles()[row["contender"]]
+        row["caught, %"] = f"{100 * row['caught'] / row['faults']:.0f}"
+    return {
+        "The budget on simulated normal life": budget_table(rows_of("life")),
+        "Faults that break only a relation": relations,
+        "Levels that change, second faults, returns": pooled(rows_of("second"), ("what",)),
+    }
 
 
 def as_data(card: Card) -> dict[str, Any]:
@@ -140,8 +162,9 @@ def markdown(card: Card) -> str:
             parts += [f"## {title}", _sets_table(card, key, number.format)]
         parts += ["## The product, set by set", _product_table(card)]
         parts += ["## Cost", _cost_table(card)]
-    for title, table in card.simulated.items():
-        parts += [f"## {title}", _rows_table(table)]
+    for title, rows in card.simulated.items():
+        if rows:
+            parts += [f"## {title}", _rows_table(rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -165,8 +188,8 @@ def _preface(card: Card) -> str:
     large = [name for name in card.sets if name in LARGE_SETS]
     if large:
         lines.append(
-            f"On {', '.join(large)}, with millions of rows, everything runs with one seed, and what scores "
-            "row by row in Python, or only part of the product, is left out."
+            f"On {', '.join(large)}, everything runs with one seed; what scores row by row in Python, and "
+            "the product's parts, are left out: they have too many rows or channels."
         )
     notes = sorted({note for found in card.results.values() for result in found for note in result["notes"]})
     return "\n\n".join([*lines, *(f"Note: {note}" for note in notes)])

@@ -6,21 +6,27 @@ import json
 import math
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from .field import FIELD, judge_trial
 from .measures import entity_measures, set_measures
 from .nab import NabFile, nab_score, sweep
 from .product import PARTS, Judged
+from .scenarios import RIVALS_ON_RELATIONS, life, relations, second_faults
 from .sets import LARGE_SETS, Trial, load_set, segments
+from .simulated import KINDS_OF_LIFE, labelled_trial
 
-__all__ = ["Unit", "do_units", "plan", "run_unit"]
+__all__ = ["SCENARIO", "Unit", "do_units", "load_from", "plan", "plan_scenarios", "run_unit"]
+
+SCENARIO = "scenario"  # in place of a set: simulated series that no other contender judges
 
 
 @dataclass(frozen=True)
@@ -31,24 +37,42 @@ class Unit:
     contender: str
     seed: int
 
-    def files(self, folder: Path) -> list[Path]:
-        """Name the files that say that it is done."""
-        return [folder / f"{self.set_name}-{self.contender}-{self.seed}.json"]
+    def file(self, folder: Path) -> Path:
+        """Name the file that says that it is done."""
+        return folder / f"{self.set_name}-{self.contender}-{self.seed}.json"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Parts of the product to judge by alone; the rest does not change with the seed."""
+        if self.contender != "product" or self.set_name in LARGE_SETS:
+            return ()
+        return PARTS if self.seed == 0 else ("autoencoder",)
 
 
 def plan(sets: Sequence[str], contenders: Sequence[str], n_seeds: int) -> list[Unit]:
-    """List the work, the longest first: what does not change with the seed is done once."""
+    """List the work on labelled sets, the longest first: what does not change with the seed is done once."""
     units = []
-    for name in sets:
+    for name in reversed(sets):
+        n_here = 1 if name in LARGE_SETS else n_seeds
         for contender in contenders:
             if contender == "product":
-                units += [Unit(name, contender, seed) for seed in range(n_seeds)]
-                continue
-            entrant = FIELD[contender]
-            if name in LARGE_SETS and not entrant.is_fast:
-                continue
-            units += [Unit(name, contender, seed) for seed in range(n_seeds if entrant.is_random else 1)]
+                units += [Unit(name, contender, seed) for seed in range(n_here)]
+            elif name not in LARGE_SETS or FIELD[contender].is_fast:
+                n_needed = n_here if FIELD[contender].is_random else 1
+                units += [Unit(name, contender, seed) for seed in range(n_needed)]
     return sorted(units, key=lambda unit: unit.contender != "product")
+
+
+def plan_scenarios(n_seeds: int, *, quick: bool) -> list[Unit]:
+    """List the work on simulated series. Normal life has entities enough for one seed."""
+    kinds = ["daily"] if quick else list(KINDS_OF_LIFE)
+    units = [Unit(SCENARIO, f"life-{kind}-{daemon}", 0) for kind in kinds for daemon in ("trained", "fresh")]
+    for contender in RIVALS_ON_RELATIONS:
+        is_random = contender == "product" or FIELD[contender].is_random
+        units += [
+            Unit(SCENARIO, f"relations-{contender}", seed) for seed in range(n_seeds if is_random else 1)
+        ]
+    return units + [Unit(SCENARIO, "second-product", seed) for seed in range(n_seeds)]
 
 
 def do_units(
@@ -57,43 +81,64 @@ def do_units(
     folder: Path,
     *,
     n_jobs: int,
+    quick: bool = False,
     on_done: Callable[[Unit], None] = lambda unit: None,
 ) -> None:
     """Do what is not done yet, in `n_jobs` processes."""
     waiting = []
     for unit in units:
-        if all(file.exists() for file in unit.files(folder)):
+        if unit.file(folder).exists():
             on_done(unit)
         else:
             waiting.append(unit)
     if n_jobs == 1:
         for unit in waiting:
-            run_unit(unit, load, folder)
+            run_unit(unit, load, folder, quick=quick)
             on_done(unit)
         return
     # Without threads of its own each process keeps to a core; a fork would copy those that PyTorch started.
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(n_jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        running = {pool.submit(run_unit, unit, load, folder): unit for unit in waiting}
+        running = {pool.submit(run_unit, unit, load, folder, quick=quick): unit for unit in waiting}
         for done in as_completed(running):
             done.result()
             on_done(running[done])
 
 
-def run_unit(unit: Unit, load: Callable[[str], list[Trial]], folder: Path) -> None:
-    """Judge every trial of the set, measure, and write a file for each contender that came of it."""
+def run_unit(unit: Unit, load: Callable[[str], list[Trial]], folder: Path, *, quick: bool = False) -> None:
+    """Judge, measure, and write a file for each contender that came of it."""
+    torch.set_num_threads(1)
+    started = time.process_time()
+    if unit.set_name == SCENARIO:
+        rows = _scenario(unit, quick=quick)
+        _write(unit.file(folder), {"rows": rows, "cpu_seconds": time.process_time() - started})
+        return
     trials = load(unit.set_name)
-    judged = [judge_trial(trial, unit.contender, unit.seed) for trial in trials]
-    names = PARTS if unit.contender == "product" else (unit.contender,)
+    judged = [judge_trial(trial, unit.contender, unit.seed, parts=unit.parts) for trial in trials]
     # The unit's own file comes last: it says that all of them are there.
-    for name in sorted(names, key=lambda name: name == unit.contender):
+    for name in (*unit.parts, unit.contender):
         # A part that could not be judged alone, for want of a network, is the product without it.
         of_name = [found.get(name, found[unit.contender]) for found in judged]
+        path = replace(unit, contender=name).file(folder)
         result = _measured(unit, trials, of_name) | {"contender": name}
-        path = folder / f"{unit.set_name}-{name}-{unit.seed}.json"
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(_without_nan(result), indent=1, allow_nan=False))
-        partial.replace(path)
+        _write(path, result | {"cpu_seconds": time.process_time() - started})
+
+
+def _scenario(unit: Unit, *, quick: bool) -> list[dict[str, Any]]:
+    name, _, rest = unit.contender.partition("-")
+    if name == "life":
+        kind, daemon = rest.split("-")
+        return life(kind, trained=daemon == "trained", seed=unit.seed, quick=quick)
+    if name == "relations":
+        return relations(rest, seed=unit.seed, quick=quick)
+    return second_faults(seed=unit.seed, quick=quick)
+
+
+def _write(path: Path, result: dict[str, Any]) -> None:
+    """Write a result whole, or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(_without_nan(result), indent=1, allow_nan=False))
+    partial.replace(path)
 
 
 def _measured(unit: Unit, trials: Sequence[Trial], judged: Sequence[Judged]) -> dict[str, Any]:
@@ -138,6 +183,8 @@ def _nab(trial: Trial, judged: Judged) -> dict[str, Any]:
     return {"own_limit": nab_score(files, alerts), "swept": swept, "swept_level": level}
 
 
-def load_from(root: Path, name: str, *, quick: bool) -> list[Trial]:
-    """Read a set; at the top level, so that another process can be given it."""
+def load_from(root: Path | None, name: str, *, quick: bool) -> list[Trial]:
+    """Read a set, or make one without data; at the top level, so that a process can be given it."""
+    if root is None:
+        return [labelled_trial(seed=0)]
     return load_set(root, name, quick=quick)
