@@ -111,3 +111,50 @@ def test_a_set_pools_events_and_averages_areas():
     assert found["false_over_budget"] == pytest.approx(1 / (800 / 168))
     assert found["ap"] == pytest.approx((a["ap"] + 1.0) / 2)
     assert math.isnan(found["top_channel_right"])
+
+
+def volume_by_loops(label, score, buffer_rows):
+    """Follow the definition row by row and level by level, as its authors' code does."""
+    n = len(label)
+    ones = [t for t in range(n) if label[t]]
+    runs = [[ones[0], ones[0]]]
+    for t in ones[1:]:
+        if t == runs[-1][1] + 1:
+            runs[-1][1] = t
+        else:
+            runs.append([t, t])
+    areas = []
+    for width in range(buffer_rows + 1):
+        soft = label.astype(float)
+        for first, last in runs:
+            for t in range(last, min(last + width // 2, n)):
+                soft[t] += math.sqrt(1 - (t - last) / width)
+            for t in range(max(first - width // 2, 0), first):
+                soft[t] += math.sqrt(1 - (first - t) / width)
+        soft = np.minimum(soft, 1)
+        merged = [[max(runs[0][0] - width // 2, 0), runs[0][1] + width // 2]]
+        for first, last in runs[1:]:
+            if merged[-1][1] < first - width // 2:
+                merged.append([first - width // 2, last + width // 2])
+            else:
+                merged[-1][1] = last + width // 2
+        area, recall_before = 0.0, 0.0
+        ranked = np.sort(score)[::-1]
+        for place in np.linspace(0, n - 1, 250).astype(int):
+            marked = score >= ranked[place]
+            true = (soft * marked).sum()
+            touched = np.mean([(soft * marked)[first : last + 1].sum() > 0 for first, last in merged])
+            recall = min(true / ((label.sum() + soft.sum()) / 2), 1) * touched
+            area += (recall - recall_before) * true / marked.sum()
+            recall_before = recall
+        areas.append(area)
+    return np.mean(areas)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_volume_agrees_with_its_definition(seed):
+    rng = np.random.default_rng(seed)
+    label = label_of(600, (0, 4), (100, 120), (128, 131), (400, 430), (590, 600))
+    score = np.round(rng.random(600) + 0.5 * np.roll(label, seed), 2)  # rounded: some scores are equal
+
+    assert vus_pr(label, score) == pytest.approx(volume_by_loops(label, score, 20))
