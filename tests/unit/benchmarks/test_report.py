@@ -12,7 +12,8 @@ from benchmarks.card.sets import LARGE_SETS
 def write(folder, contender, of, seed=0, **measures):
     result = {
         "contender": contender, "set": of, "seed": seed, "ap": 0.5, "vus_pr": 0.5, "chance": 0.1,
-        "event_recall": 0.5, "episode_precision": 0.5, "event_f1": 0.5, "false_episodes": 3, "false_over_budget": 1.5,
+        "event_recall": 0.5, "episode_precision": 0.5, "event_f1": 0.5, "false_episodes": 3,
+        "false_over_budget": 1.5,
         "delay_seconds": 600.0, "named": 0, "top_channel_right": None, "episodes": 6, "segments": 4,
         "entity_weeks": 2.0, "fit_seconds": 1.0, "microseconds_a_row": 50.0, "notes": [],
         "rows": [{"entity": "e"}],
