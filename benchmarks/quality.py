@@ -6,7 +6,7 @@
 
 One configuration for every set: the defaults, with a budget of one false episode an entity-week. Nothing sees
 the future. Results are kept in --out, one file for each set, contender and seed: a run that was interrupted
-goes on where it was. Remove the folder to measure anew.
+goes on where it was, as long as neither the code nor the data are others.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from card.field import FIELD
 from card.picture import draw
 from card.report import as_data, collect, markdown
 from card.sets import SETS, SIMULATED_SET
-from card.work import Unit, do_units, load_from, plan, plan_scenarios
+from card.work import Unit, do_units, load_from, plan, plan_scenarios, state_of
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -33,10 +33,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 def main() -> None:
     """Measure what is not measured yet, and write the card."""
     options = _options()
-    units_folder = options.out / "units"
+    root = Path(__file__).parents[1]
+    units_folder = options.out / "units" / state_of(root, options.data, quick=options.quick)
     units_folder.mkdir(parents=True, exist_ok=True)
     units = plan(options.sets, options.contenders, options.seeds)
-    units += plan_scenarios(options.seeds, quick=options.quick) if options.simulated else []
+    units += plan_scenarios(options.sets, options.seeds, quick=options.quick) if options.simulated else []
     load = functools.partial(load_from, options.data, quick=options.quick)
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()

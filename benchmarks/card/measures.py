@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .sets import Trial, segments
 
-__all__ = ["Episode", "average_precision", "entity_measures", "set_measures", "vus_pr"]
+__all__ = ["WEEK_SECONDS", "Episode", "average_precision", "entity_measures", "set_measures", "vus_pr"]
 
 WEEK_SECONDS = 604800
 BUFFER_ROWS = 20  # of VUS-PR, at most

@@ -126,6 +126,7 @@ def _simulated(units: Path) -> dict[str, list[dict[str, Any]]]:
         row["caught, %"] = f"{100 * row['caught'] / row['faults']:.0f}"
     return {
         "The budget on simulated normal life": budget_table(rows_of("life")),
+        "The budget on test rows without labels": budget_table(rows_of("unlabelled")),
         "Faults that break only a relation": relations,
         "Levels that change, second faults, returns": pooled(rows_of("second"), ("what",)),
     }

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from models.detector import Detector
 from models.errors import TrainingError
 from monitor.training.train import fit_watch
 
 from .field import judge_trial
-from .measures import Episode
+from .measures import WEEK_SECONDS, Episode
 from .product import PARTS, judge, judge_product, settings_of, training_history
 from .sets import Trial
 from .simulated import DAY, HOUR, Incident, level_changes, life_trial, relation_faults
@@ -26,9 +27,15 @@ __all__ = [
     "pooled",
     "relations",
     "second_faults",
+    "unlabelled",
 ]
 
-BUDGETS = ("1/day", "1/week", "1/month")
+BUDGETS = tuple(f"1/{period}{share}" for period in ("day", "week", "month") for share in (" per entity", ""))
+BUDGETS_OF_FRESH = (
+    "1/day per entity",
+    "1/week per entity",
+    "1/month",
+)  # on labelled sets: each costs a replay
 RIVALS_ON_RELATIONS = ("product", "pca", "forecast", "polynomial", "gaussian")
 _ENOUGH_EXPECTED = 20  # episodes; below it only the Poisson interval says anything
 _MOST_OVER_BUDGET = 1.5
@@ -43,33 +50,61 @@ def life(kind: str, *, trained: bool, seed: int, quick: bool = False) -> list[di
     n_weeks, n_entities = (1, 2) if quick else (4, 8)
     n_train = (7 if quick else 14) * DAY
     trial = life_trial(kind, n_train=n_train, n_test=n_weeks * 7 * DAY, n_entities=n_entities, seed=seed)
-    detector = None
-    if trained:
-        settings = settings_of(trial.step_seconds, seed=seed)
-        try:
-            detector = fit_watch(settings, training_history(trial)).detector
-        except TrainingError as error:
-            raise RuntimeError(f"simulated life cannot be trained on: {error}") from error
+    detector = _trained(trial, seed) if trained else None
+    return _spent(trial, detector, BUDGETS, {"life": kind, "daemon": "trained" if trained else "fresh"})
+
+
+def unlabelled(trials: Sequence[Trial], *, seed: int) -> list[dict[str, Any]]:
+    """Judge the test rows of a labelled set under each budget, fresh and trained, and count what is false.
+
+    Episodes that overlap a labelled segment do not count, nor does the time of labelled rows. A fresh daemon
+    begins with the first test row; so does a trial whose training rows are too few to train on.
+    """
     rows = []
-    for budget in BUDGETS:
-        for share in (" per entity", ""):
-            settings = settings_of(trial.step_seconds, seed=seed, budget=budget + share)
-            episodes = judge(trial, settings, detector, with_scores=False).episodes
-            test_seconds = n_weeks * 7 * 86400.0
-            allowed = settings.budget.rate_per_second(n_entities) * test_seconds
-            row = {"life": kind, "daemon": "trained" if trained else "fresh", "budget": budget + share}
-            rows.append(row | {"told": sum(map(len, episodes)), "allowed": allowed} | _weeks(trial, episodes))
+    for trial in trials:
+        try:
+            detector = _trained(trial, seed)
+        except TrainingError:
+            detector = None
+        if detector is not None:
+            rows += _spent(trial, detector, BUDGETS, {"life": trial.name, "daemon": "trained"})
+        rows += _spent(trial, None, BUDGETS_OF_FRESH, {"life": trial.name, "daemon": "fresh"})
+    return rows
+
+
+def _trained(trial: Trial, seed: int) -> Detector:
+    return fit_watch(settings_of(trial.step_seconds, seed=seed), training_history(trial)).detector
+
+
+def _spent(
+    trial: Trial, detector: Detector | None, budgets: Iterable[str], about: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Judge a trial under each budget; count false episodes, and those that its unlabelled time allows."""
+    seconds = float((trial.test & ~trial.label).sum() * trial.step_seconds)
+    n_entities = len(trial.entities)
+    rows = []
+    for budget in budgets:
+        settings = settings_of(trial.step_seconds, budget=budget)
+        episodes = judge(trial, settings, detector, with_scores=False).episodes
+        false = [
+            [e for e in of_row if not trial.label[e.start : e.end, row].any()]
+            for row, of_row in enumerate(episodes)
+        ]
+        allowed = settings.budget.rate_per_second(n_entities) / n_entities * seconds
+        row = {**about, "budget": budget, "told": sum(map(len, false)), "allowed": allowed}
+        rows.append(row | _weeks(trial, false))
     return rows
 
 
 def _weeks(trial: Trial, episodes: Sequence[Sequence[Episode]]) -> dict[str, int]:
-    """Count the weeks of entities, and those without an episode and without one going on."""
+    """Count the weeks of entities that were begun, and those without an episode and without one going on."""
+    n_steps = round(WEEK_SECONDS / trial.step_seconds)
     n_weeks = n_silent = 0
     for row, of_row in enumerate(episodes):
         first, end = trial.test_span(row)
-        for start in range(first, end, 7 * DAY):
+        for start in range(first, end, n_steps):
             n_weeks += 1
-            n_silent += not any(episode.start < start + 7 * DAY and episode.end > start for episode in of_row)
+            n_silent += not any(e.start < start + n_steps and e.end > start for e in of_row)
     return {"weeks": n_weeks, "silent": n_silent}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import multiprocessing
@@ -20,12 +21,13 @@ from .field import FIELD, judge_trial
 from .measures import entity_measures, set_measures
 from .nab import NabFile, nab_score, sweep
 from .product import PARTS, Judged
-from .scenarios import RIVALS_ON_RELATIONS, life, relations, second_faults
+from .scenarios import RIVALS_ON_RELATIONS, life, relations, second_faults, unlabelled
 from .sets import LARGE_SETS, Trial, load_set, segments
 from .simulated import KINDS_OF_LIFE, labelled_trial
 
-__all__ = ["SCENARIO", "Unit", "do_units", "load_from", "plan", "plan_scenarios", "run_unit"]
+__all__ = ["SCENARIO", "Unit", "do_units", "load_from", "plan", "plan_scenarios", "run_unit", "state_of"]
 
+_ONLY_SHOWS = ("report", "picture")  # the card's files that no result depends on
 SCENARIO = "scenario"  # in place of a set: simulated series that no other contender judges
 
 
@@ -63,16 +65,31 @@ def plan(sets: Sequence[str], contenders: Sequence[str], n_seeds: int) -> list[U
     return sorted(units, key=lambda unit: unit.contender != "product")
 
 
-def plan_scenarios(n_seeds: int, *, quick: bool) -> list[Unit]:
-    """List the work on simulated series. Normal life has entities enough for one seed."""
+def plan_scenarios(sets: Sequence[str], n_seeds: int, *, quick: bool) -> list[Unit]:
+    """List the work on simulated series, and on the budget. Normal life has entities enough for one seed."""
     kinds = ["daily"] if quick else list(KINDS_OF_LIFE)
     units = [Unit(SCENARIO, f"life-{kind}-{daemon}", 0) for kind in kinds for daemon in ("trained", "fresh")]
+    units += [
+        Unit(SCENARIO, f"unlabelled-{name}", 0) for name in sets if name not in LARGE_SETS and not quick
+    ]
     for contender in RIVALS_ON_RELATIONS:
         is_random = contender == "product" or FIELD[contender].is_random
         units += [
             Unit(SCENARIO, f"relations-{contender}", seed) for seed in range(n_seeds if is_random else 1)
         ]
     return units + [Unit(SCENARIO, "second-product", seed) for seed in range(n_seeds)]
+
+
+def state_of(root: Path, data: Path | None, *, quick: bool) -> str:
+    """Give a hash of everything that results follow from: other code or other data, other results."""
+    of = hashlib.sha256(f"{data.resolve() if data else None} {quick}".encode())
+    files = [
+        path for folder in ("models", "monitor", "benchmarks/card") for path in (root / folder).rglob("*.py")
+    ]
+    for path in sorted(files):
+        if path.stem not in _ONLY_SHOWS:
+            of.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return of.hexdigest()[:12]
 
 
 def do_units(
@@ -98,11 +115,14 @@ def do_units(
         return
     # Without threads of its own each process keeps to a core; a fork would copy those that PyTorch started.
     os.environ["OMP_NUM_THREADS"] = "1"
-    with ProcessPoolExecutor(n_jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(n_jobs, mp_context=multiprocessing.get_context("spawn"))
+    try:
         running = {pool.submit(run_unit, unit, load, folder, quick=quick): unit for unit in waiting}
         for done in as_completed(running):
             done.result()
             on_done(running[done])
+    finally:
+        pool.shutdown(cancel_futures=True)  # what has begun is finished, and kept; what waits is not begun
 
 
 def run_unit(unit: Unit, load: Callable[[str], list[Trial]], folder: Path, *, quick: bool = False) -> None:
@@ -110,7 +130,7 @@ def run_unit(unit: Unit, load: Callable[[str], list[Trial]], folder: Path, *, qu
     torch.set_num_threads(1)
     started = time.process_time()
     if unit.set_name == SCENARIO:
-        rows = _scenario(unit, quick=quick)
+        rows = _scenario(unit, load, quick=quick)
         _write(unit.file(folder), {"rows": rows, "cpu_seconds": time.process_time() - started})
         return
     trials = load(unit.set_name)
@@ -124,8 +144,10 @@ def run_unit(unit: Unit, load: Callable[[str], list[Trial]], folder: Path, *, qu
         _write(path, result | {"cpu_seconds": time.process_time() - started})
 
 
-def _scenario(unit: Unit, *, quick: bool) -> list[dict[str, Any]]:
+def _scenario(unit: Unit, load: Callable[[str], list[Trial]], *, quick: bool) -> list[dict[str, Any]]:
     name, _, rest = unit.contender.partition("-")
+    if name == "unlabelled":
+        return unlabelled(load(rest), seed=unit.seed)
     if name == "life":
         kind, daemon = rest.split("-")
         return life(kind, trained=daemon == "trained", seed=unit.seed, quick=quick)

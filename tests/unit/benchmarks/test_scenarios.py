@@ -5,8 +5,15 @@ import pytest
 from benchmarks.card import scenarios
 from benchmarks.card.measures import Episode
 from benchmarks.card.product import Judged
-from benchmarks.card.scenarios import budget_table, poisson_interval, pooled, relations, second_faults
-from benchmarks.card.simulated import DAY, HOUR, level_changes
+from benchmarks.card.scenarios import (
+    budget_table,
+    poisson_interval,
+    pooled,
+    relations,
+    second_faults,
+    unlabelled,
+)
+from benchmarks.card.simulated import DAY, HOUR, labelled_trial, level_changes
 
 
 def row(told, allowed, budget="1/week"):
@@ -46,6 +53,25 @@ def test_numbers_are_added_up_by_key():
     ]
 
     assert pooled(rows, ("what",)) == [{"what": "a", "told": 2, "of": 3}, {"what": "b", "told": 0, "of": 1}]
+
+
+def test_only_episodes_beside_labels_spend_the_budget(monkeypatch):
+    trial = labelled_trial(seed=0)
+    first, _ = trial.test_span(0)
+    start = int(trial.label[:, 0].argmax())
+    episodes = [[Episode(first, first + 1), Episode(start + 1, start + 3)], []]
+    monkeypatch.setattr(scenarios, "judge", lambda *args, **options: Judged(episodes, None, 0.0, 0.0))
+    monkeypatch.setattr(scenarios, "_trained", lambda trial, seed: "a detector")
+
+    found = unlabelled([trial], seed=0)
+
+    assert {(part["daemon"], part["told"]) for part in found} == {("trained", 1), ("fresh", 1)}
+    (per_entity,) = (
+        part for part in found if part["budget"] == "1/week per entity" and part["daemon"] == "fresh"
+    )
+    n_weeks = (trial.test & ~trial.label).sum() * 300 / 604800
+    assert per_entity["allowed"] == pytest.approx(n_weeks)
+    assert (per_entity["weeks"], per_entity["silent"]) == (2, 1)
 
 
 def test_a_contender_without_channels_side_by_side_sees_no_broken_relation():

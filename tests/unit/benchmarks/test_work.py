@@ -10,7 +10,7 @@ from benchmarks.card import work
 from benchmarks.card.measures import Episode
 from benchmarks.card.product import Judged
 from benchmarks.card.sets import LARGE_SETS, Trial
-from benchmarks.card.work import Unit, do_units, plan, plan_scenarios, run_unit
+from benchmarks.card.work import Unit, do_units, plan, plan_scenarios, run_unit, state_of
 
 
 def trial(name="made"):
@@ -47,9 +47,10 @@ def test_large_sets_have_one_seed_and_nothing_slow():
 
 
 def test_scenarios_have_every_life_fresh_and_trained():
-    names = [unit.contender for unit in plan_scenarios(3, quick=False)]
+    names = [unit.contender for unit in plan_scenarios(["asd", *LARGE_SETS], 3, quick=False)]
 
     assert sum(name.startswith("life-") for name in names) == 10
+    assert [name for name in names if name.startswith("unlabelled-")] == ["unlabelled-asd"]
     assert names.count("relations-product") == names.count("second-product") == 3
     assert names.count("relations-gaussian") == 1
 
@@ -102,6 +103,20 @@ def test_on_nab_the_benchmarks_score_is_given_too(tmp_path, monkeypatch):
     found = json.loads((tmp_path / "nab-gaussian-0.json").read_text())["nab"]
     assert found["own_limit"]["standard"] == pytest.approx(100.0)
     assert found["swept"]["standard"] == pytest.approx(100.0)
+
+
+def test_results_are_kept_apart_by_code_and_data(tmp_path):
+    for name in ("models/a.py", "monitor/sub/b.py", "benchmarks/card/report.py", "benchmarks/card/nab.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x = 1")
+    before = state_of(tmp_path, None, quick=True)
+
+    assert state_of(tmp_path, tmp_path, quick=True) != before
+    assert state_of(tmp_path, None, quick=False) != before
+    (tmp_path / "benchmarks/card/report.py").write_text("x = 2")
+    assert state_of(tmp_path, None, quick=True) == before
+    (tmp_path / "monitor/sub/b.py").write_text("x = 2")
+    assert state_of(tmp_path, None, quick=True) != before
 
 
 def test_processes_side_by_side_do_the_same_work(tmp_path):
