@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 BUDGETS = tuple(f"1/{period}{share}" for period in ("day", "week", "month") for share in (" per entity", ""))
-BUDGETS_OF_FRESH = (
+FEW_BUDGETS = (
     "1/day per entity",
     "1/week per entity",
     "1/month",
@@ -51,7 +51,8 @@ def life(kind: str, *, trained: bool, seed: int, quick: bool = False) -> list[di
     n_train = (7 if quick else 14) * DAY
     trial = life_trial(kind, n_train=n_train, n_test=n_weeks * 7 * DAY, n_entities=n_entities, seed=seed)
     detector = _trained(trial, seed) if trained else None
-    return _spent(trial, detector, BUDGETS, {"life": kind, "daemon": "trained" if trained else "fresh"})
+    budgets = FEW_BUDGETS if quick else BUDGETS
+    return _spent(trial, detector, budgets, {"life": kind, "daemon": "trained" if trained else "fresh"})
 
 
 def unlabelled(trials: Sequence[Trial], *, seed: int) -> list[dict[str, Any]]:
@@ -68,7 +69,7 @@ def unlabelled(trials: Sequence[Trial], *, seed: int) -> list[dict[str, Any]]:
             detector = None
         if detector is not None:
             rows += _spent(trial, detector, BUDGETS, {"life": trial.name, "daemon": "trained"})
-        rows += _spent(trial, None, BUDGETS_OF_FRESH, {"life": trial.name, "daemon": "fresh"})
+        rows += _spent(trial, None, FEW_BUDGETS, {"life": trial.name, "daemon": "fresh"})
     return rows
 
 

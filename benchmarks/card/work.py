@@ -66,18 +66,21 @@ def plan(sets: Sequence[str], contenders: Sequence[str], n_seeds: int) -> list[U
 
 
 def plan_scenarios(sets: Sequence[str], n_seeds: int, *, quick: bool) -> list[Unit]:
-    """List the work on simulated series, and on the budget. Normal life has entities enough for one seed."""
+    """List the work on simulated series, and on the budget. Normal life has entities enough for one seed.
+
+    A quick run trains for one life alone.
+    """
     kinds = ["daily"] if quick else list(KINDS_OF_LIFE)
     units = [Unit(SCENARIO, f"life-{kind}-{daemon}", 0) for kind in kinds for daemon in ("trained", "fresh")]
     units += [
         Unit(SCENARIO, f"unlabelled-{name}", 0) for name in sets if name not in LARGE_SETS and not quick
     ]
-    for contender in RIVALS_ON_RELATIONS:
+    for contender in ("pca",) if quick else RIVALS_ON_RELATIONS:
         is_random = contender == "product" or FIELD[contender].is_random
         units += [
             Unit(SCENARIO, f"relations-{contender}", seed) for seed in range(n_seeds if is_random else 1)
         ]
-    return units + [Unit(SCENARIO, "second-product", seed) for seed in range(n_seeds)]
+    return units if quick else units + [Unit(SCENARIO, "second-product", seed) for seed in range(n_seeds)]
 
 
 def state_of(root: Path, data: Path | None, *, quick: bool) -> str:

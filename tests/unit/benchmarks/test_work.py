@@ -55,6 +55,12 @@ def test_scenarios_have_every_life_fresh_and_trained():
     assert names.count("relations-gaussian") == 1
 
 
+def test_a_quick_run_trains_for_one_life_alone():
+    units = plan_scenarios(["asd"], 1, quick=True)
+
+    assert [unit.contender for unit in units] == ["life-daily-trained", "life-daily-fresh", "relations-pca"]
+
+
 def test_a_unit_leaves_a_file_for_each_part_and_is_not_done_again(tmp_path, monkeypatch):
     calls = []
 
