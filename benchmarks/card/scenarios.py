@@ -31,11 +31,7 @@ __all__ = [
 ]
 
 BUDGETS = tuple(f"1/{period}{share}" for period in ("day", "week", "month") for share in (" per entity", ""))
-FEW_BUDGETS = (
-    "1/day per entity",
-    "1/week per entity",
-    "1/month",
-)  # on labelled sets: each costs a replay
+FEW_BUDGETS = ("1/day per entity", "1/week per entity", "1/month")  # where each replay counts
 RIVALS_ON_RELATIONS = ("product", "pca", "forecast", "polynomial", "gaussian")
 _ENOUGH_EXPECTED = 20  # episodes; below it only the Poisson interval says anything
 _MOST_OVER_BUDGET = 1.5
