@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test mutations fuzz lint bench docs e2e picture clean
+.PHONY: demo test mutations fuzz lint bench quality docs e2e picture clean
 
 # Stands for an environment that matches these two files.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -36,6 +36,11 @@ lint: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/stages.py $(BENCH_ARGS)
 	$(BIN)/python benchmarks/formats.py $(BENCH_FORMATS_ARGS)
+
+# The quality card: make quality QUALITY_ARGS="--data ../shared/data"; without data, QUALITY_ARGS=--quick simulates it
+quality: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[quality]'
+	$(BIN)/python benchmarks/quality.py $(QUALITY_ARGS)
 
 # Generated files: the reference of exported metrics, and Grafana's dashboard
 docs: $(VENV)/installed
