@@ -18,17 +18,16 @@ from models.dataset import WindowIndex, gather_windows, index_windows, windows_o
 from models.forecast import ForecastBand
 from models.limits import Budget, PeakHistogram
 from models.network import Autoencoder
-from models.peak_records import PeakRecords
+from models.peak_records import GROSS_SURPRISE, PeakRecords
 from models.raw_scores import ErrorScale, NetworkRawScores, raw_score_windows
 from models.row_arrays import RowArrays, row_array
 from models.scaling import Scaling, at_rest, fit_scaling
 from models.season import SeasonProfile
 from models.settings import ModelSettings
-from models.tail import TailBank
+from models.tail import MEMORY_STEPS, TailBank
 
-__all__ = ["WARMING_STEPS", "BlockRawScores", "Detector", "Trained"]
+__all__ = ["WARMING_STEPS", "BlockRawScores", "Detector", "Trained", "calibration_episodes"]
 
-_GROSS_SURPRISE = 6.0  # one step in a million: nobody needs a longer history to see it
 WARMING_STEPS = 100  # beyond a window: fewer raw scores say nothing about a tail
 
 
@@ -98,7 +97,14 @@ class Detector(RowArrays):
         self.peaks = PeakHistogram(block_steps * step_seconds)
         n_channels = len(resolution)
         self.scaling = Scaling(n_rows, channels=n_channels)
-        self.tails = TailBank(n_rows, len(self.weights))
+        # Baselines with a memory can learn out of a false alarm that too little history raised, and rare
+        # high raw scores must not wear away from their tail. A network and a PCA stay as they were fitted:
+        # with these settings the first faults became their tail (3 of a recording's 12 caught, not 12).
+        self.tails = (
+            TailBank(n_rows, len(self.weights), young_steps=MEMORY_STEPS, max_learned=5.0)
+            if self._uses_neighbour
+            else TailBank(n_rows, len(self.weights))
+        )
         self.records = PeakRecords(n_rows)
         self.gaussian = GaussianBaseline(n_rows, channels=n_channels)
         n_windows = settings.memory_windows if self._uses_neighbour else 0
@@ -217,7 +223,7 @@ class Detector(RowArrays):
         if self.trained is not None:
             return floor
         shown_seconds = self.tails.n_learned * self.step_seconds
-        return np.maximum(floor, _GROSS_SURPRISE * (1 - shown_seconds / budget.period_seconds))
+        return np.asarray(np.maximum(floor, GROSS_SURPRISE * (1 - shown_seconds / budget.period_seconds)))
 
     def learn(
         self,
@@ -294,7 +300,7 @@ class Detector(RowArrays):
                 self.neighbour.learn(rows[here], windows[t, here])
         n_network = 0 if self.trained is None else len(self.weights) - (2 if self._uses_neighbour else 0)
         n_shown = (~np.isnan(history).all(axis=2)).sum(axis=0)  # (n,)
-        rests = at_rest(history).all(axis=1)  # (n,)
+        rests = np.asarray(at_rest(history).all(axis=1))  # (n,)
         min_thresholds = _min_thresholds(self.trained)
         peaks = [np.empty(0)]
         for index, row in enumerate(rows.tolist()):
@@ -306,17 +312,10 @@ class Detector(RowArrays):
             self.tails.min_threshold[row] = min_thresholds if rests[index] else 0.0
             self.tails.start(row, raw_scores[:, index])
             held_out = raw_scores[first:, index]
-            of_blocks = self._block_peaks(self.surprise(np.full(len(held_out), row), held_out))
+            of_blocks = _block_peaks(self.surprise(np.full(len(held_out), row), held_out), self.block_steps)
             self.records.start(row, of_blocks, len(of_blocks) * self.block_steps)
             peaks.append(of_blocks)
         self.peaks.start(np.concatenate(peaks))
-
-    def _block_peaks(self, surprise: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give the highest surprise of each whole block of one row's steps (T,); the newest ends last."""
-        n_blocks = len(surprise) // self.block_steps
-        blocks = surprise[len(surprise) - n_blocks * self.block_steps :].reshape(n_blocks, self.block_steps)
-        judged = ~np.isnan(blocks).all(axis=1)
-        return np.nanmax(blocks[judged], axis=1) if judged.any() else np.empty(0)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give every array that learning changes, by name; the arrays themselves, not copies."""
@@ -332,7 +331,7 @@ class Detector(RowArrays):
             If an array is missing, of another dtype, or of another number of rows or channels;
             nothing is changed then.
         """
-        blank = {
+        blank: dict[str, Mapping[str, NDArray[np.generic]]] = {
             "records": PeakRecords(self.n_rows).state(),
             "season": self.season.take(np.full(self.n_rows, -1)).state(),
             "tails": {"min_threshold": np.zeros_like(self.tails.threshold)},
@@ -360,6 +359,24 @@ class Detector(RowArrays):
             block_steps=self.block_steps,
             trained=self.trained,
         )
+
+
+def calibration_episodes(detector: Detector, budget: Budget, limit: float) -> tuple[int, float]:
+    """Give the episodes that a watch's limit raises in the history it was made from, and those allowed."""
+    records = detector.records
+    n_over = records.n_calibrated_over(np.maximum(limit, detector.min_limits(budget)))
+    seconds = records.n_calibrated * detector.step_seconds  # (n,)
+    n_shown = int((seconds > 0).sum())
+    longest = float(seconds.max(initial=0.0))
+    return n_over, budget.rate_per_second(n_shown) * longest if n_shown else 0.0
+
+
+def _block_peaks(surprise: NDArray[np.float64], block_steps: int) -> NDArray[np.float64]:
+    """Give the highest surprise of each whole block of one row's steps (T,); the newest ends last."""
+    n_blocks = len(surprise) // block_steps
+    blocks = surprise[len(surprise) - n_blocks * block_steps :].reshape(n_blocks, block_steps)
+    judged = ~np.isnan(blocks).all(axis=1)
+    return np.nanmax(blocks[judged], axis=1) if judged.any() else np.empty(0)
 
 
 def _prefixed(parts: Mapping[str, Mapping[str, NDArray[np.generic]]]) -> dict[str, NDArray[np.generic]]:

@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from models.row_arrays import RowArrays, row_array
 
-__all__ = ["PeakRecords"]
+__all__ = ["GROSS_SURPRISE", "PeakRecords"]
+
+# One step in a million: it is told however often the like of it came, and needs no longer history to be seen.
+GROSS_SURPRISE = 6.0
 
 _N_KEPT = 8
-# Peaks as high as this that an entity may show live beyond its budget before its limit rises to them. Strictly
-# none would be the promise to the letter, but two real incidents in a week would then hide a third one.
-# Measured on labelled sets: fewer cost recall, more cost the budget (docs/experiments.md).
+# Peaks of a height that an entity may show live, beyond its budget, before its limit rises to them. With none
+# the budget would be kept to the letter, and two real incidents in a week would hide a third one. Measured on
+# labelled sets: fewer cost recall, more cost the budget (docs/experiments.md).
 _N_FREE = 3
 _N_FREE_OF_CALIBRATION = 1  # the same for the history that was learned as normal
 # A peak that comes again is never quite the same: this much above it counts as equal.
@@ -60,11 +63,15 @@ class PeakRecords(RowArrays):
         self.highest[rows, lowest] = peaks[is_higher]
         self.at_step[rows, lowest] = self.n_judged[rows]
 
+    def n_calibrated_over(self, limits: NDArray[np.float64]) -> int:
+        """Count the peaks of all rows' calibration that reach each row's limit (n,); at most 8 of a row."""
+        return int(((self.calibrated > 0) & (self.calibrated >= limits[:, None])).sum())
+
     def floor(self, allowed_per_step: float) -> NDArray[np.float64]:
         """Give the surprise (n,) below which no row's limit may lie.
 
-        It is the highest peak that the row has shown more often than its budget allows, in a horizon in
-        which the budget allows six at most; 0 where there is none.
+        It is the highest peak that the row has shown more often than its budget allows, live up to a
+        surprise of 6, in a horizon in which the budget allows six at most; 0 where there is none.
 
         Parameters
         ----------
@@ -78,10 +85,10 @@ class PeakRecords(RowArrays):
             np.minimum(self.n_judged, horizon) * allowed_per_step + _N_FREE,
         )
         calibrated = _ranked(self.calibrated, self.n_calibrated * allowed_per_step + _N_FREE_OF_CALIBRATION)
-        return _MARGIN * np.maximum(live, calibrated)
+        return _MARGIN * np.maximum(np.minimum(live, GROSS_SURPRISE), calibrated)
 
 
-def _ranked(peaks: NDArray[np.float32], rank: NDArray[np.float64]) -> NDArray[np.float64]:
+def _ranked(peaks: NDArray[np.float32], rank: NDArray[np.floating]) -> NDArray[np.float64]:
     """Give of each row's peaks (n, 8) the one that `rank` (n,) others exceed; 0 where there is none."""
     descending = -np.sort(-peaks, axis=1)
     whole = np.floor(rank).astype(np.int64)

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from models.row_arrays import RowArrays, row_array
 
-__all__ = ["MAX_SURPRISE", "TailBank"]
+__all__ = ["MAX_SURPRISE", "MEMORY_STEPS", "TailBank"]
+
+MEMORY_STEPS = 4000.0  # steps after which a raw score's weight has fallen to 1/e
 
 # The tail starts at the 98 % quantile and its scale is floored at 5 % of the quantile's distance
 # from the lowest raw score: measured best, with alerts included in the history, on labelled series.
@@ -27,9 +29,6 @@ _SCALE_FLOOR_SHARE = 0.05
 _SCALE_FLOOR_OF_RAW_SCORE = 0.002
 _IQR_OF_NORMAL = 1.349  # interquartile range of a normal distribution of standard deviation 1
 _SURPRISE_AT_TAIL = -math.log10(_TAIL_SHARE)
-# Surprise that a raw score is learned as, at most. With 3, a tail of rare and high raw scores wore away: what
-# came every three hours was told after five days.
-_FURTHEST_LEARNED = 5.0
 # Of the lowest threshold: where raw scores hardly vary, the tail's scale is no smaller than this share of it.
 _SCALE_FLOOR_OF_THRESHOLD = 0.2
 MAX_SURPRISE = 30.0  # beyond it a probability means nothing
@@ -54,14 +53,18 @@ class TailBank(RowArrays):
     the fit before the episode. `thaw` then either restores what was known before the episode, or
     keeps what was learned during it.
 
-    A *young* row has shown fewer steps than its memory holds. Its tail is not known yet: it learns
-    each raw score as it is, and keeps what it learned in episodes. Otherwise a tail that was fitted
-    on too little would raise alerts forever.
+    A *young* row has shown fewer than `young_steps`. Its tail is not known yet: it learns each raw
+    score as it is, and keeps what it learned in episodes. Otherwise a tail that was fitted on too
+    little would raise alerts forever.
 
     Parameters
     ----------
     memory_steps : float
         Steps after which a raw score's weight has fallen to 1/e.
+    young_steps : float
+        Steps for which a row is young; 0: never.
+    max_learned : float
+        Surprise that a raw score is learned as, at most, where its row is neither young nor frozen.
     """
 
     counts = row_array(np.float32, "raw_scores", _N_BINS)
@@ -76,9 +79,19 @@ class TailBank(RowArrays):
     # No threshold lies below: raw scores of deviations too small to matter.
     min_threshold = row_array(np.float64, "raw_scores")
 
-    def __init__(self, n_rows: int, n_raw_scores: int, *, memory_steps: float = 4000.0) -> None:
+    def __init__(
+        self,
+        n_rows: int,
+        n_raw_scores: int,
+        *,
+        memory_steps: float = MEMORY_STEPS,
+        young_steps: float = 0.0,
+        max_learned: float = 3.0,
+    ) -> None:
         super().__init__(n_rows, raw_scores=n_raw_scores)
         self.memory_steps = memory_steps
+        self.young_steps = young_steps
+        self.max_learned = max_learned
         self._saved: dict[int, tuple[NDArray[np.float32], float, int]] = {}  # of frozen rows
 
     def start(self, row: int, raw_scores: NDArray[np.float64]) -> None:
@@ -124,15 +137,16 @@ class TailBank(RowArrays):
     def learn(self, rows: NDArray[np.int64], raw_scores: NDArray[np.float64]) -> None:
         """Count one step's raw scores (n, n_raw_scores) of distinct rows; NaN is ignored.
 
-        Unless the row is young, a raw score counts at most as the one with a surprise of 5:
-        the tail follows the raw scores, but a few extreme ones do not stretch it.
+        Unless the row is frozen or young, a raw score counts at most as the one with a surprise
+        of `max_learned`: the tail follows the raw scores, but a few extreme ones do not stretch it.
         """
         known = np.isfinite(raw_scores)
         furthest = self.threshold[rows] + self.scale[rows] * math.log(10) * (
-            _FURTHEST_LEARNED - _SURPRISE_AT_TAIL
+            self.max_learned - _SURPRISE_AT_TAIL
         )
         free = ~self.frozen[rows]
-        raw_scores = np.where(self.is_young(rows)[:, None], raw_scores, np.minimum(raw_scores, furthest))
+        is_capped = free & ~self.is_young(rows)
+        raw_scores = np.where(is_capped[:, None], np.minimum(raw_scores, furthest), raw_scores)
         bins = self._bins(raw_scores, rows)
         index, column = np.nonzero(known)
         self.counts[rows[index], column, bins[index, column]] += self.weight[rows[index]]
@@ -201,8 +215,8 @@ class TailBank(RowArrays):
         return bool(self.frozen[row])
 
     def is_young(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell which rows (n,) have shown fewer steps than their memory holds."""
-        return np.asarray(self.n_learned[rows] < self.memory_steps)
+        """Tell which rows (n,) have shown too few steps for their tail to be known."""
+        return np.asarray(self.n_learned[rows] < self.young_steps)
 
     def thaw(self, row: int, *, keep: bool) -> None:
         """End a freeze: restore what was known before it, or `keep` what was learned since.
@@ -211,12 +225,18 @@ class TailBank(RowArrays):
         """
         counts, weight, n_learned = self._saved.pop(row)
         self.frozen[row] = False
-        if not keep and n_learned >= self.memory_steps:
+        if not keep and n_learned >= self.young_steps:
             self.counts[row], self.weight[row], self.n_learned[row] = counts, weight, n_learned
         self._fit(np.array([row]))
 
     def _blank(self, n_rows: int) -> Self:
-        return type(self)(n_rows, self.counts.shape[1], memory_steps=self.memory_steps)
+        return type(self)(
+            n_rows,
+            self.counts.shape[1],
+            memory_steps=self.memory_steps,
+            young_steps=self.young_steps,
+            max_learned=self.max_learned,
+        )
 
     def _bins(self, raw_scores: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -491,8 +491,8 @@ MUTATIONS = [
             "test_the_raw_score_of_the_tail_sees_the_newest_four_steps_only",
         ),
         (
-            "max(_FLOOR_SHARE * typical, 1e-6)",
-            "1e-6",
+            "max(_FLOOR_SHARE * typical, MIN_ERROR)",
+            "MIN_ERROR",
             "test_a_channel_that_was_silent_in_training_does_not_dominate",
         ),
     ),
@@ -624,12 +624,17 @@ MUTATIONS = [
             "test_a_frozen_row_learns_but_is_judged_by_the_fit_from_before",
         ),
         (
-            "        if not keep:\n",
-            "        if keep:\n",
+            "if not keep and n_learned >= self.young_steps:",
+            "if keep and n_learned >= self.young_steps:",
             "test_thawing_without_keeping_restores_what_was_known_before",
         ),
         (
-            "np.where(free[:, None], np.minimum(raw_scores, furthest), raw_scores)",
+            "if not keep and n_learned >= self.young_steps:",
+            "if not keep:",
+            "test_a_young_row_learns_raw_scores_as_they_are_and_keeps_what_it_learned_in_an_episode",
+        ),
+        (
+            "np.where(is_capped[:, None], np.minimum(raw_scores, furthest), raw_scores)",
             "raw_scores.copy()",
             "test_a_few_extreme_raw_scores_do_not_stretch_the_tail",
         ),
@@ -662,6 +667,20 @@ MUTATIONS = [
             "max(spread, _MIN_TAIL_SCALE)",
             "test_a_tail_heavier_than_a_calibrated_surprise_can_have_is_not_believed",
         ),
+        (
+            "max(value, peaks.exceeded_by(allowed_share), _MIN_LIMIT)",
+            "max(value, _MIN_LIMIT)",
+            "test_peaks_of_one_height_that_came_more_often_than_the_budget_allows_lie_below_the_limit",
+        ),
+    ),
+    *in_module(
+        "models/peak_records.py",
+        "unit/models/test_peak_records.py",
+        (
+            "np.where(is_recent, self.highest, 0.0)",
+            "self.highest",
+            "test_what_was_shown_longer_ago_than_four_peaks_of_the_budget_counts_no_more",
+        ),
     ),
     *in_module(
         "models/baselines.py",
@@ -691,7 +710,7 @@ MUTATIONS = [
             "test_raw_scores_of_windows_that_the_network_was_trained_on_do_not_calibrate_it",
         ),
         (
-            "self.gaussian.learn(rows[free], windows[free, -1])",
+            "self.gaussian.learn(rows[learns], windows[learns, -1])",
             "self.gaussian.learn(rows, windows[:, -1])",
             "test_rows_in_an_episode_teach_their_tails_and_nothing_else",
         ),

@@ -79,9 +79,9 @@ def training_history(trial: Trial) -> History:
     steps = np.flatnonzero(~np.isnan(values).all(axis=(1, 2)))
     first, end = int(steps[0]), int(steps[-1]) + 1
     step_ms = trial.step_seconds * 1000
-    return History(
-        trial.entities, trial.channels, aligned(values[first:end]), first * step_ms, (end - 1) * step_ms
-    )
+    names, channels = trial.entities, trial.channels
+    history = History(names, channels, values[first:end], first * step_ms, (end - 1) * step_ms)
+    return aligned(history, step_ms)
 
 
 def judge_product(trial: Trial, seed: int, *, parts: tuple[str, ...] = ()) -> dict[str, Judged]:

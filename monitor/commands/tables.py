@@ -70,10 +70,14 @@ def training_table(results: Sequence[TrainedWatch]) -> Table:
         "held-out loss",
         "explained",
         "limit",
+        "over it, allowed",
         "seconds",
         "version",
     )
-    table = _table(headings, left=("watch", "version"), title="What was learned")
+    caption = (
+        "over it: episodes that the limit would have raised in the held-out steps, beside the budget there"
+    )
+    table = _table(headings, left=("watch", "version"), title="What was learned", caption=caption)
     for result in results:
         training = result.fit.training
         n_steps, n_entities, n_channels = result.history.values.shape
@@ -87,6 +91,7 @@ def training_table(results: Sequence[TrainedWatch]) -> Table:
             f"{training.validation_loss:.4f}",
             f"{result.fit.explained_ratio:.0%}",
             f"{result.limit.value:.2f}{' provisional' if result.limit.provisional else ''}",
+            f"{result.n_over_limit}, {result.n_allowed:.2g}",
             f"{training.seconds:.1f}",
             result.version,
         )

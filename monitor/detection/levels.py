@@ -20,6 +20,10 @@ __all__ = ["LevelTracker", "RecordedLevels", "StepLevels", "level_changes"]
 _SOON_STEPS = 4  # a return is found within so many steps
 
 
+# Times the steps that a level is measured by, from the onset of an episode on: only then it stays.
+_SETTLED = 8
+
+
 class StepLevels(Protocol):
     """What a judge asks of levels: of the live ones, and of those that were recorded the first time."""
 
@@ -85,19 +89,19 @@ class LevelTracker:
     def due(self, step: ScoredStep, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give those of some entities with open episodes that are to be asked for new levels at this step.
 
-        That is 2 L steps behind the onset, since the first half may hold the way there, and each quarter
+        That is 8 L steps behind the onset, as many faults are over before, and each quarter
         of L from then on.
         """
         n_behind = (step.time_ms - self.rows.since_ms[rows]) // self._step_ms
-        return np.asarray(rows[(n_behind >= 2 * self.n_steps) & (n_behind % (self.n_steps // 4) == 0)])
+        return np.asarray(rows[(n_behind >= _SETTLED * self.n_steps) & (n_behind % (self.n_steps // 4) == 0)])
 
     def changes(self, step: ScoredStep, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Give by how much open episodes' channels (m, C) have come to new levels; 0 where they have not.
 
-        The L steps that a level is measured by must lie behind the onset.
+        None has before an episode has lasted 8 L steps: what comes and goes meanwhile is a fault.
         """
         shifts, detector = np.zeros((len(rows), step.actual.shape[1])), self._detector()
-        old_enough = step.time_ms - self.rows.since_ms[rows] >= self.n_steps * self._step_ms
+        old_enough = step.time_ms - self.rows.since_ms[rows] >= _SETTLED * self.n_steps * self._step_ms
         which = rows[old_enough]
         if detector is not None and step.past is not None and which.size:
             scale = detector.scaling.scale[which]

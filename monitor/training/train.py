@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import Bundle
+from models.detector import calibration_episodes
 from models.errors import TrainingError
 from models.fit_detector import Fit, Fold, cross_validate, fit_detector
 from models.limits import Limit, limit_for_budget
@@ -40,13 +41,19 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class TrainedWatch:
-    """The result of one training: a version in the registry, and how it was made."""
+    """The result of one training: a version in the registry, and how it was made.
+
+    `n_over_limit` and `n_allowed`: the episodes that the limit would have raised in the history that it was
+    calibrated on, and those that the budget allows there.
+    """
 
     watch: str
     version: str
     history: History
     fit: Fit
     limit: Limit
+    n_over_limit: int
+    n_allowed: float
 
 
 def collect_history(settings: WatchSettings, columns: Columns, table: SeriesTable) -> History | None:
@@ -202,7 +209,8 @@ def train_watch(
         registry.training_done()
     finally:
         lock.release()
-    return TrainedWatch(settings.name, version, history, fit, limit)
+    n_over, n_allowed = calibration_episodes(fit.detector, settings.budget, limit.value)
+    return TrainedWatch(settings.name, version, history, fit, limit, n_over, n_allowed)
 
 
 def training_lock(watch: str, registry: Registry, now: float) -> Lock:

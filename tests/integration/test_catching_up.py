@@ -13,6 +13,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from maturity import mature_from_the_start
 
 from monitor.config.explain import parse_config
 from monitor.daemon import build
@@ -62,6 +63,11 @@ def batches(table, *, down_seconds=0, batch_steps=30):
         )
         now_s = steps[-1] if steps[-1] < DOWN_FROM and not down_seconds else BACK_AT + down_seconds
         yield Batch(columns, START_MS + 1000 * int(now_s), complete_ms=START_MS + 1000 * int(steps[-1]))
+
+
+@pytest.fixture(autouse=True)
+def _mature(monkeypatch):
+    mature_from_the_start(monkeypatch)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import urllib.request
 import numpy as np
 import pandas as pd
 import pytest
+from maturity import mature_from_the_start
 
 from monitor.config.explain import parse_config
 from monitor.daemon.build import build_daemon
@@ -30,6 +31,11 @@ class Kept:
 
 class KilledError(Exception):
     pass
+
+
+@pytest.fixture(autouse=True)
+def _mature(monkeypatch):
+    mature_from_the_start(monkeypatch)
 
 
 @pytest.fixture

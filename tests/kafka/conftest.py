@@ -6,6 +6,7 @@ import logging
 
 import pytest
 from kafka import KafkaConsumer, TopicPartition
+from maturity import mature_from_the_start
 
 
 @pytest.fixture(params=["kafka-python", "confluent"])
@@ -17,6 +18,11 @@ def client(request):
 @pytest.fixture(autouse=True)
 def _capture_log(caplog):
     caplog.set_level(logging.INFO, logger="monitor")
+
+
+@pytest.fixture(autouse=True)
+def _mature(monkeypatch):
+    mature_from_the_start(monkeypatch)  # as the launcher's daemons are
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ ended by itself. Each life is a fork, because loading PyTorch takes longer than 
 
 The folder then holds `windows` and `alerts`, a JSON line each; `summaries`, the number of episodes in each;
 `reached`, the points at which a life ended; and `log`.
+
+Entities are mature from their calibration on: a young one would learn the faults that come again.
 """
 
 from __future__ import annotations
@@ -35,12 +37,15 @@ import time
 import traceback
 from pathlib import Path
 
+import pytest
+
 from monitor.clock import SystemClock
 from monitor.config.explain import parse_config
 from monitor.daemon.build import build_daemon
 from monitor.daemon.watchdog import EXIT_CODE, end_process
 from monitor.detection.view import WatchObserver
 from monitor.storage.checkpoint import FORMAT_VERSION, load_checkpoint
+from tests.support.maturity import mature_from_the_start
 
 STALLED_SECONDS = 5.0  # in a life that is to hang: long enough for a busy machine, where nothing else ends it
 POINTS = (
@@ -283,4 +288,5 @@ def main(plan):
 
 
 if __name__ == "__main__":
+    mature_from_the_start(pytest.MonkeyPatch())
     sys.exit(main(json.loads(Path(sys.argv[1]).read_text())))

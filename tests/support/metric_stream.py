@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from maturity import mature
 from stage_settings import alert_policy
 
 from monitor.alerting.episodes import EpisodeBook
@@ -68,6 +69,11 @@ class Stream:
             )
             self.take(columns, int(columns.time_ms.max()))
         self.now += n_steps
+        return self
+
+    def mature(self):
+        """Let what was shown up to now count as a long history."""
+        mature(self.watch.scorer.detector)
         return self
 
     def silence(self, n_steps):

@@ -28,7 +28,8 @@ def test_a_gross_raw_score_opens_an_episode_at_its_row_and_ends_with_it():
 
     found = [episode for episode in verdicts.episodes[1] if episode.start <= 2000 < episode.end]
     assert [episode.start for episode in found] == [2000]
-    assert 2010 <= found[0].end <= 2020
+    n_close = round(SETTINGS.alert.close_seconds / SETTINGS.step_seconds)
+    assert 2010 <= found[0].end <= 2010 + n_close + 4
     assert (verdicts.scores[2000:2010, 1] >= 1).all()
 
 

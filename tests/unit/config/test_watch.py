@@ -30,6 +30,16 @@ def test_the_policy_and_the_models_settings_are_what_was_written():
     assert (settings.alert.hold_seconds, settings.alert.rest_seconds) == (5, 7)
 
 
+def test_an_episode_closes_and_rests_for_half_a_window_each_where_that_is_not_set():
+    watch = {"step_seconds": 10, "window_length": 24}
+
+    unset = parsed(watch=watch).watch[0].settings()
+    one_set = parsed(watch={**watch, "alert": {"close_seconds": 50}}).watch[0].settings()
+
+    assert (unset.alert.close_seconds, unset.alert.rest_seconds, unset.block_steps) == (120, 120, 24)
+    assert (one_set.alert.close_seconds, one_set.alert.rest_seconds) == (50, 120)
+
+
 def test_a_block_is_as_long_as_an_episode_and_its_rest_and_never_shorter_than_a_window():
     times = {"close_seconds": 100, "rest_seconds": 220}
 

@@ -21,7 +21,7 @@ def test_quiet_metrics_raise_no_alert():
 
 
 def test_a_fault_opens_an_alert_that_names_the_disturbed_channel_and_resolves_when_it_is_over():
-    stream = Stream(seed=3).run(400).run(50, queue_depth=25).run(200)
+    stream = Stream(seed=3).run(400).mature().run(50, queue_depth=25).run(200)
 
     opened, resolved = stream.alerts
     assert (opened.watch, opened.entity, opened.resolved_ms, opened.reason) == ("web", "web1", None, None)
@@ -40,13 +40,13 @@ def test_a_fault_opens_an_alert_that_names_the_disturbed_channel_and_resolves_wh
 
 
 def test_the_shares_of_all_channels_add_up_to_one():
-    opened = Stream(seed=3).run(400).run(50, queue_depth=25).alerts[0]
+    opened = Stream(seed=3).run(400).mature().run(50, queue_depth=25).alerts[0]
 
     assert sum(channel.share for channel in opened.channels) == pytest.approx(1.0)
 
 
 def test_a_fault_that_outlasts_what_is_remembered_stays_open_throughout():
-    stream = Stream(seed=4).run(300)
+    stream = Stream(seed=4).run(300).mature()
     for _ in range(50):
         stream.run(20, load=15).run(20, load=-15)
     during = list(stream.alerts)
@@ -60,7 +60,7 @@ def test_a_fault_that_outlasts_what_is_remembered_stays_open_throughout():
 
 
 def test_a_second_fault_after_recovery_is_caught_as_well():
-    stream = Stream(seed=5).run(300).run(50, load=15).run(200).run(50, load=15).run(200)
+    stream = Stream(seed=5).run(300).mature().run(50, load=15).run(200).run(50, load=15).run(200)
 
     assert [alert.reason for alert in stream.alerts] == [None, "recovered", None, "recovered"]
     assert 550_000 < stream.alerts[2].opened_ms <= 560_000
@@ -70,7 +70,7 @@ def test_a_second_fault_after_recovery_is_caught_as_well():
 def test_a_fault_as_long_as_the_policy_bears_is_accepted_as_the_new_normal():
     policy = alert_policy(close_seconds=10, rest_seconds=10, accept_after_seconds=400)
 
-    stream = Stream(watch(policy=policy), seed=16).run(300)
+    stream = Stream(watch(policy=policy), seed=16).run(300).mature()
     for _ in range(12):
         stream.run(20, load=15).run(20, load=-15)
 
@@ -109,7 +109,7 @@ def test_gaps_and_another_or_an_uneven_interval_alone_raise_no_alert():
 
 
 def test_missing_data_keeps_an_episode_open():
-    stream = Stream(seed=7).run(300).run(30, load=15)
+    stream = Stream(seed=7).run(300).mature().run(30, load=15)
     stream.silence(500)
     during = list(stream.alerts)
 
@@ -122,7 +122,9 @@ def test_missing_data_keeps_an_episode_open():
 
 def test_the_cut_into_batches_does_not_change_an_alert():
     def alerts(batch_steps):
-        return Stream(seed=8, batch_steps=batch_steps).run(300).run(40, queue_depth=25).run(100).alerts
+        return (
+            Stream(seed=8, batch_steps=batch_steps).run(300).mature().run(40, queue_depth=25).run(100).alerts
+        )
 
     assert len(alerts(1)) == 2
     assert alerts(1) == alerts(50) == alerts(1000)
@@ -154,7 +156,7 @@ def test_two_entities_have_alerts_of_their_own():
 
 
 def test_an_entity_that_appears_during_an_episode_does_not_disturb_it():
-    stream = Stream(seed=10).run(300).run(30, load=15)
+    stream = Stream(seed=10).run(300).mature().run(30, load=15)
     stream.take(
         samples("1", stream.table, name="load", start_ms=stream.now * 1000, host="web2"), stream.now * 1000
     )
@@ -187,7 +189,7 @@ def test_every_over_limit_score_is_part_of_an_alert_or_counted_as_suppressed(see
         return decision
 
     stream.pipeline.process = counted
-    stream.run(300)
+    stream.run(300).mature()
     for _ in range(12):
         stream.run(int(stream.rng.integers(10, 60)), load=25).run(int(stream.rng.integers(1, 60)))
     stream.run(200)
@@ -204,7 +206,9 @@ def test_every_over_limit_score_is_part_of_an_alert_or_counted_as_suppressed(see
 
 
 def test_an_episode_ends_as_gone_when_its_entity_has_been_stale_for_long_enough():
-    stream = Stream(watch(policy=GONE), seed=3).run(400).run(20, load=25)  # the newest sample came at 419 s
+    stream = (
+        Stream(watch(policy=GONE), seed=3).run(400).mature().run(20, load=25)
+    )  # the newest sample came at 419 s
     stream.silence(230)
     before = [alert.reason for alert in stream.alerts]
 
@@ -219,7 +223,9 @@ def test_an_episode_ends_as_gone_when_its_entity_has_been_stale_for_long_enough(
 
 
 def test_who_comes_back_has_been_gone_whether_silence_and_return_come_in_one_batch_or_in_many():
-    at_once, step_by_step = (Stream(watch(policy=GONE), seed=3).run(400).run(20, load=25) for _ in range(2))
+    at_once, step_by_step = (
+        Stream(watch(policy=GONE), seed=3).run(400).mature().run(20, load=25) for _ in range(2)
+    )
     at_once.now = 2000
     step_by_step.silence(2000 - 420)
 
@@ -234,7 +240,7 @@ def test_who_comes_back_has_been_gone_whether_silence_and_return_come_in_one_bat
 
 
 def test_one_entity_may_be_gone_while_another_stays():
-    stream = Stream(watch(policy=GONE), seed=3, batch_steps=10).run(400).run(20, load=25)
+    stream = Stream(watch(policy=GONE), seed=3, batch_steps=10).run(400).mature().run(20, load=25)
     stream.host = "web2"
     stream.run(300)
 

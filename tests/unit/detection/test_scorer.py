@@ -5,6 +5,7 @@ An entity is judged from its 109th step on (number 108).
 
 import numpy as np
 import pytest
+from maturity import mature
 from scoring import NEEDED, STEP_MS, WINDOW, assert_bit_equal, noise, run, scorer, settings
 
 from monitor.detection.entities import EntityTable
@@ -210,9 +211,11 @@ def test_in_quiet_noise_a_channels_error_rarely_exceeds_its_normal_error():
 # Freezing
 
 
-def warmed(n_entities=2, *, seed, n_steps=300):
+def warmed(n_entities=2, *, seed, n_steps=300, is_mature=True):
     judge = scorer(n_entities)
     run(judge, noise(n_steps, n_entities, seed=seed))
+    if is_mature:
+        mature(judge.detector)
     return judge
 
 
@@ -243,6 +246,36 @@ def test_a_lasting_fault_stays_above_the_limit_while_frozen_and_sinks_below_it_o
 
     assert frozen[WINDOW:].min() >= 1.0
     assert learning[-100:].max() < 1.0
+
+
+def test_a_young_entity_learns_out_of_an_alarm_while_frozen():
+    fault = noise(600, seed=13)
+    fault[:, 0, 0] += 12
+    judge = warmed(1, seed=12, is_mature=False)
+    judge.freeze(0)
+
+    frozen = scores(run(judge, fault, first_step=300, frozen=[0]))
+
+    assert frozen[:WINDOW].max() >= 1.0
+    assert frozen[-100:].max() < 1.0
+
+
+def test_without_a_model_the_limit_comes_down_until_a_period_of_the_budget_was_shown():
+    young, old = warmed(seed=14, is_mature=False), warmed(seed=14)
+
+    expected = 6 * (1 - young.detector.tails.n_learned / 86_400)
+
+    assert young.limits() == pytest.approx(expected)
+    assert (young.limits() > young.limit.value).all()
+    assert old.limits().tolist() == [old.limit.value] * 2
+
+
+def test_a_limit_is_no_lower_than_what_its_own_entity_has_shown_too_often():
+    judge = warmed(seed=14)
+    for _ in range(5):
+        judge.detector.records.add(np.array([1]), np.array([5.9]))
+
+    assert judge.limits().tolist() == [judge.limit.value, pytest.approx(1.05 * 5.9)]
 
 
 def test_a_thawed_entity_goes_by_the_current_limit_again():

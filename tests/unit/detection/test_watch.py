@@ -87,7 +87,7 @@ def test_a_clock_set_back_by_less_than_a_sample_may_be_ahead_makes_samples_late_
 
 
 def test_an_episode_that_is_open_when_the_clock_is_set_back_resolves_in_its_time():
-    stream = Stream(seed=13).run(300).run(30, load=15)
+    stream = Stream(seed=13).run(300).mature().run(30, load=15)
     stream.now -= 200
 
     stream.run(100).run(30, load=15).run(100)
@@ -99,7 +99,7 @@ def test_an_episode_that_is_open_when_the_clock_is_set_back_resolves_in_its_time
 
 def test_a_rest_that_is_under_way_when_the_clock_is_set_back_ends_in_its_time():
     policy = alert_policy(close_seconds=10, rest_seconds=60, accept_after_seconds=1e6)
-    stream = Stream(watch(policy=policy), seed=13).run(300).run(30, load=15).run(30)
+    stream = Stream(watch(policy=policy), seed=13).run(300).mature().run(30, load=15).run(30)
     n_alerts = len(stream.alerts)
     stream.now -= 200
 
@@ -216,7 +216,7 @@ def test_what_an_earlier_run_has_told_fills_windows_and_is_not_told_again():
 
 
 def test_an_episode_that_an_earlier_run_has_told_is_resolved_under_the_same_name():
-    whole = Stream(seed=5).run(200).run(30, load=40).run(40)
+    whole = Stream(seed=5).run(200).mature().run(30, load=40).run(40)
     opened, resolved = whole.alerts
     notified = opened.opened_ms
 
@@ -225,7 +225,7 @@ def test_an_episode_that_an_earlier_run_has_told_is_resolved_under_the_same_name
     again.pipeline.process = lambda columns, now_ms, **options: step(
         columns, now_ms, complete_ms=now_ms, delivered_ms=notified, **options
     )
-    again.run(200).run(30, load=40).run(40)
+    again.run(200).mature().run(30, load=40).run(40)
 
     assert [(alert.identity, alert.reason) for alert in again.alerts] == [
         (resolved.identity, resolved.reason)

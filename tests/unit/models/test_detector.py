@@ -4,7 +4,8 @@ import torch
 
 from models.baselines import WindowPca
 from models.dataset import windows_of
-from models.detector import Detector, Trained
+from models.detector import Detector, Trained, calibration_episodes
+from models.limits import Budget
 from models.network import Autoencoder
 from models.raw_scores import error_windows, fit_error_scale
 from models.settings import ModelSettings
@@ -71,6 +72,12 @@ def live(detector, values, *, free=None):
         )
         seen.append((rows.tolist(), raw_scores.copy(), surprise))
     return seen
+
+
+def mature(detector):
+    """Let all rows have shown more than a tail's memory holds, so that they are young no longer."""
+    detector.tails.n_learned += 10_000
+    return detector
 
 
 def assert_bit_equal(first, second):
@@ -158,7 +165,7 @@ def test_calibrated_rows_know_their_own_scale_and_the_others_stay_uncalibrated(k
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_after_calibration_normal_steps_surprise_little_and_a_level_shift_much(kind):
-    detector = calibrated(kind)
+    detector = mature(calibrated(kind))
     later = noise(60, 2, len(detector.resolution), seed=1)
     later[40:, 0] += 12.0
 
@@ -273,7 +280,7 @@ def test_a_block_of_steps_scores_as_each_of_its_windows_does():
 
 
 def test_rows_in_an_episode_teach_their_tails_and_nothing_else():
-    detector = calibrated("one channel")
+    detector = mature(calibrated("one channel"))
     before = copied(detector)
 
     live(detector, noise(30, 2, 1, seed=3) + 5, free=np.array([True, False]))
@@ -292,6 +299,60 @@ def test_rows_in_an_episode_teach_their_tails_and_nothing_else():
         assert not np.array_equal(after[name][0], before[name][0]), name
     assert (after["tails.n_learned"] - before["tails.n_learned"]).tolist() == [23, 23]
     assert not np.array_equal(after["tails.counts"][1], before["tails.counts"][1])
+
+
+def test_young_rows_learn_out_of_an_episode_and_mature_ones_do_not():
+    young, old = calibrated("baselines alone"), mature(calibrated("baselines alone"))
+    values = np.tile(noise(100, 2, 1, seed=3) + 5, (2, 1, 1))
+    surprise = []
+
+    for detector in (young, old):
+        for row in (0, 1):
+            detector.tails.freeze(row)
+        live(detector, values, free=np.zeros(2, bool))
+        for row in (0, 1):
+            detector.tails.thaw(row, keep=False)
+        surprise.append(np.mean([each for _, _, each in live(detector, values[:20])]))
+
+    assert surprise[0] < 1.7 < surprise[1]
+
+
+def test_without_a_network_the_limit_comes_down_until_a_period_of_the_budget_was_shown():
+    alone, with_network = calibrated("baselines alone"), calibrated("one channel")
+    budget = Budget.parse("1/day per entity")
+    floor = alone.records.floor(budget.rate_per_second(1) * 60)
+    alone.tails.n_learned[:] = [360, 1440]  # a quarter of a day, and a day
+
+    np.testing.assert_allclose(alone.min_limits(budget), np.maximum(floor, [4.5, 0]))
+    assert (floor < 4.5).all()
+    np.testing.assert_array_equal(
+        with_network.min_limits(budget), with_network.records.floor(budget.rate_per_second(1) * 60)
+    )
+
+
+def test_the_episodes_of_a_calibration_are_compared_with_those_allowed_in_its_time():
+    detector = mature(calibrated("one channel", block_steps=10))
+    detector.records.calibrated[:] = 0.0
+    detector.records.calibrated[0, :3] = 9.0, 5.0, 2.0
+    detector.records.n_calibrated[:] = [1440, 720]
+    budget = Budget.parse("2/day")
+
+    n_over, n_allowed = calibration_episodes(detector, budget, 4.0)
+
+    assert (n_over, n_allowed) == (2, pytest.approx(2.0))
+    assert calibration_episodes(detector, budget, 10.0)[0] == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_rows_whose_channels_all_rest_have_a_least_threshold(kind):
+    detector = detector_of(kind)
+    history = noise(150, 2, len(detector.resolution))
+    history[:, 1] = 7.0
+
+    detector.calibrate(np.arange(2), history)
+
+    assert (detector.tails.min_threshold[0] == 0).all()
+    assert (detector.tails.min_threshold[1] > 0).all()
 
 
 def test_a_full_block_of_steps_gives_one_peak_for_each_row():
@@ -408,7 +469,7 @@ def test_a_row_that_was_grown_can_be_calibrated():
 
 
 def test_growing_while_a_row_is_frozen_leaves_it_frozen():
-    detector = calibrated("one channel")
+    detector = mature(calibrated("one channel"))
     detector.tails.freeze(1)
     before = detector.tails.threshold[1].copy()
 

@@ -66,9 +66,9 @@ def test_a_budget_is_for_all_entities_together_unless_it_is_per_entity():
 @pytest.mark.parametrize(
     ("text", "allowed_share"),
     [
-        ("6/day", 1 / 24),  # 144 blocks of 600 s in a day
-        ("1/day", 1 / 144),
+        ("1/day", 1 / 144),  # 144 blocks of 600 s in a day
         ("1/week", 1 / 1008),
+        ("1/month", 1 / 4320),
     ],
 )
 def test_the_limit_of_exponential_peaks_is_their_analytic_quantile(text, allowed_share):
@@ -103,9 +103,13 @@ def test_entities_that_share_a_budget_get_a_higher_limit_and_those_with_their_ow
 
 
 def test_a_budget_larger_than_the_number_of_blocks_does_not_push_the_limit_below_the_median_peak():
-    peaks = exponential_peaks(0.5)
+    peaks = exponential_peaks(4.0)
 
-    assert limit(peaks, "1000000/hour").value == pytest.approx(0.5 * math.log(2), abs=0.05)
+    assert limit(peaks, "1000000/hour").value == pytest.approx(4 * math.log(2), abs=0.05)
+
+
+def test_no_limit_lies_where_surprise_is_a_share_of_the_ordinary():
+    assert limit(exponential_peaks(0.1), "1000000/hour").value == pytest.approx(1.7)  # -log10 of 2 %
 
 
 def test_ten_thousand_equal_peaks_outweigh_the_six_it_started_with_and_leave_room_below_the_limit():
@@ -137,10 +141,10 @@ def test_the_limit_is_provisional_until_every_entity_was_watched_for_one_period(
 
 def test_a_few_hundred_real_peaks_outweigh_those_it_started_with():
     low = PeakHistogram(600.0)
-    low.add(np.random.default_rng(0).uniform(0.2, 0.6, 500))
+    low.add(np.random.default_rng(0).uniform(1.2, 1.6, 500))
 
-    assert limit(low, "1/day").value < 1.5  # the lowest of the ones it starts with is 1.0, the highest 3.0
-    assert limit(low, "1/day").value < limit(PeakHistogram(600.0), "1/day").value
+    assert 1.75 < limit(low, "1/day").value < 2.2  # the highest of the ones it starts with is 3.0
+    assert limit(low, "1/day").value < limit(PeakHistogram(600.0), "1/day").value - 1
 
 
 def test_blocks_are_counted_without_the_peaks_it_started_with():
@@ -153,11 +157,29 @@ def test_blocks_are_counted_without_the_peaks_it_started_with():
 
 def test_a_tail_heavier_than_a_calibrated_surprise_can_have_is_not_believed():
     # Surprise is -log10 of a probability: its own tail falls by e in 1 / ln 10.
-    peaks = exponential_peaks(2.0)
+    # Its quantiles at 50 and 80 % would make that 2.2.
+    peaks = PeakHistogram(600.0)
+    peaks.add(np.tile([1.0, 1.0, 1.0, 3.0, 3.0], 2000))
 
-    assert limit(peaks, "1/day").value == pytest.approx(
-        2 * math.log(2) + math.log(144 / 2) / math.log(10), abs=0.05
-    )
+    assert limit(peaks, "0.1/month").value == pytest.approx(1 + math.log(43200 / 2) / math.log(10), abs=0.05)
+
+
+def test_peaks_of_one_height_that_came_more_often_than_the_budget_allows_lie_below_the_limit():
+    peaks = PeakHistogram(600.0)
+    peaks.add(np.repeat([1.0, 6.0], [1400, 40]))  # ten days: four of 6 a day
+
+    assert limit(peaks, "3/day").value == pytest.approx(6.05)
+    assert limit(peaks, "5/day").value < 3
+
+
+def test_what_a_share_of_the_peaks_exceeds_leaves_out_those_it_started_with():
+    peaks = PeakHistogram(600.0)
+    assert peaks.exceeded_by(0.01) == 0
+
+    peaks.add(np.repeat([1.0, 2.5], [95, 5]))
+    assert peaks.exceeded_by(0.05) == pytest.approx(1.05)
+    assert peaks.exceeded_by(0.04) == pytest.approx(2.55)
+    assert peaks.exceeded_by(1.0) == 0
 
 
 def test_a_short_calibration_counts_as_a_hundred_blocks_but_is_no_longer_a_history_for_it():

@@ -17,8 +17,8 @@ def exponential(n=100_000):
     return np.random.default_rng(0).permutation(-np.log1p(-q))
 
 
-def bank_from(raw_scores, *, memory_steps=FOREVER, n_rows=1):
-    bank = TailBank(n_rows, 1, memory_steps=memory_steps)
+def bank_from(raw_scores, *, memory_steps=FOREVER, n_rows=1, **settings):
+    bank = TailBank(n_rows, 1, memory_steps=memory_steps, **settings)
     bank.start(0, np.asarray(raw_scores, float).reshape(-1, 1))
     return bank
 
@@ -182,10 +182,10 @@ def test_a_short_history_starts_with_the_weight_of_half_a_memory():
 
 def test_a_few_extreme_raw_scores_do_not_stretch_the_tail():
     raw_scores = np.random.default_rng(17).lognormal(size=500)
-    bank, far = bank_from(raw_scores, memory_steps=MEMORY), bank_from(raw_scores, memory_steps=MEMORY)
-    at_three = far.threshold.item() + far.scale.item() * math.log(10) * (3 - AT_TAIL)  # where surprise is 3
+    bank, far = (bank_from(raw_scores, memory_steps=MEMORY, max_learned=5.0) for _ in range(2))
+    at_five = far.threshold.item() + far.scale.item() * math.log(10) * (5 - AT_TAIL)  # where surprise is 5
 
-    teach(bank, [at_three] * 10 + [1.0] * 40)
+    teach(bank, [at_five] * 10 + [1.0] * 40)
     teach(far, [1e9] * 10 + [1.0] * 40)
 
     np.testing.assert_array_equal(shares(far), shares(bank))
@@ -258,6 +258,42 @@ def test_thawing_without_keeping_restores_what_was_known_before():
 
     for name, array in before.items():
         np.testing.assert_array_equal(bank.state()[name], array, err_msg=name)
+
+
+def test_a_young_row_learns_raw_scores_as_they_are_and_keeps_what_it_learned_in_an_episode():
+    history = np.random.default_rng(11).lognormal(size=500)
+    young, mature = (bank_from(history, memory_steps=4000, young_steps=steps) for steps in (4000, 500))
+    assert (young.is_young(ROW_0).item(), mature.is_young(ROW_0).item()) == (True, False)
+
+    for bank in (young, mature):
+        bank.freeze(0)
+        teach(bank, [1e4] * 100)
+        bank.thaw(0, keep=False)
+
+    assert surprise(young, 1e4).item() < 2
+    assert surprise(mature, 1e4).item() == MAX_SURPRISE
+    assert surprise(mature, 40.0).item() > surprise(young, 40.0).item()
+
+
+def test_a_row_is_young_until_it_has_shown_its_young_steps():
+    bank = TailBank(2, 1, young_steps=100)
+    bank.n_learned[:] = [98, 99]
+
+    bank.learn(np.array([0, 1]), np.ones((2, 1)))
+
+    assert bank.is_young(np.array([0, 1])).tolist() == [True, False]
+
+
+def test_no_threshold_lies_below_the_least_one_of_its_row():
+    bank, free = TailBank(1, 1), TailBank(1, 1)
+    bank.min_threshold[:] = 0.5
+    for each in (bank, free):
+        each.start(0, np.random.default_rng(3).uniform(0.001, 0.002, (500, 1)))
+
+    assert free.threshold.item() < 0.003
+    assert bank.threshold.item() == 0.5
+    assert surprise(bank, 0.25).item() < 1 < surprise(free, 0.25).item()
+    assert bank.scale.item() == pytest.approx(0.1)  # a fifth of it
 
 
 def test_thawing_with_keep_adopts_what_was_learned_meanwhile():
