@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from models.baselines import GaussianBaseline, NeighbourBaseline, WindowPca
 from models.dataset import WindowIndex, gather_windows, index_windows, windows_of
 from models.forecast import ForecastBand
-from models.limits import Budget, PeakHistogram
+from models.limits import Budget, PeakHistogram, block_peaks
 from models.network import Autoencoder
 from models.peak_records import GROSS_SURPRISE, PeakRecords
 from models.raw_scores import ErrorScale, NetworkRawScores, raw_score_windows
 from models.row_arrays import RowArrays, row_array
-from models.scaling import Scaling, at_rest, fit_scaling
+from models.scaling import Scaling, fit_scaling_and_rest
 from models.season import SeasonProfile
 from models.settings import ModelSettings
 from models.tail import MEMORY_STEPS, TailBank
@@ -284,7 +284,7 @@ class Detector(RowArrays):
             Smallest meaningful change, where it differs between rows; by default that of the channels.
         """
         window_length = self.settings.window_length
-        fitted = fit_scaling(history, self.resolution if resolution is None else resolution)
+        fitted, at_rest = fit_scaling_and_rest(history, self.resolution if resolution is None else resolution)
         self.scaling.centre[rows], self.scaling.scale[rows] = fitted.centre, fitted.scale
         scaled = fitted.apply(history)
         block = self.raw_score_block(scaled)
@@ -300,7 +300,6 @@ class Detector(RowArrays):
                 self.neighbour.learn(rows[here], windows[t, here])
         n_network = 0 if self.trained is None else len(self.weights) - (2 if self._uses_neighbour else 0)
         n_shown = (~np.isnan(history).all(axis=2)).sum(axis=0)  # (n,)
-        rests = np.asarray(at_rest(history).all(axis=1))  # (n,)
         min_thresholds = _min_thresholds(self.trained)
         peaks = [np.empty(0)]
         for index, row in enumerate(rows.tolist()):
@@ -309,10 +308,10 @@ class Detector(RowArrays):
             if n_shown[index] < window_length + WARMING_STEPS:
                 continue  # it is calibrated later, once there is more
             self.calibrated[row] = True
-            self.tails.min_threshold[row] = min_thresholds if rests[index] else 0.0
+            self.tails.min_threshold[row] = min_thresholds if at_rest[index].all() else 0.0
             self.tails.start(row, raw_scores[:, index])
             held_out = raw_scores[first:, index]
-            of_blocks = _block_peaks(self.surprise(np.full(len(held_out), row), held_out), self.block_steps)
+            of_blocks = block_peaks(self.surprise(np.full(len(held_out), row), held_out), self.block_steps)
             self.records.start(row, of_blocks, len(of_blocks) * self.block_steps)
             peaks.append(of_blocks)
         self.peaks.start(np.concatenate(peaks))
@@ -366,17 +365,8 @@ def calibration_episodes(detector: Detector, budget: Budget, limit: float) -> tu
     records = detector.records
     n_over = records.n_calibrated_over(np.maximum(limit, detector.min_limits(budget)))
     seconds = records.n_calibrated * detector.step_seconds  # (n,)
-    n_shown = int((seconds > 0).sum())
-    longest = float(seconds.max(initial=0.0))
-    return n_over, budget.rate_per_second(n_shown) * longest if n_shown else 0.0
-
-
-def _block_peaks(surprise: NDArray[np.float64], block_steps: int) -> NDArray[np.float64]:
-    """Give the highest surprise of each whole block of one row's steps (T,); the newest ends last."""
-    n_blocks = len(surprise) // block_steps
-    blocks = surprise[len(surprise) - n_blocks * block_steps :].reshape(n_blocks, block_steps)
-    judged = ~np.isnan(blocks).all(axis=1)
-    return np.nanmax(blocks[judged], axis=1) if judged.any() else np.empty(0)
+    shown = seconds[seconds > 0]
+    return n_over, budget.rate_per_second(len(shown)) * float(shown.mean()) if shown.size else 0.0
 
 
 def _prefixed(parts: Mapping[str, Mapping[str, NDArray[np.generic]]]) -> dict[str, NDArray[np.generic]]:
@@ -394,11 +384,11 @@ def _min_thresholds(trained: Trained | None) -> NDArray[np.float64]:
     It is about half of what normal noise comes to. The scale of a channel at rest is the smallest
     change that means something: what stays well within it means nothing.
     """
-    of_network = (
-        0 if trained is None else len(_raw_score_weights(trained)) - (2 if trained.pca is None else 0)
-    )
-    of_memories = [] if trained is not None and trained.pca is not None else [0.1, 0.5]  # neighbour, Gaussian
-    return np.array([0.5] * of_network + of_memories)
+    if trained is None:
+        return np.array([0.1, 0.5])  # neighbour, Gaussian
+    if trained.pca is not None:
+        return np.array([0.5, 0.5, 0.5])
+    return np.array([0.5, 0.5, 0.5, 0.1, 0.5])
 
 
 def _raw_score_weights(trained: Trained | None) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Budget", "Limit", "PeakHistogram", "limit_for_budget"]
+__all__ = ["Budget", "Limit", "PeakHistogram", "block_peaks", "limit_for_budget"]
 
 _PERIODS = {"hour": 3600.0, "day": 86400.0, "week": 7 * 86400.0, "month": 30 * 86400.0}
 _BUDGET = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*/\s*(hour|day|week|month)(\s+per\s+entity)?\s*$")
@@ -122,6 +122,14 @@ class PeakHistogram:
 def _binned(peaks: NDArray[np.float64]) -> NDArray[np.int64]:
     bins = np.clip((peaks / _BIN_WIDTH).astype(np.int64), 0, _N_BINS - 1)
     return np.bincount(bins, minlength=_N_BINS)
+
+
+def block_peaks(surprise: NDArray[np.float64], block_steps: int) -> NDArray[np.float64]:
+    """Give the highest surprise of each whole block of one row's steps (T,); the newest ends last."""
+    n_blocks = len(surprise) // block_steps
+    blocks = surprise[len(surprise) - n_blocks * block_steps :].reshape(n_blocks, block_steps)
+    judged = ~np.isnan(blocks).all(axis=1)
+    return np.nanmax(blocks[judged], axis=1) if judged.any() else np.empty(0)
 
 
 def limit_for_budget(peaks: PeakHistogram, budget: Budget, *, n_entities: int) -> Limit:

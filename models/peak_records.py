@@ -71,7 +71,8 @@ class PeakRecords(RowArrays):
         """Give the surprise (n,) below which no row's limit may lie.
 
         It is the highest peak that the row has shown more often than its budget allows, live up to a
-        surprise of 6, in a horizon in which the budget allows six at most; 0 where there is none.
+        surprise of 6 (and the margin), in a horizon in which the budget allows four at most; 0 where
+        there is none.
 
         Parameters
         ----------

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from models.row_arrays import RowArrays, row_array
 
-__all__ = ["CLIP", "Scaling", "at_rest", "fit_scaling"]
+__all__ = ["CLIP", "Scaling", "fit_scaling", "fit_scaling_and_rest"]
 
 CLIP = 10.0  # scaled values are kept within +-10, so that one broken sample cannot swamp a window
 _IQR_OF_NORMAL = 1.349  # interquartile range of a normal distribution of standard deviation 1
@@ -42,6 +42,17 @@ class Scaling(RowArrays):
 def fit_scaling(values: NDArray[np.float64], resolution: NDArray[np.float64]) -> Scaling:
     """Fit centre (median) and scale (robust spread) of each entity's channels.
 
+    Parameters and result as for `fit_scaling_and_rest`.
+    """
+    scaling, _ = fit_scaling_and_rest(values, resolution)
+    return scaling
+
+
+def fit_scaling_and_rest(
+    values: NDArray[np.float64], resolution: NDArray[np.float64]
+) -> tuple[Scaling, NDArray[np.bool_]]:
+    """Fit the scaling, and tell which channels (n, C) are at rest: constant most of the time.
+
     Parameters
     ----------
     values : ndarray, shape (n_steps, n, C)
@@ -58,16 +69,6 @@ def fit_scaling(values: NDArray[np.float64], resolution: NDArray[np.float64]) ->
         spread = (high - low) / _IQR_OF_NORMAL
         scale = np.maximum(spread, _MIN_SD_SHARE * np.nanstd(known, axis=0))
     floor = np.maximum(np.abs(centre) * _CONSTANT_SHARE, resolution)
-    rests = _rests(spread, centre)
-    return Scaling.of(centre=centre, scale=np.where(rests, np.maximum(scale, floor), scale))
-
-
-def at_rest(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Tell which channels (n, C) of values (n_steps, n, C) are constant most of the time."""
-    known = np.where(np.isnan(values).all(axis=0), 0.0, values)
-    low, centre, high = np.nanquantile(known, [0.25, 0.5, 0.75], axis=0)
-    return _rests((high - low) / _IQR_OF_NORMAL, centre)
-
-
-def _rests(spread: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return np.asarray(spread <= 1e-9 * np.maximum(1.0, np.abs(centre)))
+    at_rest = np.asarray(spread <= 1e-9 * np.maximum(1.0, np.abs(centre)))
+    scale = np.where(at_rest, np.maximum(scale, floor), scale)
+    return Scaling.of(centre=centre, scale=scale), at_rest

@@ -113,7 +113,7 @@ def _judge_entrant(trial: Trial, entrant: Entrant, seed: int) -> Judged:
     raw = np.where(known, contender.score(filled), np.nan)
     if entrant.is_fitted:
         raw[:n_fit] = np.nan
-    verdicts = judge_raw(raw, n_train, settings_of(trial.step_seconds))
+    verdicts = judge_raw(raw, n_train, settings_of(trial.step_seconds), n_channels=len(trial.channels))
     judged = time.perf_counter()
     scores = np.zeros(trial.label.shape)
     episodes = []

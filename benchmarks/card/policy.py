@@ -1,7 +1,8 @@
 """The product's calibration, limit and episodes around any raw score: all contenders are judged alike.
 
-A contender's raw scores take the place of the detector's. Tails, peaks, limit, freezing and episodes are the
-product's own classes with the product's own settings.
+A contender's raw scores take the place of the detector's. Tails, peaks, limits, freezing and episodes are the
+product's own classes with the product's own settings; with one channel tails learn as the product's do there.
+Levels and the time of day are the product's detection, not its policy: contenders have neither.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.detector import WARMING_STEPS
-from models.limits import PeakHistogram, limit_for_budget
-from models.tail import TailBank
+from models.limits import PeakHistogram, block_peaks, limit_for_budget
+from models.peak_records import PeakRecords
+from models.tail import MEMORY_STEPS, TailBank
 from monitor.alerting.episodes import Changes, EpisodeBook
 from monitor.detection.settings import WatchSettings
 
@@ -33,8 +35,13 @@ class Verdicts:
 class _Calibration:
     """Tails and peaks of `n` entities, as a detector keeps them for its own raw scores."""
 
-    def __init__(self, n_rows: int, settings: WatchSettings) -> None:
-        self.tails = TailBank(n_rows, 1)
+    def __init__(self, n_rows: int, settings: WatchSettings, *, n_channels: int) -> None:
+        self.tails = (
+            TailBank(n_rows, 1, young_steps=MEMORY_STEPS, max_learned=5.0)
+            if n_channels == 1
+            else TailBank(n_rows, 1)
+        )
+        self.records = PeakRecords(n_rows)
         self.peaks = PeakHistogram(settings.block_steps * settings.step_seconds)
         self.calibrated = np.zeros(n_rows, bool)
         self._settings = settings
@@ -49,17 +56,19 @@ class _Calibration:
         self.calibrated[row] = True
         self.tails.start(row, raw[:, None])
         surprise = self.tails.surprise(np.full(len(raw), row), raw[:, None])[:, 0]
-        block = self._settings.block_steps
-        blocks = surprise[len(surprise) % block :].reshape(-1, block)
-        judged = ~np.isnan(blocks).all(axis=1)
-        self.peaks.start(np.nanmax(blocks[judged], axis=1) if judged.any() else np.empty(0))
+        of_blocks = block_peaks(surprise, self._settings.block_steps)
+        self.records.start(row, of_blocks, len(of_blocks) * self._settings.block_steps)
+        self.peaks.start(of_blocks)
 
     def limits(self) -> NDArray[np.float64]:
         """Give each entity's limit (n,): the one that its episode froze, else the current one."""
         if not self.calibrated.any():
             return np.full(len(self.calibrated), np.inf)
-        limit = limit_for_budget(self.peaks, self._settings.budget, n_entities=int(self.calibrated.sum()))
-        return np.where(np.isnan(self._frozen_limit), limit.value, self._frozen_limit)
+        budget = self._settings.budget
+        limit = limit_for_budget(self.peaks, budget, n_entities=int(self.calibrated.sum()))
+        floor = self.records.floor(budget.rate_per_second(1) * self._settings.step_seconds)
+        current = np.maximum(limit.value, floor)
+        return np.where(np.isnan(self._frozen_limit), current, self._frozen_limit)
 
     def learn(
         self, raw: NDArray[np.float64], surprise: NDArray[np.float64], frozen: NDArray[np.bool_]
@@ -68,11 +77,13 @@ class _Calibration:
         rows = np.flatnonzero(self.calibrated & np.isfinite(raw))
         self.tails.learn(rows, raw[rows, None])
         free = ~frozen[rows]
+        self.records.count(rows, surprise[rows], free)
         self._block_length[rows] = np.where(free, self._block_length[rows] + 1, 0)
         self._block_peak[rows] = np.where(free, np.fmax(self._block_peak[rows], surprise[rows]), 0.0)
         full = rows[self._block_length[rows] >= self._settings.block_steps]
         if full.size:
             self.peaks.add(self._block_peak[full])
+            self.records.add(full, self._block_peak[full])
             self._block_length[full], self._block_peak[full] = 0, 0.0
 
     def freeze_and_thaw(self, changes: Changes, limits: NDArray[np.float64]) -> None:
@@ -93,7 +104,9 @@ class _Calibration:
             self.tails.thaw(row, keep=keep)
 
 
-def judge_raw(raw: NDArray[np.float64], n_calibration: int, settings: WatchSettings) -> Verdicts:
+def judge_raw(
+    raw: NDArray[np.float64], n_calibration: int, settings: WatchSettings, *, n_channels: int = 1
+) -> Verdicts:
     """Judge raw scores as the product judges its own.
 
     Parameters
@@ -104,9 +117,11 @@ def judge_raw(raw: NDArray[np.float64], n_calibration: int, settings: WatchSetti
     n_calibration : int
         The first rows calibrate and are not judged. An entity with too few raw scores there is calibrated
         once it has shown enough.
+    n_channels : int
+        That the raw scores are of.
     """
     n_steps, n_rows = raw.shape
-    state = _Calibration(n_rows, settings)
+    state = _Calibration(n_rows, settings, n_channels=n_channels)
     for row in range(n_rows):
         state.start(row, raw[:n_calibration, row])
     book = EpisodeBook(settings.alert)

@@ -43,8 +43,7 @@ class Alert:
     `score` is the highest so far; `channels` are those of that highest score, the largest share first.
     `provisional`: the limit rests on less history than the budget's period. `revision` counts how often late
     data has changed the episode. `levels` are those that an episode ended with which ended as level changed.
-    `amends`: it corrects an earlier notification, and neither opens nor ends
-    the episode.
+    `amends`: it corrects an earlier notification, and neither opens nor ends the episode.
     """
 
     watch: str

@@ -70,13 +70,10 @@ def training_table(results: Sequence[TrainedWatch]) -> Table:
         "held-out loss",
         "explained",
         "limit",
-        "over it, allowed",
         "seconds",
         "version",
     )
-    caption = (
-        "over it: episodes that the limit would have raised in the held-out steps, beside the budget there"
-    )
+    caption = "\n".join(_limit_text(result) for result in results)
     table = _table(headings, left=("watch", "version"), title="What was learned", caption=caption)
     for result in results:
         training = result.fit.training
@@ -91,11 +88,17 @@ def training_table(results: Sequence[TrainedWatch]) -> Table:
             f"{training.validation_loss:.4f}",
             f"{result.fit.explained_ratio:.0%}",
             f"{result.limit.value:.2f}{' provisional' if result.limit.provisional else ''}",
-            f"{result.n_over_limit}, {result.n_allowed:.2g}",
             f"{training.seconds:.1f}",
             result.version,
         )
     return table
+
+
+def _limit_text(result: TrainedWatch) -> str:
+    return (
+        f"{escape(result.watch)}: in the held-out steps the limit would have raised {result.n_over_limit} "
+        f"episodes; the budget allows {result.n_allowed:.2g}"
+    )
 
 
 def models_table(registries: Mapping[str, Registry]) -> Table:

@@ -16,12 +16,8 @@ from monitor.detection.settings import WatchSettings
 
 __all__ = ["LevelTracker", "RecordedLevels", "StepLevels", "level_changes"]
 
-
 _SOON_STEPS = 4  # a return is found within so many steps
-
-
-# Times the steps that a level is measured by, from the onset of an episode on: only then it stays.
-_SETTLED = 8
+_SETTLED = 8  # times L, from the onset of an episode on: a level that is stable then has changed for good
 
 
 class StepLevels(Protocol):
@@ -89,11 +85,9 @@ class LevelTracker:
     def due(self, step: ScoredStep, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give those of some entities with open episodes that are to be asked for new levels at this step.
 
-        That is 8 L steps behind the onset, as many faults are over before, and each quarter
-        of L from then on.
+        That is each quarter of L behind the onset.
         """
-        n_behind = (step.time_ms - self.rows.since_ms[rows]) // self._step_ms
-        return np.asarray(rows[(n_behind >= _SETTLED * self.n_steps) & (n_behind % (self.n_steps // 4) == 0)])
+        return np.asarray(rows[self._n_behind(step, rows) % (self.n_steps // 4) == 0])
 
     def changes(self, step: ScoredStep, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Give by how much open episodes' channels (m, C) have come to new levels; 0 where they have not.
@@ -101,7 +95,7 @@ class LevelTracker:
         None has before an episode has lasted 8 L steps: what comes and goes meanwhile is a fault.
         """
         shifts, detector = np.zeros((len(rows), step.actual.shape[1])), self._detector()
-        old_enough = step.time_ms - self.rows.since_ms[rows] >= _SETTLED * self.n_steps * self._step_ms
+        old_enough = self._n_behind(step, rows) >= _SETTLED * self.n_steps
         which = rows[old_enough]
         if detector is not None and step.past is not None and which.size:
             scale = detector.scaling.scale[which]
@@ -161,6 +155,10 @@ class LevelTracker:
         self.rows = Levels(n_rows, channels=n_channels)
         if of_rows:
             self.rows.load_state(of_rows)
+
+    def _n_behind(self, step: ScoredStep, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Count the steps of some entities from the onset of their episode to this step."""
+        return np.asarray((step.time_ms - self.rows.since_ms[rows]) // self._step_ms)
 
     def _move(self, row: int, shift: NDArray[np.float64]) -> None:
         detector = self._detector()

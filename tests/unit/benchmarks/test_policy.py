@@ -70,3 +70,22 @@ def test_an_episode_that_is_open_at_the_end_reaches_to_the_end():
     raw[2990:, 0] = 50.0
 
     assert judge_raw(raw, N_CALIBRATION, SETTINGS).episodes[0][-1].end == 3000
+
+
+def test_with_one_channel_a_rare_height_is_learned_and_with_several_it_is_not():
+    raw = noise()
+    raw[1500:3000:60, 0] = 2.5
+
+    alone, of_several = (judge_raw(raw, N_CALIBRATION, SETTINGS, n_channels=n).scores for n in (1, 5))
+
+    assert alone[2940, 0] < of_several[2940, 0]
+
+
+def test_a_height_that_comes_more_often_than_the_budget_allows_raises_its_own_limit():
+    raw = noise()
+    raw[1500:3000:100, 0] = 4.0
+
+    verdicts = judge_raw(raw, N_CALIBRATION, SETTINGS, n_channels=5)
+
+    assert len(verdicts.episodes[0]) < 15  # of as many
+    assert verdicts.scores[2900, 0] < verdicts.scores[1500, 0]

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from models.forecast_baselines import Accuracy
+from models.limits import Limit
 from monitor.alerting.alert import Alert, ChannelShare
 from monitor.commands.demo_recording import Episode, Fault, judge_episodes
 from monitor.commands.forecast_files import Question
@@ -17,6 +19,7 @@ from monitor.commands.tables import (
     demo_tables,
     episodes_table,
     samples_table,
+    training_table,
 )
 from monitor.sample import STALE_NAN, SeriesTable
 from monitor.storage.alert_history import StoredEpisode
@@ -174,3 +177,22 @@ def test_an_answer_stands_beside_its_question(shown):
     text = shown(answers_table([("web[1]", Question("load", 95.0), "in 3 h 10 min")]))
 
     assert cells(text, "load") == ["web[1]", "load", "95", "in 3 h 10 min"]
+
+
+def test_a_trainings_limit_is_shown_beside_the_episodes_it_raises_and_those_allowed(shown):
+    epochs = [SimpleNamespace(loss=0.5), SimpleNamespace(loss=0.25)]
+    training = SimpleNamespace(epochs=epochs, best_epoch=1, validation_loss=0.3, seconds=2.0)
+    trained = SimpleNamespace(
+        watch="web",
+        version="v1",
+        history=SimpleNamespace(values=np.zeros((300, 2, 1))),
+        fit=SimpleNamespace(training=training, explained_ratio=0.9),
+        limit=Limit(3.5, provisional=True),
+        n_over_limit=2,
+        n_allowed=0.54321,
+    )
+
+    text = " ".join(shown(training_table([trained])).split())
+
+    assert "3.50" in text
+    assert "web: in the held-out steps the limit would have raised 2 episodes; the budget allows 0.54" in text
