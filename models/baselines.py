@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.dataset import fill_gaps, padded
-from models.raw_scores import MIN_ERROR
+from models.raw_scores import high_error
 from models.row_arrays import RowArrays, row_array
 
 __all__ = ["HIGH_DEVIATION", "GaussianBaseline", "NeighbourBaseline", "WindowPca"]
@@ -189,20 +189,25 @@ class WindowPca:
             int(np.searchsorted(variance, _KEPT_VARIANCE * variance[-1])) + 1 if variance[-1] > 0 else 1
         )
         pca = cls(mean, directions[:n_components], np.ones(windows.shape[2]))
-        rms = pca._channel_error(held_out)
-        high = np.quantile(rms, 0.99, axis=0)
-        pca.error_scale = np.maximum(high, max(0.5 * float(np.median(high)), MIN_ERROR))
+        pca.error_scale = high_error(pca.channel_error(held_out))
         return pca
 
-    def raw_score(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Give the root mean square over channels of the scaled error of windows (B, W, C); shape (B,)."""
-        ratio = np.minimum(self._channel_error(windows) / self.error_scale, _DEVIATION_CAP)
+    def raw_score(
+        self, windows: NDArray[np.float32], error_scale: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Give the root mean square over channels of the scaled error of windows (B, W, C); shape (B,).
+
+        Where windows have scales of their own, `error_scale` (B, C) has them.
+        """
+        scale = self.error_scale if error_scale is None else error_scale
+        ratio = np.minimum(self.channel_error(windows) / scale, _DEVIATION_CAP)
         measured = (~np.isnan(windows[:, -self.N_STEPS :])).any(axis=1)  # (B, C)
         return np.asarray(
             np.sqrt(np.where(measured, ratio**2, 0.0).sum(axis=1) / np.maximum(measured.sum(axis=1), 1))
         )
 
-    def _channel_error(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
+    def channel_error(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Give each channel's root mean square distance from the directions, (B, C)."""
         flat = padded(_newest(windows, self.N_STEPS) - self.mean)
         residual = (flat - (flat @ self.components.T) @ self.components)[: len(windows)]
         n_channels = windows.shape[2]

@@ -19,7 +19,15 @@ from models.forecast import ForecastBand
 from models.limits import Budget, PeakHistogram, block_peaks
 from models.network import Autoencoder
 from models.peak_records import GROSS_SURPRISE, PeakRecords
-from models.raw_scores import ErrorScale, NetworkRawScores, raw_score_windows
+from models.raw_scores import (
+    ErrorScale,
+    NetworkRawScores,
+    RowErrorScales,
+    error_windows,
+    fit_error_scale,
+    high_error,
+    raw_score_windows,
+)
 from models.row_arrays import RowArrays, row_array
 from models.scaling import Scaling, fit_scaling_and_rest
 from models.season import SeasonProfile
@@ -110,6 +118,7 @@ class Detector(RowArrays):
         n_windows = settings.memory_windows if self._uses_neighbour else 0
         self.neighbour = NeighbourBaseline(n_rows, n_windows, settings.window_length, n_channels)
         self.season = SeasonProfile(n_rows, n_channels, step_seconds)
+        self.error_scales = RowErrorScales(n_rows, channels=n_channels)
 
     @property
     def _uses_neighbour(self) -> bool:
@@ -125,6 +134,7 @@ class Detector(RowArrays):
             "gaussian": self.gaussian,
             "neighbour": self.neighbour,
             "season": self.season,
+            "error_scales": self.error_scales,
         }
 
     def grow(self, n_rows: int, **sizes: int) -> None:
@@ -173,17 +183,25 @@ class Detector(RowArrays):
             self.gaussian.restore(_of_part(snapshot, "gaussian"), begins=begins)
             self.neighbour.restore(_of_part(snapshot, "neighbour"))
 
-    def raw_score_block(self, scaled: NDArray[np.float32]) -> BlockRawScores:
-        """Score every window of scaled steps (T + W - 1, n, C) that can be judged, in one batch."""
+    def raw_score_block(
+        self, scaled: NDArray[np.float32], rows: NDArray[np.int64] | None = None
+    ) -> BlockRawScores:
+        """Score every window of scaled steps (T + W - 1, n, C) that can be judged, in one batch.
+
+        The steps are those of some `rows` (n,); by default of the first n.
+        """
         index = index_windows(scaled, self.settings.window_length)
         raw_scores = np.full((len(index), len(self.weights)), np.nan)
         if self.trained is None:
             return BlockRawScores(index, raw_scores, np.empty((0, 0)), np.empty((0, 0), np.float32))
         windows = gather_windows(scaled, index, self.settings.window_length)
-        network: NetworkRawScores = raw_score_windows(self.trained.network, windows, self.trained.error_scale)
+        of_rows = index.row if rows is None else rows[index.row]
+        scale, pca = self.error_scales.network(of_rows, self.trained.error_scale), self.trained.pca
+        network: NetworkRawScores = raw_score_windows(self.trained.network, windows, scale)
         raw_scores[:, : network.raw_scores.shape[1]] = network.raw_scores
-        if self.trained.pca is not None:
-            raw_scores[:, -1] = self.trained.pca.raw_score(windows)
+        if pca is not None:
+            own = self.error_scales.pca_scale(of_rows, pca.error_scale)
+            raw_scores[:, -1] = pca.raw_score(windows, own)
         return BlockRawScores(index, raw_scores, network.channel_error, network.expected)
 
     def complete_raw_scores(
@@ -287,7 +305,11 @@ class Detector(RowArrays):
         fitted, at_rest = fit_scaling_and_rest(history, self.resolution if resolution is None else resolution)
         self.scaling.centre[rows], self.scaling.scale[rows] = fitted.centre, fitted.scale
         scaled = fitted.apply(history)
-        block = self.raw_score_block(scaled)
+        if self.trained is not None and self.trained.pca is not None and held_out_from is not None:
+            for index, row in enumerate(rows.tolist()):
+                steps = scaled[held_out_from[index] :, [index]]
+                _fit_error_scales(self.error_scales, row, steps, self.trained, window_length)
+        block = self.raw_score_block(scaled, rows)
         n_windows = len(history) - window_length + 1
         raw_scores = np.full((n_windows, len(rows), len(self.weights)), np.nan)
         raw_scores[block.index.end - window_length + 1, block.index.row] = block.raw_scores
@@ -332,6 +354,7 @@ class Detector(RowArrays):
         """
         blank: dict[str, Mapping[str, NDArray[np.generic]]] = {
             "records": PeakRecords(self.n_rows).state(),
+            "error_scales": RowErrorScales(self.n_rows, channels=len(self.resolution)).state(),
             "season": self.season.take(np.full(self.n_rows, -1)).state(),
             "tails": {"min_threshold": np.zeros_like(self.tails.threshold)},
         }
@@ -376,6 +399,24 @@ def _prefixed(parts: Mapping[str, Mapping[str, NDArray[np.generic]]]) -> dict[st
 def _of_part(arrays: Mapping[str, NDArray[Any]], part: str) -> dict[str, NDArray[Any]]:
     prefix = f"{part}."
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _fit_error_scales(
+    scales: RowErrorScales, row: int, steps: NDArray[np.float32], trained: Trained, window_length: int
+) -> None:
+    """Measure a row's own scales by its held-out steps (T, 1, C), where there are windows enough.
+
+    Too few would make a channel's usual errors unusual, and the row keeps the scale of all.
+    """
+    assert trained.pca is not None
+    index = index_windows(steps, window_length)
+    if len(index) < WARMING_STEPS:
+        return
+    windows = gather_windows(steps, index, window_length)
+    errors, _ = error_windows(trained.network, windows)
+    own = fit_error_scale(errors)
+    scales.window[row], scales.tail[row] = own.window, own.tail
+    scales.pca[row] = high_error(trained.pca.channel_error(windows))
 
 
 def _min_thresholds(trained: Trained | None) -> NDArray[np.float64]:

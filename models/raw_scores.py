@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.dataset import fill_gaps, padded
 from models.network import Autoencoder
+from models.row_arrays import RowArrays, row_array
 
 __all__ = [
     "ERROR_CAP",
@@ -17,7 +18,9 @@ __all__ = [
     "TAIL_STEPS",
     "ErrorScale",
     "NetworkRawScores",
+    "RowErrorScales",
     "fit_error_scale",
+    "high_error",
     "raw_score_windows",
 ]
 
@@ -38,14 +41,38 @@ class ErrorScale:
     """The scale of normal errors, from held-out windows.
 
     `window` and `tail`, shape (C,): the 99 % quantile of the root mean square error of a normal
-    window and of its newest four steps. `mean` (W,) and `precision` (W, W) are those of the
-    error windows of a univariate watch, and empty for multivariate ones.
+    window and of its newest four steps; (B, C) where windows differ. `mean` (W,) and `precision`
+    (W, W) are those of the error windows of a univariate watch, and empty for multivariate ones.
     """
 
     window: NDArray[np.float64]
     tail: NDArray[np.float64]
     mean: NDArray[np.float64]
     precision: NDArray[np.float64]
+
+
+class RowErrorScales(RowArrays):
+    """Each entity's own scale of normal errors, by channel; NaN where it is not known.
+
+    A channel that is hard to rebuild on one entity may be easy on another: with one scale for all, an
+    unusual error of the second is lost among usual errors of the first. Shapes are (n, C).
+    """
+
+    window = row_array(np.float64, "channels", fill=np.nan)
+    tail = row_array(np.float64, "channels", fill=np.nan)
+    pca = row_array(np.float64, "channels", fill=np.nan)
+
+    def network(self, rows: NDArray[np.int64], of_all: ErrorScale) -> ErrorScale:
+        """Give the network's scale for windows of some entities (B,): their own, or that of all."""
+        return replace(
+            of_all,
+            window=_own_or(self.window[rows], of_all.window),
+            tail=_own_or(self.tail[rows], of_all.tail),
+        )
+
+    def pca_scale(self, rows: NDArray[np.int64], of_all: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give the windowed PCA's scale (B, C) for windows of some entities: their own, or that of all."""
+        return _own_or(self.pca[rows], of_all)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +115,8 @@ def fit_error_scale(errors: NDArray[np.float32]) -> ErrorScale:
         covariance = np.atleast_2d(np.cov(flat, rowvar=False)) if len(flat) > 1 else np.eye(flat.shape[1])
         ridge = max(_SHRINKAGE * np.trace(covariance) / len(covariance), MIN_ERROR**2)
         precision = np.linalg.inv(covariance + ridge * np.eye(len(covariance)))
-    return ErrorScale(_high_error(errors), _high_error(errors[:, -TAIL_STEPS:]), mean, precision)
+    in_window, in_tail = _rms(errors, axis=1), _rms(errors[:, -TAIL_STEPS:], axis=1)
+    return ErrorScale(high_error(in_window), high_error(in_tail), mean, precision)
 
 
 def raw_score_windows(
@@ -107,12 +135,16 @@ def raw_score_windows(
     return NetworkRawScores(np.stack(raw_scores, axis=1), np.nan_to_num(in_window), expected)
 
 
-def _high_error(errors: NDArray[np.float32]) -> NDArray[np.float64]:
-    rms = _rms(errors, axis=1)  # (B, C)
+def high_error(rms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the 99 % quantile (C,) of root mean square errors (B, C), but not too small a one."""
     never = np.isnan(rms).all(axis=0)
     high = np.nanquantile(np.where(never, 0.0, rms), 0.99, axis=0)
     typical = np.median(high[~never]) if (~never).any() else 0.0
     return np.asarray(np.maximum(high, max(_FLOOR_SHARE * typical, MIN_ERROR)))
+
+
+def _own_or(own: NDArray[np.float64], of_all: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(np.isnan(own), of_all, own)
 
 
 def _rms(values: NDArray[np.floating], axis: int) -> NDArray[np.float64]:

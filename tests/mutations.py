@@ -731,7 +731,7 @@ MUTATIONS = [
         (
             "fit_error_scale(errors)",
             "fit_error_scale(held_out)",
-            "test_a_channels_error_is_one_where_held_out_windows_have_their_highest",
+            "test_a_channels_error_is_one_where_held_out_windows_of_its_entity_have_their_highest",
         ),
     ),
     *in_module(

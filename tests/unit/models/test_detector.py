@@ -100,6 +100,49 @@ def with_plain_tails(detector):
     return detector
 
 
+# What errors are measured by.
+
+
+def unlike(n_steps):
+    """Two entities; the first channel of the first is ten times as hard to rebuild as that of the second."""
+    history = noise(n_steps, 2, 3)
+    history[::7, 0, 0] += 10.0  # outliers: the scale is that of the rest
+    return history
+
+
+def test_an_error_counts_by_what_is_usual_for_its_entity():
+    detector = detector_of("three channels")
+    detector.calibrate(np.arange(2), unlike(400), held_out_from=np.array([100, 100]))
+    steps = np.zeros((W, 2, 3), np.float32)
+    steps[:, :, 0] = 5.0
+
+    block = detector.raw_score_block(steps)
+
+    assert detector.error_scales.window[0, 0] > 2 * detector.error_scales.window[1, 0]
+    assert block.channel_error[1, 0] > 2 * block.channel_error[0, 0]
+
+
+def test_steps_of_chosen_rows_are_measured_by_their_rows_scales():
+    detector = detector_of("three channels")
+    detector.calibrate(np.arange(2), unlike(400), held_out_from=np.array([100, 100]))
+    steps = np.random.default_rng(3).normal(size=(W + 5, 2, 3)).astype(np.float32)
+
+    of_second = detector.raw_score_block(steps[:, [1]], np.array([1]))
+
+    both = detector.raw_score_block(steps)
+    np.testing.assert_array_equal(of_second.raw_scores, both.raw_scores[both.index.row == 1])
+
+
+@pytest.mark.parametrize("held_out_from", [None, np.array([400 - W - 99, 400 - W - 98])])
+def test_too_few_held_out_windows_leave_the_scale_of_all(held_out_from):
+    detector = detector_of("three channels")
+
+    detector.calibrate(np.arange(2), unlike(400), held_out_from=held_out_from)
+
+    few = [True, True] if held_out_from is None else [False, True]  # 100 windows are enough, 99 are not
+    assert np.isnan(detector.error_scales.window).all(axis=1).tolist() == few
+
+
 # What a surprise is made of.
 
 
@@ -339,7 +382,7 @@ def test_the_episodes_of_a_calibration_are_compared_with_those_allowed_in_its_ti
 
     n_over, n_allowed = calibration_episodes(detector, budget, 4.0)
 
-    assert (n_over, n_allowed) == (2, pytest.approx(2.0))
+    assert (n_over, n_allowed) == (2, pytest.approx(1.5))  # a day and half a day: three quarters of one
     assert calibration_episodes(detector, budget, 10.0)[0] == 0
 
 

@@ -1,11 +1,12 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from models.network import Autoencoder
-from models.raw_scores import ErrorScale, fit_error_scale, raw_score_windows
+from models.raw_scores import ErrorScale, RowErrorScales, fit_error_scale, raw_score_windows
 
 torch.set_num_threads(1)  # threads of networks this small wait for each other longer than they work
 
@@ -38,6 +39,27 @@ def scale_of(*channels, mean=(), precision=()):
 def constant_errors(per_window):
     """Error windows (B, W, C) whose every cell is the given error of that window and channel."""
     return np.repeat(np.asarray(per_window, np.float32)[:, None, :], W, axis=1)
+
+
+def test_an_entitys_own_scale_counts_where_it_is_known():
+    scales = RowErrorScales(2, channels=2)
+    scales.window[1], scales.tail[1], scales.pca[1] = [2.0, 4.0], [3.0, np.nan], [5.0, 6.0]
+
+    seen = scales.network(np.array([1, 0, 1]), scale_of(10, 20))
+
+    assert seen.window.tolist() == [[2, 4], [10, 20], [2, 4]]
+    assert seen.tail.tolist() == [[3, 20], [10, 20], [3, 20]]
+    assert scales.pca_scale(np.array([0, 1]), np.array([10.0, 20.0])).tolist() == [[10, 20], [5, 6]]
+
+
+def test_windows_are_measured_by_scales_of_their_own():
+    windows = np.concatenate([window("3 " * W), window("3 " * W)])
+    scale = scale_of(1)
+    own = replace(scale, window=np.array([[1.0], [6.0]]), tail=np.array([[3.0], [1.5]]))
+
+    seen = raw_score_windows(Says(0.0), windows, own)
+
+    assert seen.raw_scores.tolist() == [[3, 1], [0.5, 2]]
 
 
 def test_the_raw_score_of_the_window_is_the_root_mean_square_over_channels_of_each_channels_own():
