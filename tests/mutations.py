@@ -115,6 +115,11 @@ MUTATIONS = [
             "test_a_sample_exactly_at_the_boundary_of_the_open_steps_is_on_time",
         ),
         (
+            "self._carried = self._carried.in_order(order)",
+            "pass",
+            "test_open_steps_counters_and_held_values_follow_their_channel",
+        ),
+        (
             "max(newest_ms - self._lateness_ms, now_ms",
             "max(newest_ms + self._lateness_ms, now_ms",
             "test_the_watermark_trails_the_newest_sample_by_the_lateness",

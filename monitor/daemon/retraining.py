@@ -92,7 +92,11 @@ class Retraining:
         self._failing: set[str] = set()  # watches whose history could not be written the last time
         self._checked_at = clock.monotonic()
         for name, writer in writers.items():
-            observer = WatchObserver(on_closed=writer.add, on_forgotten=writer.keep_rows)
+            observer = WatchObserver(
+                on_closed=writer.add,
+                on_forgotten=writer.keep_rows,
+                on_rearranged=writer.rearrange_channels,
+            )
             self._watches[name].watch.observe(observer)
 
     def start(self) -> None:

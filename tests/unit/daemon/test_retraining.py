@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from monitor.daemon.retraining import report_training
 from monitor.storage.step_history import list_segments
+from monitor.training.from_history import read_history
 from monitor.training.gate import TrainingOutcome
 
 
@@ -23,13 +26,37 @@ def test_the_first_model_of_a_watch_takes_over_from_the_baselines(house, caplog)
 def test_a_model_that_does_not_fit_is_refused_once_and_the_old_one_serves_on(house, caplog):
     first = house.promote(1)
     house.begin()
-    house.promote(9, channels=("b", "a"))
+    house.promote(9, channels=("c", "d"))
 
     assert not any(house.live(house.quiet(10)))
 
     assert house.served.version == first
     assert house.count("barograph_model_load_failures_total") == 1
-    assert "does not take the running channels" in caplog.text
+    assert "the model knows none of the running channels (a, b), only c, d" in caplog.text
+
+
+def test_a_model_that_names_the_channels_in_another_order_takes_over_and_the_history_goes_on(house, caplog):
+    caplog.set_level("INFO")
+    house.promote(1)
+    house.begin()
+    first = house.quiet(3, seed=4)
+    house.live(first)
+    version = house.promote(2, channels=("c", "b"))
+    second = house.quiet(2, seed=5)
+
+    assert house.live(second[:1]) == [True]
+    in_order = np.concatenate([np.full((1, 1, 1), np.nan), second[1:, :, 1:]], axis=2)
+    house.live(in_order)
+    house.retraining.finish()
+
+    assert house.served.version == version
+    assert f"channels left out watch=w version={version} channels=a: the model does not know" in caplog.text
+    assert f"channels awaited watch=w version={version} channels=c: the model knows them" in caplog.text
+    settings = house.config.settings()
+    kept = read_history(house.folder, settings, channels=("b", "c")).history
+    assert kept.channels == ("b", "c")
+    np.testing.assert_array_equal(kept.values[:, 0, 0], [*first[:, 0, 1], *second[:, 0, 1]])
+    assert np.isnan(kept.values[:, 0, 1]).all()
 
 
 def test_the_loop_keeps_its_steps_and_leaves_out_an_episode(house):
