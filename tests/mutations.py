@@ -702,6 +702,15 @@ MUTATIONS = [
         ),
     ),
     *in_module(
+        "monitor/training/gate.py",
+        "unit/training/test_gate.py",
+        (
+            "if not gate.over_limit <= gate.allowed_over_limit:",
+            "if not gate.over_limit <= max(gate.allowed_over_limit, gate.opponent_over_limit):",
+            "test_a_challenger_over_its_budget_never_serves_even_when_what_serves_is_worse",
+        ),
+    ),
+    *in_module(
         "models/detector.py",
         "unit/models/test_detector.py",
         (

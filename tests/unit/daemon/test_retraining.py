@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
+import pytest
+from gates import PASSED
 
 from monitor.daemon.retraining import report_training
 from monitor.storage.step_history import list_segments
 from monitor.training.from_history import read_history
-from monitor.training.gate import TrainingOutcome
+from monitor.training.gate import TrainingOutcome, refusals
 
 
 def test_the_first_model_of_a_watch_takes_over_from_the_baselines(house, caplog):
@@ -103,3 +107,17 @@ def test_an_outcome_is_counted_and_logged_and_what_is_not_kept_is_deleted(house,
     assert house.count("barograph_training_runs_total", result="failed") == 1
     assert house.count("barograph_training_last_success_timestamp_seconds") is None
     assert house.registry.versions() == versions[1:]
+
+
+@pytest.mark.parametrize(("opponent_over_limit", "level"), [(0.01, "INFO"), (0.02, "WARNING")])
+def test_a_refusal_that_leaves_a_champion_over_its_budget_is_a_warning(
+    house, caplog, opponent_over_limit, level
+):
+    caplog.set_level("INFO")
+    gate = dataclasses.replace(PASSED, over_limit=0.125, opponent_over_limit=opponent_over_limit)
+    outcome = TrainingOutcome(watch="w", result="refused", reason=refusals(gate)[0], gate=gate)
+
+    report_training(outcome, house.registry, house.metrics, keep_versions=2, now=1000.0)
+
+    assert [record.levelname for record in caplog.records] == [level]
+    assert "reason=12.50% of its blocks are over the limit, 1.00% are allowed" in caplog.text

@@ -142,6 +142,37 @@ def test_one_that_was_trained_on_garbage_is_refused(watch, registry, champion):
     assert untouched(registry, champion)
 
 
+def with_spikes_in_the_held_out_part():
+    values = waves(600)
+    values[460::20] *= 3.0
+    return values
+
+
+def test_a_challenger_over_its_budget_is_refused_though_the_champion_is_over_it_as_well(
+    watch, registry, champion
+):
+    fit = fit_watch(watch.settings(), history_of(waves(500)))
+
+    outcome = run(watch, registry, with_spikes_in_the_held_out_part(), trainer=lambda settings, history: fit)
+
+    gate = outcome.gate
+    assert min(gate.over_limit, gate.opponent_over_limit) > gate.allowed_over_limit
+    assert outcome.result == "refused"
+    share = f"{gate.opponent_over_limit:.2%}"
+    assert f"({champion}, with {share}, is over the budget too, and judges on)" in outcome.reason
+    assert untouched(registry, champion)
+
+
+def test_a_first_model_over_its_budget_does_not_serve_either(watch, registry):
+    fit = fit_watch(watch.settings(), history_of(waves(500)))
+
+    outcome = run(watch, registry, with_spikes_in_the_held_out_part(), trainer=lambda settings, history: fit)
+
+    assert (outcome.gate.opponent, outcome.result) == ("baselines", "refused")
+    assert "of its blocks are over the limit" in outcome.reason
+    assert registry.champion() is None
+
+
 # A training that goes wrong: a reason, and what serves is untouched
 
 
