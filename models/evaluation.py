@@ -56,9 +56,9 @@ def calibrated_error(
         Held-out steps in the channels' own units; NaN is a gap.
     rows : ndarray
         The rows of `values`, and of the detector, that are compared.
-    divisor : ndarray, shape (n, C_compared)
+    divisor : ndarray, shape (n, C)
         A normal error of each row's channels, in their own units; the same for all models
-        compared. Channels beyond `C_compared` are left out.
+        compared. Channels where it is NaN are left out.
 
     Returns
     -------
@@ -80,10 +80,9 @@ def calibrated_error(
     scale = detector.scaling.scale[row][:, None]
     scaled = np.clip((windows - centre) / scale, -CLIP, CLIP).astype(np.float32)
     errors, _ = error_windows(detector.trained.network, scaled)
-    n_compared = divisor.shape[1]
     reconstruction = (scaled.astype(np.float64) - errors) * scale + centre
-    squared = (((windows - reconstruction)[:, :, :n_compared]) / divisor[row][:, None]) ** 2
-    known = ~np.isnan(windows[:, :, :n_compared])
+    squared = ((windows - reconstruction) / divisor[row][:, None]) ** 2
+    known = ~np.isnan(windows) & ~np.isnan(divisor[row])[:, None]
     if not np.isfinite(squared[known]).all():
         return math.inf
     n_known = known.sum(axis=1)  # (B, C)

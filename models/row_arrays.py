@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RowArrays", "row_array"]
+__all__ = ["RowArrays", "rearranged", "row_array"]
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -48,6 +48,24 @@ def row_array(dtype: type[_Scalar], *axes: str | int, fill: float = 0) -> NDArra
         What a row holds that nothing is known of yet.
     """
     return cast("NDArray[_Scalar]", _Declaration(np.dtype(dtype), axes, fill))
+
+
+def rearranged(
+    array: NDArray[_Scalar], order: NDArray[np.int64], *, axis: int, fill: float
+) -> NDArray[_Scalar]:
+    """Copy an array with one axis in another order.
+
+    Parameters
+    ----------
+    order : ndarray, shape (m,)
+        The present number of each new place; -1, and numbers beyond the last, give the fill.
+    """
+    is_known = (order >= 0) & (order < array.shape[axis])
+    shape = (*array.shape[:axis], len(order), *array.shape[axis + 1 :])
+    changed = np.full(shape, fill, array.dtype)
+    before = (slice(None),) * axis
+    changed[(*before, is_known)] = array[(*before, order[is_known])]
+    return changed
 
 
 class RowArrays:
@@ -126,6 +144,14 @@ class RowArrays:
         rows = rows[rows < self.n_rows]
         for name in self._declared:
             setattr(self, name, getattr(self, name)[rows])
+
+    def rearrange(self, axis: str, order: NDArray[np.int64]) -> None:
+        """Put a named axis into another order, as `rearranged` does; every array that has it is replaced."""
+        for name, declared in self._declared.items():
+            for place, named in enumerate(declared.axes, start=1):
+                if named == axis:
+                    array = rearranged(getattr(self, name), order, axis=place, fill=declared.fill)
+                    setattr(self, name, array)
 
     def put(self, rows: NDArray[np.int64], other: Self, of_rows: NDArray[np.int64] | None = None) -> None:
         """Write rows of `other` into these rows: all of them in their order, or `of_rows`."""

@@ -115,6 +115,11 @@ MUTATIONS = [
             "test_a_sample_exactly_at_the_boundary_of_the_open_steps_is_on_time",
         ),
         (
+            "self._carried = self._carried.in_order(order)",
+            "pass",
+            "test_open_steps_counters_and_held_values_follow_their_channel",
+        ),
+        (
             "max(newest_ms - self._lateness_ms, now_ms",
             "max(newest_ms + self._lateness_ms, now_ms",
             "test_the_watermark_trails_the_newest_sample_by_the_lateness",
@@ -694,6 +699,15 @@ MUTATIONS = [
             "now = np.minimum(np.abs(np.where(known, step, 0.0) - self.mean[rows]) / spread, _DEVIATION_CAP)",
             "now = np.abs(np.where(known, step, 0.0) - self.mean[rows]) / spread",
             "test_a_wild_step_is_capped_in_the_gaussians_raw_score",
+        ),
+    ),
+    *in_module(
+        "monitor/training/gate.py",
+        "unit/training/test_gate.py",
+        (
+            "if not gate.over_limit <= gate.allowed_over_limit:",
+            "if not gate.over_limit <= max(gate.allowed_over_limit, gate.opponent_over_limit):",
+            "test_a_challenger_over_its_budget_never_serves_even_when_what_serves_is_worse",
         ),
     ),
     *in_module(

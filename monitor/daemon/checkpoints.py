@@ -19,9 +19,8 @@ from monitor.alerting.alert_age import AlertAgeFilter
 from monitor.clock import Clock
 from monitor.config.schema import SourceConfig
 from monitor.config.watch import WatchConfig
-from monitor.daemon.served_watch import ServedWatch
+from monitor.daemon.served_watch import ServedWatch, swap_and_log
 from monitor.detection.build import build_watch, known_entities
-from monitor.detection.swap import swap_champion
 from monitor.detection.watch import Watch
 from monitor.errors import SwapError
 from monitor.metrics.instruments import Metrics
@@ -198,7 +197,7 @@ def resume_watch(
     *,
     refresh: Callable[[Bundle], Bundle] = lambda champion: champion,
 ) -> tuple[Watch, str]:
-    """Build a watch that resumes from a checkpoint.
+    """Build a watch that resumes from a checkpoint; its channels are matched with the champion's by name.
 
     The second value is `resumed`, `resumed with another model`, or why the watch starts anew: `no state`,
     `settings changed`, `model changed`.
@@ -219,7 +218,8 @@ def resume_watch(
         return build_watch(settings, champion, live=True), "no state"
     if about["settings"] != _fingerprint(config):
         return build_watch(settings, champion, live=True), "settings changed"
-    same = about["version"] == version
+    # The model's part of a state is in the order of the model's channels.
+    same = about["version"] == version and (champion is None or tuple(about["channels"]) == champion.channels)
     entities = known_entities(settings, about["entities"], about["channels"], fixed=about["fixed"], live=True)
     watch = build_watch(settings, champion if same else None, entities=entities, live=True)
     arrays = _arrays_of(config.name, checkpoint, with_model=same)
@@ -232,7 +232,7 @@ def resume_watch(
         return watch, "resumed"
     try:
         if champion is not None:
-            swap_champion(watch, settings, refresh(champion))
+            swap_and_log(watch, settings, version, refresh(champion))
             return watch, "resumed with another model"
     except SwapError as error:
         log.warning("episodes and newest steps are lost watch=%s: %s", config.name, error)

@@ -31,9 +31,11 @@ def report_training(
 ) -> None:
     """Show a training's outcome in log and metrics, and delete versions beyond those to keep."""
     watch = outcome.watch
-    level = logging.INFO if outcome.result in ("promoted", "refused") else logging.WARNING
+    gate = outcome.gate
+    leaves_it_over_budget = outcome.result == "refused" and gate is not None and gate.opponent_is_over_budget
+    is_usual = outcome.result in ("promoted", "refused") and not leaves_it_over_budget
     log.log(
-        level,
+        logging.INFO if is_usual else logging.WARNING,
         "training %s watch=%s version=%s seconds=%.1f reason=%s",
         outcome.result.replace("_", " "),
         watch,
@@ -43,7 +45,6 @@ def report_training(
     )
     metrics.models.training_done(watch, outcome.result, duration_seconds=outcome.seconds, now=now)
     metrics.storage.history_skipped(watch, outcome.segments_skipped)
-    gate = outcome.gate
     if gate is not None:
         metrics.models.gate_decided(
             watch,
@@ -92,7 +93,11 @@ class Retraining:
         self._failing: set[str] = set()  # watches whose history could not be written the last time
         self._checked_at = clock.monotonic()
         for name, writer in writers.items():
-            observer = WatchObserver(on_closed=writer.add, on_forgotten=writer.keep_rows)
+            observer = WatchObserver(
+                on_closed=writer.add,
+                on_forgotten=writer.keep_rows,
+                on_rearranged=writer.rearrange_channels,
+            )
             self._watches[name].watch.observe(observer)
 
     def start(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from models.bundle import Bundle
@@ -13,7 +14,9 @@ from monitor.detection.watch import Watch
 from monitor.training.from_history import history_since
 from monitor.training.warm_up import warm_up
 
-__all__ = ["ModelLoader", "ServedWatch"]
+__all__ = ["ModelLoader", "ServedWatch", "swap_and_log"]
+
+log = logging.getLogger(__name__)
 
 
 class ModelLoader:
@@ -83,5 +86,32 @@ class ServedWatch:
         ConfigError, SwapError
             If it does not fit; nothing is changed then.
         """
-        swap_champion(self.watch, self.config.settings(), model)
+        swap_and_log(self.watch, self.config.settings(), version, model)
         self.version = version
+
+
+def swap_and_log(watch: Watch, settings: WatchSettings, version: str | None, model: Bundle) -> None:
+    """Let a model judge a watch from its next step on, and log by name which channels that changes.
+
+    Raises
+    ------
+    ConfigError, SwapError
+        If it does not fit; nothing is changed then.
+    """
+    change = swap_champion(watch, settings, model)
+    if change.left_out:
+        log.warning(
+            "channels left out watch=%s version=%s channels=%s: the model does not know them, so they are "
+            "neither judged nor kept; to get them back, train from files that hold them",
+            watch.name,
+            version,
+            ",".join(change.left_out),
+        )
+    if change.awaited:
+        log.info(
+            "channels awaited watch=%s version=%s channels=%s: the model knows them, and they are gaps until "
+            "their first sample",
+            watch.name,
+            version,
+            ",".join(change.awaited),
+        )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from models.dataset import index_windows
 from models.detector import Detector
 from models.forecast import first_beyond, forecast_next
+from models.row_arrays import rearranged
 from monitor.detection.metric_rules import MetricRules
 from monitor.detection.recent_steps import RecentSteps
 
@@ -78,9 +79,10 @@ class BoundForecast:
         self.hours = np.full((newest.shape[1], n_channels, 2), np.nan)
         self.hours[rows] = np.where(has_bound, steps * detector.step_seconds / 3600, np.nan)
 
-    def forget(self) -> None:
-        """Compute the hours at the next occasion: another model judges."""
+    def begin_anew(self, order: NDArray[np.int64]) -> None:
+        """Compute the hours at the next occasion: another model judges, its channels (C,) in this order."""
         self._computed_ms = None
+        self.hours = rearranged(self.hours, order, axis=1, fill=np.nan)
 
     def keep_rows(self, rows: NDArray[np.int64]) -> None:
         """Drop all but these entities, which are numbered anew, in this order."""

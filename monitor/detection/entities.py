@@ -56,7 +56,7 @@ class EntityTable:
     n_ignored, n_refused : int
         Series that have no row for these reasons now.
     version : int
-        Of the rows' numbers: it grows whenever they change.
+        Of the rows' and channels' numbers: it grows whenever they change.
     """
 
     def __init__(
@@ -88,19 +88,25 @@ class EntityTable:
         self._retained: frozenset[str] = frozenset()
         self._is_lasting = np.empty(0, bool)  # by row, as far as it is known
 
-    def adopt(self, entities: Sequence[str], channels: Sequence[str]) -> None:
-        """Append what another model knows, and fix the channels; every series is located anew.
+    def adopt(self, entities: Sequence[str], channels: Sequence[str]) -> NDArray[np.int64]:
+        """Append the entities that another model knows, and take its channels; every series is located anew.
 
-        The rows and channels that there are keep their numbers.
+        The rows that there are keep their numbers. Channels are matched by name: from now on they are those
+        of the model, in its order, and fixed.
+
+        Returns
+        -------
+        ndarray, shape (C,)
+            The number that each channel had before; -1 for one that is new.
         """
         for name in entities:
             if name not in self._rows:
                 self._rows[name] = len(self.entities)
                 self.entities.append(name)
-        for name in channels:
-            if name not in self._columns:
-                self._columns[name] = len(self.channels)
-                self.channels.append(name)
+        order = np.array([self._columns.get(name, -1) for name in channels], np.int64)
+        self.channels = list(channels)
+        self._columns = {name: column for column, name in enumerate(self.channels)}
+        self.version += 1
         self.fixed = True
         self.retain(entities)
         self.row_of = np.empty(0, np.int32)
@@ -108,6 +114,7 @@ class EntityTable:
         self.kind = np.empty(0, np.int8)
         self.n_ignored = 0
         self.n_refused = 0
+        return order
 
     def retain(self, entities: Sequence[str]) -> None:
         """Never drop these entities, which the model knows."""

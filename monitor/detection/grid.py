@@ -252,6 +252,12 @@ class Grid:
         carried.keep_rows(rows)
         self._carried = carried
 
+    def rearrange_channels(self, order: NDArray[np.int64]) -> None:
+        """Put the channels (C,) into another order, as `LocatedSamples.rearranged` does."""
+        self._pending = self._pending.rearranged(order)
+        self._closed.rearrange_channels(order)
+        self._carried = self._carried.in_order(order)
+
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give everything that is open or kept, by name."""
         scalars = (self.next_step, self.watermark_ms, self._newest_ms)

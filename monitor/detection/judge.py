@@ -134,9 +134,11 @@ class Judge:
         gone_from_ms = self.book.gone_from_ms(stale_from_ms)
         return [self._resolved(row, int(gone_from_ms[row]), "gone") for row in changes.gone.tolist()]
 
-    def use(self, scorer: StepScorer) -> None:
-        """Judge by another scorer from the next step on."""
+    def use(self, scorer: StepScorer, order: NDArray[np.int64]) -> None:
+        """Judge by another scorer from the next step on; its channels (C,) by their present numbers."""
         self.scorer = scorer
+        if self.last_scored is not None:
+            self.last_scored = self.last_scored.rearranged(order)
 
     def forget_snapshots(self) -> None:
         """Judge no step again that was judged up to now, and measure coverage anew."""

@@ -135,6 +135,13 @@ class ClosedBlocks:
             carried.keep_rows(rows)
             self._blocks[index] = replace(block, samples=block.samples.renumbered(rows), carried=carried)
 
+    def rearrange_channels(self, order: NDArray[np.int64]) -> None:
+        """Put the channels (C,) into another order, as `LocatedSamples.rearranged` does."""
+        self._late = self._late.rearranged(order)
+        for index, block in enumerate(self._blocks):
+            samples, carried = block.samples.rearranged(order), block.carried.in_order(order)
+            self._blocks[index] = replace(block, samples=samples, carried=carried)
+
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give the kept samples, and what was carried into the first of them: the rest follows from these."""
         samples = join_located(*(block.samples for block in self._blocks))

@@ -83,6 +83,12 @@ class Carried(RowArrays):
             **{name: _with_rows(array, rows, replaced[name]) for name, array in self.state().items()}
         )
 
+    def in_order(self, order: NDArray[np.int64]) -> Carried:
+        """Give the arrays with the channels in another order (C,); of those at -1 nothing is known."""
+        other = Carried.of(**self.state())
+        other.rearrange("channels", order)
+        return other
+
     def aged(self, n_steps: int) -> Carried:
         """Give the arrays as they are that many empty steps later."""
         return Carried.of(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.row_arrays import RowArrays, row_array
+from models.row_arrays import RowArrays, rearranged, row_array
 from monitor.detection.steps import Reclosed
 
 __all__ = ["RecentSteps", "SeenRows"]
@@ -167,6 +167,10 @@ class RecentSteps:
         """Drop all but these entities, which are numbered anew, in this order."""
         self.values = self.values[:, rows[rows < self.values.shape[1]]]
         self.seen.keep_rows(rows)
+
+    def rearrange_channels(self, order: NDArray[np.int64]) -> None:
+        """Put the channels (C,) into another order by their present numbers; -1 is a channel of gaps."""
+        self.values = rearranged(self.values, order, axis=2, fill=np.nan)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give every array by name; the arrays themselves, not copies."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from models.baselines import HIGH_DEVIATION
 from models.dataset import windows_of
 from models.detector import BlockRawScores, Detector
+from models.row_arrays import rearranged
 from monitor.detection.recent_steps import SeenRows
 from monitor.detection.steps import ClosedSteps
 
@@ -107,6 +108,16 @@ class ScoredStep:
             elevated_since_ms=self.elevated_since_ms[rows],
             actual=self.actual[rows],
             expected=self.expected[rows],
+        )
+
+    def rearranged(self, order: NDArray[np.int64]) -> ScoredStep:
+        """Give the step, without inputs, with its channels (C,) in another order; -1 is one of gaps."""
+        return replace(
+            self.without_inputs(),
+            channel_error=rearranged(self.channel_error, order, axis=1, fill=0),
+            elevated_since_ms=rearranged(self.elevated_since_ms, order, axis=1, fill=0),
+            actual=rearranged(self.actual, order, axis=1, fill=np.nan),
+            expected=rearranged(self.expected, order, axis=1, fill=np.nan),
         )
 
     def with_rows(self, rows: NDArray[np.int64], other: ScoredStep) -> ScoredStep:

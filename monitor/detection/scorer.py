@@ -185,8 +185,10 @@ class Scorer:
             self.detector.gaussian.deviation[rows] = rescored.detector.gaussian.deviation
             self.detector.season.replace_rows(rows, rescored.detector.season)
 
-    def take_over(self, old: Scorer, frozen: NDArray[np.bool_]) -> None:
+    def take_over(self, old: Scorer, frozen: NDArray[np.bool_], order: NDArray[np.int64]) -> None:
         """Continue where another scorer was: with its newest steps, and `frozen` (n,) entities frozen anew.
+
+        `order` (C,) has the number that each channel had there, -1 for one that is new.
 
         Nothing of what the old one knew of surprise is kept: weights, scaling, tails and limit
         come with the new model, which has re-scored the past before. Entities that it does
@@ -195,6 +197,9 @@ class Scorer:
         self.recent, self._rows = old.recent, old._rows
         self._rows.thaw_all()
         self.levels.take_over(old.levels)
+        self.recent.rearrange_channels(order)
+        for rows in (self._rows, self.levels.rows):
+            rows.rearrange("channels", order)
         next_step = int(np.max(self.recent.seen.last_seen, initial=-1)) + 1
         self.make_room(len(self._entities.entities), len(self._entities.channels), next_step)
         ready = np.flatnonzero(

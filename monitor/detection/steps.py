@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from models.row_arrays import rearranged
 from monitor.sample import Kind
 
 __all__ = [
@@ -50,6 +51,20 @@ class LocatedSamples:
         """Give the samples with each row as its index in `rows` (m,), which are ascending and contain it."""
         return replace(self, row=np.searchsorted(rows, self.row).astype(np.int32))
 
+    def rearranged(self, order: NDArray[np.int64]) -> LocatedSamples:
+        """Give the samples with their channels in another order; those of channels that it lacks are dropped.
+
+        Parameters
+        ----------
+        order : ndarray, shape (C,)
+            The present number of each new channel; -1 for one that has no samples yet.
+        """
+        known = np.flatnonzero(order >= 0)
+        new = np.full(max(order.max(initial=-1), self.channel.max(initial=-1)) + 1, -1, np.int32)
+        new[order[known]] = known
+        moved = replace(self, channel=new[self.channel])
+        return moved.take(moved.channel >= 0)
+
     def state(self, prefix: str) -> dict[str, NDArray[np.generic]]:
         """Give the arrays by `prefix.name`."""
         return {f"{prefix}.{name}": getattr(self, name) for name in _FIELDS}
@@ -70,6 +85,10 @@ class ClosedSteps:
     def end_ms(self, t: int) -> int:
         """Give the event time at which the t-th of these steps ends."""
         return (self.first_step + t + 1) * self.step_ms
+
+    def rearranged(self, order: NDArray[np.int64]) -> ClosedSteps:
+        """Give the steps with their channels (C,) in another order by their numbers; -1 is one of gaps."""
+        return replace(self, values=rearranged(self.values, order, axis=2, fill=np.nan))
 
 
 @dataclass(frozen=True, slots=True)

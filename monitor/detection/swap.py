@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import zip_longest
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,34 +13,56 @@ from monitor.detection.settings import WatchSettings
 from monitor.detection.watch import Watch
 from monitor.errors import SwapError
 
-__all__ = ["align_rows", "swap_champion"]
+__all__ = ["ChannelChange", "align_rows", "swap_champion"]
+
+_NAMED = 5  # channels of each side that a refusal names
 
 
-def swap_champion(watch: Watch, settings: WatchSettings, challenger: Bundle) -> None:
+@dataclass(frozen=True, slots=True)
+class ChannelChange:
+    """How the channels of a watch have changed with its model, by name.
+
+    `left_out` were running and are unknown to the model: they are neither judged nor kept from now on.
+    `awaited` are known to the model and were not running: they are gaps until their first sample.
+    """
+
+    left_out: tuple[str, ...] = ()
+    awaited: tuple[str, ...] = ()
+
+
+def swap_champion(watch: Watch, settings: WatchSettings, challenger: Bundle) -> ChannelChange:
     """Let another model judge a running watch from its next step on.
 
-    Weights, scaling, calibration and tails change as one unit. Rows and channels keep their numbers, so that
-    the grid is not disturbed; entities and channels that only the model knows come behind.
+    Weights, scaling, calibration and tails change as one unit. Rows keep their numbers; entities that only
+    the model knows come behind. Channels are matched by name, and the watch puts its own into the model's
+    order: the steps, counters and gaps of those that both know go on.
 
     Raises
     ------
     ConfigError
         If the model was trained with another step or window than is configured.
     SwapError
-        If its channels are not those of the running watch, in their order; nothing is changed then.
+        If it knows none of the running channels; nothing is changed then.
     """
     check_fits(challenger, settings)
     live = watch.entities
-    if tuple(live.channels) != challenger.channels[: len(live.channels)]:
-        pairs = zip_longest(live.channels, challenger.channels[: len(live.channels)])
-        first = next(name for name, other in pairs if name != other)
+    running, known = tuple(live.channels), challenger.channels
+    if running and not set(running) & set(known):
         raise SwapError(
-            f"watch {settings.name}: the model does not take the running channels in their order "
-            f"(the first that differs is {first}). Restart the daemon to let it serve, or train "
-            "with `barograph retrain`."
+            f"watch {settings.name}: the model knows none of the running channels ({_named(running)}), only "
+            f"{_named(known)}: it would judge nothing. Train one with `barograph retrain`, or from files "
+            "that hold the running channels."
         )
-    live.adopt(challenger.entities, challenger.channels)
-    watch.swap(build_scorer(settings, align_rows(challenger, live.entities), live))
+    order = live.adopt(challenger.entities, known)
+    watch.swap(build_scorer(settings, align_rows(challenger, live.entities), live), order)
+    left_out = tuple(name for name in running if name not in set(known))
+    awaited = tuple(name for name in known if name not in set(running)) if running else ()
+    return ChannelChange(left_out, awaited)
+
+
+def _named(channels: Sequence[str]) -> str:
+    more = f" and {len(channels) - _NAMED} more" if len(channels) > _NAMED else ""
+    return ", ".join(channels[:_NAMED]) + more
 
 
 def align_rows(bundle: Bundle, entities: Sequence[str]) -> Bundle:

@@ -31,7 +31,7 @@ class WatchView:
     entities, channels : sequence of str
         Names of all rows and columns.
     entities_version : int
-        Changes when rows are numbered anew; until then entities are only added behind the others.
+        Changes when rows or channels are numbered anew; until then others are only added behind them.
     max_series : int or None
         Entities times channels that there is room for; None where that is not limited.
     n_ignored, n_refused : int
@@ -92,9 +92,13 @@ class WatchObserver:
         Given each block of closed steps once all of it is judged.
     on_forgotten : callable
         Given the rows that stay when entities are forgotten: their numbers up to then, in their new order.
+    on_rearranged : callable
+        Given the channels (C,) once another model judges: their numbers up to then, in their new order; -1
+        for one that is new.
     """
 
     on_scored: Callable[[ScoredStep], None] = lambda step: None
     on_rescored: Callable[[NDArray[np.int64], ScoredStep], None] = lambda rows, step: None
     on_closed: Callable[[ClosedSteps], None] = lambda closed: None
     on_forgotten: Callable[[NDArray[np.int64]], None] = lambda rows: None
+    on_rearranged: Callable[[NDArray[np.int64]], None] = lambda order: None

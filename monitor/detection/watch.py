@@ -177,16 +177,24 @@ class Watch:
         """Judge closed steps that come from elsewhere than the grid, as from a history."""
         return self._judge.process(closed, report)
 
-    def swap(self, scorer: Scorer) -> None:
+    def swap(self, scorer: Scorer, order: NDArray[np.int64]) -> None:
         """Let another scorer judge from the next step on.
 
         It takes over the newest steps, and open episodes stay open.
+
+        Parameters
+        ----------
+        order : ndarray, shape (C,)
+            The number that each channel had up to now, as `EntityTable.adopt` gives it.
         """
-        scorer.take_over(self.scorer, self.book.frozen)
+        scorer.take_over(self.scorer, self.book.frozen, order)
         self.scorer = scorer
-        self._judge.use(scorer)
-        self._bounds.forget()
+        self.grid.rearrange_channels(order)
+        self._judge.use(scorer, order)
+        self._bounds.begin_anew(order)
         self.snapshots.clear()  # what was judged by one model is not judged again by another
+        for observer in self._observers:
+            observer.on_rearranged(order)
 
     def keep_rows(self, rows: NDArray[np.int64]) -> None:
         """Drop all but these entities, which are numbered anew in this order; their scores stay the same."""

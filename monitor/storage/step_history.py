@@ -192,6 +192,10 @@ class HistoryWriter:
             blocks.append(replace(block, values=block.values[:, kept]))
         self._blocks = blocks
 
+    def rearrange_channels(self, order: NDArray[np.int64]) -> None:
+        """Put the channels (C,) of the collected steps into another order, -1 a channel of gaps."""
+        self._blocks = [block.rearranged(order) for block in self._blocks]
+
     @property
     def is_due(self) -> bool:
         """True once a segment's worth of event time is collected."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -28,6 +28,7 @@ from models.evaluation import (
 )
 from models.fit_detector import Fit
 from models.registry import Registry
+from models.row_arrays import rearranged
 from models.scaling import fit_scaling
 from monitor.clock import Clock
 from monitor.detection.build import build_watch, known_entities
@@ -71,7 +72,7 @@ def retrain(
     trainer : callable
         Makes a calibrated detector from the older part of the history.
     history : History, optional
-        Incident-free steps, those of incidents as gaps; its channels begin with the champion's.
+        Incident-free steps, those of incidents as gaps. Its channels are matched with the champion's by name.
     promotes : bool
         Promote a challenger that is no worse; else it stays a candidate.
     """
@@ -114,6 +115,7 @@ def _challenge(
     version, champion = registry.serving(_log_refused) or (None, None)
     n_held_out = max(round(_HELD_OUT_SHARE * n_steps), settings.window_length + WARMING_STEPS)
     n_older = n_steps - n_held_out
+    history = _without_unseen_channels(history, n_older)
     older = replace(
         history,
         values=history.values[:n_older],
@@ -133,6 +135,24 @@ def _challenge(
     result: Result = "refused" if against else "promoted" if promotes else "candidate"
     reason = "; ".join(against) or f"no worse than {gate.opponent}"
     return TrainingOutcome(watch=settings.name, result=result, reason=reason, version=saved, gate=gate)
+
+
+def _without_unseen_channels(history: History, n_older: int) -> History:
+    """Leave out channels without a value to learn from: their first one would be an anomaly."""
+    seen = np.flatnonzero(~np.isnan(history.values[:n_older]).all(axis=(0, 1)))
+    if not seen.size:
+        return history
+    channels = tuple(history.channels[channel] for channel in seen.tolist())
+    return replace(history, channels=channels, values=history.values[:, :, seen])
+
+
+def _in_channels(
+    array: NDArray[np.float64], present: Sequence[str], wanted: Sequence[str]
+) -> NDArray[np.float64]:
+    """Give an array (..., C) with the channels that are wanted, matched by name; NaN for those it lacks."""
+    number = {name: channel for channel, name in enumerate(present)}
+    order = np.array([number.get(name, -1) for name in wanted], np.int64)
+    return rearranged(array, order, axis=array.ndim - 1, fill=np.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +193,9 @@ def _compare(
     faults = _inject(settings, held_out, rows, scale)
     error = opponent_error = None
     if champion is not None:
-        error, opponent_error = _errors(first, second, champion, rows, held_out)
-    caught = _caught(settings, first, faults)
-    opponent_caught = _caught(settings, second, faults)
+        error, opponent_error = _errors(first, second, challenger, champion, rows, held_out)
+    caught = _caught(settings, first, faults, challenger.channels)
+    opponent_caught = _caught(settings, second, faults, challenger.channels)
     block_steps = challenger.detector.block_steps
     n_over, n_blocks = blocks_over_limit(np.where(both, first.score, np.nan), block_steps)
     n_over_of_opponent, _ = blocks_over_limit(np.where(both, second.score, np.nan), block_steps)
@@ -233,13 +253,14 @@ def _try(
     Without a bundle the baselines are that side.
     """
     channels = bundle.channels if bundle else challenger.channels
-    if challenger.channels[: len(channels)] != channels:
+    if not set(channels) & set(challenger.channels):
         raise HistoryError(
-            "the history's channels do not begin with the champion's: "
-            "train from files, and restart the daemon"
+            "the history shows none of the champion's channels, so the two cannot be compared: "
+            "run `barograph train` with files that hold the running channels"
         )
     watch = aligned_watch(settings, bundle, challenger.entities, channels)
-    replay_steps(watch, before[:, :, : len(channels)], settings.step_ms, first_step=0)
+    before = _in_channels(before, challenger.channels, channels)
+    replay_steps(watch, before, settings.step_ms, first_step=0)
     if watch.scorer.detector is None:
         raise HistoryError(
             "no entity has shown enough steps for the baselines to judge it: the history has too many gaps"
@@ -249,7 +270,8 @@ def _try(
     watch.observe(
         WatchObserver(on_scored=lambda step: scores.append(np.where(step.judged, step.score, np.nan)))
     )
-    replay_steps(watch, held_out[:, :, : len(channels)], settings.step_ms, first_step=len(before))
+    held_out = _in_channels(held_out, challenger.channels, channels)
+    replay_steps(watch, held_out, settings.step_ms, first_step=len(before))
     return _Trial(watch, detector, np.array(scores))
 
 
@@ -279,19 +301,31 @@ def _inject(
 
 
 def _errors(
-    first: _Trial, second: _Trial, champion: Bundle, rows: NDArray[np.int64], held_out: NDArray[np.float64]
+    first: _Trial,
+    second: _Trial,
+    challenger: Bundle,
+    champion: Bundle,
+    rows: NDArray[np.int64],
+    held_out: NDArray[np.float64],
 ) -> tuple[float, float]:
-    """Give the calibrated errors of challenger and champion, both over the champion's own scale."""
+    """Give the calibrated errors of challenger and champion, both over the champion's own scale.
+
+    They are those of the channels that both know.
+    """
     assert champion.detector.trained is not None
     divisor = second.before.scaling.scale * champion.detector.trained.error_scale.window
-    error = calibrated_error(first.before, held_out, rows, divisor)
-    opponent_error = calibrated_error(second.before, held_out[:, :, : len(champion.channels)], rows, divisor)
+    own = _in_channels(divisor, champion.channels, challenger.channels)
+    error = calibrated_error(first.before, held_out, rows, own)
+    held_out = _in_channels(held_out, challenger.channels, champion.channels)
+    opponent_error = calibrated_error(second.before, held_out, rows, divisor)
     if not math.isfinite(error):
         raise TrainingError("the trained network gives no finite error on the held-out steps")
     return error, opponent_error
 
 
-def _caught(settings: WatchSettings, trial: _Trial, faults: Faults) -> NDArray[np.bool_]:
+def _caught(
+    settings: WatchSettings, trial: _Trial, faults: Faults, fault_channels: Sequence[str]
+) -> NDArray[np.bool_]:
     """Tell which faults (K,) open an episode; each is an entity, with the state of its row before."""
     detector = trial.before.take(faults.row)
     detector.block_length[:] = _NEVER
@@ -308,7 +342,8 @@ def _caught(settings: WatchSettings, trial: _Trial, faults: Faults) -> NDArray[n
     )
     first_ms = faults.first * settings.step_ms
     opened = np.zeros(len(faults), bool)
-    for block in blocks_of(faults.values[:, :, : len(channels)], settings.step_ms, first_step=0):
+    values = _in_channels(faults.values, fault_channels, channels)
+    for block in blocks_of(values, settings.step_ms, first_step=0):
         for alert in watch.judge(block, WatchReport()):
             if alert.resolved_ms is None and alert.opened_ms > first_ms:
                 opened[int(alert.entity)] = True

@@ -115,7 +115,7 @@ def retrain_from_history(
 
 
 def _known_channels(registry: Registry) -> Sequence[str]:
-    """Give the serving model's channels: the next one's must begin with them, so that it can take over."""
+    """Give the serving model's channels: they are read first, also those that the newest segment lacks."""
     for version in (registry.champion(), registry.previous()):
         if version is not None:
             # A damaged champion does not serve: the version before it does.

@@ -37,6 +37,11 @@ class Gate:
     opponent_caught: float
     caught_by_kind: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def opponent_is_over_budget(self) -> bool:
+        """True where what serves has more held-out blocks over its limit than the budget allows."""
+        return self.opponent_over_limit > self.allowed_over_limit
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOutcome:
@@ -80,7 +85,10 @@ def needed_steps(window_length: int) -> int:
 
 
 def refusals(gate: Gate) -> list[str]:
-    """Give every reason against promoting a challenger; none where it may serve. A NaN is a reason."""
+    """Give every reason against promoting a challenger; none where it may serve. A NaN is a reason.
+
+    Being over the budget is one however bad the opponent is, and whether that is a champion or the baselines.
+    """
     reasons = []
     if (
         gate.error is not None
@@ -91,9 +99,12 @@ def refusals(gate: Gate) -> list[str]:
             f"its calibrated error is {gate.error:.3f}, more than {_MAX_ERROR_RATIO:g} times "
             f"{gate.opponent_error:.3f}, that of {gate.opponent}"
         )
-    bound = max(gate.allowed_over_limit, gate.opponent_over_limit)
-    if not gate.over_limit <= bound:
-        reasons.append(f"{gate.over_limit:.2%} of its blocks are over the limit, {bound:.2%} are allowed")
+    if not gate.over_limit <= gate.allowed_over_limit:
+        # Also where the opponent is worse: a model that alarms too often is no cure for another.
+        reasons.append(
+            f"{gate.over_limit:.2%} of its blocks are over the limit, "
+            f"{gate.allowed_over_limit:.2%} are allowed{_as_for_opponent(gate)}"
+        )
     if not gate.caught >= gate.opponent_caught - _MAX_CAUGHT_LOSS - 1e-9:
         reasons.append(
             f"it catches {gate.caught:.1%} of {gate.n_faults} injected faults, "
@@ -101,6 +112,12 @@ def refusals(gate: Gate) -> list[str]:
             f"those of {gate.opponent}"
         )
     return reasons
+
+
+def _as_for_opponent(gate: Gate) -> str:
+    if not gate.opponent_is_over_budget:
+        return ""
+    return f" ({gate.opponent}, with {gate.opponent_over_limit:.2%}, is over the budget too, and judges on)"
 
 
 def out_of_memory(watch: str, error: Exception) -> TrainingOutcome:

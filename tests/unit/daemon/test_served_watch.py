@@ -49,7 +49,7 @@ def test_a_model_that_does_not_fit_leaves_the_version_that_serves(house, quiet_w
     house.begin()
 
     with pytest.raises(SwapError):
-        house.served.swap("v2", house.bundle(channels=("b", "a")))
+        house.served.swap("v2", house.bundle(channels=("c", "d")))
 
     assert house.served.version == first
 

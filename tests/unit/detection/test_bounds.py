@@ -90,7 +90,7 @@ def test_a_clock_that_was_set_back_and_another_model_begin_anew(now_ms):
     forecast = bounds(valid_max=105.5)
     hours_of(forecast, forecaster(1.0).detector, recent_of(steady()), now_ms=MINUTE_MS)
     if now_ms:
-        forecast.forget()
+        forecast.begin_anew(np.array([0]))
 
     hours = hours_of(forecast, forecaster(3.0).detector, recent_of(steady()), now_ms=now_ms)
 
@@ -119,3 +119,14 @@ def test_entities_that_are_renumbered_keep_their_hours():
     forecast.keep_rows(np.array([2, 0, 3]))  # the last is newer than the hours
 
     np.testing.assert_array_equal(forecast.hours, before[[2, 0]])
+
+
+def test_another_models_channels_have_their_hours_where_they_are_now():
+    forecast = bounds(valid_max=105.5)
+    hours_of(forecast, forecaster(1.0).detector, recent_of(steady()), now_ms=MINUTE_MS)
+
+    forecast.begin_anew(np.array([-1, 0]))
+
+    assert forecast.hours.shape == (1, 2, 2)
+    assert np.isnan(forecast.hours[0, 0]).all()
+    assert forecast.hours[0, 1, 1] == pytest.approx(6 / HOUR)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from monitor.detection.entities import REFUSED, EntityTable, resolution_of
+from monitor.detection.entities import IGNORED, REFUSED, EntityTable, resolution_of
 from monitor.sample import Kind, SeriesTable, labels_of
 
 
@@ -180,3 +180,25 @@ def test_where_each_series_is_an_entity_its_own_name_tells_the_smallest_change()
 
 def test_where_entities_have_channels_the_series_say_nothing_of_the_smallest_change():
     assert located(("latency_seconds", {"host": "web1"})).series_resolution([0], 10.0) is None
+
+
+def test_a_models_channels_replace_those_that_there_are_and_say_where_each_was():
+    entities = located(entities=["web1"], channels=["b", "c", "a"])
+    version = entities.version
+
+    order = entities.adopt(["web2", "web1"], ["a", "b", "d"])
+
+    assert order.tolist() == [2, 0, -1]
+    assert (entities.entities, entities.channels) == (["web1", "web2"], ["a", "b", "d"])
+    assert entities.version > version
+
+
+def test_after_another_model_each_series_is_located_by_its_name():
+    series = [(name, {"host": "web1"}) for name in "cba"]
+    entities = located(*series)
+
+    entities.adopt([], ["a", "b"])
+    entities.update(table_of(*series))
+
+    assert entities.channel_of[1:].tolist() == [1, 0]
+    assert (entities.row_of.tolist(), entities.n_ignored) == ([IGNORED, 0, 0], 1)

@@ -312,3 +312,18 @@ def test_a_grid_that_has_not_opened_goes_on_from_its_state():
     other.add(at((105, 1)), opens=False)
 
     assert numbers(close_complete(other, 120))[0] == 10
+
+
+def test_open_steps_counters_and_held_values_follow_their_channel():
+    grid = make_grid(gap_mode="hold", max_gap_steps=5)
+    grid.add(together(series("10 30", channel=0, kind=Kind.COUNTER), series("7", channel=1)))
+    before = close(grid, n_channels=2)  # the first step alone is closed
+    grid.rearrange_channels(np.array([2, 1, 0]))
+
+    grid.add(series("_ _ 60", channel=2, kind=Kind.COUNTER))
+    after = close(grid, n_channels=3, finished=True)
+
+    assert written(before, channel=1) == "7"
+    assert written(after, channel=2) == "2 3"  # (30 - 10) / 10 s, (60 - 30) / 10 s
+    assert written(after, channel=1) == "7 7"
+    assert written(after, channel=0) == "_ _"

@@ -348,3 +348,17 @@ def test_what_comes_late_for_an_entity_that_was_numbered_anew_is_taken_as_before
         return closed.text(), closed.text(row)
 
     assert run(lets_go=True) == run(lets_go=False) == ("1 1 3 4", "10 20 20 40")
+
+
+def test_late_samples_find_their_channel_after_another_model_has_put_it_elsewhere():
+    grid = make_grid()
+    live = Closed(grid, n_channels=2)
+    live.take(together(series("10 20 _ 50 60", channel=0, kind=Kind.COUNTER), series("1 1 1 1 1", channel=1)))
+
+    grid.rearrange_channels(np.array([1, 0]))
+    _, revised = live.take(at((22, 30.0), channel=1, kind=Kind.COUNTER))
+
+    assert revised.first_step == 0
+    # 20 at 10 s, 30 at 22 s, 50 at 30 s
+    np.testing.assert_allclose(revised.values[:4, 0, 1], [np.nan, 1.0, 10 / 12, 20 / 8])
+    np.testing.assert_array_equal(revised.values[:4, 0, 0], [1, 1, 1, 1])

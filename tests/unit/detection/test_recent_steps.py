@@ -116,3 +116,13 @@ def test_a_state_that_is_loaded_goes_on_where_it_was():
     assert other.newest_step == 11
     for name, array in held.state().items():
         np.testing.assert_array_equal(other.state()[name], array, err_msg=name)
+
+
+def test_steps_follow_their_channel_and_a_channel_that_is_new_was_a_gap():
+    held = RecentSteps(4)
+    held.make_room(1, 2, 10)
+    held.append(np.array([[[1.0, 2.0]], [[3.0, 4.0]]]))
+
+    held.rearrange_channels(np.array([1, -1]))
+
+    np.testing.assert_array_equal(held.values, [[[2, NAN]], [[4, NAN]]])

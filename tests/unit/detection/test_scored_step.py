@@ -51,3 +51,16 @@ def test_without_inputs_neither_windows_nor_snapshot_are_kept_alive():
 
     assert (bare.learnable, bare.snapshot) == (None, None)
     assert_bit_equal([bare], [scored])
+
+
+def test_channels_in_another_models_order_show_what_they_showed_and_a_new_one_shows_nothing():
+    scored = step(
+        [1.0], learnable=Learnable(np.array([0]), np.zeros((1, 2)), np.zeros((1, 8, 2), np.float32))
+    )
+
+    moved = scored.rearranged(np.array([1, -1, 0]))
+
+    np.testing.assert_array_equal(moved.actual, [[2, np.nan, 1]])
+    np.testing.assert_array_equal(moved.expected, [[3, np.nan, 2]])
+    assert (moved.channel_error.tolist(), moved.elevated_since_ms.tolist()) == ([[1, 0, 0]], [[0, 0, 0]])
+    assert (moved.score.tolist(), moved.learnable) == ([1.0], None)

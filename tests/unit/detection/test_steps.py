@@ -107,3 +107,24 @@ def test_samples_come_back_from_their_arrays_as_copies():
 
 def test_joining_nothing_gives_no_samples():
     assert len(join_located().row) == len(no_located().row) == 0
+
+
+def test_samples_follow_their_channel_and_those_of_a_channel_that_is_dropped_go():
+    samples = together(series("1 2", channel=0), series("3 4", channel=1), series("5 6", channel=2))
+
+    moved = samples.rearranged(np.array([2, -1, 0]))
+
+    assert sorted(zip(moved.channel.tolist(), moved.value.tolist(), strict=True)) == [
+        (0, 5.0),
+        (0, 6.0),
+        (2, 1.0),
+        (2, 2.0),
+    ]
+    assert no_located().rearranged(np.array([], np.int64)).channel.tolist() == []
+
+
+def test_closed_steps_follow_their_channel_and_a_new_one_is_gaps():
+    steps = ClosedSteps(3, 10_000, np.array([[[1.0, 2.0]]])).rearranged(np.array([1, -1, 0]))
+
+    np.testing.assert_array_equal(steps.values, [[[2.0, np.nan, 1.0]]])
+    assert (steps.first_step, steps.step_ms) == (3, 10_000)

@@ -242,7 +242,7 @@ def test_the_hours_left_are_those_of_the_model_that_judges_now(quiet_watch, tabl
     pipeline.process(samples("100 " * 20, table, name="load", host="web1"), 20_000)
     before = live.view().hours_to_bound[0, 0, 1]
 
-    live.swap(build_scorer(settings, forecaster(3.0), live.entities))
+    live.swap(build_scorer(settings, forecaster(3.0), live.entities), np.array([0]))
     pipeline.process(samples("100", table, name="load", host="web1", start_ms=20_000), 22_000)
 
     assert (before, live.view().hours_to_bound[0, 0, 1]) == (

@@ -6,7 +6,7 @@ from forecasters import forecaster
 from prometheus_client import CollectorRegistry
 from scraped import of, scraped
 
-from monitor.detection.build import build_watch
+from monitor.detection.build import build_scorer, build_watch
 from monitor.detection.pipeline import Pipeline
 from monitor.metrics.exposition import Exposition
 from monitor.metrics.instruments import Metrics
@@ -183,3 +183,19 @@ def test_the_hours_left_of_a_channel_with_a_valid_range_are_shown_while_it_is_li
         cell = {"watch": "w", "entity": 'a"b', "channel": "load"}
         assert shown[of("barograph_hours_to_bound", bound="max", **cell)] == pytest.approx(11 / 3600)
         assert shown[of("barograph_hours_to_bound", bound="min", **cell)] == np.inf
+
+
+def test_channels_that_another_model_has_in_another_order_keep_their_values(served, noise, quiet_watch):
+    daemon = served()
+    daemon.feed(noise(200))
+    before = daemon.scrape()
+
+    order = daemon.watch.entities.adopt([], ["b", "c", "a"])
+    settings = quiet_watch().settings()
+    daemon.watch.swap(build_scorer(settings, None, daemon.watch.entities), order)
+    after = daemon.scrape()
+
+    for channel in "ab":
+        actual = of("barograph_actual", watch="w", entity="web1", channel=channel)
+        assert after[actual] == before[actual]
+    assert of("barograph_actual", watch="w", entity="web1", channel="c") not in after

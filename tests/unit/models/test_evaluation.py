@@ -91,10 +91,11 @@ def test_gaps_count_nothing():
     assert math.isnan(calibrated_error(detector(), series(*[NAN] * 9), ROW, ONES))
 
 
-def test_channels_behind_those_of_the_divisor_are_left_out():
-    values = np.tile([1.0, 9.0], (9, 1)).reshape(9, 1, 2)
+def test_channels_without_a_divisor_are_left_out():
+    values = np.tile([9.0, 1.0], (9, 1)).reshape(9, 1, 2)
+    divisor = np.array([[NAN, 1.0]])
 
-    assert calibrated_error(detector(n_channels=2), values, ROW, ONES) == pytest.approx(1.0, rel=1e-6)
+    assert calibrated_error(detector(n_channels=2), values, ROW, divisor) == pytest.approx(1.0, rel=1e-6)
 
 
 def test_only_the_compared_rows_count():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.row_arrays import RowArrays, row_array
+from models.row_arrays import RowArrays, rearranged, row_array
 
 
 class Rows(RowArrays):
@@ -179,3 +179,19 @@ def test_an_axis_with_another_name_is_refused():
         Rows(1, chanels=3)
     with pytest.raises(AssertionError, match="channels"):
         Rows(1, channels=3).grow(1, chanels=4)
+
+
+def test_a_named_axis_is_put_into_another_order_and_what_is_new_or_beyond_holds_the_fill():
+    rows = rows_with(*TWO_ROWS)
+    level = rows.level
+
+    rows.rearrange("channels", np.array([2, -1, 0, 7]))
+
+    np.testing.assert_array_equal(rows.level, [[3, np.nan, 1, np.nan], [6, np.nan, 4, np.nan]])
+    assert rows.bins[:, :, 1].tolist() == [[3, 0, 1, 0], [6, 0, 4, 0]]
+    assert (rows.n_seen.tolist(), rows.bins.dtype) == ([1, 2], np.float32)
+    np.testing.assert_array_equal(level, TWO_ROWS[1])  # whoever refers to the old array keeps it
+
+
+def test_an_axis_of_nothing_can_be_put_into_an_order_too():
+    assert rearranged(np.empty((2, 0)), np.array([0, -1]), axis=1, fill=5.0).tolist() == [[5, 5], [5, 5]]

@@ -229,3 +229,16 @@ def test_what_an_earlier_run_left_is_still_not_learned(tmp_path):
 
     assert read_spans(tmp_path) == [Span("web1", 6000, 16_000)]
     assert json.loads((tmp_path / "spans.json").read_text()) == [["web1", 6000, 16_000]]
+
+
+def test_collected_steps_are_written_under_the_names_of_another_models_channels(tmp_path):
+    history = writer(tmp_path)
+    history.add(ClosedSteps(0, STEP_MS, np.array([[[1.0, 2.0, 3.0]]])))
+
+    history.rearrange_channels(np.array([2, -1, 0]))
+    history.add(ClosedSteps(1, STEP_MS, np.array([[[30.0, 40.0, 10.0]]])))
+    history.write(["web1"], ["c", "d", "a"], ())
+
+    kept_steps = back(tmp_path).history
+    assert kept_steps.channels == ("c", "d", "a")
+    np.testing.assert_array_equal(kept_steps.values[:, 0], [[3, NAN, 1], [30, 40, 10]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
@@ -110,6 +111,56 @@ def test_its_tails_know_the_held_out_steps(watch, registry, champion):
     np.testing.assert_array_equal(fit.detector.tails.n_learned, before)  # the gate works on copies
 
 
+# Channels
+
+
+def run_with_channels(watch, registry, values, channels, *, trainer=fit_watch):
+    history = dataclasses.replace(history_of(values), channels=channels)
+    return retrain(
+        watch.settings(), clock=FakeClock(0.0), trainer=trainer, registry=registry, history=history
+    )
+
+
+def test_both_are_judged_by_the_channels_that_they_share_in_whatever_order(watch, registry, champion):
+    values, detector = waves(600), fit_watch(watch.settings(), history_of(waves(450))).detector
+
+    def in_order(settings, history):
+        return dataclasses.replace(fit_watch(settings, history), detector=detector)
+
+    same = run_with_channels(watch, registry, values, ("a", "b", "c"), trainer=in_order).gate
+    registry.promote(champion)
+    extra = np.random.default_rng(1).normal(size=(600, 1, 1))
+    moved = np.concatenate([extra, values[:, :, [2, 0, 1]]], axis=2)
+    gate = run_with_channels(watch, registry, moved, ("d", "c", "a", "b")).gate
+
+    assert (gate.opponent, gate.n_judged) == (champion, 150)
+    assert gate.opponent_error == pytest.approx(same.opponent_error, rel=1e-6)
+    assert gate.opponent_over_limit == same.opponent_over_limit
+    assert 0.0 < gate.error < math.inf  # of `d`, which the champion does not know, nothing is compared
+
+
+def test_a_channel_that_was_never_seen_is_not_learned_and_the_rest_is_compared(watch, registry, champion):
+    values = waves(900)
+    values[: 900 * 3 // 4, :, 2] = NAN  # `c` comes in the held-out quarter
+
+    outcome = run_with_channels(watch, registry, values, ("a", "b", "c"))
+
+    assert outcome.gate.opponent == champion
+    assert outcome.gate.n_judged == 225
+    assert registry.about(outcome.version)["channels"] == ["a", "b"]
+
+
+def test_a_history_that_shares_no_channel_with_the_champion_is_skipped(watch, registry, champion):
+    outcome = run_with_channels(watch, registry, waves(600), ("x", "y", "z"))
+
+    assert outcome.result == "skipped"
+    assert outcome.reason == (
+        "the history shows none of the champion's channels, so the two cannot be compared: "
+        "run `barograph train` with files that hold the running channels"
+    )
+    assert untouched(registry, champion)
+
+
 # A challenger that is worse
 
 
@@ -140,6 +191,37 @@ def test_one_that_was_trained_on_garbage_is_refused(watch, registry, champion):
 
     assert outcome.result == "refused"
     assert untouched(registry, champion)
+
+
+def with_spikes_in_the_held_out_part():
+    values = waves(600)
+    values[460::20] *= 3.0
+    return values
+
+
+def test_a_challenger_over_its_budget_is_refused_though_the_champion_is_over_it_as_well(
+    watch, registry, champion
+):
+    fit = fit_watch(watch.settings(), history_of(waves(500)))
+
+    outcome = run(watch, registry, with_spikes_in_the_held_out_part(), trainer=lambda settings, history: fit)
+
+    gate = outcome.gate
+    assert min(gate.over_limit, gate.opponent_over_limit) > gate.allowed_over_limit
+    assert outcome.result == "refused"
+    share = f"{gate.opponent_over_limit:.2%}"
+    assert f"({champion}, with {share}, is over the budget too, and judges on)" in outcome.reason
+    assert untouched(registry, champion)
+
+
+def test_a_first_model_over_its_budget_does_not_serve_either(watch, registry):
+    fit = fit_watch(watch.settings(), history_of(waves(500)))
+
+    outcome = run(watch, registry, with_spikes_in_the_held_out_part(), trainer=lambda settings, history: fit)
+
+    assert (outcome.gate.opponent, outcome.result) == ("baselines", "refused")
+    assert "of its blocks are over the limit" in outcome.reason
+    assert registry.champion() is None
 
 
 # A training that goes wrong: a reason, and what serves is untouched

@@ -39,16 +39,31 @@ def test_each_number_that_is_too_bad_is_named(changes, reason):
     [
         {"error": 1.05},
         {"over_limit": 0.01},
-        {
-            "over_limit": 0.05,
-            "opponent_over_limit": 0.05,
-        },  # the champion does it too: the steps were not so quiet
+        {"opponent_over_limit": 0.05},  # a champion over its budget gives way to one that keeps it
         {"caught": 0.88},
         {"error": None, "opponent_error": None},  # baselines reconstruct nothing
     ],
 )
 def test_a_number_at_its_bound_is_good_enough(changes):
     assert refusals(dataclasses.replace(PASSED, **changes)) == []
+
+
+@pytest.mark.parametrize("opponent", ["v1", "baselines"])
+def test_a_challenger_over_its_budget_never_serves_even_when_what_serves_is_worse(opponent):
+    gate = dataclasses.replace(PASSED, opponent=opponent, over_limit=0.125, opponent_over_limit=0.2)
+
+    (only,) = refusals(gate)
+
+    assert only == (
+        "12.50% of its blocks are over the limit, 1.00% are allowed "
+        f"({opponent}, with 20.00%, is over the budget too, and judges on)"
+    )
+
+
+def test_what_serves_is_not_blamed_for_a_budget_that_it_keeps():
+    (only,) = refusals(dataclasses.replace(PASSED, over_limit=0.02, opponent_over_limit=0.01))
+
+    assert only == "2.00% of its blocks are over the limit, 1.00% are allowed"
 
 
 def test_everything_that_is_wrong_is_said_at_once():
