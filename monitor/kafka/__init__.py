@@ -18,5 +18,5 @@ Begin with `source`: `KafkaSource` fetches, hands out and commits. Its parts eac
 
 Dead letters: `dead_letter` is the record and its headers, `dead_letter_producer` sends them in a thread, and
 `dead_letter_reader` shows them to people. `topic_reader` reads a cluster without joining a group, and
-`connection_check` says why one cannot be reached.
+`connection_check` says why one cannot be reached. `library_log` passes on what the libraries log themselves.
 """
