@@ -9,6 +9,7 @@ Begin with `source`: `KafkaSource` fetches, hands out and commits. Its parts eac
 - `backlog` and `batch_size`: which of the fetched records are handed out next, and how many;
 - `record_decoder` and `format_check`: records to samples; bad records, and partitions in a wrong format;
 - `progress` and `empty_check`: the watermark over all partitions, and which of them are empty;
+- `unreadable`: damaged records that break the client, and where they end;
 - `commit_metadata`: what a commit says beside its offset;
 - `backoff`: how long to pause after an error, and when to build a new client;
 - `source_report`: what a batch says about lag, errors and commits.
