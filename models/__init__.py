@@ -8,7 +8,8 @@ Data: `row_arrays` (one row per entity), `dataset` (windows and their gaps), `sc
 Network: `network`, `training`, `training_checkpoint` (resume), `gradients`, `raw_scores` (of its error).
 Forecasts: `forecast` (the next steps, with a band), `forecast_baselines` (rivals, and MASE).
 Scoring: `detector`, `baselines` (no training), `season` (the time of day), `tail` (raw score to surprise),
-`limits` (budget to limit), `peak_records` (each entity's highest), `levels` (new levels, and ways back).
+`limits` (budget to limit), `own_limits` (each entity's apart), `peak_records` (each entity's highest),
+`levels` (new levels, and ways back).
 A new model: `fit_detector` (history to detector), `evaluation` (two models compared).
 On disk: `bundle` (one model), `registry` (all versions of a watch's model), `atomic_file` (replaces one).
 """

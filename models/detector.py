@@ -18,6 +18,7 @@ from models.dataset import WindowIndex, gather_windows, index_windows, windows_o
 from models.forecast import ForecastBand
 from models.limits import Budget, PeakHistogram, block_peaks
 from models.network import Autoencoder
+from models.own_limits import OwnLimits
 from models.peak_records import GROSS_SURPRISE, PeakRecords
 from models.raw_scores import (
     ErrorScale,
@@ -100,9 +101,11 @@ class Detector(RowArrays):
         self.resolution = resolution
         self.step_seconds = step_seconds
         self.trained = trained
+        self._uses_neighbour = trained is None or trained.pca is None
         self.weights = _raw_score_weights(trained)
         self.block_steps = block_steps
         self.peaks = PeakHistogram(block_steps * step_seconds)
+        self.own_limits: OwnLimits | None = None
         n_channels = len(resolution)
         self.scaling = Scaling(n_rows, channels=n_channels)
         # Baselines with a memory can learn out of a false alarm that too little history raised, and rare
@@ -119,10 +122,6 @@ class Detector(RowArrays):
         self.neighbour = NeighbourBaseline(n_rows, n_windows, settings.window_length, n_channels)
         self.season = SeasonProfile(n_rows, n_channels, step_seconds)
         self.error_scales = RowErrorScales(n_rows, channels=n_channels)
-
-    @property
-    def _uses_neighbour(self) -> bool:
-        return self.trained is None or self.trained.pca is None
 
     @property
     def _parts(self) -> dict[str, RowArrays]:
@@ -142,6 +141,15 @@ class Detector(RowArrays):
         super().grow(n_rows, **sizes)
         for part in self._parts.values():
             part.grow(n_rows)
+        if self.own_limits is not None:
+            self.own_limits.grow(n_rows)
+
+    def judge_apart(self, budget: Budget, *, n_entities: int) -> None:
+        """Give each row a limit of its own from now on: what other rows show does not change it.
+
+        So many entities share the budget, whatever rows there are. Rows must not be dropped any more.
+        """
+        self.own_limits = OwnLimits(self.peaks, budget, n_entities=n_entities, n_rows=self.n_rows)
 
     def keep_rows(self, rows: NDArray[np.int64]) -> None:
         """Drop all but these rows and number them anew, in this order; their scores stay the same."""
@@ -275,7 +283,10 @@ class Detector(RowArrays):
         self.block_peak[rows] = np.where(free, np.fmax(self.block_peak[rows], surprise), 0.0)
         full = rows[self.block_length[rows] >= self.block_steps]
         if full.size:
-            self.peaks.add(self.block_peak[full])
+            if self.own_limits is None:
+                self.peaks.add(self.block_peak[full])
+            else:
+                self.own_limits.add(full, self.block_peak[full])
             self.records.add(full, self.block_peak[full])
             self.block_length[full], self.block_peak[full] = 0, 0.0
 
@@ -335,7 +346,10 @@ class Detector(RowArrays):
             held_out = raw_scores[first:, index]
             of_blocks = block_peaks(self.surprise(np.full(len(held_out), row), held_out), self.block_steps)
             self.records.start(row, of_blocks, len(of_blocks) * self.block_steps)
-            peaks.append(of_blocks)
+            if self.own_limits is None:
+                peaks.append(of_blocks)
+            else:
+                self.own_limits.start(row, of_blocks)
         self.peaks.start(np.concatenate(peaks))
 
     def state(self) -> dict[str, NDArray[np.generic]]:

@@ -89,6 +89,7 @@ class SeasonProfile(RowArrays):
         *,
         budget: Budget | None = None,
         sharing: NDArray[np.bool_] | None = None,
+        n_apart: int = 0,
         learns: bool = True,
     ) -> None:
         """Prepare all rows for the step that ends at `time_ms` (event time), once before it is judged.
@@ -97,6 +98,8 @@ class SeasonProfile(RowArrays):
         ----------
         budget, sharing : Budget and ndarray of shape (n_rows,), optional
             The false episodes allowed, and the rows that share them; without it each row has its own limit.
+        n_apart : int
+            Entities that share the budget, where each row is to keep its own part of it by its own days.
         learns : bool
             When a slot ends, learn what was seen of its neighbourhood, and set bounds and limits. False for
             a step that is judged again: that is done by its snapshot.
@@ -113,7 +116,14 @@ class SeasonProfile(RowArrays):
             self._learn_neighbourhood(follows, (slot - 2) % self._n_slots)
             is_lasting = self.slot_peak[follows] >= GROSS
             self.n_lasting[follows] = np.where(is_lasting, self.n_lasting[follows] + 1, 0)
-            self._set_limits(changed, slot // self._n_slots, budget, sharing)
+            limit, record = self._own_limits(changed, slot // self._n_slots)
+            scores = record / limit[:, None]
+            if budget is not None and n_apart:
+                limit = limit * _excess(scores, budget.rate_per_second(n_apart) / n_apart)
+            elif budget is not None and sharing is not None:
+                of_all = scores[sharing].reshape(1, -1)
+                limit = limit * _excess(of_all, budget.rate_per_second(int(sharing.sum())))
+            self.limit = limit.astype(np.float32)
         for array, fill in ((self.extreme, -np.inf), (self.n_measured, 0)):
             shifted = array[follows, ..., :-1]
             array[changed] = fill
@@ -257,10 +267,13 @@ class SeasonProfile(RowArrays):
         self.extreme[rows, :, :, 0] = np.fmax(self.extreme[rows, :, :, 0], extremes)
         self.n_measured[rows, :, 0] += n_measured.astype(np.int16)
 
-    def _set_limits(
-        self, changed: NDArray[np.int64], day: int, budget: Budget | None, sharing: NDArray[np.bool_] | None
-    ) -> None:
-        """Set the limits by the record of all days before this one; where it begins, make room for it."""
+    def _own_limits(
+        self, changed: NDArray[np.int64], day: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Give each row's limit (n,) by its record (n, 28) of all days before this one, and that record.
+
+        Where the day begins, room is made for it.
+        """
         days = day - np.arange(_RECORD_DAYS)
         # Days that were skipped are new as well.
         which, number = np.nonzero(days > (self.slot[changed] // self._n_slots)[:, None])
@@ -270,15 +283,7 @@ class SeasonProfile(RowArrays):
         highest = np.sort(np.nan_to_num(record, nan=-1.0), axis=1)[:, -1 - _ALLOWED_DAYS]
         is_known = (~np.isnan(record)).sum(axis=1) >= _LEAST_RECORD_DAYS
         limit = np.where(is_known, np.maximum(_MARGIN * highest, GROSS), np.inf)
-        if budget is not None and sharing is not None:
-            seconds = _RECORD_DAYS * 86400.0
-            allowed = _BUDGET_SHARE * budget.rate_per_second(int(sharing.sum())) * seconds
-            scores = np.nan_to_num(record / limit[:, None], nan=0.0)[sharing].ravel()
-            n_allowed = max(1, int(allowed))
-            if n_allowed < len(scores):
-                next_score = float(np.partition(scores, -1 - n_allowed)[-1 - n_allowed])
-                limit = limit * max(1.0, next_score)
-        self.limit = limit.astype(np.float32)
+        return limit, record
 
     def _blank(self, n_rows: int) -> Self:
         return type(self)(n_rows, self.mean.shape[1], self._step_seconds)
@@ -286,6 +291,21 @@ class SeasonProfile(RowArrays):
 
 _JUDGED_BY = ("bound", "spread", "n_lasting", "limit")
 _FOLLOWED = ("slot", "extreme", "n_measured")
+
+
+def _excess(scores: NDArray[np.float32], allowed_per_second: float) -> NDArray[np.float32]:
+    """Give the factors (g,) that limits of groups of rows lack for a quarter of what each group is allowed.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (g, m)
+        The highest raw scores of a group's days in four weeks over the limits; NaN where not known.
+    """
+    n_allowed = max(1, int(_BUDGET_SHARE * allowed_per_second * _RECORD_DAYS * 86400.0))
+    if n_allowed >= scores.shape[1]:
+        return np.ones(1, np.float32)
+    ascending = np.partition(np.nan_to_num(scores, nan=0.0), -1 - n_allowed, axis=1)
+    return np.maximum(ascending[:, -1 - n_allowed], np.float32(1.0))
 
 
 def _slot_at(time_ms: int | NDArray[np.int64], n_slots: int) -> NDArray[np.int64]:

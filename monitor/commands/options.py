@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitor.errors import ConfigError, MonitorError
-from monitor.log_limit import LimitedHandler
+from monitor.kafka.library_log import LibraryLog
 
 if TYPE_CHECKING:
     from monitor.config.schema import Config
@@ -85,10 +85,10 @@ def log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the daemon logs its start and end
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
-    kafka = logging.getLogger("kafka")  # it writes five lines a second while a broker is away
+    kafka = logging.getLogger("kafka")  # of both libraries
     kafka.setLevel(logging.WARNING)
     kafka.propagate = False
-    kafka.addHandler(LimitedHandler(time.monotonic))
+    kafka.addHandler(LibraryLog(time.monotonic))
 
 
 def stop_on_signals() -> threading.Event:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.bundle import Bundle
 from monitor.clock import SystemClock
@@ -13,12 +14,13 @@ from monitor.commands.row_writer import RowWriter
 from monitor.config.schema import Config
 from monitor.config.watch import WatchConfig
 from monitor.detection.build import build_entities, build_watch
+from monitor.detection.entities import EntityTable
 from monitor.detection.pipeline import Pipeline
 from monitor.detection.scored_step import Reason, ScoredStep
 from monitor.detection.view import WatchObserver
 from monitor.detection.watch import Watch
 from monitor.errors import ConfigError, MonitorError
-from monitor.sample import SeriesTable
+from monitor.sample import UNKNOWN, Columns, SeriesTable
 from monitor.sources.metric_files import Recorded
 from monitor.sources.replay import ReplaySource
 
@@ -66,40 +68,75 @@ def score_recorded(
 ) -> int:
     """Score recorded samples through the daemon's own path; give the number of rows written.
 
+    An entity's scores depend on the model and on its own samples only, not on who else is recorded: the
+    budget is shared by the entities that the model knows, and without a model each entity has all of it.
+
     The columns of a row are entity, time_ms (the start of the step), score, verdict (normal,
     anomalous, not_judged), reason (why not judged), and for each channel its actual and
-    expected value. A watch without a model learns its channels while it warms up; the
-    columns are those it has at the end.
+    expected value. Without a model, entities that have other channels are judged apart, one
+    group behind the other.
 
     Parameters
     ----------
     progress : callable
         Called with the share of samples that are done.
     """
-    stages = build_watch(watch.settings(), champion)
-    steps: list[ScoredStep] = []  # of the newest batch
-    stages.observe(WatchObserver(on_scored=steps.append))
-    pipeline = Pipeline([stages], table, max_future_ms=0)
-    source = ReplaySource(recorded, SystemClock())
-    stages.entities.update(table)  # the files are read already: all entities and channels are known
+    everything = build_entities(watch.settings(), champion)
+    everything.update(table)  # the files are read already: all entities and channels are known
+    groups = [(table, recorded.columns)] if champion else _by_channels(everything, recorded.columns, table)
     n_done = 0
     n_rows = 0
-    while True:
-        batch = source.poll(0.0)
-        pipeline.process(batch.columns, batch.now_ms, finished=batch.finished)
-        if steps:
-            columns = _columns(stages, steps, watch.step_ms)
-            writer.write(columns)
-            n_rows += len(columns["entity"])
-        steps.clear()
-        n_done += len(batch.columns)
-        progress(n_done / max(1, len(recorded.columns)))
-        if batch.finished:
-            return n_rows
+    for own_table, samples in groups:
+        stages = build_watch(watch.settings(), champion, apart=True)
+        stages.entities.update(own_table)
+        steps: list[ScoredStep] = []  # of the newest batch
+        stages.observe(WatchObserver(on_scored=steps.append))
+        pipeline = Pipeline([stages], own_table, max_future_ms=0)
+        source = ReplaySource(Recorded(samples, ()), SystemClock())
+        finished = False
+        while not finished:
+            batch = source.poll(0.0)
+            finished = batch.finished
+            pipeline.process(batch.columns, batch.now_ms, finished=finished)
+            if steps:
+                columns = _columns(stages, steps, watch.step_ms, everything.channels)
+                writer.write(columns)
+                n_rows += len(columns["entity"])
+            steps.clear()
+            n_done += len(batch.columns)
+            progress(n_done / max(1, len(recorded.columns)))
+    return n_rows
 
 
-def _columns(watch: Watch, steps: list[ScoredStep], step_ms: int) -> dict[str, Any]:
-    """Give the rows of some steps, as equally long columns."""
+def _by_channels(
+    entities: EntityTable, columns: Columns, table: SeriesTable
+) -> list[tuple[SeriesTable, Columns]]:
+    """Part the samples of entities that have other channels, each part with a table of its own series.
+
+    Without a model the channels are those that are there: those of others must not be among them.
+    """
+    channels_of: dict[int, set[int]] = {}
+    numbers = np.flatnonzero(entities.row_of >= 0).tolist()
+    for number in numbers:
+        channels_of.setdefault(int(entities.row_of[number]), set()).add(int(entities.channel_of[number]))
+    parts: dict[frozenset[int], tuple[SeriesTable, NDArray[np.int32]]] = {}
+    for number in numbers:
+        channels = frozenset(channels_of[int(entities.row_of[number])])
+        # One place more: a sample without a series has the number -1.
+        own_table, own = parts.setdefault(
+            channels, (SeriesTable(), np.full(len(table) + 1, UNKNOWN, np.int32))
+        )
+        own[number] = own_table.intern(table[number].name, table[number].labels, table[number].kind)
+    given = []
+    for own_table, own in parts.values():
+        series = own[columns.series]
+        chosen = np.flatnonzero(series != UNKNOWN)
+        given.append((own_table, Columns(series[chosen], columns.time_ms[chosen], columns.value[chosen])))
+    return given
+
+
+def _columns(watch: Watch, steps: list[ScoredStep], step_ms: int, channels: Sequence[str]) -> dict[str, Any]:
+    """Give the rows of some steps, as equally long columns; NaN for channels that the watch does not have."""
     entities = watch.entities.entities
     reason = np.concatenate([step.reason for step in steps])
     score = np.concatenate([np.where(step.judged, step.score, np.nan) for step in steps])
@@ -114,7 +151,10 @@ def _columns(watch: Watch, steps: list[ScoredStep], step_ms: int) -> dict[str, A
     }
     actual = np.concatenate([step.actual for step in steps])
     expected = np.concatenate([step.expected for step in steps])
-    for number, channel in enumerate(watch.entities.channels):
-        columns[f"{channel}.actual"] = actual[:, number]
-        columns[f"{channel}.expected"] = expected[:, number]
+    column_of = {channel: number for number, channel in enumerate(watch.entities.channels)}
+    missing = np.full(len(score), np.nan)
+    for channel in channels:
+        number = column_of.get(channel)
+        columns[f"{channel}.actual"] = missing if number is None else actual[:, number]
+        columns[f"{channel}.expected"] = missing if number is None else expected[:, number]
     return columns

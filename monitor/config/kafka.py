@@ -30,6 +30,7 @@ class KafkaConfig(Table):
     max_poll_records: Annotated[int, Field(ge=1)] = 5000
     max_batch_bytes: Annotated[int, Field(ge=1)] = 16 << 20
     max_batch_samples: Annotated[int, Field(ge=1)] = 500_000
+    max_rebuilds_at_offset: Annotated[int, Field(ge=1)] = 5
     dead_letter_topic: str = ""
     wrong_format_run: Annotated[int, Field(ge=1)] = 100
     wrong_format_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from monitor.clock import Clock
 from monitor.detection.pipeline import Decision, Pipeline
-from monitor.log_limit import RateLimit
+from monitor.log_limit import RateLimit, times_before
 from monitor.sample import Series
 
 __all__ = ["LimitLog"]
@@ -19,7 +19,7 @@ _SHOWN_CHARACTERS = 200  # of a series in a log line
 
 
 class LimitLog:
-    """Logs each limit that refuses series, at most once in ten minutes."""
+    """Logs each limit that refuses series, at most once in ten minutes, and more rarely while it lasts."""
 
     def __init__(self, clock: Clock) -> None:
         self._rate_limit = RateLimit(clock.monotonic, every_seconds=_EVERY_SECONDS)
@@ -29,7 +29,7 @@ class LimitLog:
         for setting, text in _refused(decision, pipeline):
             n_before = self._rate_limit.passes(setting)
             if n_before is not None:
-                log.warning("%s (and %d times before)", text, n_before)
+                log.warning("%s%s", text, times_before(n_before))
 
 
 def _refused(decision: Decision, pipeline: Pipeline) -> Iterator[tuple[str, str]]:

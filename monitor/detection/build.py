@@ -26,6 +26,7 @@ def build_watch(
     entities: EntityTable | None = None,
     budget: Budget | None = None,
     live: bool = False,
+    apart: bool = False,
 ) -> Watch:
     """Build all stages of a watch; without a champion its baselines judge alone.
 
@@ -38,6 +39,8 @@ def build_watch(
     live : bool
         For a stream without end: `max_series` bounds the entities and channels, and entities that are gone
         are forgotten. A table that is given has its own bound.
+    apart : bool
+        Judge each entity by what it shows itself, whatever others are there.
 
     Raises
     ------
@@ -55,7 +58,7 @@ def build_watch(
         settings.name,
         entities,
         build_grid(settings),
-        build_scorer(settings, champion, entities),
+        build_scorer(settings, champion, entities, apart=apart),
         EpisodeBook(settings.alert),
         MetricRules(settings.metric_rules),
         revision_steps=settings.revision_steps,
@@ -63,9 +66,11 @@ def build_watch(
     )
 
 
-def build_scorer(settings: WatchSettings, champion: Bundle | None, entities: EntityTable) -> Scorer:
-    """Build a watch's scorer for its champion, or for the baselines alone."""
-    return Scorer(entities, settings, champion.detector if champion else None)
+def build_scorer(
+    settings: WatchSettings, champion: Bundle | None, entities: EntityTable, *, apart: bool = False
+) -> Scorer:
+    """Build a watch's scorer for its champion, or for the baselines alone; `apart` as for `build_watch`."""
+    return Scorer(entities, settings, champion.detector if champion else None, apart=apart)
 
 
 def build_entities(

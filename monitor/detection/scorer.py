@@ -66,13 +66,25 @@ class Scorer:
     ----------
     detector : Detector, optional
         The champion's; without one the baselines calibrate themselves and judge alone.
+    apart : bool
+        Judge each entity by what it shows itself: the budget is shared by the entities that the champion
+        knows, whichever are there.
     """
 
     def __init__(
-        self, entities: EntityTable, settings: WatchSettings, detector: Detector | None = None
+        self,
+        entities: EntityTable,
+        settings: WatchSettings,
+        detector: Detector | None = None,
+        *,
+        apart: bool = False,
     ) -> None:
         self.settings = settings
         self.detector = detector
+        n_known = 0 if detector is None else int(detector.calibrated.sum())
+        self._n_apart = max(1, n_known) if apart else 0
+        if detector is not None and apart:
+            detector.judge_apart(settings.budget, n_entities=self._n_apart)
         self._entities = entities
         self._window = settings.window_length
         # A window to judge; the rest calibrates entities that are new to a model that takes over.
@@ -103,7 +115,9 @@ class Scorer:
         current = np.full(len(frozen), np.inf)
         if limit is not None and self.detector is not None:
             floor = self.detector.min_limits(self.settings.budget)
-            current = np.maximum(limit.value, floor[: len(frozen)])
+            own = self.detector.own_limits
+            value = limit.value if own is None else own.values[: len(frozen)]
+            current = np.maximum(value, floor[: len(frozen)])
         return np.where(np.isnan(frozen), current, frozen)
 
     def missing_steps(self) -> NDArray[np.int64]:
@@ -260,7 +274,9 @@ class Scorer:
             if detector is not None:
                 end_ms = block.end_ms(t)
                 sharing = _sharing(detector, self.stale_from_ms() + self._gone_ms, end_ms)
-                detector.season.begin_step(end_ms, budget=self.settings.budget, sharing=sharing)
+                detector.season.begin_step(
+                    end_ms, budget=self.settings.budget, sharing=sharing, n_apart=self._n_apart
+                )
             snapshot = None
             if self.settings.revision_steps and detector is not None:
                 elevated = self._rows.elevated_since
@@ -293,6 +309,8 @@ class Scorer:
             self._entities.fix_channels()
             channels = self._entities.channels[: self.recent.values.shape[2]]
             self.detector = _untrained_detector(self.settings, channels, seen.n_rows)
+            if self._n_apart:
+                self.detector.judge_apart(self.settings.budget, n_entities=self._n_apart)
         _calibrate(self.detector, ready, self.recent, self._entities)
 
     def make_room(self, n_rows: int, n_channels: int, first_step: int) -> None:

@@ -9,6 +9,7 @@ Begin with `source`: `KafkaSource` fetches, hands out and commits. Its parts eac
 - `backlog` and `batch_size`: which of the fetched records are handed out next, and how many;
 - `record_decoder` and `format_check`: records to samples; bad records, and partitions in a wrong format;
 - `progress` and `empty_check`: the watermark over all partitions, and which of them are empty;
+- `unreadable`: damaged records that break the client, and where they end;
 - `commit_metadata`: what a commit says beside its offset;
 - `backoff`: how long to pause after an error, and when to build a new client;
 - `source_report`: what a batch says about lag, errors and commits.
@@ -18,5 +19,5 @@ Begin with `source`: `KafkaSource` fetches, hands out and commits. Its parts eac
 
 Dead letters: `dead_letter` is the record and its headers, `dead_letter_producer` sends them in a thread, and
 `dead_letter_reader` shows them to people. `topic_reader` reads a cluster without joining a group, and
-`connection_check` says why one cannot be reached.
+`connection_check` says why one cannot be reached. `library_log` passes on what the libraries log themselves.
 """

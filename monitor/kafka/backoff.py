@@ -6,7 +6,7 @@ import logging
 
 from monitor.clock import Clock
 from monitor.kafka.client import ClientError
-from monitor.log_limit import RateLimit
+from monitor.log_limit import RateLimit, times_before
 
 __all__ = ["Backoff"]
 
@@ -63,8 +63,8 @@ class Backoff:
         if n_suppressed is not None:
             reaction = "the client is closed and opened again" if is_replaced else "trying again"
             log.error(
-                "kafka failed error=%s: %s; %s in %.1f s (and %d times before)",
-                error.name, error.text, reaction, pause, n_suppressed,
+                "kafka failed error=%s: %s; %s in %.1f s%s",
+                error.name, error.text, reaction, pause, times_before(n_suppressed),
             )  # fmt: skip
         if is_replaced:
             self._n_same = 0

@@ -32,6 +32,7 @@ __all__ = [
     "RetriableError",
     "RetryOnceError",
     "TruncatedError",
+    "UnreadableError",
     "check_readable",
     "headers_of",
 ]
@@ -114,6 +115,14 @@ class FatalClientError(ClientError):
     """Not known to be transient: the client cannot be trusted any more."""
 
 
+class UnreadableError(FatalClientError):
+    """What a partition holds at its next offset broke the client: a damaged batch, or a codec's error."""
+
+    def __init__(self, name: str, text: str, partition: Partition) -> None:
+        super().__init__(name, text)
+        self.partition = partition
+
+
 class RetriableError(ClientError):
     """Transient: brokers are away, or the group is rebalancing."""
 
@@ -169,6 +178,8 @@ class KafkaClient(Protocol):
         ------
         OutOfRangeError, TruncatedError
             Until a `seek` of the partitions.
+        UnreadableError
+            Once the records before those that cannot be read were given.
         FencedError
             Where the library notices; a commit always does.
         """

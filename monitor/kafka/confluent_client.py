@@ -61,6 +61,7 @@ from monitor.kafka.client import (
     RebalanceEvent,
     RetriableError,
     RetryOnceError,
+    UnreadableError,
     check_readable,
     headers_of,
 )
@@ -109,6 +110,11 @@ _RETRIABLE = frozenset(
         KafkaError.ILLEGAL_GENERATION,
         KafkaError.UNKNOWN_MEMBER_ID,
     }
+)
+
+# A batch of records that cannot be read; the library goes on behind it.
+_DAMAGED = frozenset(
+    {KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION, KafkaError._NOT_IMPLEMENTED, KafkaError.INVALID_MSG}
 )
 
 log = logging.getLogger("kafka.librdkafka")  # below the logger whose rate is limited
@@ -353,17 +359,23 @@ class ConfluentClient:
 
     def _without_events(self, messages: Sequence[Message]) -> Sequence[Message]:
         """Give the records among some messages, and handle the others: ends of partitions, and errors."""
-        events = [message for message in messages if message.error() is not None]
-        if not events:
+        unreadable = self._errors.unreadable
+        if not unreadable and all(message.error() is None for message in messages):
             return messages
-        for message in events:
+        records = []
+        for message in messages:
             error = message.error()
-            assert error is not None
-            if error.code() == KafkaError._PARTITION_EOF:
+            if error is None:
+                # The library goes on behind damage: what was lost there must be known first.
+                if not unreadable or _partition(message) not in unreadable:
+                    records.append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
                 self._membership.reach_end(_partition(message), message.offset() or 0)
             else:
                 self._errors.add(error, message)
-        return [message for message in messages if message.error() is None]
+                for partition in unreadable:
+                    self._membership.know_end(partition)
+        return records
 
     def _offsets(
         self, partitions: Sequence[Partition], time_ms: int, timeout_seconds: float
@@ -402,12 +414,12 @@ class _Membership:
     def advance(self, partition: Partition, offset: int) -> None:
         """Record that a partition has been read up to an offset, or further by an end-of-partition event."""
         self.positions[partition] = max(offset, self.positions.get(partition, 0))
-        self._know_end(partition)
+        self.know_end(partition)
 
     def reach_end(self, partition: Partition, offset: int) -> None:
         """Record that a partition has been read up to its end."""
         self.positions[partition] = offset
-        self._know_end(partition)
+        self.know_end(partition)
 
     def on_assign(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
         """Accept partitions, without reading them yet."""
@@ -424,7 +436,8 @@ class _Membership:
         """Release partitions of a session that has ended."""
         self._events.append(RebalanceEvent("lost", self._release(consumer, partitions)))
 
-    def _know_end(self, partition: Partition) -> None:
+    def know_end(self, partition: Partition) -> None:
+        """Record that the end of a partition that is read has come with an answer."""
         if partition in self.sought:
             self.with_known_end.add(partition)
 
@@ -447,18 +460,26 @@ class _PendingErrors:
     def __init__(self) -> None:
         self._error: ClientError | None = None
         self._connection_error: ClientError | None = None  # the last one of a connection to a broker
+        self.unreadable: set[Partition] = set()  # what comes of them behind the error is behind the damage
 
     def add(self, error: KafkaError, message: Message) -> None:
-        """Keep an error of a partition. One that is out of range, or fenced, is not replaced by others."""
-        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+        """Keep an error of a partition. One that is out of range, or costs the client, is not replaced."""
+        neutral = _neutral_error(error)
+        if isinstance(self._error, FencedError | UnreadableError):
+            return
+        if error.code() in _DAMAGED:
+            partition = _partition(message)
+            self._error = UnreadableError(neutral.name, neutral.text, partition)
+            self.unreadable.add(partition)
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET:
             # Also of a log that was truncated: the part of it that is there is read again from its beginning.
             offset = message.offset()
             assert offset is not None
             others = self._error.offsets if isinstance(self._error, OutOfRangeError) else {}
             offsets = {**others, _partition(message): offset}
             self._error = OutOfRangeError(error.name(), error.str(), offsets)
-        elif not isinstance(self._error, OutOfRangeError | FencedError):
-            self._error = _neutral_error(error)
+        elif not isinstance(self._error, OutOfRangeError):
+            self._error = neutral
 
     def on_error(self, error: KafkaError) -> None:
         """Keep an error of a connection, or a fatal one: the library's callback, within polls."""

@@ -15,7 +15,7 @@ from monitor.config.kafka import KafkaConfig
 from monitor.errors import SourceError
 from monitor.kafka.client import ClientError, KafkaLibrary, KafkaProducer
 from monitor.kafka.dead_letter import DeadLetter, dead_letter_headers
-from monitor.log_limit import RateLimit
+from monitor.log_limit import RateLimit, times_before
 
 __all__ = ["DeadLetterProducer"]
 
@@ -181,12 +181,11 @@ class DeadLetterProducer:
         n_suppressed = self._limit.passes(result)
         if n_suppressed is not None:
             log.error(
-                "dead letter %s at=%s reason=%s topic=%s: %s; "
-                "the record is still at that position (and %d before)",
+                "dead letter %s at=%s reason=%s topic=%s: %s; the record is still at that position%s",
                 result,
                 dead_letter.position,
                 dead_letter.reason,
                 self._config.dead_letter_topic,
                 cause,
-                n_suppressed,
+                times_before(n_suppressed),
             )

@@ -28,10 +28,12 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, T
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import (
     CommitFailedError,
+    CorruptRecordError,
     FencedInstanceIdError,
     IllegalGenerationError,
     InvalidRequestError,
     KafkaConfigurationError,
+    KafkaError,
     KafkaTimeoutError,
     LogTruncationError,
     NoOffsetForPartitionError,
@@ -39,6 +41,7 @@ from kafka.errors import (
     OffsetOutOfRangeError,
     RebalanceInProgressError,
     UnknownMemberIdError,
+    UnsupportedCodecError,
 )
 from kafka.errors import RetriableError as LibraryRetriableError
 from kafka.net.compat import KafkaNetClient
@@ -60,6 +63,7 @@ from monitor.kafka.client import (
     RetriableError,
     RetryOnceError,
     TruncatedError,
+    UnreadableError,
     check_readable,
     headers_of,
 )
@@ -79,6 +83,7 @@ _RETRIABLE = (
     IllegalGenerationError,
     UnknownMemberIdError,
 )
+_DAMAGED = (CorruptRecordError, UnsupportedCodecError)  # besides what codecs raise
 # Packages that it imports if they are installed, by what cannot be read without them. Its own checksum, in
 # Python, is five times slower.
 _PACKAGES = {
@@ -218,6 +223,12 @@ class KafkaPythonClient:
                 if not self._unsought and not self._listener.has_events:
                     raise  # it is not of a partition that is about to be sought
                 return {}
+            except Exception as error:
+                broken = self._consumer._fetcher._next_partition_records  # nothing else says whose records
+                if broken and (isinstance(error, _DAMAGED) or not isinstance(error, KafkaError)):
+                    place = _partition(broken.topic_partition)
+                    raise UnreadableError(type(error).__name__, str(error), place) from error
+                raise
             return {_partition(partition): _fetched(records) for partition, records in fetched.items()}
 
     def rebalance_events(self) -> list[RebalanceEvent]:
@@ -422,6 +433,8 @@ def _neutral() -> Iterator[None]:
     """Turn the library's errors into the source's."""
     try:
         yield
+    except ClientError:
+        raise
     except Exception as error:
         raise _neutral_error(error) from error
 

@@ -12,7 +12,7 @@ from monitor.decode.record import Decoded, Decoder, Record, Rejection
 from monitor.kafka.client import Fetched, Partition
 from monitor.kafka.dead_letter import DeadLetter
 from monitor.kafka.format_check import FormatChange, FormatCheck
-from monitor.log_limit import RateLimit
+from monitor.log_limit import RateLimit, times_before
 from monitor.sample import Columns, SeriesTable
 
 __all__ = ["Decoding", "RecordDecoder"]
@@ -117,8 +117,8 @@ class RecordDecoder:
         n_suppressed = self._limit.passes(f"rejected {topic} {rejection.reason}")
         if n_suppressed is not None:
             log.warning(
-                "record rejected at=%s reason=%s %s (and %d before)",
-                position, rejection.reason, rejection.detail, n_suppressed,
+                "record rejected at=%s reason=%s %s%s",
+                position, rejection.reason, rejection.detail, times_before(n_suppressed),
             )  # fmt: skip
 
     def _log_change(

@@ -32,6 +32,7 @@ from monitor.kafka.client import (
     OutOfRangeError,
     Partition,
     TruncatedError,
+    UnreadableError,
 )
 from monitor.kafka.commit_metadata import CommitMetadata
 from monitor.kafka.dead_letter_producer import DeadLetterProducer
@@ -41,6 +42,7 @@ from monitor.kafka.progress import ReadProgress
 from monitor.kafka.record_decoder import Decoding, RecordDecoder
 from monitor.kafka.source_report import SourceReportBuilder
 from monitor.kafka.start_offsets import Restart, StartOffsets
+from monitor.kafka.unreadable import UnreadableRecords
 from monitor.log_limit import RateLimit
 from monitor.sample import Columns, SeriesTable, concatenate
 from monitor.sources.position import Position
@@ -106,6 +108,9 @@ class KafkaSource:
         self._decoder = RecordDecoder(config, decoding, table, limit, send_dead_letter=send_dead_letter)
         self._progress = ReadProgress(rewind_ms=rewind_ms, idle_seconds=config.idle_seconds, resumed=resumed)
         self._metadata = CommitMetadata()
+        self._unreadable = UnreadableRecords(
+            config.max_rebuilds_at_offset, self._progress, self._decoder, clock, send_dead_letter
+        )
         self._start_offsets = StartOffsets(config, clock, self._progress, self._metadata)
         self._backlog = Backlog()
         self._batch_sizer = BatchSizer(
@@ -224,6 +229,10 @@ class KafkaSource:
             self._polled_at = self._clock.monotonic()
             try:
                 fetched = client.poll(min(timeout_seconds, _LONGEST_POLL_SECONDS))
+                elsewhere = dict(self._unreadable.check(fetched))
+                for partition, offset in elsewhere.items():
+                    client.seek(partition, offset)
+                fetched = {each: records for each, records in fetched.items() if each not in elsewhere}
                 self._backlog.put(fetched)
             except OutOfRangeError as error:
                 if (
@@ -299,6 +308,8 @@ class KafkaSource:
 
     def _fail(self, error: ClientError) -> None:
         """Pause after an error; close the client where it must be replaced."""
+        if isinstance(error, UnreadableError) and self._client is not None:
+            self._unreadable.meet(error, self._client)
         is_replaced = self._backoff.fail(error, is_open=self._client is not None)
         self._report.count_error("rebuilt" if is_replaced else "retried")
         if is_replaced:
@@ -308,7 +319,7 @@ class KafkaSource:
         """Decode and hand out the next records of the backlog."""
         now = self._clock.monotonic()
         now_ms = round(self._clock.now() * 1000)
-        n_bad: Counter[str] = Counter()
+        n_bad = self._unreadable.drain_counts()
         owned = self._progress.owned
         pieces = self._backlog.take(
             most_records=self._batch_sizer.n_records, most_bytes=self._config.max_batch_bytes

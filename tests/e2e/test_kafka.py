@@ -163,6 +163,24 @@ def test_partitions_added_to_a_topic_are_read_from_their_beginning(
     assert values(until(source, has(1), seconds=60)) == [3]  # metadata is 30 s old at most
 
 
+def test_a_damaged_batch_is_skipped_and_nothing_else(
+    kafka, produce, open_source, client, until, sample, caplog
+):
+    topic = kafka.topic(f"damaged-{client}")
+    for numbers in (range(5), range(5, 12), range(12, 20)):  # three batches
+        produce(topic, [sample(T0 + number, number) for number in numbers])
+    kafka.damage(topic, 0, 5)
+
+    batches = until(open_source(topic, max_rebuilds_at_offset=1), has(13), seconds=120)
+
+    assert values(batches) == [*range(5), *range(12, 20)]
+    assert [dict(batch.n_bad) for batch in batches if batch.n_bad] == [{"unreadable": 7}]
+    assert any(
+        f"records unreadable at={topic}[0]@5: 7 from there on break the client" in line
+        for line in caplog.messages
+    )
+
+
 def test_a_topic_that_is_missing_is_waited_for(kafka, produce, open_source, client, until, sample):
     topic = f"late-{client}"
     source = open_source(topic)

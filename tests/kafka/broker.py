@@ -131,6 +131,18 @@ class Kafka:
             "kafka-delete-records.sh", "--bootstrap-server", self.servers[0], "--offset-json-file", file
         )
 
+    def damage(self, topic, partition, offset):
+        """Change a byte of the batch that begins at an offset, as a bad disk does; the broker starts anew."""
+        self.stop()
+        (segment,) = (self._folder / "data" / f"{topic}-{partition}").glob("*.log")
+        log = bytearray(segment.read_bytes())
+        begin = 0
+        while int.from_bytes(log[begin : begin + 8], "big") != offset:  # a batch: its offset, and its length
+            begin += 12 + int.from_bytes(log[begin + 8 : begin + 12], "big")
+        log[begin + 12 + int.from_bytes(log[begin + 8 : begin + 12], "big") - 9] ^= 0xFF
+        segment.write_bytes(log)
+        self.start()
+
     def kill(self):
         """End the broker as a power cut does."""
         os.killpg(self._process.pid, signal.SIGKILL)

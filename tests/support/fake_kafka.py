@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitor.decode.record import Record
-from monitor.kafka.client import Committed, Fetched, Partition, RebalanceEvent
+from monitor.kafka.client import Committed, Fetched, Partition, RebalanceEvent, UnreadableError
 
 M0, M1 = Partition("m", 0), Partition("m", 1)
 
@@ -20,7 +20,8 @@ def fetched(values, *, first=0, n_empty=0, step=1):
 class FakeKafka:
     """Logs of records by partition, what the group has committed, and a client to read them with.
 
-    It is a library, too: `open_client` gives it. `errors` are raised by the calls of that name, oldest first.
+    It is a library, too: `open_client` gives it. `errors` are raised by the calls of that name, oldest
+    first; an offset that is `damaged` breaks every poll that comes to it.
     """
 
     def __init__(self, **logs):
@@ -28,6 +29,7 @@ class FakeKafka:
         self.first = dict.fromkeys(self.logs, 0)  # offsets before it are deleted
         self.group = {}
         self.errors = {}
+        self.damaged = {}  # by partition: a range of offsets, which lie in one batch
         self.calls = []
         self.n_opened = 0
         self.is_closed = False
@@ -63,7 +65,10 @@ class FakeKafka:
         self._raise("poll")
         found = {}
         for partition, position in self._positions.items():
-            values = self.logs[partition][position:]
+            damaged = self.damaged.get(partition, range(0))
+            if position in damaged and partition not in self._paused:
+                raise UnreadableError("CorruptRecordError", "crc", partition)
+            values = self.logs[partition][position : damaged.start if position < damaged.start else None]
             if values and partition not in self._paused:
                 found[partition] = fetched(values, first=position)
                 self._positions[partition] = position + len(values)

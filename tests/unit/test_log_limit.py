@@ -1,10 +1,6 @@
 """What repeats is logged at a limited rate, with the number left out."""
 
-import logging
-
-import pytest
-
-from monitor.log_limit import LimitedHandler, RateLimit
+from monitor.log_limit import RateLimit, times_before
 from monitor.testing import FakeClock
 
 
@@ -17,8 +13,48 @@ def test_a_key_passes_once_a_minute_with_the_number_that_did_not():
     assert limit.passes("b") == 0
     clock.advance(60.0)
     assert limit.passes("a") == 3
-    clock.advance(60.0)
+
+
+def test_what_keeps_coming_passes_ever_more_rarely_and_in_the_end_once_an_hour():
+    clock = FakeClock()
+    limit = RateLimit(clock.monotonic)
+    passed_at = []
+
+    for second in range(0, 15_000, 10):  # a line every ten seconds, for four hours
+        if limit.passes("a") is not None:
+            passed_at.append(second)
+        clock.advance(10.0)
+
+    # 60 s, then twice that each time: 120, 240, ..., 1920, and 3600 in place of 3840.
+    assert passed_at == [0, 60, 180, 420, 900, 1860, 3780, 7380, 10980, 14580]
+
+
+def test_what_stayed_away_as_long_as_it_had_to_wait_waits_a_minute_again():
+    clock = FakeClock()
+    limit = RateLimit(clock.monotonic)
+    for _ in range(7):  # passes at 0 s and at 60 s, and has to wait for 120 s then
+        limit.passes("a")
+        clock.advance(10.0)
+    clock.advance(120.0)
+
     assert limit.passes("a") == 0
+    assert limit.passes("a") is None
+    clock.advance(60.0)
+    assert limit.passes("a") == 1
+
+
+def test_a_limit_of_more_than_an_hour_stays_as_it_is():
+    clock = FakeClock()
+    limit = RateLimit(clock.monotonic, every_seconds=7200.0)
+    limit.passes("a")
+    limit.passes("a")
+    clock.advance(7200.0)
+
+    assert limit.passes("a") == 1
+    clock.advance(7199.0)
+    assert limit.passes("a") is None
+    clock.advance(1.0)
+    assert limit.passes("a") == 1
 
 
 def test_what_is_remembered_is_bounded():
@@ -31,66 +67,5 @@ def test_what_is_remembered_is_bounded():
     assert limit.passes("4999") is None
 
 
-@pytest.fixture
-def heard():
-    """Hear what the root logger's handlers are given."""
-
-    class Ear(logging.Handler):
-        def __init__(self):
-            super().__init__()
-            self.messages = []
-
-        def emit(self, record):
-            self.messages.append(record.getMessage())
-
-    ear = Ear()
-    logging.getLogger().addHandler(ear)
-    yield ear.messages
-    logging.getLogger().removeHandler(ear)
-
-
-@pytest.fixture
-def library():
-    """Give a library's logger, limited, with the clock that limits it."""
-    clock = FakeClock()
-    logger = logging.getLogger("a_library")
-    handler = LimitedHandler(clock.monotonic)
-    logger.addHandler(handler)
-    logger.propagate = False
-    yield logger, clock
-    logger.removeHandler(handler)
-    logger.propagate = True
-
-
-def test_a_librarys_repeated_text_is_logged_once_whatever_its_arguments(library, heard):
-    _, clock = library
-    for attempt in range(40):
-        logging.getLogger("a_library.net").warning("connection %d failed", attempt)
-    clock.advance(60.0)
-    logging.getLogger("a_library.net").warning("connection %d failed", 40)
-
-    assert heard == ["connection 0 failed", "connection 40 failed (and 39 times more before)"]
-
-
-def test_texts_and_levels_are_limited_separately(library, heard):
-    logger, _ = library
-
-    logger.warning("one")
-    logger.error("one")
-    logger.warning("two")
-
-    assert heard == ["one", "one", "two"]
-
-
-def test_the_record_itself_is_left_as_it_is_for_other_handlers(heard):
-    clock = FakeClock()
-    handler = LimitedHandler(clock.monotonic)
-    record = logging.LogRecord("a_library", logging.WARNING, "", 0, "attempt %d", (1,), None)
-    for _ in range(2):
-        handler.emit(record)
-    clock.advance(60.0)
-
-    handler.emit(record)
-
-    assert heard == ["attempt 1", "attempt 1 (and 1 times more before)"]
-    assert (record.msg, record.args) == ("attempt %d", (1,))
+def test_a_line_that_was_never_left_out_says_nothing_of_it():
+    assert [times_before(n) for n in (0, 1, 2)] == ["", " (and 1 time before)", " (and 2 times before)"]

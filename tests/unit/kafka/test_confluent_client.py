@@ -19,6 +19,7 @@ from monitor.kafka.client import (
     RebalanceEvent,
     RetriableError,
     RetryOnceError,
+    UnreadableError,
 )
 
 
@@ -170,3 +171,25 @@ def test_a_fatal_error_is_always_raised():
 
     with pytest.raises(FencedError, match="fenced"):
         errors.raise_pending(has_partitions=True)
+
+
+def test_a_damaged_batch_names_its_partition_and_is_not_replaced_by_another_error():
+    errors, (damaged, other) = confluent_client._PendingErrors(), partitions(3, 4)
+    errors.add(KafkaError(KafkaError.LEADER_NOT_AVAILABLE), other)
+    errors.add(KafkaError(KafkaError._BAD_MSG, "crc"), damaged)
+    errors.add(KafkaError(KafkaError.LEADER_NOT_AVAILABLE), other)
+
+    assert errors.unreadable == {Partition(damaged.topic, 3)}
+    with pytest.raises(UnreadableError, match="crc") as raised:
+        errors.raise_pending(has_partitions=True)
+    assert raised.value.partition == Partition(damaged.topic, 3)
+
+
+def test_a_partition_that_may_not_be_read_is_not_damaged():
+    errors, (refused,) = confluent_client._PendingErrors(), partitions(3)
+    errors.add(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), refused)
+
+    assert errors.unreadable == set()
+    with pytest.raises(FatalClientError) as raised:
+        errors.raise_pending(has_partitions=True)
+    assert not isinstance(raised.value, UnreadableError)

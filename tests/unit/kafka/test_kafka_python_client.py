@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from kafka import TopicPartition
 from kafka.errors import (
@@ -27,6 +29,7 @@ from monitor.kafka.client import (
     RebalanceEvent,
     RetriableError,
     RetryOnceError,
+    UnreadableError,
 )
 
 
@@ -149,3 +152,40 @@ def test_events_come_once_oldest_first():
 
     assert [event.what for event in client.rebalance_events()] == ["revoked", "lost"]
     assert client.rebalance_events() == []
+
+
+class Breaking(Consumer):
+    """A consumer whose polls fail while it has the records of a partition in hand, or none."""
+
+    def __init__(self, error, partition):
+        super().__init__()
+        in_hand = SimpleNamespace(topic_partition=partition) if partition else None
+        self._fetcher = SimpleNamespace(_next_partition_records=in_hand)
+        self._error = error
+
+    def poll(self, timeout_ms):
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [CorruptRecordError("crc"), ValueError("not a batch")])
+def test_what_breaks_while_records_are_read_names_their_partition(error):
+    client = kafka_python_client.KafkaPythonClient(Breaking(error, TopicPartition("m", 3)), ["m"])
+
+    with pytest.raises(UnreadableError) as raised:
+        client.poll(1.0)
+
+    assert raised.value.partition == Partition("m", 3)
+    assert raised.value.name == type(error).__name__
+
+
+@pytest.mark.parametrize(
+    ("error", "partition"),
+    [(ValueError("elsewhere"), None), (GroupAuthorizationFailedError("g"), TopicPartition("m", 3))],
+)
+def test_what_is_no_matter_of_the_records_names_none(error, partition):
+    client = kafka_python_client.KafkaPythonClient(Breaking(error, partition), ["m"])
+
+    with pytest.raises(FatalClientError) as raised:
+        client.poll(1.0)
+
+    assert not isinstance(raised.value, UnreadableError)

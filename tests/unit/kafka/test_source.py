@@ -332,3 +332,80 @@ def test_closing_twice_is_closing_once_and_closing_unopened_is_nothing(open_sour
     source.close()
     assert kafka.is_closed
     assert source.position().time_ms in (NOTHING_YET, 99_000)
+
+
+# Records that break the client
+
+
+def until_all_is_read(source, clock, n=200):
+    """Poll for as long as it takes, pauses included."""
+    batches = []
+    for _ in range(n):
+        batches.append(source.poll(1.0))
+        clock.advance(11.0)
+    return batches
+
+
+def test_a_batch_that_breaks_the_client_is_passed_logged_counted_and_dead_lettered(
+    open_source, kafka, clock, caplog
+):
+    class DeadLetters:
+        put_all: tuple = ()
+
+        def put(self, dead_letter):
+            self.put_all += (dead_letter,)
+
+        def drain_counts(self):
+            return {}
+
+        def close(self):
+            pass
+
+    dead_letters = DeadLetters()
+    kafka.damaged[M0] = range(40, 53)
+    source = open_source(max_rebuilds_at_offset=3, dead_letters=dead_letters)
+
+    batches = until_all_is_read(source, clock)
+
+    assert [second for batch in batches for second in read(batch)] == [*range(40), *range(53, 100)]
+    n_bad = [dict(batch.n_bad) for batch in batches if batch.n_bad]
+    assert n_bad == [{"unreadable": 13}]
+    assert (
+        "records unreadable at=m[0]@40: 13 from there on break the client (CorruptRecordError: crc) and are "
+        "skipped; continuing at 53"
+    ) in caplog.messages
+    (dead_letter,) = dead_letters.put_all
+    assert (dead_letter.position, dead_letter.reason, dead_letter.value) == ("m[0]@40", "unreadable", b"")
+    assert dead_letter.detail == ("13 records up to offset 52, without their bytes: CorruptRecordError: crc")
+    assert batches[-1].ready
+
+
+def test_a_client_is_built_anew_as_often_as_is_configured_before_an_offset_is_passed(
+    open_source, kafka, clock
+):
+    kafka.damaged[M0] = range(40, 41)
+    source = open_source(max_rebuilds_at_offset=3)
+
+    batches = until_all_is_read(source, clock)
+
+    assert [second for batch in batches for second in read(batch)] == [*range(40), *range(41, 100)]
+    seeks = [call[2] for call in kafka.calls if call[0] == "seek"]
+    assert seeks == [0, 40, 40, 40, 41]
+    assert kafka.n_opened == 5
+
+
+def test_a_daemon_that_ends_while_it_searches_begins_at_the_first_damaged_offset_again(
+    open_source, kafka, clock
+):
+    kafka.damaged[M0] = range(40, 80)
+    source = open_source(max_rebuilds_at_offset=1)
+
+    positions = []
+    for _ in range(12):
+        source.poll(1.0)
+        clock.advance(11.0)
+        positions.append(source.position().partitions.get("m/0"))
+
+    offsets = [position.offset for position in positions if position is not None]
+    assert set(offsets) == {40}
+    assert max(call[2] for call in kafka.calls if call[0] == "seek") > 40

@@ -140,6 +140,21 @@ def test_rows_that_were_over_their_limits_more_often_than_a_quarter_of_the_budge
     assert limits(Budget.parse("1/week per entity"), [True] * 4) == pytest.approx([6.0] * 4)
 
 
+def test_rows_apart_keep_their_own_part_of_the_budget_whatever_the_others_show():
+    def limits(budget, rows):
+        profile = SeasonProfile(len(rows), 1, STEP)
+        profile.begin_step(FIRST_STEP * STEP * 1000)
+        profile.day_peak[:, 1:9] = np.array([[18, 15], [12, 9], [0, 0]])[rows] @ np.eye(2, 8)
+        profile.begin_step((FIRST_STEP + N) * STEP * 1000, budget=Budget.parse(budget), n_apart=4)
+        return profile.limit.tolist()
+
+    # Of 8/week, 8 of the 32 in four weeks may be, and 2 of each of four rows: no third day was over 6. Of
+    # 4/week one may be: the next is 15 / 6 in the first row, 9 / 6 in the second.
+    assert limits("8/week", [0, 1, 2]) == pytest.approx([6.0, 6.0, 6.0])
+    assert limits("4/week", [0, 1, 2]) == pytest.approx([15.0, 9.0, 6.0])
+    assert limits("4/week", [1]) == pytest.approx([9.0])
+
+
 # Gaps, and steps without a season.
 
 
