@@ -89,7 +89,7 @@ def known_entities(
     live: bool = False,
 ) -> EntityTable:
     """Build a watch's table of entities where some are known already; `live` as for `build_watch`."""
-    return EntityTable(
+    table = EntityTable(
         metrics=settings.metrics,
         ignore=settings.ignore,
         match=settings.match,
@@ -99,6 +99,8 @@ def known_entities(
         fixed=fixed,
         max_series=settings.max_series if live else None,
     )
+    table.set_kinds(settings.counters, settings.gauges)
+    return table
 
 
 def build_grid(settings: WatchSettings) -> Grid:

@@ -88,6 +88,13 @@ class EntityTable:
         self._retained: frozenset[str] = frozenset()
         self._is_lasting = np.empty(0, bool)  # by row, as far as it is known
 
+    def set_kinds(self, counters: Sequence[str], gauges: Sequence[str]) -> None:
+        """Take metrics of these patterns as counters, and as gauges; to be called before any series is there.
+
+        As `SeriesSelector.set_kinds`.
+        """
+        self._selector.set_kinds(counters, gauges)
+
     def adopt(self, entities: Sequence[str], channels: Sequence[str]) -> None:
         """Append what another model knows, and fix the channels; every series is located anew.
 
@@ -185,23 +192,24 @@ class EntityTable:
         selected = self._selector.select(series)
         if selected is None:
             return UNKNOWN, UNKNOWN, series.kind
+        kind = self._selector.kind_of(series)
         entity, channel = selected
         row = self._rows.get(entity)
         column = self._columns.get(channel)
         if column is None and self.fixed:
             self.n_ignored += 1
-            return IGNORED, UNKNOWN, series.kind
+            return IGNORED, UNKNOWN, kind
         if not self._has_room(n_new_rows=int(row is None), n_new_columns=int(column is None)):
             self.n_refused += 1
             self.last_refused = series
-            return REFUSED, UNKNOWN, series.kind
+            return REFUSED, UNKNOWN, kind
         if column is None:
             column = self._columns[channel] = len(self.channels)
             self.channels.append(channel)
         if row is None:
             row = self._rows[entity] = len(self.entities)
             self.entities.append(entity)
-        return row, column, series.kind
+        return row, column, kind
 
     def _has_room(self, *, n_new_rows: int, n_new_columns: int) -> bool:
         if self.max_series is None or not (n_new_rows or n_new_columns):
