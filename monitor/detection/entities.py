@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.scaling import smallest_departures
 from monitor.detection.selector import SeriesSelector
 from monitor.sample import FORGOTTEN, UNKNOWN, Kind, Series, SeriesTable
 
-__all__ = ["EntityTable", "resolution_of"]
+__all__ = ["EntityTable", "resolution_of", "resolutions"]
 
 # In place of a row. UNKNOWN: a series that the watch does not take.
 REFUSED = -2  # one that it would take, had it room
@@ -19,19 +20,56 @@ IGNORED = -4  # one whose channel the model does not know
 
 # The smallest change that means something, by the unit that ends a metric's name. For a counter
 # it is the smallest increase in one step: one event, where the name has no unit.
-_RESOLUTION = {"bytes": 65536.0, "seconds": 0.01, "ratio": 0.01}
+_RESOLUTION = {"bytes": 65536.0, "seconds": 0.01, "ratio": 0.01, "percent": 0.1}
 _LEAST_INCREASE = 1.0
 _UNKNOWN_UNIT = 0.1
 
 
-def resolution_of(channel: str, step_seconds: float) -> float:
-    """Give a channel's smallest meaningful change in its own unit; for counters, as a rate per second."""
-    name = channel.split("{", 1)[0]
-    is_counter = name.endswith("_total")
-    unit = name.removesuffix("_total").rsplit("_", 1)[-1]
-    if is_counter:
+def resolution_of(channel: str, step_seconds: float, *, is_counter: bool = False) -> float:
+    """Give a channel's smallest meaningful change in its own unit; for counters, as a rate per second.
+
+    A name that ends in `_total` is a counter's.
+    """
+    name, unit = _name_and_unit(channel)
+    if is_counter or name.endswith("_total"):
         return _RESOLUTION.get(unit, _LEAST_INCREASE) / step_seconds
     return _RESOLUTION.get(unit, _UNKNOWN_UNIT)
+
+
+def resolutions(
+    names: Sequence[str], counters: Collection[str], values: NDArray[np.float64], step_seconds: float
+) -> NDArray[np.float64]:
+    """Give the smallest meaningful change of entities' channels (n, C) by their names and their history.
+
+    Where the name says no unit it is not below the smallest departure from rest that the channel has shown.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the C channels; or, where each series is its own entity, of the n series, with one channel.
+    counters : collection of str
+        The names among them that are counters or deltas, besides those that end in `_total`.
+    values : ndarray, shape (T, n, C)
+        In the channels' own units; NaN is a gap.
+    """
+    by_name = [resolution_of(name, step_seconds, is_counter=name in counters) for name in names]
+    says_nothing = [not _says_change(name) for name in names]
+    n_rows, n_channels = values.shape[1:]
+    shape = (1, n_channels) if len(names) == n_channels else (n_rows, 1)
+    floor = np.broadcast_to(np.reshape(by_name, shape), (n_rows, n_channels))
+    learned = np.reshape(says_nothing, shape)
+    return np.where(learned, np.fmax(floor, smallest_departures(values)), floor)
+
+
+def _says_change(channel: str) -> bool:
+    """Tell whether a name says what change means something: by its unit, or as one event of a `_total`."""
+    name, unit = _name_and_unit(channel)
+    return unit in _RESOLUTION or name.endswith("_total")
+
+
+def _name_and_unit(channel: str) -> tuple[str, str]:
+    name = channel.split("{", 1)[0]
+    return name, name.removesuffix("_total").rsplit("_", 1)[-1]
 
 
 class EntityTable:
@@ -55,6 +93,9 @@ class EntityTable:
         By series number. A row below 0 says why there is none: `UNKNOWN`, `REFUSED`, `VACANT` or `IGNORED`.
     n_ignored, n_refused : int
         Series that have no row for these reasons now.
+    counters : set of str
+        Channels that are counters or deltas, as far as a series of them has come; where each series is its
+        own entity, such entities.
     version : int
         Of the rows' numbers: it grows whenever they change.
     """
@@ -84,6 +125,7 @@ class EntityTable:
         self.n_ignored = 0
         self.n_refused = 0
         self.last_refused: Series | None = None
+        self.counters: set[str] = set()
         self.version = 0
         self._retained: frozenset[str] = frozenset()
         self._is_lasting = np.empty(0, bool)  # by row, as far as it is known
@@ -141,6 +183,8 @@ class EntityTable:
         self.n_refused = 0
         self.entities = [self.entities[row] for row in rows.tolist()]
         self._rows = {name: row for row, name in enumerate(self.entities)}
+        if self._selector.is_by_series:
+            self.counters &= self._rows.keys()
         self._is_lasting = np.empty(0, bool)
         self.version += 1
 
@@ -176,14 +220,15 @@ class EntityTable:
         """Count the samples, by their series numbers, that the watch would take, had it room."""
         return int((self.row_of[series] == REFUSED).sum()) if self.n_refused else 0
 
-    def series_resolution(self, rows: Sequence[int], step_seconds: float) -> NDArray[np.float64] | None:
-        """Give the smallest meaningful change (n, 1) of some entities, where each series is its own entity.
-
-        None where entities have channels: it then follows from the channel's name, for all entities alike.
-        """
-        if not self._selector.is_by_series:
-            return None
-        return np.array([[resolution_of(self.entities[row], step_seconds)] for row in rows])
+    def resolutions(
+        self, rows: Sequence[int], values: NDArray[np.float64], step_seconds: float
+    ) -> NDArray[np.float64]:
+        """Give the smallest meaningful change (n, C) of some entities by their history (T, n, C)."""
+        if self._selector.is_by_series:
+            names = [self.entities[row] for row in rows]
+        else:
+            names = self.channels[: values.shape[2]]
+        return resolutions(names, self.counters, values, step_seconds)
 
     def _locate(self, series: Series) -> tuple[int, int, Kind]:
         """Give a series' row, channel and kind; a new entity or channel is added where there is room."""
@@ -209,6 +254,8 @@ class EntityTable:
         if row is None:
             row = self._rows[entity] = len(self.entities)
             self.entities.append(entity)
+        if kind is not Kind.GAUGE:
+            self.counters.add(entity if self._selector.is_by_series else channel)
         return row, column, kind
 
     def _has_room(self, *, n_new_rows: int, n_new_columns: int) -> bool:
