@@ -256,13 +256,13 @@ MUTATIONS = [
         "monitor/detection/metric_rules.py",
         "unit/detection/test_metric_rules.py",
         (
-            "np.sign(difference) == self._side",
-            "np.sign(difference) != self._side",
+            "np.sign(difference) == self._side[:n]",
+            "np.sign(difference) != self._side[:n]",
             "test_only_the_stated_side_counts",
         ),
         (
-            "(step.actual > self._valid_max)",
-            "(step.actual >= self._valid_max)",
+            "(step.actual > self._valid_max[:n])",
+            "(step.actual >= self._valid_max[:n])",
             "test_a_value_outside_its_valid_range_is_broken",
         ),
     ),

@@ -57,7 +57,7 @@ def build_watch(
         build_grid(settings),
         build_scorer(settings, champion, entities),
         EpisodeBook(settings.alert),
-        MetricRules(settings.metric_rules),
+        MetricRules(settings.metric_rules, by_series=not settings.entity_labels),
         revision_steps=settings.revision_steps,
         live=live,
     )
