@@ -23,6 +23,9 @@ IGNORED = -4  # one whose channel the model does not know
 _RESOLUTION = {"bytes": 65536.0, "seconds": 0.01, "ratio": 0.01, "percent": 0.1}
 _LEAST_INCREASE = 1.0
 _UNKNOWN_UNIT = 0.1
+_WHOLE_CHANGE = (
+    1.0  # up to it a channel's own steps say nothing: a flag that goes from 0 to 1 says all it can
+)
 
 
 def resolution_of(channel: str, step_seconds: float, *, is_counter: bool = False) -> float:
@@ -41,7 +44,8 @@ def resolutions(
 ) -> NDArray[np.float64]:
     """Give the smallest meaningful change of entities' channels (n, C) by their names and their history.
 
-    Where the name says no unit it is not below the smallest departure from rest that the channel has shown.
+    Where the name says no unit it is not below the smallest departure from rest that the channel has shown,
+    if that is more than 1.
 
     Parameters
     ----------
@@ -57,8 +61,9 @@ def resolutions(
     n_rows, n_channels = values.shape[1:]
     shape = (1, n_channels) if len(names) == n_channels else (n_rows, 1)
     floor = np.broadcast_to(np.reshape(by_name, shape), (n_rows, n_channels))
-    learned = np.reshape(says_nothing, shape)
-    return np.where(learned, np.fmax(floor, smallest_departures(values)), floor)
+    departures = smallest_departures(values)
+    learned = np.reshape(says_nothing, shape) & (departures > _WHOLE_CHANGE)
+    return np.where(learned, np.fmax(floor, departures), floor)
 
 
 def _says_change(channel: str) -> bool:

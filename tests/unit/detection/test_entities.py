@@ -214,11 +214,15 @@ def test_a_counter_s_own_steps_count_and_never_lower_the_smallest_change():
 
 
 def test_an_entity_s_smallest_change_does_not_depend_on_the_others():
-    both = np.concatenate([history(MOVES), history(MOVES.replace("4096", "1"))], axis=1)
+    both = np.concatenate([history(MOVES), history(MOVES.replace("4096", "2"))], axis=1)
 
     together = resolutions(["dirty"], (), both, 10.0)
 
-    assert together.tolist() == [[4096.0], [1.0]]
+    assert together.tolist() == [[4096.0], [2.0]]
+
+
+def test_a_flag_s_whole_change_is_no_small_step():
+    assert resolutions(["up"], (), history(MOVES.replace("4096", "1")), 10.0).tolist() == [[0.1]]
 
 
 def test_where_each_series_is_an_entity_its_own_name_and_kind_tell_the_smallest_change():
