@@ -23,10 +23,11 @@ import orjson
 from prometheus_client import CollectorRegistry
 
 from models.bundle import Bundle
-from models.detector import Detector, Trained
+from models.detector import Detector
 from models.network import Autoencoder
 from models.raw_scores import error_windows, fit_error_scale
 from models.settings import ModelSettings
+from models.trained import Trained
 from monitor.config.watch import WatchConfig
 from monitor.daemon.process import tune_process
 from monitor.decode.native import decode_native_columns, decode_native_samples

@@ -5,11 +5,11 @@ it turns windows into raw scores and surprise, and holds what is normal for each
 
 Settings and errors: `settings`, `errors`.
 Data: `row_arrays` (one row per entity), `dataset` (windows and their gaps), `scaling`.
-Network: `network`, `training`, `training_checkpoint` (resume), `gradients`, `raw_scores` (of its error).
+Network: `network`, `training`, `training_checkpoint` (resume), `raw_scores` (of its error).
 Forecasts: `forecast` (the next steps, with a band), `forecast_baselines` (rivals, and MASE).
 Scoring: `detector`, `baselines` (no training), `season` (the time of day), `tail` (raw score to surprise),
-`limits` (budget to limit), `own_limits` (each entity's apart), `peak_records` (each entity's highest),
-`levels` (new levels, and ways back).
-A new model: `fit_detector` (history to detector), `evaluation` (two models compared).
+`limits` (budget to limit), `peak_records` (each entity's highest), `levels` (new levels, and ways back).
+A new model: `fit_detector` (history to detector), `trained` (what comes of it), `evaluation` (two models
+compared).
 On disk: `bundle` (one model), `registry` (all versions of a watch's model), `atomic_file` (replaces one).
 """

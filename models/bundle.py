@@ -24,12 +24,13 @@ from safetensors import SafetensorError
 
 from models.atomic_file import sync
 from models.baselines import WindowPca
-from models.detector import Detector, Trained
+from models.detector import Detector
 from models.errors import BundleError
 from models.forecast import ForecastBand
 from models.network import Autoencoder
 from models.raw_scores import ErrorScale, raw_score_windows
 from models.settings import ModelSettings
+from models.trained import Trained
 
 __all__ = ["FORMAT_VERSION", "Bundle", "load_bundle", "save_bundle"]
 

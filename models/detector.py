@@ -13,20 +13,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.baselines import GaussianBaseline, NeighbourBaseline, WindowPca
+from models.baselines import GaussianBaseline, NeighbourBaseline
 from models.dataset import WindowIndex, gather_windows, index_windows, windows_of
-from models.forecast import ForecastBand
-from models.limits import Budget, PeakHistogram, block_peaks
-from models.network import Autoencoder
-from models.own_limits import OwnLimits
+from models.limits import Budget, OwnLimits, PeakHistogram, block_peaks
 from models.peak_records import GROSS_SURPRISE, PeakRecords
 from models.raw_scores import (
-    ErrorScale,
     NetworkRawScores,
     RowErrorScales,
-    error_windows,
-    fit_error_scale,
-    high_error,
     raw_score_windows,
 )
 from models.row_arrays import RowArrays, row_array
@@ -34,20 +27,11 @@ from models.scaling import Scaling, fit_scaling_and_rest
 from models.season import SeasonProfile
 from models.settings import ModelSettings
 from models.tail import MEMORY_STEPS, TailBank
+from models.trained import Trained, fit_row_error_scales, min_thresholds, raw_score_weights
 
-__all__ = ["WARMING_STEPS", "BlockRawScores", "Detector", "Trained", "calibration_episodes"]
+__all__ = ["WARMING_STEPS", "BlockRawScores", "Detector", "calibration_episodes"]
 
 WARMING_STEPS = 100  # beyond a window: fewer raw scores say nothing about a tail
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """The result of training; serving never changes it."""
-
-    network: Autoencoder
-    error_scale: ErrorScale
-    pca: WindowPca | None  # multivariate watches only
-    forecast_band: ForecastBand | None = None  # of a network with a forecast head
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +86,7 @@ class Detector(RowArrays):
         self.step_seconds = step_seconds
         self.trained = trained
         self._uses_neighbour = trained is None or trained.pca is None
-        self.weights = _raw_score_weights(trained)
+        self.weights = raw_score_weights(trained)
         self.block_steps = block_steps
         self.peaks = PeakHistogram(block_steps * step_seconds)
         self.own_limits: OwnLimits | None = None
@@ -319,7 +303,7 @@ class Detector(RowArrays):
         if self.trained is not None and self.trained.pca is not None and held_out_from is not None:
             for index, row in enumerate(rows.tolist()):
                 steps = scaled[held_out_from[index] :, [index]]
-                _fit_error_scales(self.error_scales, row, steps, self.trained, window_length)
+                fit_row_error_scales(self.error_scales, row, steps, self.trained, window_length)
         block = self.raw_score_block(scaled, rows)
         n_windows = len(history) - window_length + 1
         raw_scores = np.full((n_windows, len(rows), len(self.weights)), np.nan)
@@ -333,7 +317,7 @@ class Detector(RowArrays):
                 self.neighbour.learn(rows[here], windows[t, here])
         n_network = 0 if self.trained is None else len(self.weights) - (2 if self._uses_neighbour else 0)
         n_shown = (~np.isnan(history).all(axis=2)).sum(axis=0)  # (n,)
-        min_thresholds = _min_thresholds(self.trained)
+        least = min_thresholds(self.trained)
         peaks = [np.empty(0)]
         for index, row in enumerate(rows.tolist()):
             first = 0 if held_out_from is None else int(held_out_from[index])
@@ -341,7 +325,7 @@ class Detector(RowArrays):
             if n_shown[index] < window_length + WARMING_STEPS:
                 continue  # it is calibrated later, once there is more
             self.calibrated[row] = True
-            self.tails.min_threshold[row] = min_thresholds if at_rest[index].all() else 0.0
+            self.tails.min_threshold[row] = least if at_rest[index].all() else 0.0
             self.tails.start(row, raw_scores[:, index])
             held_out = raw_scores[first:, index]
             of_blocks = block_peaks(self.surprise(np.full(len(held_out), row), held_out), self.block_steps)
@@ -413,44 +397,3 @@ def _prefixed(parts: Mapping[str, Mapping[str, NDArray[np.generic]]]) -> dict[st
 def _of_part(arrays: Mapping[str, NDArray[Any]], part: str) -> dict[str, NDArray[Any]]:
     prefix = f"{part}."
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-
-
-def _fit_error_scales(
-    scales: RowErrorScales, row: int, steps: NDArray[np.float32], trained: Trained, window_length: int
-) -> None:
-    """Measure a row's own scales by its held-out steps (T, 1, C), where there are windows enough.
-
-    Too few would make a channel's usual errors unusual, and the row keeps the scale of all.
-    """
-    assert trained.pca is not None
-    index = index_windows(steps, window_length)
-    if len(index) < WARMING_STEPS:
-        return
-    windows = gather_windows(steps, index, window_length)
-    errors, _ = error_windows(trained.network, windows)
-    own = fit_error_scale(errors)
-    scales.window[row], scales.tail[row] = own.window, own.tail
-    scales.pca[row] = high_error(trained.pca.channel_error(windows))
-
-
-def _min_thresholds(trained: Trained | None) -> NDArray[np.float64]:
-    """Give for each column the least raw score that may be out of the ordinary where channels were at rest.
-
-    It is about half of what normal noise comes to. The scale of a channel at rest is the smallest
-    change that means something: what stays well within it means nothing.
-    """
-    if trained is None:
-        return np.array([0.1, 0.5])  # neighbour, Gaussian
-    if trained.pca is not None:
-        return np.array([0.5, 0.5, 0.5])
-    return np.array([0.5, 0.5, 0.5, 0.1, 0.5])
-
-
-def _raw_score_weights(trained: Trained | None) -> NDArray[np.float64]:
-    """Give the weight of each column of raw scores; the baselines with memory are the last columns."""
-    if trained is None:
-        return np.array([1 / 2, 1 / 2])  # neighbour, Gaussian
-    if trained.pca is not None:
-        return np.array([1 / 3, 1 / 3, 1 / 3])  # network's window and tail, PCA
-    # Network's window, tail, Mahalanobis; neighbour, Gaussian.
-    return np.array([1 / 9, 1 / 9, 1 / 9, 1 / 3, 1 / 3])

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from models.baselines import WindowPca
 from models.dataset import gather_futures, gather_windows, index_windows
-from models.detector import Detector, Trained
+from models.detector import Detector
 from models.errors import TrainingError
 from models.forecast import fit_forecast_band
 from models.raw_scores import error_windows, fit_error_scale
 from models.scaling import fit_scaling
 from models.settings import ModelSettings
+from models.trained import Trained
 from models.training import Epoch, TrainingResult, first_held_out, split_by_time, train_autoencoder
 
 __all__ = ["Fit", "Fold", "cross_validate", "fit_detector"]

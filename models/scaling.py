@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 
 from models.row_arrays import RowArrays, row_array
 
-__all__ = ["CLIP", "Scaling", "fit_scaling", "fit_scaling_and_rest"]
+__all__ = ["CLIP", "Scaling", "fit_scaling", "fit_scaling_and_rest", "smallest_departures"]
 
 CLIP = 10.0  # scaled values are kept within +-10, so that one broken sample cannot swamp a window
 _IQR_OF_NORMAL = 1.349  # interquartile range of a normal distribution of standard deviation 1
 _MIN_SD_SHARE = 0.2  # keeps a channel that rests most of the time from being all spikes
+_FEWEST_CHANGES = 8  # four times away and back: one incident must not say what a channel's steps are
 _CONSTANT_SHARE = 0.01  # of its own value: the smallest change that counts on a constant channel
 
 
@@ -72,3 +73,22 @@ def fit_scaling_and_rest(
     at_rest = np.asarray(spread <= 1e-9 * np.maximum(1.0, np.abs(centre)))
     scale = np.where(at_rest, np.maximum(scale, floor), scale)
     return Scaling.of(centre=centre, scale=scale), at_rest
+
+
+def smallest_departures(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the smallest distance from its median that each channel has shown; shape (n, C).
+
+    NaN where a channel has changed less than eight times: that is too rare to say.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_steps, n, C)
+        History in the channels' own units; NaN is a gap.
+    """
+    known = np.where(np.isnan(values).all(axis=0), 0.0, values)
+    centre = np.nanmedian(known, axis=0)
+    distance = np.abs(known - centre)
+    departs = distance > 1e-9 * np.maximum(1.0, np.abs(centre))  # False for a gap
+    smallest = np.where(departs, distance, np.inf).min(axis=0, initial=np.inf)
+    n_changes = (np.abs(np.diff(known, axis=0)) > 0).sum(axis=0)
+    return np.where(np.isfinite(smallest) & (n_changes >= _FEWEST_CHANGES), smallest, np.nan)

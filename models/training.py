@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from models.dataset import WindowIndex, fill_gaps, gather_futures, gather_windows, index_windows
 from models.errors import TrainingError
 from models.forecast import fit_linear_forecast
-from models.gradients import gradient_norms_per_step
-from models.network import Autoencoder, choose_device, masked_huber
+from models.network import Autoencoder, choose_device, gradient_norms_per_step, masked_huber
 from models.settings import ModelSettings
 from models.training_checkpoint import TrainingProgress, fingerprint, pack, unpack
 

@@ -18,4 +18,5 @@ Begin with `main.py`: it registers the commands and turns errors into one line a
 - `check.py`: check-config, healthcheck, version
 - `options.py`: what several commands share
 - `console.py`, `tables.py`: progress bars; results as tables and text
+- `stdout.py`: stdout that cannot be written to is one line
 """

@@ -22,6 +22,7 @@ from monitor.commands.record import record
 from monitor.commands.retrain import retrain
 from monitor.commands.run import run
 from monitor.commands.score import score
+from monitor.commands.stdout import checked_stdout
 from monitor.commands.topics import topics
 from monitor.commands.train import train
 from monitor.errors import ConfigError, MonitorError
@@ -50,7 +51,8 @@ app.command()(version)
 def main() -> None:
     """Run the command line; a user's mistake ends in one line, not in a traceback."""
     try:
-        app(_in_new_form(sys.argv[1:]))
+        with checked_stdout():
+            app(_in_new_form(sys.argv[1:]))
     except ConfigError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

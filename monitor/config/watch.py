@@ -22,6 +22,8 @@ __all__ = ["WatchConfig"]
 DEFAULT_REVISION_STEPS = 30  # where revision_seconds is not set, at most: each takes 0.3 kB a series
 # The newest steps are in memory anyhow, a window and 100 of them: every window of a revised step is whole.
 MAX_REVISION_STEPS = 100
+# The settings without which stored steps cannot be read rightly.
+_HISTORY_KEYS = frozenset({"metrics", "ignore", "match", "by", "step_seconds", "gap_mode", "max_gap_seconds"})
 _MIN_INTERVAL_SECONDS = 10.0  # even the smallest network takes seconds to train, most of them to load PyTorch
 
 
@@ -128,6 +130,8 @@ class WatchConfig(Table):
     name: str
     metrics: Annotated[list[str], Field(min_length=1)] = ["*"]
     ignore: list[str] = []
+    counters: list[str] = []
+    gauges: list[str] = []
     match: dict[str, str] = {}
     by: list[str] | Literal["series"] = ["host"]
     step_seconds: Positive = 60.0
@@ -220,6 +224,8 @@ class WatchConfig(Table):
             name=self.name,
             metrics=tuple(self.metrics),
             ignore=tuple(self.ignore),
+            counters=tuple(self.counters),
+            gauges=tuple(self.gauges),
             match=self.match,
             entity_labels=() if isinstance(self.by, str) else tuple(self.by),
             step_ms=self.step_ms,
@@ -236,13 +242,16 @@ class WatchConfig(Table):
             model=ModelSettings(window_length=self.window_length, **self.model.model_dump()),
             alert=policy,
             metric_rules=tuple(MetricRule(**metric.model_dump()) for metric in self.metric),
-            history_shape=self._history_shape(),
+            history_shape=self.hash_of(_HISTORY_KEYS),
         )
 
-    def _history_shape(self) -> str:
-        """Give a hash of the settings without which stored steps cannot be read rightly."""
-        keys = {"metrics", "ignore", "match", "by", "step_seconds", "gap_mode", "max_gap_seconds"}
-        return hashlib.sha256(self.model_dump_json(include=keys).encode()).hexdigest()
+    def hash_of(self, keys: frozenset[str]) -> str:
+        """Give a hash of some settings, `counters` and `gauges` always among them.
+
+        Those are left out where they are empty: hashes from before there were such keys stay the same.
+        """
+        kinds = {key for key in ("counters", "gauges") if getattr(self, key)}
+        return hashlib.sha256(self.model_dump_json(include={*keys, *kinds}).encode()).hexdigest()
 
 
 def _check_cron(expression: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,17 +39,19 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 _NOT_IDENTITY = {"kafka", "max_series"}  # settings of a source that its positions do not depend on
-_STATE_KEYS = {
-    "name",
-    "metrics",
-    "ignore",
-    "match",
-    "by",
-    "step_seconds",
-    "window_length",
-    "gap_mode",
-    "max_gap_seconds",
-}  # settings under which a watch's state has its meaning
+_STATE_KEYS = frozenset(
+    {
+        "name",
+        "metrics",
+        "ignore",
+        "match",
+        "by",
+        "step_seconds",
+        "window_length",
+        "gap_mode",
+        "max_gap_seconds",
+    }
+)  # settings under which a watch's state has its meaning
 
 
 class CheckpointKeeper:
@@ -260,4 +261,4 @@ def _identity(source: SourceConfig) -> str:
 
 def _fingerprint(config: WatchConfig) -> str:
     """Identify the settings under which a state has its meaning; budget and training may change freely."""
-    return hashlib.sha256(config.model_dump_json(include=_STATE_KEYS).encode()).hexdigest()
+    return config.hash_of(_STATE_KEYS)

@@ -144,7 +144,8 @@ class Retraining:
             writer.mask(alerts, watch.open_alerts.values())
         if not writer.is_due and not all_steps:
             return
-        writer.write(watch.entities.entities, watch.entities.channels, watch.open_alerts.values())
+        table, open_alerts = watch.entities, watch.open_alerts.values()
+        writer.write(table.entities, table.channels, open_alerts, table.counters)
         self._metrics.storage.history_written(name, writer.n_bytes())
         if name in self._failing:
             self._failing.remove(name)

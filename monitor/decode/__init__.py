@@ -12,6 +12,7 @@ Begin with `record.py` (what goes in and what comes out), then `prometheus_adapt
   protobuf's wire format.
 - One file per format: `native.py` (columnar batches and single samples), `influx.py`, `telegraf.py`,
   `prometheus_adapter.py`, `remote_write.py`, `collectd.py`, `graphite.py`, `mapped_json.py` (any other JSON).
+  `telegraf_kinds.py` knows which fields of Telegraf are counters.
   OpenTelemetry has two encodings, `otlp_json.py` and `otlp_proto.py`, over the same `otlp_points.py`.
 - Which format: `formats.py` lists the formats by name, `detect.py` recognises the format of a record,
   `topic_decoders.py` keeps one decoder for each topic.

@@ -45,20 +45,25 @@ class FieldNumbers(dict[str, int]):
     """The numbers of series that differ only in the field that they are read from, by that field.
 
     A new field is given its series on first use: `name_of` makes the series' name from the field, and may
-    raise `RejectedError`.
+    raise `RejectedError`; `kind_of` gives its kind by that name, None where the name's suffix decides.
     """
 
     def __init__(
-        self, table: SeriesTable, name_of: Callable[[str], str], labels: Labels, kind: Kind | None = None
+        self,
+        table: SeriesTable,
+        name_of: Callable[[str], str],
+        labels: Labels,
+        kind_of: Callable[[str], Kind | None],
     ) -> None:
         super().__init__()
         self._table = table
         self._name_of = name_of
         self._labels = labels
-        self._kind = kind
+        self._kind_of = kind_of
 
     def __missing__(self, field: str) -> int:
-        number = self[field] = self._table.intern(self._name_of(field), self._labels, self._kind)
+        name = self._name_of(field)
+        number = self[field] = self._table.intern(name, self._labels, self._kind_of(name))
         return number
 
 

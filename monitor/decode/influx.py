@@ -4,7 +4,8 @@ r"""InfluxDB's line protocol, which Telegraf sends by default; a message may hav
 
 A sample is named after the measurement, `_`, and the field; its labels are the tags, all as sent. Integers
 end in `i` or `u`, booleans are 1 and 0, text is skipped. A line without a time has its record's. A malformed
-line is rejected alone.
+line is rejected alone. The format has no counters: the fields of Telegraf's inputs that are counters are
+known by their names.
 
 Escapes are read as InfluxDB and Telegraf write them: a backslash escapes only a comma, a space or an equals
 sign directly after it; any other backslash stands for itself. Quoted text may contain line breaks.
@@ -27,6 +28,7 @@ from monitor.decode.fields import (
     time_ms_from,
 )
 from monitor.decode.record import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
+from monitor.decode.telegraf_kinds import telegraf_kind
 from monitor.sample import SeriesTable
 
 __all__ = ["decode_influx"]
@@ -122,7 +124,9 @@ def _series_of(head: str, table: SeriesTable, limits: Limits) -> FieldNumbers:
     measurement = _ESCAPED_IN_MEASUREMENT.sub(r"\1", match[0])
     tags = ((_plain(name), _plain(value)) for name, value in _TAG.findall(head, match.end()))
     labels = labels_from(tags, limits)
-    return FieldNumbers(table, lambda field: name_from(f"{measurement}_{_plain(field)}", limits), labels)
+    return FieldNumbers(
+        table, lambda field: name_from(f"{measurement}_{_plain(field)}", limits), labels, telegraf_kind
+    )
 
 
 def _plain(text: str) -> str:

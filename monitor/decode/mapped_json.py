@@ -241,7 +241,7 @@ class _Reader:
             self._table,
             lambda value_field: name_from(self._name.fill(name, value_field), self._limits),
             labels,
-            kind,
+            lambda _: kind,
         )
 
     def _kind(self, element: object, root: object) -> Kind | None:

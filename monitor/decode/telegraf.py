@@ -5,7 +5,8 @@
     {"metrics": [{"fields": ...}, ...]}
 
 A sample is named after the metric, `_`, and the field. Times are in seconds unless Telegraf is configured
-otherwise (`json_timestamp_units`), or text (`json_timestamp_format`).
+otherwise (`json_timestamp_units`), or text (`json_timestamp_format`). The counters among the fields of
+Telegraf's inputs are known by their names.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from monitor.decode.fields import (
     shown,
 )
 from monitor.decode.record import DEFAULT_LIMITS, Decoded, Limits, Record, RejectedError
+from monitor.decode.telegraf_kinds import telegraf_kind
 from monitor.sample import SeriesTable
 
 __all__ = ["decode_telegraf_json"]
@@ -67,7 +69,7 @@ def decode_telegraf_json(
             measurement = name_from(name, limits)
             labels = labels_from(tags.items(), limits)
             series = known[key] = FieldNumbers(
-                table, lambda field: name_from(f"{measurement}_{field}", limits), labels
+                table, lambda field: name_from(f"{measurement}_{field}", limits), labels, telegraf_kind
             )
         return series
 

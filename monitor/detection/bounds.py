@@ -38,7 +38,12 @@ class BoundForecast:
         self._computed_ms: int | None = None
 
     def update(
-        self, detector: Detector | None, recent: RecentSteps, channels: Sequence[str], now_ms: int
+        self,
+        detector: Detector | None,
+        recent: RecentSteps,
+        entities: Sequence[str],
+        channels: Sequence[str],
+        now_ms: int,
     ) -> None:
         """Compute the hours left anew, where a minute of event time has passed.
 
@@ -55,9 +60,10 @@ class BoundForecast:
         if detector is None or trained is None or trained.forecast_band is None:
             self.hours = _NOTHING
             return
-        n_channels = recent.values.shape[2]
-        low, high = self._rules.valid_range(channels[:n_channels])
-        has_bound = np.isfinite(np.stack([low, high], axis=1))  # (C, 2)
+        n_rows, n_channels = recent.values.shape[1:]
+        names = self._rules.names_of(entities[:n_rows], channels[:n_channels])
+        low, high = (np.broadcast_to(side, (n_rows, n_channels)) for side in self._rules.valid_range(names))
+        has_bound = np.isfinite(np.stack([low, high], axis=2))  # (n, C, 2)
         window_length = detector.settings.window_length
         if not has_bound.any() or len(recent.values) < window_length:
             self.hours = _NOTHING
@@ -73,11 +79,11 @@ class BoundForecast:
         ).expected
         with_newest = np.concatenate([windows[:, -1:], ahead], axis=1)  # (n, 1 + S, C)
         with np.errstate(invalid="ignore"):
-            beyond = (with_newest < low, with_newest > high)
+            beyond = (with_newest < low[rows, None], with_newest > high[rows, None])
         steps = np.stack([first_beyond(side) - 1.0 for side in beyond], axis=2)  # (n, C, 2)
         steps[np.isnan(ahead[:, 0])] = np.nan
-        self.hours = np.full((newest.shape[1], n_channels, 2), np.nan)
-        self.hours[rows] = np.where(has_bound, steps * detector.step_seconds / 3600, np.nan)
+        self.hours = np.full((n_rows, n_channels, 2), np.nan)
+        self.hours[rows] = np.where(has_bound[rows], steps * detector.step_seconds / 3600, np.nan)
 
     def begin_anew(self, order: NDArray[np.int64]) -> None:
         """Compute the hours at the next occasion: another model judges, its channels (C,) in this order."""

@@ -60,7 +60,7 @@ def build_watch(
         build_grid(settings),
         build_scorer(settings, champion, entities, apart=apart),
         EpisodeBook(settings.alert),
-        MetricRules(settings.metric_rules),
+        MetricRules(settings.metric_rules, by_series=not settings.entity_labels),
         revision_steps=settings.revision_steps,
         live=live,
     )
@@ -94,7 +94,7 @@ def known_entities(
     live: bool = False,
 ) -> EntityTable:
     """Build a watch's table of entities where some are known already; `live` as for `build_watch`."""
-    return EntityTable(
+    table = EntityTable(
         metrics=settings.metrics,
         ignore=settings.ignore,
         match=settings.match,
@@ -104,6 +104,8 @@ def known_entities(
         fixed=fixed,
         max_series=settings.max_series if live else None,
     )
+    table.set_kinds(settings.counters, settings.gauges)
+    return table
 
 
 def build_grid(settings: WatchSettings) -> Grid:

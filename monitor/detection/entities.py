@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.scaling import smallest_departures
 from monitor.detection.selector import SeriesSelector
 from monitor.sample import FORGOTTEN, UNKNOWN, Kind, Series, SeriesTable
 
-__all__ = ["EntityTable", "resolution_of"]
+__all__ = ["EntityTable", "resolution_of", "resolutions"]
 
 # In place of a row. UNKNOWN: a series that the watch does not take.
 REFUSED = -2  # one that it would take, had it room
@@ -19,19 +20,61 @@ IGNORED = -4  # one whose channel the model does not know
 
 # The smallest change that means something, by the unit that ends a metric's name. For a counter
 # it is the smallest increase in one step: one event, where the name has no unit.
-_RESOLUTION = {"bytes": 65536.0, "seconds": 0.01, "ratio": 0.01}
+_RESOLUTION = {"bytes": 65536.0, "seconds": 0.01, "ratio": 0.01, "percent": 0.1}
 _LEAST_INCREASE = 1.0
 _UNKNOWN_UNIT = 0.1
+_WHOLE_CHANGE = (
+    1.0  # up to it a channel's own steps say nothing: a flag that goes from 0 to 1 says all it can
+)
 
 
-def resolution_of(channel: str, step_seconds: float) -> float:
-    """Give a channel's smallest meaningful change in its own unit; for counters, as a rate per second."""
-    name = channel.split("{", 1)[0]
-    is_counter = name.endswith("_total")
-    unit = name.removesuffix("_total").rsplit("_", 1)[-1]
-    if is_counter:
+def resolution_of(channel: str, step_seconds: float, *, is_counter: bool = False) -> float:
+    """Give a channel's smallest meaningful change in its own unit; for counters, as a rate per second.
+
+    A name that ends in `_total` is a counter's.
+    """
+    name, unit = _name_and_unit(channel)
+    if is_counter or name.endswith("_total"):
         return _RESOLUTION.get(unit, _LEAST_INCREASE) / step_seconds
     return _RESOLUTION.get(unit, _UNKNOWN_UNIT)
+
+
+def resolutions(
+    names: Sequence[str], counters: Collection[str], values: NDArray[np.float64], step_seconds: float
+) -> NDArray[np.float64]:
+    """Give the smallest meaningful change of entities' channels (n, C) by their names and their history.
+
+    Where the name says no unit it is not below the smallest departure from rest that the channel has shown,
+    if that is more than 1.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the C channels; or, where each series is its own entity, of the n series, with one channel.
+    counters : collection of str
+        The names among them that are counters or deltas, besides those that end in `_total`.
+    values : ndarray, shape (T, n, C)
+        In the channels' own units; NaN is a gap.
+    """
+    by_name = [resolution_of(name, step_seconds, is_counter=name in counters) for name in names]
+    says_nothing = [not _says_change(name) for name in names]
+    n_rows, n_channels = values.shape[1:]
+    shape = (1, n_channels) if len(names) == n_channels else (n_rows, 1)
+    floor = np.broadcast_to(np.reshape(by_name, shape), (n_rows, n_channels))
+    departures = smallest_departures(values)
+    learned = np.reshape(says_nothing, shape) & (departures > _WHOLE_CHANGE)
+    return np.where(learned, np.fmax(floor, departures), floor)
+
+
+def _says_change(channel: str) -> bool:
+    """Tell whether a name says what change means something: by its unit, or as one event of a `_total`."""
+    name, unit = _name_and_unit(channel)
+    return unit in _RESOLUTION or name.endswith("_total")
+
+
+def _name_and_unit(channel: str) -> tuple[str, str]:
+    name = channel.split("{", 1)[0]
+    return name, name.removesuffix("_total").rsplit("_", 1)[-1]
 
 
 class EntityTable:
@@ -55,6 +98,9 @@ class EntityTable:
         By series number. A row below 0 says why there is none: `UNKNOWN`, `REFUSED`, `VACANT` or `IGNORED`.
     n_ignored, n_refused : int
         Series that have no row for these reasons now.
+    counters : set of str
+        Channels that are counters or deltas, as far as a series of them has come; where each series is its
+        own entity, such entities.
     version : int
         Of the rows' and channels' numbers: it grows whenever they change.
     """
@@ -84,9 +130,17 @@ class EntityTable:
         self.n_ignored = 0
         self.n_refused = 0
         self.last_refused: Series | None = None
+        self.counters: set[str] = set()
         self.version = 0
         self._retained: frozenset[str] = frozenset()
         self._is_lasting = np.empty(0, bool)  # by row, as far as it is known
+
+    def set_kinds(self, counters: Sequence[str], gauges: Sequence[str]) -> None:
+        """Take metrics of these patterns as counters, and as gauges; to be called before any series is there.
+
+        As `SeriesSelector.set_kinds`.
+        """
+        self._selector.set_kinds(counters, gauges)
 
     def adopt(self, entities: Sequence[str], channels: Sequence[str]) -> NDArray[np.int64]:
         """Append the entities that another model knows, and take its channels; every series is located anew.
@@ -141,6 +195,8 @@ class EntityTable:
         self.n_refused = 0
         self.entities = [self.entities[row] for row in rows.tolist()]
         self._rows = {name: row for row, name in enumerate(self.entities)}
+        if self._selector.is_by_series:
+            self.counters &= self._rows.keys()
         self._is_lasting = np.empty(0, bool)
         self.version += 1
 
@@ -176,14 +232,15 @@ class EntityTable:
         """Count the samples, by their series numbers, that the watch would take, had it room."""
         return int((self.row_of[series] == REFUSED).sum()) if self.n_refused else 0
 
-    def series_resolution(self, rows: Sequence[int], step_seconds: float) -> NDArray[np.float64] | None:
-        """Give the smallest meaningful change (n, 1) of some entities, where each series is its own entity.
-
-        None where entities have channels: it then follows from the channel's name, for all entities alike.
-        """
-        if not self._selector.is_by_series:
-            return None
-        return np.array([[resolution_of(self.entities[row], step_seconds)] for row in rows])
+    def resolutions(
+        self, rows: Sequence[int], values: NDArray[np.float64], step_seconds: float
+    ) -> NDArray[np.float64]:
+        """Give the smallest meaningful change (n, C) of some entities by their history (T, n, C)."""
+        if self._selector.is_by_series:
+            names = [self.entities[row] for row in rows]
+        else:
+            names = self.channels[: values.shape[2]]
+        return resolutions(names, self.counters, values, step_seconds)
 
     def _locate(self, series: Series) -> tuple[int, int, Kind]:
         """Give a series' row, channel and kind; a new entity or channel is added where there is room."""
@@ -192,23 +249,26 @@ class EntityTable:
         selected = self._selector.select(series)
         if selected is None:
             return UNKNOWN, UNKNOWN, series.kind
+        kind = self._selector.kind_of(series)
         entity, channel = selected
         row = self._rows.get(entity)
         column = self._columns.get(channel)
         if column is None and self.fixed:
             self.n_ignored += 1
-            return IGNORED, UNKNOWN, series.kind
+            return IGNORED, UNKNOWN, kind
         if not self._has_room(n_new_rows=int(row is None), n_new_columns=int(column is None)):
             self.n_refused += 1
             self.last_refused = series
-            return REFUSED, UNKNOWN, series.kind
+            return REFUSED, UNKNOWN, kind
         if column is None:
             column = self._columns[channel] = len(self.channels)
             self.channels.append(channel)
         if row is None:
             row = self._rows[entity] = len(self.entities)
             self.entities.append(entity)
-        return row, column, series.kind
+        if kind is not Kind.GAUGE:
+            self.counters.add(entity if self._selector.is_by_series else channel)
+        return row, column, kind
 
     def _has_room(self, *, n_new_rows: int, n_new_columns: int) -> bool:
         if self.max_series is None or not (n_new_rows or n_new_columns):

@@ -175,9 +175,9 @@ class Judge:
         self.coverage.take(self.last_scored.time_ms, self.last_scored.judged)
 
     def _judge_step(self, scored: ScoredStep, report: WatchReport, *, is_repeated: bool) -> list[Alert]:
-        channels = self.entities.channels
-        broken = self.metric_rules.out_of_range(scored, channels)
-        vetoed = self.metric_rules.below_min_deviation(scored, channels) & ~broken
+        names = self.metric_rules.names_of(self.entities.entities, self.entities.channels)
+        broken = self.metric_rules.out_of_range(scored, names)
+        vetoed = self.metric_rules.below_min_deviation(scored, names) & ~broken
         scored = replace(scored, score=np.where(broken, np.fmax(scored.score, 1.0), scored.score))
         if scored.snapshot is not None:
             book = self.book.snapshot(len(scored.score))

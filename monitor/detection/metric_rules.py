@@ -30,50 +30,79 @@ class MetricRule:
 
 
 class MetricRules:
-    """The rules of a watch, laid out over its channels, all arrays (C,)."""
+    """The rules of a watch, laid out over its channels.
 
-    def __init__(self, rules: Sequence[MetricRule]) -> None:
+    Each method takes the names that say which metrics the values are of: the channels (C,); or, where
+    each series is its own entity, the entities (n,), whose only channel is called `value` whatever it is.
+
+    Parameters
+    ----------
+    by_series : bool
+        Whether each series is its own entity.
+    """
+
+    def __init__(self, rules: Sequence[MetricRule], *, by_series: bool = False) -> None:
         self._rules = tuple(rules)
-        self._channels: tuple[str, ...] = ()
+        self._by_series = by_series
+        self._names: Sequence[str] = ()
+        self._n_laid_out = -1
         self._lay_out(())
 
-    def below_min_deviation(self, step: ScoredStep, channels: Sequence[str]) -> NDArray[np.bool_]:
+    def names_of(self, entities: Sequence[str], channels: Sequence[str]) -> Sequence[str]:
+        """Give the names that the other methods take."""
+        return entities if self._by_series else channels
+
+    def another(self) -> MetricRules:
+        """Give the same rules, to be laid out over other entities beside these."""
+        return MetricRules(self._rules, by_series=self._by_series)
+
+    def below_min_deviation(self, step: ScoredStep, names: Sequence[str]) -> NDArray[np.bool_]:
         """Tell which entities (n,) have no channel whose deviation matters, however high their score."""
         if not self._rules:
             return np.zeros(len(step.score), bool)
-        self._lay_out(tuple(channels))
+        self._lay_out(names)
+        n = len(step.score) if self._by_series else 1
         with np.errstate(invalid="ignore"):
             difference = step.actual - step.expected
             matters = np.abs(difference) >= np.maximum(
-                self._min_deviation, self._min_ratio * np.abs(step.expected)
+                self._min_deviation[:n], self._min_ratio[:n] * np.abs(step.expected)
             )
-            right_side = np.where(self._side == 0, True, np.sign(difference) == self._side)
+            right_side = np.where(self._side[:n] == 0, True, np.sign(difference) == self._side[:n])
         unknown = np.isnan(difference)  # nothing can be said of it: it does not veto
         return np.asarray(~((step.channel_error > 1.0) & ((matters & right_side) | unknown)).any(axis=1))
 
-    def out_of_range(self, step: ScoredStep, channels: Sequence[str]) -> NDArray[np.bool_]:
+    def out_of_range(self, step: ScoredStep, names: Sequence[str]) -> NDArray[np.bool_]:
         """Tell which entities (n,) show a value outside its valid range; judged or not."""
         if not self._rules:
             return np.zeros(len(step.score), bool)
-        self._lay_out(tuple(channels))
+        self._lay_out(names)
+        n = len(step.score) if self._by_series else 1
         with np.errstate(invalid="ignore"):
-            return np.asarray(((step.actual < self._valid_min) | (step.actual > self._valid_max)).any(axis=1))
+            return np.asarray(
+                ((step.actual < self._valid_min[:n]) | (step.actual > self._valid_max[:n])).any(axis=1)
+            )
 
-    def valid_range(self, channels: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Give the lowest and the highest valid value of each channel, (C,) each; infinite where not set."""
-        self._lay_out(tuple(channels))
+    def valid_range(self, names: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Give the lowest and the highest valid value, infinite where not set.
+
+        Both have shape (1, C); or, where each series is its own entity, (n, 1).
+        """
+        self._lay_out(names)
         return self._valid_min, self._valid_max
 
-    def _lay_out(self, channels: tuple[str, ...]) -> None:
-        if channels == self._channels and channels:
+    def _lay_out(self, names: Sequence[str]) -> None:
+        # A list of names only grows; where rows or channels are numbered anew, there is another list.
+        if names is self._names and len(names) == self._n_laid_out:
             return
-        self._channels = channels
-        rules = [self._rule_of(channel.split("{", 1)[0]) for channel in channels]
-        self._side = np.array([{"both": 0, "above": 1, "below": -1}[rule.direction] for rule in rules])
-        self._min_deviation = np.array([rule.min_deviation for rule in rules])
-        self._min_ratio = np.array([rule.min_deviation_ratio for rule in rules])
-        self._valid_min = np.array([rule.valid_min for rule in rules])
-        self._valid_max = np.array([rule.valid_max for rule in rules])
+        self._names, self._n_laid_out = names, len(names)
+        rules = [self._rule_of(name.split("{", 1)[0]) for name in names]
+        shape = (-1, 1) if self._by_series else (1, -1)
+        sides = [{"both": 0, "above": 1, "below": -1}[rule.direction] for rule in rules]
+        self._side = np.reshape(sides, shape)
+        self._min_deviation = np.reshape([rule.min_deviation for rule in rules], shape)
+        self._min_ratio = np.reshape([rule.min_deviation_ratio for rule in rules], shape)
+        self._valid_min = np.reshape([rule.valid_min for rule in rules], shape)
+        self._valid_max = np.reshape([rule.valid_max for rule in rules], shape)
 
     def _rule_of(self, name: str) -> MetricRule:
         return next((rule for rule in self._rules if fnmatchcase(name, rule.name)), MetricRule(name=name))

@@ -127,7 +127,7 @@ class Rejudge:
             EntityTable(metrics=(), match={}, by=(), entities=names, channels=entities.channels),
             scorer,
             self._judge.book.for_rows({name: array[rows] for name, array in first.book.items()}),
-            self._judge.metric_rules,
+            self._judge.metric_rules.another(),
             snapshots=Snapshots(len(snapshots)),
             observers=[WatchObserver(on_scored=rescored)] if notifies else [],
             open_alerts=open_alerts,

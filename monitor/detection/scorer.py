@@ -371,8 +371,8 @@ def _calibrate(
     detector: Detector, rows: NDArray[np.int64], recent: RecentSteps, entities: EntityTable
 ) -> None:
     """Let a detector learn from the newest steps what is normal for some entities."""
-    resolution = entities.series_resolution(rows.tolist(), detector.step_seconds)
     values = recent.values[:, rows]
+    resolution = entities.resolutions(rows.tolist(), values, detector.step_seconds)
     numbers = recent.newest_step + 1 + np.arange(-len(values), 0)
     steps = np.broadcast_to(numbers[:, None], values.shape[:2])
     detector.calibrate(rows, values, resolution=resolution)

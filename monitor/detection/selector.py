@@ -1,4 +1,4 @@
-"""Which series a watch takes, and which entity and channel each of them is."""
+"""Which series a watch takes, which entity and channel each of them is, and what its values mean."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from monitor.sample import Series, series_text
+from monitor.sample import Kind, Series, series_text
 
 __all__ = ["SeriesSelector"]
 
 
 class SeriesSelector:
-    """The rules of one watch; they hold no state.
+    """The rules of one watch.
 
     Parameters
     ----------
@@ -32,6 +32,22 @@ class SeriesSelector:
         self._ignore = tuple(ignore)
         self._match = dict(match)
         self._by = by
+        self._counters: tuple[str, ...] = ()
+        self._gauges: tuple[str, ...] = ()
+
+    def set_kinds(self, counters: Sequence[str], gauges: Sequence[str]) -> None:
+        """Take metrics of these patterns as counters, and as gauges, whatever their format says.
+
+        Where a name matches both it is a gauge.
+        """
+        self._counters = tuple(counters)
+        self._gauges = tuple(gauges)
+
+    def kind_of(self, series: Series) -> Kind:
+        """Tell what the values of a series mean to this watch."""
+        if _matches(series.name, self._gauges):
+            return Kind.GAUGE
+        return Kind.COUNTER if _matches(series.name, self._counters) else series.kind
 
     @property
     def is_by_series(self) -> bool:

@@ -22,6 +22,8 @@ class WatchSettings:
     ----------
     metrics, ignore : tuple of str
         Patterns (`*` and `?`) of metric names that the watch takes, and of those that it leaves out.
+    counters, gauges : tuple of str
+        Patterns of metric names that are counters, or gauges, whatever their format says.
     match : mapping
         Patterns that labels must match; an absent label is an empty one.
     entity_labels : tuple of str
@@ -48,6 +50,8 @@ class WatchSettings:
     name: str
     metrics: tuple[str, ...]
     ignore: tuple[str, ...]
+    counters: tuple[str, ...]
+    gauges: tuple[str, ...]
     match: Mapping[str, str]
     entity_labels: tuple[str, ...]
     step_ms: int

@@ -168,8 +168,13 @@ class Watch:
         if self._live:
             self._forget(gone, report)
             if self.grid.closed_until_ms is not None:
-                channels, closed_ms = self.entities.channels, self.grid.closed_until_ms
-                self._bounds.update(self.scorer.detector, self.scorer.recent, channels, closed_ms)
+                self._bounds.update(
+                    self.scorer.detector,
+                    self.scorer.recent,
+                    self.entities.entities,
+                    self.entities.channels,
+                    self.grid.closed_until_ms,
+                )
         unreported = [alert for alert in alerts if (alert.resolved_ms or alert.opened_ms) > notified_until_ms]
         return [*revised, *unreported], report
 

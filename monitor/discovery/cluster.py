@@ -19,6 +19,7 @@ from monitor.sample import SeriesTable
 __all__ = ["RECENT_SECONDS", "ClusterReport", "TopicReport", "WatchGroup", "inspect"]
 
 RECENT_SECONDS = 60.0  # a topic with a record this new is live
+_N_INTERVALS = 20  # of samples that are read at least: fewer do not show which series are counters
 _MOST_SERIES = 200_000  # of all topics: 100 MB
 
 
@@ -82,6 +83,8 @@ def inspect(
 ) -> ClusterReport:
     """Inspect topics by the records of the last minute or, where nothing is that new, by the newest ones.
 
+    Where the samples of a series are rare, more than a minute is read.
+
     Parameters
     ----------
     wanted : sequence of str
@@ -132,7 +135,7 @@ class _TopicInspector:
         self._reader = reader
         self._decoders = decoders
         self._table = table
-        self._since_ms = now_ms - round(RECENT_SECONDS * 1000)
+        self._now_ms = now_ms
         self._n_newest = n_newest
 
     def inspect(
@@ -155,9 +158,14 @@ class _TopicInspector:
         return self._read_records(report, bounds) if n_records else replace(report, problem="empty")
 
     def _read_records(self, report: TopicReport, bounds: Mapping[int, Bounds]) -> TopicReport:
-        """Read the records of the last minute, and the newest ones where those are none or too few."""
+        """Read the last minute, more where samples are rare, and the newest records where it has none."""
         newest = {number: max(bound.first, bound.end - self._n_newest) for number, bound in bounds.items()}
-        report, starts = self._read_recent(report, bounds, newest)
+        report, starts = self._read_recent(report, bounds, newest, RECENT_SECONDS)
+        seconds = _seconds_wanted(report.survey)
+        has_older = any(bounds[number].first < start for number, start in starts.items())
+        if not report.problem and has_older and seconds > RECENT_SECONDS and self._reader.seconds_left():
+            longer, _ = self._read_recent(report, bounds, newest, seconds)
+            return report if longer.problem else longer
         if report.problem or _shows_intervals(report.survey) or not self._reader.seconds_left():
             return report
         if report.survey is not None and newest == starts:
@@ -167,17 +175,17 @@ class _TopicInspector:
         return self._read(report, part, newest, bounds)
 
     def _read_recent(
-        self, report: TopicReport, bounds: Mapping[int, Bounds], newest: Mapping[int, int]
+        self, report: TopicReport, bounds: Mapping[int, Bounds], newest: Mapping[int, int], seconds: float
     ) -> tuple[TopicReport, Mapping[int, int]]:
-        """Read the records of the last minute, but none before `newest`; give the first offsets too."""
+        """Read the records of the last seconds, but none before `newest`; give the first offsets too."""
         try:
-            recent = self._reader.since(report.name, bounds, self._since_ms)
+            recent = self._reader.since(report.name, bounds, self._now_ms - round(seconds * 1000))
         except SourceError as error:
             return replace(report, problem=str(error)), {}
         if not any(offset < bounds[number].end for number, offset in recent.items()):
             return report, {}
         starts = {number: max(offset, newest[number]) for number, offset in recent.items()}
-        part = f"last {RECENT_SECONDS:.0f} s"
+        part = f"last {seconds:.0f} s"
         if any(starts[number] > offset for number, offset in recent.items()):
             part += f", newest {self._n_newest} a partition"
         return self._read(replace(report, is_live=True), part, starts, bounds), starts
@@ -205,6 +213,15 @@ class _TopicInspector:
 def _shows_intervals(survey: Survey | None) -> bool:
     """Tell whether a survey is enough: a series comes twice in it, or there are none."""
     return survey is not None and (survey.interval_seconds() is not None or not survey.series)
+
+
+def _seconds_wanted(survey: Survey | None) -> float:
+    """Give the time in which each series comes often enough; 0 where that is not known, or too much."""
+    interval = None if survey is None else survey.interval_seconds()
+    if survey is None or interval is None:
+        return 0.0
+    seconds = _N_INTERVALS * interval
+    return seconds if survey.n_samples * seconds / RECENT_SECONDS <= MAX_SAMPLES else 0.0
 
 
 def _lag(name: str, bounds: Mapping[int, Bounds], committed: Mapping[tuple[str, int], int]) -> int | None:

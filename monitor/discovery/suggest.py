@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from monitor.detection.entities import EntityTable
 from monitor.discovery.survey import Group, Survey, group_of
-from monitor.sample import SeriesTable
+from monitor.sample import Kind, SeriesTable
 
 __all__ = ["WINDOW_LENGTH", "SuggestedWatch", "first_names", "suggest_watches"]
 
@@ -42,6 +42,8 @@ class SuggestedWatch:
     name: str
     metrics: tuple[str, ...]
     ignore: tuple[str, ...]
+    counters: tuple[str, ...]  # as far as their format does not say so
+    known_counters: tuple[str, ...]  # names, by their format
     by: tuple[str, ...]  # empty: each series is an entity
     step_seconds: float
     lateness_seconds: float
@@ -51,7 +53,9 @@ class SuggestedWatch:
     @property
     def entity_table(self) -> EntityTable:
         """The watch's rules, as the daemon would apply them."""
-        return EntityTable(metrics=self.metrics, match={}, by=self.by, ignore=self.ignore)
+        table = EntityTable(metrics=self.metrics, match={}, by=self.by, ignore=self.ignore)
+        table.set_kinds(self.counters, ())
+        return table
 
 
 def suggest_watches(surveys: Sequence[Survey], table: SeriesTable) -> list[SuggestedWatch]:
@@ -121,12 +125,21 @@ def _plain(label: str) -> str:
 
 
 def _watch(part: _Part, table: SeriesTable, used_names: Sequence[str]) -> SuggestedWatch:
-    level: set[str] = set()  # metrics that fall in at least one topic
+    level: set[str] = set()  # metrics that do not only grow in at least one topic
+    counters: set[str] = set()
+    falling: set[str] = set()
+    known = set()
     for survey in part.surveys:
-        level |= {table[number].name for number in survey.series} - set(survey.growing())
+        growth = survey.growth()
+        series = [table[number] for number in survey.series]
+        level |= {metric.name for metric in series} - growth.growing
+        counters |= growth.counters
+        falling |= growth.falling
+        known |= {metric.name for metric in series if metric.kind is not Kind.GAUGE}
     names = part.names
     step = part.step_seconds
-    growing = names - level
+    counters = counters & names - falling
+    growing = names - level - counters
     metrics = _patterns(names)
     ignore: tuple[str, ...] = ()
     if growing != names:
@@ -138,6 +151,8 @@ def _watch(part: _Part, table: SeriesTable, used_names: Sequence[str]) -> Sugges
         name=_name(part.label or "series", part.format, used_names),
         metrics=metrics,
         ignore=ignore,
+        counters=tuple(map(_literal, sorted(counters))),
+        known_counters=tuple(sorted(known & names)),
         by=by,
         step_seconds=step,
         lateness_seconds=float(min(max(step, _round_up(2 * behind)), longest)),

@@ -108,8 +108,14 @@ def _watch_lines(watch: SuggestedWatch) -> Iterator[str]:
         yield _comment("many channels: keep those that you would look at yourself, by metrics or by ignore")
     yield _setting("metrics", list(watch.metrics))
     if watch.ignore:
-        yield _comment("these never fell, and their format does not mark them as counters")
+        yield _comment("these never fell, and rise as time does, or too rarely to be known as counters")
         yield _setting("ignore", list(watch.ignore))
+    if watch.known_counters:
+        names = first_names(watch.known_counters)
+        yield _comment(f"judged as rates a second: {len(watch.known_counters)} known counters ({names})")
+    if watch.counters:
+        yield _comment("these rise and never fall, but for resets: judged as rates a second, too")
+        yield _setting("counters", list(watch.counters))
     if watch.by:
         yield _setting("by", list(watch.by))
     else:

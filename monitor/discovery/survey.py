@@ -12,13 +12,17 @@ from numpy.typing import NDArray
 
 from monitor.decode.detect import AutoDecoder
 from monitor.decode.record import Decoder, Record, Rejection
+from monitor.decode.telegraf_kinds import telegraf_kind
 from monitor.detection.entities import EntityTable
 from monitor.sample import Columns, Kind, SeriesTable, concatenate, is_stale, no_samples
 
-__all__ = ["MAX_SAMPLES", "Group", "Survey", "group_of", "how_to_key"]
+__all__ = ["MAX_SAMPLES", "Group", "Growth", "Survey", "group_of", "how_to_key"]
 
 MAX_SAMPLES = 1_000_000  # of a topic: 20 MB; more would teach nothing
 _FEWEST_GROWING = 4  # samples of a series before it counts as one that only grows
+_FEWEST_RISES = 8  # before it counts as a counter: a level rises so often in a row in one of 256 cases
+_RESET_SHARE = 0.1  # of the value before: a counter that begins anew has not come further within a step
+_CLOCK_RATES = (1.0, 1e3, 1e6, 1e9)  # a second: uptimes and times, in seconds, ms, us and ns
 # Words in the names of levels, which need not fall within a minute: a disk that fills up must be watched.
 _LEVELS = {
     "used",
@@ -47,6 +51,20 @@ class Group:
     entities: tuple[str, ...]
     n_channels: int
     spread: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Which metrics are gauges by their format, and yet never fall, by their names.
+
+    `counters` fall only where they begin anew, or are documented counters of Telegraf. `growing` never fall,
+    and are no counters as far as can be seen: they have risen too rarely, or rise as time does. `falling` are
+    all that have fallen otherwise, or are known to be levels.
+    """
+
+    counters: frozenset[str]
+    growing: frozenset[str]
+    falling: frozenset[str]
 
 
 class Survey:
@@ -127,28 +145,36 @@ class Survey:
             behind = max(behind, int((np.maximum.accumulate(times) - times).max(initial=0)))
         return behind / 1000
 
-    def growing(self) -> list[str]:
-        """Name the metrics that are not counters by their format, and yet only grow, as counters do.
+    def growth(self) -> Growth:
+        """Tell which metrics only grow, though their format does not mark them as counters.
 
-        They never fall in any series, and grow with most samples of at least one. Examples are the time since
-        a start, and a count whose format does not say that it is one. Names of levels are left out.
+        They never fall in any series, apart from the resets of a counter, and grow with most samples, or
+        often enough for a counter, in at least one. Names of levels are left out.
         """
         columns = self._columns
         good = ~np.isnan(columns.value)
         order = np.lexsort((columns.time_ms[good], columns.series[good]))
         series = columns.series[good][order]
+        time_ms = columns.time_ms[good][order]
         value = columns.value[good][order]
         falls: set[str] = set()
         grows: set[str] = set()
+        counts: set[str] = set()
         starts = np.flatnonzero(np.diff(series, prepend=-1))
         for first, last in zip(starts, np.append(starts, len(series))[1:], strict=True):
             metric = self._table[int(series[first])]
-            change = np.diff(value[first:last])
-            if metric.kind is not Kind.GAUGE or (change < 0).any():
+            documented = telegraf_kind(metric.name)
+            if metric.kind is not Kind.GAUGE:
+                continue
+            if documented is Kind.GAUGE or _falls(value[first:last]):
                 falls.add(metric.name)
-            elif last - first >= _FEWEST_GROWING and (change > 0).mean() >= 0.5:
+            elif documented is Kind.COUNTER or _counts(time_ms[first:last], value[first:last]):
+                counts.add(metric.name)
+            elif last - first >= _FEWEST_GROWING and (np.diff(value[first:last]) > 0).mean() >= 0.5:
                 grows.add(metric.name)
-        return sorted(name for name in grows - falls if not _LEVELS & set(re.split(r"[^a-z]+", name.lower())))
+        levels = {name for name in grows | counts if _says_level(name)}
+        counts -= falls | levels
+        return Growth(frozenset(counts), frozenset(grows - falls - levels - counts), frozenset(falls))
 
     def partitions_of(self, row_of: NDArray[np.int32]) -> dict[int, set[int]]:
         """Give the partitions of each row; `row_of` holds rows by series number, negative for none."""
@@ -187,6 +213,36 @@ class Survey:
             return []
         times_by_number = zip(pairs[0][starts].tolist(), np.split(pairs[1], starts[1:]), strict=True)
         return [times for number, times in times_by_number if series is None or number in series]
+
+
+def _says_level(name: str) -> bool:
+    is_documented = telegraf_kind(name) is Kind.COUNTER
+    return not is_documented and bool(_LEVELS & set(re.split(r"[^a-z]+", name.lower())))
+
+
+def _falls(value: NDArray[np.float64]) -> bool:
+    """Tell whether values fall otherwise than a counter does that begins anew, after many rises."""
+    change = np.diff(value)
+    falls = change < 0
+    resets = falls & (value[1:] >= 0) & (value[1:] <= _RESET_SHARE * value[:-1])
+    n_rises = int((change > 0).sum())
+    return bool((falls & ~resets).any()) or n_rises < _FEWEST_RISES * int(resets.sum())
+
+
+def _counts(time_ms: NDArray[np.int64], value: NDArray[np.float64]) -> bool:
+    """Tell whether values have risen often enough for a counter, and not as time does.
+
+    They do not fall, but where they begin anew.
+    """
+    change, seconds = np.diff(value), np.diff(time_ms) / 1000
+    change, seconds = change[change >= 0], seconds[change >= 0]
+    if (change > 0).sum() < _FEWEST_RISES or (value < 0).any():
+        return False
+    return not any(
+        (np.abs(change - rate * seconds) <= np.maximum(1.0, 0.05 * rate * seconds)).all()
+        and abs(change.sum() / (rate * seconds.sum()) - 1) < 0.02
+        for rate in _CLOCK_RATES
+    )
 
 
 def group_of(entities: EntityTable, table: SeriesTable, surveys: Iterable[Survey]) -> Group:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -49,7 +49,8 @@ class History:
     """Closed steps of a watch: `values` (T, n, C) in the channels' own units, NaN a gap; and their times.
 
     `steps` (T, n) numbers each entity's steps since the epoch; None where all follow each other from
-    `first_ms` on.
+    `first_ms` on. `counters` are the channels that are known to be counters or deltas; where each series is
+    its own entity, the entities.
     """
 
     entities: tuple[str, ...]
@@ -58,6 +59,7 @@ class History:
     first_ms: int
     last_ms: int
     steps: NDArray[np.int64] | None = None
+    counters: frozenset[str] = frozenset()
 
     def step_numbers(self, step_ms: int) -> NDArray[np.int64]:
         """Give the number since the epoch of each entity's steps; shape (T, n)."""
@@ -201,7 +203,13 @@ class HistoryWriter:
         """True once a segment's worth of event time is collected."""
         return self._collected_ms >= self._retention.segment_seconds * 1000
 
-    def write(self, entities: Sequence[str], channels: Sequence[str], open_alerts: Iterable[Alert]) -> None:
+    def write(
+        self,
+        entities: Sequence[str],
+        channels: Sequence[str],
+        open_alerts: Iterable[Alert],
+        counters: Collection[str] = (),
+    ) -> None:
         """Write the collected steps as one segment, and delete segments by the retention.
 
         Parameters
@@ -210,6 +218,8 @@ class HistoryWriter:
             The watch's rows and columns now, in their order.
         open_alerts : iterable of Alert
             Episodes that are open: their spans reach up to the newest step.
+        counters : collection of str
+            As `History` says.
 
         Raises
         ------
@@ -220,7 +230,13 @@ class HistoryWriter:
         self._blocks = []
         self._collected_ms = 0
         try:
-            table = _table(blocks, entities, channels, self._shape) if blocks else None
+            about = {
+                "shape": self._shape,
+                "entities": list(entities),
+                "channels": list(channels),
+                "counters": sorted(counters),
+            }
+            table = _table(blocks, entities, channels, about) if blocks else None
             if table is None:
                 return
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -284,9 +300,15 @@ class HistoryWriter:
 
 
 def _table(
-    blocks: Sequence[ClosedSteps], entities: Sequence[str], channels: Sequence[str], shape: str
+    blocks: Sequence[ClosedSteps],
+    entities: Sequence[str],
+    channels: Sequence[str],
+    about: Mapping[str, object],
 ) -> pa.Table | None:
-    """Make a table: a row for each step and entity that has any value; None where there is none."""
+    """Make a table: a row for each step and entity that has any value; None where there is none.
+
+    `about` is what the file says of itself.
+    """
     times = []
     rows = []
     values = []
@@ -301,7 +323,6 @@ def _table(
         return None
     row_numbers = pa.array(np.concatenate(rows).astype(np.int32))
     entity = pa.DictionaryArray.from_arrays(row_numbers, pa.array(list(entities), pa.string()))
-    about = {"shape": shape, "entities": list(entities), "channels": list(channels)}
     fields = [pa.field("time_ms", pa.int64()), pa.field("entity", entity.type)]
     fields += [pa.field(name, pa.float64()) for name in channels]
     columns = [pa.array(np.concatenate(times), pa.int64()), entity]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -55,11 +55,10 @@ class _Rows:
     time_ms: NDArray[np.int64]
     row: NDArray[np.int64]  # index into entities
     values: NDArray[np.float64]  # (k, C)
+    counters: frozenset[str] = frozenset()
 
     def take(self, chosen: NDArray[np.int64]) -> _Rows:
-        return _Rows(
-            self.entities, self.channels, self.time_ms[chosen], self.row[chosen], self.values[chosen]
-        )
+        return replace(self, time_ms=self.time_ms[chosen], row=self.row[chosen], values=self.values[chosen])
 
 
 def read_steps(
@@ -110,6 +109,8 @@ def _read(segment: Segment, shape: str, steps_read: StepsRead) -> _Rows | None:
             steps_read.skipped["settings"] += 1
             return None
         rows = _rows_of(table, about["entities"], about["channels"])
+        # Segments of earlier versions do not name their counters.
+        rows = replace(rows, counters=frozenset(about.get("counters", ())))
     except FileNotFoundError:
         steps_read.skipped["gone"] += 1
         return None
@@ -192,6 +193,7 @@ def _joined(
         first_ms=int(times[oldest]),
         last_ms=int(times[-1]) + step_ms,
         steps=np.broadcast_to(numbers[:, None], values.shape[:2]),
+        counters=frozenset().union(*(rows.counters for rows in parts)),
     )
 
 

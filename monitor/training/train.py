@@ -16,7 +16,7 @@ from models.limits import Limit, limit_for_budget
 from models.registry import Registry
 from models.training import Epoch, TrainingResult
 from monitor.detection.build import build_entities, build_grid
-from monitor.detection.entities import EntityTable, resolution_of
+from monitor.detection.entities import EntityTable, resolutions
 from monitor.detection.settings import WatchSettings
 from monitor.detection.steps import ClosedSteps, LocatedSamples
 from monitor.sample import Columns, SeriesTable, in_range, is_stale
@@ -70,7 +70,7 @@ def collect_history(settings: WatchSettings, columns: Columns, table: SeriesTabl
     first_ms = int(located.time_ms.min())
     last_ms = int(located.time_ms.max())
     names, channels = tuple(entities.entities), tuple(entities.channels)
-    history = History(names, channels, values, first_ms, last_ms, steps)
+    history = History(names, channels, values, first_ms, last_ms, steps, frozenset(entities.counters))
     return aligned(history, settings.step_ms)
 
 
@@ -250,10 +250,9 @@ def plot_of(watch: str, training: TrainingResult) -> Mapping[str, bytes]:
 
 
 def _resolution(settings: WatchSettings, history: History) -> NDArray[np.float64]:
-    step_seconds = settings.step_seconds
-    if not settings.entity_labels:  # each series is its own entity: its name tells the unit
-        return np.array([[resolution_of(series, step_seconds)] for series in history.entities])
-    return np.array([resolution_of(channel, step_seconds) for channel in history.channels])
+    # Where each series is its own entity, its name tells the unit.
+    names = history.channels if settings.entity_labels else history.entities
+    return resolutions(names, history.counters, history.values, settings.step_seconds)
 
 
 def aligned(history: History, step_ms: int) -> History:

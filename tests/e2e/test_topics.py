@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from pathlib import Path
 
 import confluent_kafka
@@ -281,6 +282,101 @@ def test_telegraf_without_routing_tag_is_told_of_it(kafka, start, tmp_path):
     notes = " ".join(wait_for("series on several partitions", spread)["notes"])
 
     assert 'Telegraf: routing_tag = "host" in [[outputs.kafka]]' in notes
+
+
+def test_the_episode_of_a_load_on_telegraf_s_counters_ends_behind_the_load(kafka, start, tmp_path):
+    telegraf = on_path("telegraf", "InfluxData")
+    topic = kafka.topic("telegraf-load", 3)
+    counters = Counters()
+    now = int(time.time())
+    history = [counters.line(second) for second in range(now - 200, now)]
+    (tmp_path / "history.influx").write_text("".join(history))
+    for name in ("history", "live"):
+        text = COUNTERS.format(folder=tmp_path, name=name, server=kafka.servers[0], topic=topic)
+        (tmp_path / f"{name}.conf").write_text(text)
+    subprocess.run(
+        [telegraf, "--quiet", "--once", "--config", str(tmp_path / "history.conf")], check=True, timeout=60
+    )
+    config, address = tmp_path / "mine.toml", f"127.0.0.1:{free_port()}"
+
+    (watch,) = report(kafka.servers[0], topic, "-o", str(config))["suggested_watches"]
+
+    written = tomllib.loads(config.read_text())["watch"][0]
+    assert (watch["channels"], written["counters"], "ignore" in written) == (4, ["queue_done"], False)
+    assert (
+        "judged as rates a second: 2 known counters (net_bytes_sent, net_packets_sent)" in config.read_text()
+    )
+    over = threading.Event()
+
+    def write_on():
+        while not over.wait(0.5):
+            replacement = tmp_path / "live.new"
+            replacement.write_text(counters.line(time.time()))
+            replacement.replace(tmp_path / "live.influx")
+
+    (tmp_path / "live.influx").write_text(counters.line(time.time()))
+    writer = threading.Thread(target=write_on)
+    writer.start()
+    try:
+        start("telegraf", telegraf, "--quiet", "--config", str(tmp_path / "live.conf"))
+        place = {"BAROGRAPH_WEB__LISTEN": address, "BAROGRAPH_DATA_DIR": str(tmp_path / "data")}
+        start("daemon", sys.executable, "-m", "monitor", "run", "--config", str(config), **place)
+        entity = '{watch="host",entity="db1"}'
+        wait_for("db1 to be judged", lambda: metric(exported(address), f"barograph_judged{entity}") == 1)
+        assert metric(exported(address), f"barograph_anomaly{entity}") == 0
+
+        counters.is_loaded = True
+        wait_for("the episode", lambda: metric(exported(address), f"barograph_anomaly{entity}") == 1)
+        counters.is_loaded = False
+        recovered = 'barograph_episodes_resolved_total{reason="recovered",watch="host"}'
+        # A window of 32 s is free of the load, and the score has been low for half a window.
+        wait_for("its end", lambda: metric(exported(address), recovered) == 1, seconds=120)
+        text = exported(address)
+        assert metric(text, f"barograph_anomaly{entity}") == 0
+        assert metric(text, 'barograph_episodes_opened_total{watch="host"}') == 1
+    finally:
+        over.set()
+        writer.join()
+
+
+COUNTERS = """
+[agent]
+  interval = "1s"
+  flush_interval = "1s"
+  omit_hostname = true
+[[inputs.file]]
+  files = ["{folder}/{name}.influx"]
+  data_format = "influx"
+[[outputs.kafka]]
+  brokers = ["{server}"]
+  topic = "{topic}"
+  routing_tag = "host"
+  data_format = "influx"
+"""
+
+
+class Counters:
+    """What a host counts: jobs always, packets of an interface that is idle unless the host is loaded."""
+
+    def __init__(self):
+        self.is_loaded = False
+        self._rng = np.random.default_rng(0)
+        self._packets, self._jobs = 1000, 5000.0
+        self._last = None
+
+    def line(self, now):
+        """Write what is counted by a time, in line protocol."""
+        seconds = 0.0 if self._last is None else now - self._last
+        self._last = now
+        self._packets += round(500 * seconds) if self.is_loaded else 0
+        self._jobs += float(self._rng.uniform(2.0, 4.0)) * seconds * (10 if self.is_loaded else 1)
+        depth = float(self._rng.normal(20, 2))
+        at = round(now * 1000) * 1_000_000
+        packets = f"packets_sent={self._packets}i,bytes_sent={99 * self._packets}i"
+        return (
+            f"net,host=db1,interface=eth1 {packets} {at}\n"
+            f"queue,host=db1 depth={depth:.2f},done={int(self._jobs)}i {at}\n"
+        )
 
 
 # The README

@@ -16,10 +16,11 @@ import torch
 from prometheus_client import CollectorRegistry
 
 from models.dataset import gather_windows, index_windows
-from models.detector import Detector, Trained
+from models.detector import Detector
 from models.network import Autoencoder
 from models.raw_scores import error_windows, fit_error_scale
 from models.registry import Registry
+from models.trained import Trained
 from monitor.clock import SystemClock
 from monitor.config.load import load_config
 from monitor.config.watch import WatchConfig

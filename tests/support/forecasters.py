@@ -6,11 +6,12 @@ import numpy as np
 import torch
 
 from models.bundle import Bundle
-from models.detector import Detector, Trained
+from models.detector import Detector
 from models.forecast import ForecastBand
 from models.network import Autoencoder
 from models.raw_scores import error_windows, fit_error_scale
 from models.settings import ModelSettings
+from models.trained import Trained
 
 torch.set_num_threads(1)  # threads of networks this small wait for each other longer than they work
 

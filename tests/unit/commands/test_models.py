@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from models.bundle import Bundle
-from models.detector import Detector, Trained
+from models.detector import Detector
 from models.network import Autoencoder
 from models.raw_scores import error_windows, fit_error_scale
 from models.registry import Registry
 from models.settings import ModelSettings
+from models.trained import Trained
 
 ROOT = Path(__file__).parents[3]
 

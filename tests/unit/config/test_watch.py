@@ -82,6 +82,17 @@ def test_what_is_no_budget_is_told_with_one_that_is(text):
     assert '"1/week"' in line
 
 
+def test_histories_and_checkpoints_from_before_there_were_kinds_still_fit_and_others_do_not():
+    keys = frozenset({"name", "by"})
+    plain = parsed(watch={"counters": [], "gauges": []}).watch[0]
+    counting = parsed(watch={"counters": ["jobs_*"]}).watch[0]
+
+    # sha256 of {"name":"web","by":["host"]}
+    assert plain.hash_of(keys) == "5890f5cb05abc86ff0643f4be05f4846011c1a4536cfb3a0c6ac84868fe7de7b"
+    assert counting.hash_of(keys) != plain.hash_of(keys)
+    assert counting.settings().history_shape != plain.settings().history_shape
+
+
 def test_a_lateness_of_a_whole_window_is_refused_with_the_reason_and_the_way_out():
     line = error_of(step_seconds=10, window_length=8, lateness_seconds=80)
 

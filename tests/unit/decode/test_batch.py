@@ -70,7 +70,7 @@ def series_of(table, names=None):
             raise RejectedError("wrong_schema", "no name")
         return f"cpu_{field}"
 
-    return FieldNumbers(table, name_of, (("host", "a"),), Kind.COUNTER)
+    return FieldNumbers(table, name_of, (("host", "a"),), lambda name: Kind.COUNTER)
 
 
 def test_a_field_is_named_once_and_its_series_has_the_shared_labels_and_kind():

@@ -183,3 +183,17 @@ def test_lines_made_to_be_slow_are_read_in_one_pass(read, payload):
     got = read(decode_influx, payload, time_ms=MS)
 
     assert sum(got.rejected.values()) >= 1 or got.samples
+
+
+def test_counters_of_telegraf_s_inputs_are_counters_though_the_format_has_none(read):
+    lines = ("net,host=web1 bytes_recv=7i,speed=-1i", "mem total=8i", "queue done=3i,sent_total=4i")
+
+    got = read(decode_influx, *lines, time_ms=MS)
+
+    assert got.kinds == {
+        "net_bytes_recv": "counter",
+        "net_speed": "gauge",
+        "mem_total": "gauge",  # an amount, in spite of its name
+        "queue_done": "gauge",
+        "queue_sent_total": "counter",
+    }

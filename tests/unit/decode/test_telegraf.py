@@ -126,3 +126,9 @@ def test_a_bad_message_is_rejected_and_counted_under_its_reason(read, payload, r
     assert got.rejected == {reason: 1}
     assert len(got.samples) == 2
     assert len(got.series) == 1
+
+
+def test_counters_of_telegraf_s_inputs_are_counters_though_the_format_has_none(read):
+    got = read(decode_telegraf_json, metric(name="diskio", fields={"reads": 3, "iops_in_progress": 1}))
+
+    assert got.kinds == {"diskio_reads": "counter", "diskio_iops_in_progress": "gauge"}

@@ -25,7 +25,8 @@ def bounds(**valid):
 
 
 def hours_of(forecast, detector, recent, now_ms=0):
-    forecast.update(detector, recent, ["load"], now_ms)
+    entities = [f"web{row}" for row in range(recent.values.shape[1])]
+    forecast.update(detector, recent, entities, ["load"], now_ms)
     return forecast.hours
 
 
@@ -130,3 +131,16 @@ def test_another_models_channels_have_their_hours_where_they_are_now():
     assert forecast.hours.shape == (1, 2, 2)
     assert np.isnan(forecast.hours[0, 0]).all()
     assert forecast.hours[0, 1, 1] == pytest.approx(6 / HOUR)
+
+
+def test_where_each_series_is_an_entity_each_has_its_own_bound():
+    rules = MetricRules([MetricRule(name="load", valid_max=105.5)], by_series=True)
+    forecast = BoundForecast(rules)
+    detector = forecaster(1.0, entities=("a", "b")).detector
+
+    forecast.update(
+        detector, recent_of(steady(), steady()), ['used{host="a"}', 'load{host="a"}'], ["value"], 0
+    )
+
+    assert np.isnan(forecast.hours[0]).all()
+    assert forecast.hours[1, 0, 1] == pytest.approx(6 / HOUR)

@@ -8,6 +8,7 @@ from models.detector import Detector
 from models.settings import ModelSettings
 from monitor.detection.build import build_watch
 from monitor.errors import ConfigError
+from monitor.sample import Kind, SeriesTable
 
 
 def bundle(*, step_seconds=1.0, window_length=8):
@@ -22,6 +23,18 @@ def test_a_model_brings_its_entities_and_channels_in_its_order(quiet_watch):
     assert watch.entities.entities == ["web1"]
     assert watch.entities.channels == ["a", "b"]
     assert watch.entities.fixed
+
+
+def test_a_watch_takes_metrics_as_the_kinds_that_its_settings_say(quiet_watch):
+    settings = quiet_watch(counters=["done"], gauges=["pool_total"]).settings()
+    table = SeriesTable()
+    for name in ("done", "pool_total"):
+        table.intern(name, (("entity", "a"), ("host", "a")))
+    entities = build_watch(settings, None).entities
+
+    entities.update(table)
+
+    assert entities.kind.tolist() == [Kind.COUNTER, Kind.GAUGE]
 
 
 @pytest.mark.parametrize(

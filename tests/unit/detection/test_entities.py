@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from monitor.detection.entities import IGNORED, REFUSED, EntityTable, resolution_of
+from monitor.detection.entities import IGNORED, REFUSED, EntityTable, resolution_of, resolutions
 from monitor.sample import Kind, SeriesTable, labels_of
 
 
@@ -162,6 +162,7 @@ def test_the_kind_of_a_series_is_kept():
         ("latency_seconds", 0.01),
         ("cpu_busy_ratio", 0.01),
         ("queue_depth", 0.1),
+        ("cpu_busy_percent", 0.1),
         ("requests_total", 0.1),  # one more in a step of 10 s
         ("network_receive_bytes_total", 6553.6),
         ('cpu_seconds_total{mode="idle"}', 0.001),
@@ -172,14 +173,12 @@ def test_the_smallest_change_that_counts_follows_from_the_unit(channel, expected
     assert resolution_of(channel, step_seconds=10) == pytest.approx(expected, rel=1e-12)
 
 
-def test_where_each_series_is_an_entity_its_own_name_tells_the_smallest_change():
-    places = located(("memory_used_bytes", {"host": "web1"}), ("latency_seconds", {"host": "web1"}), by=())
-
-    assert places.series_resolution([1, 0], 10.0).tolist() == [[0.01], [65536.0]]
-
-
-def test_where_entities_have_channels_the_series_say_nothing_of_the_smallest_change():
-    assert located(("latency_seconds", {"host": "web1"})).series_resolution([0], 10.0) is None
+@pytest.mark.parametrize(
+    ("channel", "expected"),
+    [("http.server.requests", 0.1), ("diskio_read_bytes", 6553.6), ("net_bytes_recv", 0.1)],
+)
+def test_a_counter_is_one_whatever_its_name(channel, expected):
+    assert resolution_of(channel, step_seconds=10, is_counter=True) == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_models_channels_replace_those_that_there_are_and_say_where_each_was():
@@ -202,3 +201,80 @@ def test_after_another_model_each_series_is_located_by_its_name():
 
     assert entities.channel_of[1:].tolist() == [1, 0]
     assert (entities.row_of.tolist(), entities.n_ignored) == ([IGNORED, 0, 0], 1)
+
+
+def history(*channels):
+    """Write the history of one entity, each channel as text; shape (T, 1, C)."""
+    return np.array([[float(word) for word in text.split()] for text in channels]).T[:, None, :]
+
+
+MOVES = "0 0 4096 0 0 8192 0 0 4096 0 0 12288 0 0"  # four times away from rest and back
+
+
+@pytest.mark.parametrize(
+    ("channel", "expected"),
+    [
+        ("dirty", 4096.0),  # a page
+        ("dirty_bytes", 65536.0),  # the unit says it
+        ("dirty_total", 0.1),  # one event in 10 s
+        ("busy_percent", 0.1),
+    ],
+)
+def test_where_the_name_says_no_unit_the_channel_s_own_steps_do(channel, expected):
+    found = resolutions([channel], (), history(MOVES), 10.0)
+
+    assert found.tolist() == [[pytest.approx(expected)]]
+
+
+def test_a_counter_s_own_steps_count_and_never_lower_the_smallest_change():
+    values = history(MOVES, "0 0 0.01 0 0 0.02 0 0 0.01 0 0 0.01 0 0")
+
+    # one event in 20 s is 0.05 a second
+    assert resolutions(["a", "b"], {"a", "b"}, values, 20.0).tolist() == [[4096.0, 0.05]]
+    assert resolutions(["a", "b"], (), values, 20.0).tolist() == [[4096.0, 0.1]]
+    assert resolutions(["a"], {"a"}, history("5 5 5 5"), 20.0).tolist() == [[0.05]]
+
+
+def test_an_entity_s_smallest_change_does_not_depend_on_the_others():
+    both = np.concatenate([history(MOVES), history(MOVES.replace("4096", "2"))], axis=1)
+
+    together = resolutions(["dirty"], (), both, 10.0)
+
+    assert together.tolist() == [[4096.0], [2.0]]
+
+
+def test_a_flag_s_whole_change_is_no_small_step():
+    assert resolutions(["up"], (), history(MOVES.replace("4096", "1")), 10.0).tolist() == [[0.1]]
+
+
+def test_where_each_series_is_an_entity_its_own_name_and_kind_tell_the_smallest_change():
+    table = table_of(("memory_used_bytes", {"host": "web1"}), ("latency_seconds", {"host": "web1"}))
+    table.intern("jobs", (("host", "web1"),), Kind.DELTA)
+    places = EntityTable(metrics=["*"], match={}, by=())
+    places.update(table)
+
+    assert places.counters == {'jobs{host="web1"}'}
+    found = places.resolutions([1, 0, 2], np.zeros((5, 3, 1)), 10.0)
+    assert found.tolist() == [[0.01], [65536.0], [0.1]]
+    assert places.resolutions([2], np.zeros((5, 1, 1)), 2.0).tolist() == [[0.5]]
+
+
+def test_where_entities_have_channels_those_tell_the_smallest_change():
+    table = table_of(("latency_seconds", {"host": "web1"}))
+    table.intern("jobs", (("host", "web1"),), Kind.COUNTER)
+    places = EntityTable(metrics=["*"], match={}, by=("host",))
+    places.update(table)
+
+    assert places.resolutions([0], np.zeros((5, 1, 2)), 2.0).tolist() == [[0.01, 0.5]]
+
+
+def test_counters_of_dropped_entities_are_forgotten():
+    table = SeriesTable()
+    for name in ("jobs", "mails"):
+        table.intern(name, (), Kind.COUNTER)
+    places = EntityTable(metrics=["*"], match={}, by=())
+    places.update(table)
+
+    places.keep_rows(np.array([1]))
+
+    assert places.counters == {"mails"}

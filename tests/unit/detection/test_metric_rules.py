@@ -89,4 +89,57 @@ def test_the_valid_range_of_a_channel_is_that_of_the_first_rule_that_fits():
 
     low, high = rules.valid_range(CHANNELS)
 
-    assert (low.tolist(), high.tolist()) == ([-np.inf, 0.0], [1.0, np.inf])
+    assert (low.tolist(), high.tolist()) == ([[-np.inf, 0.0]], [[1.0, np.inf]])
+
+
+SERIES = ['cpu{host="a"}', 'memory{host="a"}', 'cpu{host="b"}']
+
+
+def of_series(*values, expected=1.0):
+    """Make a step of entities that are series of their own."""
+    n = len(values)
+    return ScoredStep(
+        time_ms=0,
+        reason=np.full(n, Reason.JUDGED, np.int8),
+        surprise=np.full(n, 5.0),
+        score=np.full(n, 2.0),
+        channel_error=np.full((n, 1), 2.0),
+        elevated_since_ms=np.zeros((n, 1), np.int64),
+        actual=np.array(values, float)[:, None],
+        expected=np.full((n, 1), expected),
+    )
+
+
+def test_where_each_series_is_an_entity_a_rule_is_for_the_series_of_its_metric():
+    rules = MetricRules([MetricRule(name="cpu", min_deviation=3.0, valid_max=6.0)], by_series=True)
+
+    names = rules.names_of(SERIES, ["value"])
+
+    assert rules.below_min_deviation(of_series(3, 3, 5), names).tolist() == [True, False, False]
+    assert rules.out_of_range(of_series(7, 7, 5), names).tolist() == [True, False, False]
+
+
+def test_rules_hold_for_series_that_come_later_and_for_rows_that_are_numbered_anew():
+    names = SERIES[:2]
+    rules = MetricRules([MetricRule(name="cpu", valid_max=6.0)], by_series=True)
+    first = rules.out_of_range(of_series(7, 7), names).tolist()
+    names.append(SERIES[2])
+
+    later = rules.out_of_range(of_series(7, 7, 7), names).tolist()
+    before_its_first_step = rules.out_of_range(of_series(7, 7), names).tolist()
+    anew = rules.out_of_range(of_series(7, 7, 7), names[::-1]).tolist()
+
+    assert (first, later) == ([True, False], [True, False, True])
+    assert before_its_first_step == [True, False]
+    assert anew == [True, False, True]
+    assert rules.out_of_range(of_series(7, 7, 7), SERIES[1:] + SERIES[:1]).tolist() == [False, True, True]
+
+
+def test_the_same_rules_over_other_entities_leave_these_as_they_are():
+    rules = MetricRules([MetricRule(name="cpu", valid_max=6.0)], by_series=True)
+    rules.out_of_range(of_series(7, 7, 7), SERIES)
+
+    other = rules.another().out_of_range(of_series(7), SERIES[1:2])
+
+    assert other.tolist() == [False]
+    assert rules.out_of_range(of_series(7, 7, 7), SERIES).tolist() == [True, False, True]

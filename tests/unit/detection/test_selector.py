@@ -35,6 +35,31 @@ def test_a_label_must_match_its_pattern():
     assert selected("load", {"host": "web3"}, match=match) is None
 
 
+def test_the_watch_says_what_a_metric_is_where_its_format_is_wrong():
+    selector = SeriesSelector(metrics=("*",), match={}, by=("host",), ignore=())
+    selector.set_kinds(counters=("jobs_*", "sent"), gauges=("jobs_waiting", "pool_total"))
+    kinds = {
+        name: selector.kind_of(Series(name, labels_of({"host": "web1"}), of_format))
+        for name, of_format in (
+            ("jobs_done", Kind.GAUGE),
+            ("jobs_waiting", Kind.COUNTER),
+            ("pool_total", Kind.COUNTER),
+            ("hits_total", Kind.COUNTER),
+            ("load", Kind.GAUGE),
+            ("sent", Kind.DELTA),
+        )
+    }
+
+    assert kinds == {
+        "jobs_done": Kind.COUNTER,
+        "jobs_waiting": Kind.GAUGE,  # it matches both
+        "pool_total": Kind.GAUGE,
+        "hits_total": Kind.COUNTER,
+        "load": Kind.GAUGE,
+        "sent": Kind.COUNTER,
+    }
+
+
 def test_an_absent_label_matches_the_empty_pattern():
     assert selected("load", {"host": "web1", "env": "prod"}, match={"env": ""}) is None
     assert selected("load", {"host": "web2"}, match={"env": ""}) == ("web2", "load")

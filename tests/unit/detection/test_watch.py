@@ -261,3 +261,14 @@ def test_the_hours_left_move_with_the_rows_of_entities_that_stay(quiet_watch, ta
     live.keep_rows(np.array([1]))
 
     np.testing.assert_allclose(live.view().hours_to_bound[:, 0, 1], [3 / 3600])
+
+
+def test_a_bound_of_a_metric_holds_where_each_series_is_an_entity(quiet_watch, table):
+    rules = [{"name": "load", "valid_max": 105.5}]
+    live = build_watch(quiet_watch(by="series", metric=rules).settings(), None, live=True)
+    both = [samples("106 " * 6, table, name=name, host="web1") for name in ("used", "load")]
+
+    decision = Pipeline([live], table, max_future_ms=0).process(concatenate(both), 8000)
+
+    assert [alert.entity for alert in decision.alerts] == ['load{host="web1"}']
+    assert live.view().out_of_range.tolist() == [False, True]

@@ -8,10 +8,25 @@ from monitor.decode.record import Record
 
 
 def test_the_last_minute_is_read_where_something_came_in_it():
+    seen, reader = inspect_lists({"metrics": [[line(age) for age in range(300, 0, -2)], [line(200)]]})
+
+    (topic,) = seen.topics
+    assert (topic.read, topic.is_live, topic.n_records, reader.n_read) == ("last 60 s", True, 151, 30)
+
+
+def test_more_than_a_minute_is_read_where_samples_are_rare():
     seen, reader = inspect_lists({"metrics": [[line(age) for age in range(600, 0, -10)], [line(300)]]})
 
     (topic,) = seen.topics
-    assert (topic.read, topic.is_live, topic.n_records, reader.n_read) == ("last 60 s", True, 61, 6)
+    assert (topic.read, topic.is_live, reader.n_read) == ("last 200 s", True, 6 + 20)
+    assert topic.survey.n_samples == 20
+
+
+def test_no_more_than_a_minute_is_read_where_more_would_be_too_much(monkeypatch):
+    monkeypatch.setattr("monitor.discovery.cluster.MAX_SAMPLES", 19)  # in 200 s there are 20
+    seen, reader = inspect_lists({"metrics": [[line(age) for age in range(600, 0, -10)]]})
+
+    assert (seen.topics[0].read, reader.n_read) == ("last 60 s", 6)
 
 
 def test_the_newest_records_are_read_where_nothing_is_that_new():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from native_topics import sample, series, suggest
 
+from monitor.sample import Kind
+
 
 @pytest.mark.parametrize(
     ("labels", "by"),
@@ -69,6 +71,36 @@ def test_what_grows_in_one_topic_and_is_not_in_another_is_ignored_and_what_falls
     (watch,), _ = suggest(first, second)
 
     assert watch.ignore == ("up_time",)
+
+
+def test_what_rises_often_is_a_counter_unless_it_falls_in_another_topic():
+    rising = {"n": 12, "values": [3 * k for k in range(12)], "host": "a"}
+    first = [*series("jobs_done", **rising), *series("jobs[1]", **rising), *series("load", host="a")]
+    first += series("sent_total", host="a")
+    second = [*series("jobs[1]", host="b"), *series("load", host="b")]
+
+    (alone,), _ = suggest(first)
+    (watch,), _ = suggest(first, second)
+
+    assert (alone.counters, alone.ignore, alone.known_counters) == (
+        ("jobs[[]1]", "jobs_done"),  # patterns: a bracket is written as one
+        (),
+        ("sent_total",),
+    )
+    assert watch.counters == ("jobs_done",)
+
+
+def test_a_suggested_watch_takes_its_counters_as_counters():
+    records = series("jobs_done", n=12, values=[3 * k for k in range(12)], host="a")
+    (watch,), table = suggest([*records, *series("load", host="a")])
+    places = watch.entity_table
+
+    places.update(table)
+
+    assert [(table[k].name, places.kind[k]) for k in range(len(table))] == [
+        ("jobs_done", Kind.COUNTER),
+        ("load", Kind.GAUGE),
+    ]
 
 
 def test_lateness_covers_twice_what_was_seen_and_stays_below_a_window():

@@ -107,6 +107,19 @@ def test_the_suggestion_is_a_configuration_that_takes_what_was_seen(tmp_path, is
     assert {table[number].name for number in set(range(len(table))) - judged} == {"up_time"}
 
 
+def test_counters_are_named_and_those_that_the_format_knows_are_counted():
+    records = series("jobs_done", n=12, values=[3 * k for k in range(12)], host="a")
+    for name in ("load", "a_total", "b_total", "c_total", "d_total"):
+        records += series(name, host="a")
+    watches, _ = suggest(records)
+
+    text = toml_of(KAFKA, {}, {"t0": "native_sample"}, watches, is_live=True)
+
+    assert tomllib.loads(text)["watch"][0]["counters"] == ["jobs_done"]
+    assert "# judged as rates a second: 4 known counters (a_total, b_total, c_total, ...)\n" in text
+    assert "# these rise and never fall, but for resets: judged as rates a second, too\n" in text
+
+
 def test_a_long_list_is_broken_into_lines_that_fit():
     records = series("load", host="a")
     for k in range(20):

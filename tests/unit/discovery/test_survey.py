@@ -27,6 +27,15 @@ def surveyed(by_partition, *, format_name="auto"):
     return survey, table
 
 
+def growth_of(**fields):
+    """Survey fields of one host, a value of each every 10 s."""
+    records = [
+        line(10 * k, "h1", **dict(zip(fields, values, strict=True)))
+        for k, values in enumerate(zip(*fields.values(), strict=True))
+    ]
+    return surveyed({0: records})[0].growth()
+
+
 def names(table, numbers):
     return sorted(str(table[number]) for number in numbers)
 
@@ -99,30 +108,80 @@ def test_a_watch_judges_what_its_rules_match():
     ],
 )
 def test_a_level_that_only_grows_is_found(values, grows):
-    survey, _ = surveyed({0: [line(10 * k, "h1", up=value) for k, value in enumerate(values)]})
+    growth = growth_of(up=values)
 
-    assert survey.growing() == (["load_up"] if grows else [])
+    assert (growth.growing, growth.counters) == ({"load_up"} if grows else set(), set())
+
+
+@pytest.mark.parametrize(
+    ("values", "is_counter"),
+    [
+        (range(0, 27, 3), True),  # eight rises
+        (range(0, 24, 3), False),  # seven
+        ([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8], True),
+        ([100, 130, 160, 190, 220, 250, 280, 310, 340, 5, 30], True),  # a reset: it begins anew
+        ([100, 130, 160, 190, 220, 250, 280, 310, 340, 300, 330], False),  # no reset: it falls
+        ([100, 130, 160, 5, 30, 60, 90, 120, 150], False),  # too few rises for a reset
+        (range(-4, 23, 3), False),  # nothing counts below zero
+    ],
+)
+def test_what_rises_often_and_falls_only_to_begin_anew_is_a_counter(values, is_counter):
+    growth = growth_of(done=values)
+
+    assert growth.counters == ({"load_done"} if is_counter else set())
+
+
+@pytest.mark.parametrize("per_second", [1, 1000, 1_000_000_000])
+def test_what_rises_as_time_does_is_no_counter(per_second):
+    times = [0, 10, 20, 31, 40, 50, 61, 70, 80, 90, 100]  # in seconds: samples come a little late
+    records = [line(time, "h1", up=500 + time * per_second) for time in times]
+
+    growth = surveyed({0: records})[0].growth()
+
+    assert (growth.growing, growth.counters) == ({"load_up"}, set())
+
+
+def test_an_uptime_that_begins_anew_is_no_counter():
+    growth = growth_of(up=[*range(1000, 1200, 10), *range(3, 60, 10)])
+
+    assert (growth.growing, growth.counters) == ({"load_up"}, set())
+
+
+def test_a_documented_counter_is_one_though_it_never_rose_and_a_documented_level_none_though_it_rose():
+    records = [
+        Record(json.dumps({"name": name, "labels": {}, "time": k, "value": value}).encode())
+        for k in range(1, 12)
+        for name, value in (("net_err_in", 0), ("mem_dirty", 30 * k))
+    ]
+
+    growth = surveyed({0: records}, format_name="native_sample")[0].growth()
+
+    assert (growth.counters, growth.growing, growth.falling) == ({"net_err_in"}, set(), {"mem_dirty"})
 
 
 def test_a_name_that_says_a_level_does_not_only_grow():
-    survey, _ = surveyed({0: [line(10 * k, "h1", used=k, used_percent=k, reused=k) for k in range(5)]})
+    short = growth_of(used=range(5), used_percent=range(5), reused=range(5))
+    long = growth_of(used=range(0, 60, 3), reused=range(0, 60, 3))
 
-    assert survey.growing() == ["load_reused"]
+    assert short.growing == {"load_reused"}
+    assert long.counters == {"load_reused"}
 
 
 def test_a_metric_that_falls_in_one_series_does_not_only_grow():
-    records = [line(10 * k, host, up=value) for k in range(4) for host, value in (("h1", k), ("h2", -k))]
+    records = [line(10 * k, host, up=value) for k in range(20) for host, value in (("h1", 3 * k), ("h2", -k))]
+    growth = surveyed({0: records})[0].growth()
 
-    assert surveyed({0: records})[0].growing() == []
+    assert (growth.growing, growth.counters, growth.falling) == (set(), set(), {"load_up"})
 
 
 def test_a_counter_is_not_among_what_only_grows():
     record = [
-        Record(json.dumps({"name": "hits_total", "labels": {}, "time": k, "value": k}).encode())
-        for k in range(1, 6)
+        Record(json.dumps({"name": "hits_total", "labels": {}, "time": k, "value": 3 * k}).encode())
+        for k in range(1, 20)
     ]
+    growth = surveyed({0: record}, format_name="native_sample")[0].growth()
 
-    assert surveyed({0: record}, format_name="native_sample")[0].growing() == []
+    assert (growth.growing, growth.counters) == (set(), set())
 
 
 def test_the_mark_of_a_series_end_is_no_sample_of_it():
@@ -147,11 +206,11 @@ def test_a_topic_of_nonsense_has_no_format_and_no_series():
     survey, _ = surveyed({0: [Record(b"hello \xff")]})
 
     assert survey.format is None
-    assert (survey.series, survey.spread_series, survey.interval_seconds(), survey.growing()) == (
+    assert (survey.series, survey.spread_series, survey.interval_seconds(), survey.growth().growing) == (
         [],
         [],
         None,
-        [],
+        set(),
     )
 
 

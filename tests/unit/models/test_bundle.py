@@ -12,12 +12,13 @@ import models.bundle
 from models.baselines import WindowPca
 from models.bundle import FORMAT_VERSION, Bundle, load_bundle, save_bundle
 from models.dataset import windows_of
-from models.detector import Detector, Trained
+from models.detector import Detector
 from models.errors import BundleError
 from models.forecast import ForecastBand, rolling_forecast
 from models.network import Autoencoder
 from models.raw_scores import error_windows, fit_error_scale
 from models.settings import ModelSettings
+from models.trained import Trained
 
 torch.set_num_threads(1)  # threads of networks this small wait for each other longer than they work
 

@@ -4,11 +4,12 @@ import torch
 
 from models.baselines import WindowPca
 from models.dataset import windows_of
-from models.detector import Detector, Trained, calibration_episodes
+from models.detector import Detector, calibration_episodes
 from models.limits import Budget
 from models.network import Autoencoder
 from models.raw_scores import error_windows, fit_error_scale
 from models.settings import ModelSettings
+from models.trained import Trained
 
 torch.set_num_threads(1)  # threads of networks this small wait for each other longer than they work
 
@@ -131,16 +132,6 @@ def test_steps_of_chosen_rows_are_measured_by_their_rows_scales():
 
     both = detector.raw_score_block(steps)
     np.testing.assert_array_equal(of_second.raw_scores, both.raw_scores[both.index.row == 1])
-
-
-@pytest.mark.parametrize("held_out_from", [None, np.array([400 - W - 99, 400 - W - 98])])
-def test_too_few_held_out_windows_leave_the_scale_of_all(held_out_from):
-    detector = detector_of("three channels")
-
-    detector.calibrate(np.arange(2), unlike(400), held_out_from=held_out_from)
-
-    few = [True, True] if held_out_from is None else [False, True]  # 100 windows are enough, 99 are not
-    assert np.isnan(detector.error_scales.window).all(axis=1).tolist() == few
 
 
 # What a surprise is made of.

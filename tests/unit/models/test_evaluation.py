@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from models.detector import Detector, Trained
+from models.detector import Detector
 from models.evaluation import FAULT_KINDS, blocks_over_limit, calibrated_error, inject_faults, poisson_bound
 from models.network import Autoencoder
 from models.raw_scores import ErrorScale
 from models.settings import ModelSettings
+from models.trained import Trained
 
 torch.set_num_threads(1)
 

@@ -8,12 +8,13 @@ import torch
 from full_disk import full_disk
 
 from models.bundle import Bundle
-from models.detector import Detector, Trained
+from models.detector import Detector
 from models.errors import BundleError
 from models.network import Autoencoder
 from models.raw_scores import ErrorScale
 from models.registry import Registry
 from models.settings import ModelSettings
+from models.trained import Trained
 
 NOON = 1767268800.0  # 2026-01-01 12:00:00 UTC
 

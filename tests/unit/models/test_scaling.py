@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.scaling import fit_scaling
+from models.scaling import fit_scaling, smallest_departures
 
 
 def channel(text):
@@ -107,3 +107,19 @@ def test_inverting_brings_back_what_was_scaled():
     np.testing.assert_allclose(
         (back - values) / scaling.scale, 0, atol=1e-5
     )  # float32 between, of up to 10 units
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("3 5 3 4 3 3 7 3 5 3", 1.0),  # eight changes; 4 is nearest to the median, 3
+        ("3 5 3 4 3 3 7 3 3 3", np.nan),  # six
+        ("3 5 _ 3 4 3 _ 3 7 3 5 3", np.nan),  # seven: a gap is no change
+        ("3 5 _ 3 4 3 _ 3 7 3 5 3 5", 1.0),
+        ("3 3 3 3 3 3 3 3 9 9 9", np.nan),  # one incident says nothing of a channel's steps
+        ("0 1e-12 0 1e-12 0 1e-12 0 1e-12 0", np.nan),  # rounding noise
+        ("_ _ _", np.nan),
+    ],
+)
+def test_the_smallest_departure_is_the_nearest_to_the_median_of_a_channel_that_moves(text, expected):
+    np.testing.assert_equal(smallest_departures(channel(text)), [[expected]])

@@ -12,7 +12,7 @@ from step_histories import NAN, STEP_MS, WINDOW, alert, back, column, kept, numb
 
 from monitor.detection.steps import ClosedSteps
 from monitor.errors import HistoryError
-from monitor.storage.step_history import Span, list_segments, read_spans
+from monitor.storage.step_history import METADATA_KEY, Span, list_segments, read_spans
 
 
 def test_steps_come_back_as_they_were(tmp_path):
@@ -66,6 +66,22 @@ def test_entities_and_channels_that_came_later_are_gaps_before(tmp_path):
 
     np.testing.assert_array_equal(values[:, :, 0], [[1, NAN], [1, NAN], [2, 2]])
     np.testing.assert_array_equal(values[:, :, 1], [[NAN, NAN], [NAN, NAN], [2, 2]])
+
+
+def test_which_channels_are_counters_comes_back_and_earlier_segments_do_not_say_it(tmp_path):
+    history = writer(tmp_path)
+    history.add(numbered(0, 2))
+    history.write(["web1"], ["a"], ())
+    (segment,) = tmp_path.glob("*.parquet")
+    table = pq.read_table(segment)
+    about = json.loads(table.schema.metadata[METADATA_KEY])
+    del about["counters"]
+    pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(about)}), segment)
+    earlier = back(tmp_path).history.counters
+    history.add(numbered(2, 2))
+    history.write(["web1"], ["a"], (), {"a"})
+
+    assert (earlier, back(tmp_path).history.counters) == (set(), {"a"})
 
 
 def test_a_segment_is_due_when_its_event_time_is_full(tmp_path):

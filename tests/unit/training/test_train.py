@@ -5,9 +5,9 @@ import pytest
 
 from models.errors import TrainingError
 from models.registry import Registry
-from monitor.sample import concatenate
+from monitor.sample import Kind, concatenate
 from monitor.testing import samples
-from monitor.training.train import collect_history, train_watch
+from monitor.training.train import collect_history, fit_watch, train_watch
 
 
 def test_every_entity_ends_at_the_last_step_however_old_its_file(quiet_watch, table):
@@ -93,3 +93,13 @@ def test_where_each_series_is_an_entity_a_constant_one_is_scaled_by_its_own_unit
     # 64 KiB, 10 ms and one event a second are more than a hundredth of 7, 7 and 0 but for the second
     assert trained.history.entities == names
     assert trained.fit.detector.scaling.scale.tolist() == [[65536.0], [pytest.approx(0.07)], [1.0]]
+
+
+def test_a_counter_without_the_ending_of_one_is_scaled_as_one_event(quiet_watch, table):
+    settings = quiet_watch(by="series", model={"hidden": 4, "latent": 2, "epochs": 1}).settings()
+    table.intern("http.server.requests", (), Kind.DELTA)
+    columns = samples(" ".join(["0"] * 200), table, name="http.server.requests")
+
+    fit = fit_watch(settings, collect_history(settings, columns, table))
+
+    assert fit.detector.scaling.scale.tolist() == [[1.0]]  # in a step of 1 s; an unknown level: 0.1

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.gradients import gradient_norms_per_step
-from models.network import Autoencoder
+from models.network import Autoencoder, gradient_norms_per_step
 
 N_STEPS = 100
 
