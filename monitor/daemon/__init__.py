@@ -12,6 +12,7 @@ May import every folder but `commands` and `discovery`; only `commands` imports 
 - `champion_watcher`: notices promotions and rollbacks, and prepares the model in a thread of its own
 - `retraining`: keeps histories, trains at set times, swaps models between two steps
 - `limit_log`: log lines about series that a limit refuses
+- `watch_log`: log lines about watches that nothing matches, and about entities without data
 - `watchdog`: ends a process whose loop hangs
 - `process`: threads, allocator and priority of this process
 """

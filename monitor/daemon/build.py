@@ -34,6 +34,7 @@ from monitor.daemon.notifier import Notifier
 from monitor.daemon.process import tune_process
 from monitor.daemon.retraining import Retraining, report_training
 from monitor.daemon.served_watch import ModelLoader, ServedWatch
+from monitor.daemon.watch_log import WatchLog
 from monitor.decode.topic_decoders import TopicDecoders
 from monitor.detection.pipeline import Pipeline
 from monitor.kafka.dead_letter_producer import DeadLetterProducer
@@ -104,7 +105,9 @@ def build_daemon(
         now=clock.now(),
     )
     try:
-        metrics = Metrics(CollectorRegistry(), [watch.name for watch in config.watch])
+        metrics = Metrics(
+            CollectorRegistry(), [watch.name for watch in config.watch], optional=_optional(config)
+        )
         builder = _Builder(config, clock, data_dir, metrics)
         return builder.daemon(
             outlets, lock, keeps_state=keeps_state, config_file=config_file, on_stalled=on_stalled
@@ -112,6 +115,10 @@ def build_daemon(
     except BaseException:
         lock.release()
         raise
+
+
+def _optional(config: Config) -> set[str]:
+    return {watch.name for watch in config.watch if watch.optional}
 
 
 def training_command(config_file: Path, watch: str, result_file: Path) -> list[str]:
@@ -215,6 +222,7 @@ class _Builder:
             exposition=Exposition(metrics, config.web.max_exported_series),
             health=Health(ticked_at=clock.monotonic()),
             limit_log=LimitLog(clock),
+            watch_log=WatchLog(clock, optional=_optional(config)),
             clock=clock,
         )
         loop.exposition.render(views, age_filter.withheld)

@@ -13,6 +13,7 @@ from monitor.daemon.checkpoints import CheckpointKeeper
 from monitor.daemon.limit_log import LimitLog
 from monitor.daemon.notifier import Notifier
 from monitor.daemon.retraining import Retraining
+from monitor.daemon.watch_log import WatchLog
 from monitor.detection.pipeline import Decision, Pipeline
 from monitor.detection.view import WatchView
 from monitor.metrics.exposition import Exposition
@@ -48,11 +49,11 @@ class Loop:
     exposition: Exposition
     health: Health
     limit_log: LimitLog
+    watch_log: WatchLog
     clock: Clock
     _position: Position = field(init=False)  # of the last checkpoint: nothing newer is committed
     _committed_at: float = field(init=False)
     _rendered_at: float = field(default=-math.inf, init=False)
-    _had_samples: bool = field(default=False, init=False)
 
     def run(self, stop: threading.Event, *, exit_at_end: bool = False) -> None:
         """Run until `stop` is set, or until the source ends where that is asked for."""
@@ -124,16 +125,12 @@ class Loop:
     def _log(self, batch: Batch, decision: Decision) -> None:
         """Log what an operator should know of a batch."""
         self.limit_log.log_refused(decision, self.pipeline)
+        self.watch_log.log_unmatched(decision, self.pipeline, has_samples=len(batch.columns) > 0)
         for name, report in decision.reports.items():
             if report.n_steps_back:
                 log.warning(
                     "clock set back watch=%s steps=%d: its steps begin anew", name, report.n_steps_back
                 )
-        if len(batch.columns) and not self._had_samples:
-            self._had_samples = True
-            for name, report in decision.reports.items():
-                if not report.n_samples:
-                    log.info("watch idle watch=%s: no series of it yet", name)
 
     def _show(self, batch: Batch, *, renders: bool) -> None:
         """Render the text of a scrape where that is due, and report that the loop has turned."""

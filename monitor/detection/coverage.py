@@ -16,6 +16,7 @@ class Coverage:
         self._first_now_ms: int | None = None
         self._newest_ms: int | None = None
         self._arrived_ms = 0  # when the newest sample came
+        self.has_just_begun = True  # it has not had the time to close a step
 
     def take(self, time_ms: int, judged: NDArray[np.bool_]) -> None:
         """Record which entities (n,) were judged at the step that ends at `time_ms`."""
@@ -50,7 +51,8 @@ class Coverage:
         if newest_ms != self._newest_ms:
             self._newest_ms = newest_ms
             self._arrived_ms = now_ms
-        if now_ms - self._first_now_ms < longest_delay_ms:
+        self.has_just_begun = now_ms - self._first_now_ms < longest_delay_ms
+        if self.has_just_begun:
             return int(expected.sum())
         if newest_ms is None:
             return 0

@@ -295,6 +295,8 @@ class Watch:
             now_ms=now_ms,
             longest_delay_ms=self.grid.longest_delay_ms,
         )
+        report.n_matching = self.entities.n_matching
+        report.has_just_begun = self._judge.coverage.has_just_begun
         report.n_expected = int(expected.sum())
         # Behind the end of a source nothing will be judged any more, however fresh the last step is.
         report.n_judged = 0 if finished else n_judged

@@ -30,7 +30,7 @@ def test_the_shipped_configuration_loads():
     config = load_config(ROOT / "config.toml")
 
     assert config.source.kind == "host"
-    assert config.watch
+    assert [(watch.name, watch.optional) for watch in config.watch] == [("host", False), ("service", True)]
 
 
 def test_the_shipped_configuration_shows_every_key():
