@@ -102,6 +102,12 @@ def what_is_anomalous() -> list[dict[str, Any]]:
             unit="percentunit",
             width=12,
         ),
+        table(
+            "No data since (the first ten entities of each watch)",
+            "max by (watch, entity) (barograph_not_judged_since_timestamp_seconds) * 1000",
+            unit="dateTimeAsIso",
+            width=12,
+        ),
         graph(
             "Episodes",
             [("max by (watch, entity) (barograph_anomaly)", "{{watch}}/{{entity}}")],

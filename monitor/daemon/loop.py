@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from monitor.alerting.alert_age import FilteredAlerts
@@ -98,8 +99,9 @@ class Loop:
         if self.retraining is not None and self.retraining.after_step(decision):
             self._save()  # a checkpoint names the version that judges: a restart resumes with that
             is_saved = True
-        self._count(batch, decision, filtered, duration_seconds=self.clock.monotonic() - started)
-        self._log(batch, decision)
+        views = self._views()
+        self._count(batch, decision, filtered, views, duration_seconds=self.clock.monotonic() - started)
+        self._log(batch, decision, views)
         # Before it is rendered: what a scrape has shown survives the daemon.
         if not is_saved and self.checkpoints.is_due():
             self._save()
@@ -107,12 +109,18 @@ class Loop:
         return is_saved
 
     def _count(
-        self, batch: Batch, decision: Decision, filtered: FilteredAlerts, *, duration_seconds: float
+        self,
+        batch: Batch,
+        decision: Decision,
+        filtered: FilteredAlerts,
+        views: Sequence[WatchView],
+        *,
+        duration_seconds: float,
     ) -> None:
         """Count what a batch did."""
         self.metrics.batch_done(
             decision,
-            self._views(),
+            views,
             batch.n_bad,
             duration_seconds=duration_seconds,
             now=self.clock.now(),
@@ -122,10 +130,11 @@ class Loop:
         self.metrics.source_polled(batch.report, ready=batch.ready)
         self.metrics.series_known(self.pipeline.table)
 
-    def _log(self, batch: Batch, decision: Decision) -> None:
+    def _log(self, batch: Batch, decision: Decision, views: Sequence[WatchView]) -> None:
         """Log what an operator should know of a batch."""
         self.limit_log.log_refused(decision, self.pipeline)
         self.watch_log.log_unmatched(decision, self.pipeline, has_samples=len(batch.columns) > 0)
+        self.watch_log.log_coverage(views)
         for name, report in decision.reports.items():
             if report.n_steps_back:
                 log.warning(

@@ -35,6 +35,10 @@ ENTITY_METRICS = {
         "1 while a value of the entity lies outside its valid range at the newest step, else 0."
     ),
     "barograph_judged": "1 if the entity's newest step was judged, else 0: warming, gap or stale.",
+    "barograph_not_judged_since_timestamp_seconds": (
+        "Event time up to which an entity was judged that should be and no longer is, or when the daemon was "
+        "started; of each watch the first ten, those without data for longest."
+    ),
     "barograph_warming_steps": "Steps that are missing before the entity can be judged.",
     "barograph_actual": "Newest value of a channel, in its own unit; counters as a rate per second.",
     "barograph_expected": "Value that the model expected in place of the newest one, in the channel's unit.",
@@ -51,6 +55,7 @@ ENTITY_METRICS = {
 
 
 _BOUNDS = ("min", "max")
+_N_MISSING = 10  # entities of a watch that are shown as not judged, beyond the cap: an alert names them
 
 
 @dataclass(slots=True)
@@ -94,6 +99,7 @@ class Exposition:
                 n_left -= len(shown) * per_entity
                 self._write_scores(view, shown, hidden_rows, lines)
                 _write_bounds(view, shown, lines["barograph_hours_to_bound"])
+            lines["barograph_not_judged_since_timestamp_seconds"] += _missing_lines(view)
             self._write_episodes(view, set(shown.tolist()), hidden_rows, lines)
         self.metrics.not_exported(n_hidden)
         own = generate_latest(self.metrics.registry)
@@ -190,6 +196,15 @@ def _write_bounds(view: WatchView, shown: NDArray[np.int64], lines: list[str]) -
             f'channel="{_escaped(view.channels[column])}",bound="{_BOUNDS[side]}"}} '
             f"{'+Inf' if math.isinf(value) else repr(value)}\n"
         )
+
+
+def _missing_lines(view: WatchView) -> list[str]:
+    """Write since when the first entities are not judged that should be."""
+    return [
+        f'barograph_not_judged_since_timestamp_seconds{{watch="{view.name}",'
+        f'entity="{_escaped(view.entities[row])}"}} {int(view.coverage.since_ms[row]) / 1000!r}\n'
+        for row in view.coverage.longest_missing(_N_MISSING).tolist()
+    ]
 
 
 def _lines(prefixes: Sequence[str], cells: NDArray[np.int64], values: NDArray[np.float64]) -> list[str]:

@@ -18,7 +18,7 @@ from monitor.detection.build import build_watch
 from monitor.detection.pipeline import Pipeline
 from monitor.metrics.exposition import Exposition
 from monitor.metrics.instruments import Metrics
-from monitor.sample import concatenate
+from monitor.sample import concatenate, no_samples
 from monitor.sources.source import Batch
 from monitor.testing import FakeClock, ListSource
 from monitor.web.server import Health
@@ -344,6 +344,20 @@ def test_a_watch_that_no_series_matches_is_logged_while_the_loop_goes_on(loop, n
     assert [record.getMessage() for record in caplog.records if "no matching" in record.getMessage()] == [
         "watch w: no matching series: 2 seen, none with label `hostname`; "
         "labels seen: host; the nearest is `host`"
+    ]
+
+
+def test_a_host_that_falls_silent_is_logged_by_name_and_so_is_its_return(loop, noise, caplog):
+    caplog.set_level("INFO")
+    silent = [Batch(no_samples(), second * 1000) for second in range(200, 210)]
+    back = [Batch(noise(1, start_step=second, seed=second), second * 1000) for second in range(210, 225)]
+
+    loop([Batch(noise(200), 199_000), *silent, *back], Outlet())
+
+    lines = [record.getMessage() for record in caplog.records if record.name.endswith("watch_log")]
+    assert [line.partition(" watch=")[0] for line in lines] == [
+        "no data for web1 (1 of 1 entities)",
+        "data again for web1",
     ]
 
 

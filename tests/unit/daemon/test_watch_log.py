@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from monitor.daemon.watch_log import WatchLog
 from monitor.detection.build import build_watch
+from monitor.detection.coverage import CoverageView
 from monitor.detection.pipeline import Pipeline
 from monitor.sample import no_samples
 from monitor.testing import FakeClock
@@ -95,3 +99,83 @@ def test_an_optional_watch_and_one_that_series_match_are_not_logged(
         clock.advance(400.0)
 
     assert caplog.messages == []
+
+
+# Entities without data
+
+
+class Fleet:
+    """A view of hosts, of which some are missing, and the log lines that a watch log makes of it."""
+
+    def __init__(self, quiet_watch, caplog, n_hosts=2000):
+        self._view = build_watch(quiet_watch().settings(), None).view()
+        self.names = [f"web{number}" for number in range(n_hosts)]
+        self.clock = FakeClock(0.0)
+        self._watch_log = WatchLog(self.clock)
+        self._caplog = caplog
+        caplog.set_level("INFO")
+
+    def lines(self, missing, *, gone=()):
+        """Give what is logged where these rows are missing, and those no longer expected."""
+        n_hosts = len(self.names)
+        expected, absent = np.ones(n_hosts, bool), np.zeros(n_hosts, bool)
+        expected[list(gone)], absent[list(missing)] = False, True
+        since_ms = np.full(n_hosts, 1_700_000_000_000)
+        coverage = CoverageView(expected, absent, since_ms)
+        self._caplog.clear()
+        self._watch_log.log_coverage([replace(self._view, entities=self.names, coverage=coverage)])
+        return self._caplog.messages
+
+
+@pytest.fixture
+def fleet(quiet_watch, caplog):
+    return Fleet(quiet_watch, caplog)
+
+
+def test_a_thousand_hosts_that_vanish_are_one_line_with_ten_names(fleet):
+    assert fleet.lines(range(1000)) == [
+        "no data for web0, web1, web2, web3, web4, web5, web6, web7, web8, web9 and 990 more "
+        "(1000 of 2000 entities) watch=w since=2023-11-14T22:13:20Z: their input has ended or has gaps"
+    ]
+    assert fleet.lines(range(1000)) == []
+
+
+def test_hosts_that_return_are_logged_and_so_are_those_given_up(fleet):
+    fleet.lines([0, 1, 2, 3])
+
+    assert fleet.lines([3], gone=[2]) == [
+        "data again for web0, web1 watch=w: 1 still without",
+        "no longer expected: web2 watch=w: without data for too long",
+    ]
+    assert fleet.lines([3], gone=[2]) == []
+
+
+def test_what_changes_within_a_minute_is_logged_together_at_its_end(fleet):
+    assert len(fleet.lines([0])) == 1
+    assert fleet.lines([0, 1]) == []
+    fleet.clock.advance(30.0)
+    assert fleet.lines([0, 1, 2]) == []
+    fleet.clock.advance(30.0)
+
+    (line,) = fleet.lines([0, 1, 2])
+
+    assert line.startswith("no data for web1, web2 (3 of 2000 entities) watch=w ")
+
+
+def test_a_host_that_flaps_is_logged_once_a_minute_at_most(fleet):
+    lines = []
+    for second in range(121):
+        lines += fleet.lines([0] if second % 2 == 0 else [])
+        fleet.clock.advance(1.0)
+
+    assert sum(line.startswith("no data for web0 ") for line in lines) == 3
+    assert sum(line.startswith("data again for web0 ") for line in lines) == 2
+
+
+def test_a_name_that_holds_a_line_break_stays_in_its_line(quiet_watch, caplog):
+    fleet = Fleet(quiet_watch, caplog, n_hosts=1)
+    fleet.names = ["a\nb"]
+
+    (line,) = fleet.lines([0])
+
+    assert line.startswith("no data for a\\nb (1 of 1 entities) ")

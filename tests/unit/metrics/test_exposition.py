@@ -10,7 +10,7 @@ from monitor.detection.build import build_watch
 from monitor.detection.pipeline import Pipeline
 from monitor.metrics.exposition import Exposition
 from monitor.metrics.instruments import Metrics
-from monitor.sample import Columns, labels_of
+from monitor.sample import Columns, concatenate, labels_of
 
 
 def test_scores_limits_and_values_of_a_judged_entity_are_shown(served, noise):
@@ -183,3 +183,32 @@ def test_the_hours_left_of_a_channel_with_a_valid_range_are_shown_while_it_is_li
         cell = {"watch": "w", "entity": 'a"b', "channel": "load"}
         assert shown[of("barograph_hours_to_bound", bound="max", **cell)] == pytest.approx(11 / 3600)
         assert shown[of("barograph_hours_to_bound", bound="min", **cell)] == np.inf
+
+
+def test_who_is_not_judged_is_named_with_the_time_of_its_newest_judged_step_also_beyond_the_cap(
+    served, noise
+):
+    daemon = served(max_series=0)
+    daemon.feed(concatenate([noise(200), noise(200, host='web"2', seed=1)]))
+    before = daemon.scrape()
+    daemon.feed(noise(20, start_step=200, seed=2))
+    shown = daemon.scrape()
+
+    name = "barograph_not_judged_since_timestamp_seconds"
+    assert [key for key in before if key[0] == name] == []
+    # The newest sample of web"2 is of 199 s, in the step that ends at 200 s.
+    assert {key: value for key, value in shown.items() if key[0] == name} == {
+        of(name, watch="w", entity='web"2'): 200.0
+    }
+
+
+def test_of_many_that_are_not_judged_the_first_ten_are_named(served, noise):
+    daemon = served()
+    daemon.feed(concatenate([noise(200, host=f"web{number}", seed=number) for number in range(12)]))
+    daemon.feed(noise(20, host="web0", start_step=200))
+    shown = daemon.scrape()
+
+    named = [
+        dict(labels)["entity"] for name, labels in shown if name.startswith("barograph_not_judged_since")
+    ]
+    assert sorted(named) == sorted(f"web{number}" for number in range(1, 11))
