@@ -16,7 +16,7 @@ __all__ = ["Coverage", "CoverageView"]
 class CoverageView:
     """Which entities should be judged and which of them are not; shapes (n,).
 
-    `since_ms` is the end of each entity's newest judged step; where none was, when the watch was begun.
+    `since_ms` is the end of each entity's newest judged step; where none was, when it was first expected.
     """
 
     expected: NDArray[np.bool_]
@@ -42,6 +42,7 @@ class Coverage:
         self._judged_ms = np.empty(0, np.int64)  # end of each entity's newest judged step; 0 before the first
         self._expected = np.empty(0, bool)
         self._missing = np.empty(0, bool)  # as long as `_expected`
+        self._expected_ms = np.empty(0, np.int64)  # the same: from when on it is expected; -1 while it is not
         self._first_now_ms: int | None = None
         self._newest_ms: int | None = None
         self._arrived_ms = 0  # when the newest sample came
@@ -59,14 +60,14 @@ class Coverage:
 
     def view(self) -> CoverageView:
         """Give which entities should be judged, and which of them are not."""
-        judged_ms = self._judged_of(len(self._expected))
-        since_ms = np.where(judged_ms > 0, judged_ms, self._first_now_ms or 0)
+        judged_ms = _padded(self._judged_ms, len(self._expected))
+        since_ms = np.where(judged_ms > 0, judged_ms, self._expected_ms)
         return CoverageView(self._expected, self._missing, since_ms)
 
     def take(self, time_ms: int, judged: NDArray[np.bool_]) -> None:
         """Record which entities (n,) were judged at the step that ends at `time_ms`."""
         if len(self._judged_ms) < len(judged):
-            self._judged_ms = self._judged_of(len(judged))
+            self._judged_ms = _padded(self._judged_ms, len(judged))
         self._judged_ms[judged] = time_ms
 
     def keep_rows(self, rows: NDArray[np.int64]) -> None:
@@ -74,6 +75,7 @@ class Coverage:
         self._judged_ms = self._judged_ms[rows[rows < len(self._judged_ms)]]
         rows = rows[rows < len(self._expected)]
         self._expected, self._missing = self._expected[rows], self._missing[rows]
+        self._expected_ms = self._expected_ms[rows]
 
     def update(
         self,
@@ -88,7 +90,7 @@ class Coverage:
 
         A step's age is measured from the newest sample, plus the time since that came: so a source that
         trails the clock by a constant time loses nothing. A daemon that has just begun has not had the
-        time to close a step: until it has, none is missing.
+        time to close a step: until it has, none is missing. Nor is an entity that is just expected.
 
         Parameters
         ----------
@@ -107,6 +109,8 @@ class Coverage:
             self._newest_ms = newest_ms
             self._arrived_ms = now_ms
         self.has_just_begun = now_ms - self._first_now_ms < longest_delay_ms
+        expected_ms = _padded(self._expected_ms, len(expected), fill=-1)
+        self._expected_ms = np.where(expected, np.where(expected_ms >= 0, expected_ms, now_ms), -1)
         self._expected = expected
         if finished:
             self._missing = expected
@@ -116,8 +120,9 @@ class Coverage:
             self._missing = expected
         else:
             oldest_ms = newest_ms + (now_ms - self._arrived_ms) - longest_delay_ms
-            judged_ms = self._judged_of(len(expected))
-            self._missing = expected & ((judged_ms < oldest_ms) | (judged_ms == 0))
+            judged_ms = _padded(self._judged_ms, len(expected))
+            is_due = (judged_ms > 0) | (now_ms - self._expected_ms >= longest_delay_ms)
+            self._missing = expected & is_due & ((judged_ms < oldest_ms) | (judged_ms == 0))
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give the arrays by name: what a restart goes on from, and what `barograph status` shows."""
@@ -128,5 +133,6 @@ class Coverage:
         if "judged_ms" in arrays:
             self._judged_ms = np.array(arrays["judged_ms"], np.int64)
 
-    def _judged_of(self, n_rows: int) -> NDArray[np.int64]:
-        return np.pad(self._judged_ms, (0, max(0, n_rows - len(self._judged_ms))))[:n_rows]
+
+def _padded(times_ms: NDArray[np.int64], n_rows: int, *, fill: int = 0) -> NDArray[np.int64]:
+    return np.pad(times_ms, (0, max(0, n_rows - len(times_ms))), constant_values=fill)[:n_rows]

@@ -36,8 +36,8 @@ ENTITY_METRICS = {
     ),
     "barograph_judged": "1 if the entity's newest step was judged, else 0: warming, gap or stale.",
     "barograph_not_judged_since_timestamp_seconds": (
-        "Event time up to which an entity was judged that should be and no longer is, or when the daemon was "
-        "started; of each watch the first ten, those without data for longest."
+        "Event time up to which an entity was judged that should be and is not; if it never was, when it was "
+        "first expected. Of each watch the first ten, those without data for longest."
     ),
     "barograph_warming_steps": "Steps that are missing before the entity can be judged.",
     "barograph_actual": "Newest value of a channel, in its own unit; counters as a rate per second.",

@@ -110,3 +110,16 @@ def test_since_when_survives_a_restart_and_a_state_without_it_is_taken_too():
 
     assert resumed.view().since_ms.tolist() == [60_000, 100_000]
     assert older.view().since_ms.tolist() == [100_000, 100_000]
+
+
+def test_an_entity_that_is_just_expected_is_not_missing_before_it_can_have_been_judged():
+    coverage = Coverage()
+    count(coverage, None, 0, np.array([True]))
+    coverage.take(60_000, np.array([True]))
+    grown = np.array([True, True])
+
+    assert count(coverage, 60_000, 60_000, grown) == 2  # the second has just shown enough
+    coverage.take(89_000, np.array([True, False]))
+    assert count(coverage, 89_999, 89_999, grown) == 2
+    assert count(coverage, 90_000, 90_000, grown) == 1
+    assert coverage.view().since_ms.tolist() == [89_000, 60_000]
