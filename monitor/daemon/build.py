@@ -41,7 +41,7 @@ from monitor.kafka.dead_letter_producer import DeadLetterProducer
 from monitor.kafka.libraries import library_of
 from monitor.kafka.record_decoder import Decoding
 from monitor.kafka.source import KafkaSource
-from monitor.metrics.exposition import Exposition
+from monitor.metrics.exposition import Exposition, enough_series
 from monitor.metrics.instruments import Metrics
 from monitor.outlets.outlet import Outlet
 from monitor.sample import SeriesTable
@@ -219,7 +219,7 @@ class _Builder:
             checkpoints=checkpoints,
             retraining=self.retraining(served, config_file) if keeps_state else None,
             metrics=metrics,
-            exposition=Exposition(metrics, config.web.max_exported_series),
+            exposition=self.exposition(),
             health=Health(ticked_at=clock.monotonic()),
             limit_log=LimitLog(clock),
             watch_log=WatchLog(clock, optional=_optional(config)),
@@ -234,6 +234,13 @@ class _Builder:
             on_stalled=on_stalled,
             stalled_after_seconds=config.stalled_after_seconds,
         )
+
+    def exposition(self) -> Exposition:
+        web = self.config.web
+        cap = web.max_exported_series
+        if cap == "auto":
+            cap = enough_series(watch.max_series for watch in self.config.watch)
+        return Exposition(self.metrics, cap, all_channels=web.export_all_channels)
 
     def web(self, exposition: Exposition, health: Health) -> WebServer:
         return WebServer(

@@ -72,7 +72,8 @@ class Metrics:
         self._series_limit = self.catalogue.gauge("barograph_series_limit", "The setting source.max_series.")
         self._not_exported = self.catalogue.gauge(
             "barograph_series_not_exported",
-            "Series of entities left out of a scrape by web.max_exported_series.",
+            "Series left out of a scrape because web.max_exported_series allows no more; values that are not "
+            "exported without web.export_all_channels do not count.",
         )
         self._last_batch = self.catalogue.gauge(
             "barograph_last_batch_timestamp_seconds",
