@@ -147,6 +147,7 @@ def test_hosts_that_return_are_logged_and_so_are_those_given_up(fleet):
         "data again for web0, web1 watch=w: 1 still without",
         "no longer expected: web2 watch=w: without data for too long",
     ]
+    fleet.clock.advance(60.0)
     assert fleet.lines([3], gone=[2]) == []
 
 
