@@ -323,6 +323,57 @@ MUTATIONS = [
         ),
     ),
     *in_module(
+        "monitor/detection/coverage.py",
+        "unit/detection/test_coverage.py",
+        (
+            "is_due = (judged_ms > 0) | (",
+            "is_due = (judged_ms >= 0) | (",
+            "test_an_entity_that_is_just_expected_is_not_missing_before_it_can_have_been_judged",
+        ),
+        (
+            "np.argsort(self.since_ms[rows]",
+            "np.argsort(-self.since_ms[rows]",
+            "test_who_is_missing_is_known_since_its_newest_judged_step_and_the_longest_missing_comes_first",
+        ),
+    ),
+    *in_module(
+        "monitor/detection/entities.py",
+        "unit/detection/test_entities.py",
+        (
+            "& (self.row_of != VACANT)",
+            "& True",
+            "test_series_that_have_lost_their_numbers_match_no_more",
+        ),
+    ),
+    *in_module(
+        "monitor/daemon/watch_log.py",
+        "unit/daemon/test_watch_log.py",
+        (
+            "entity not in logged]",
+            "True]",
+            "test_what_changes_within_a_minute_is_logged_together_at_its_end",
+        ),
+        (
+            "logged.difference_update(back)",
+            "pass",
+            "test_hosts_that_return_are_logged_and_so_are_those_given_up",
+        ),
+    ),
+    *in_module(
+        "monitor/metrics/exposition.py",
+        "unit/metrics/test_exposition.py",
+        (
+            "(score[rows] >= _NOTABLE_SCORE)",
+            "(score[rows] > _NOTABLE_SCORE)",
+            "test_values_are_those_of_entities_with_an_open_episode_or_half_the_limit",
+        ),
+        (
+            "is_open[list(hidden_rows)] = False",
+            "pass",
+            "test_values_of_an_episode_whose_score_has_fallen_are_shown_until_it_ends_unless_it_is_withheld",
+        ),
+    ),
+    *in_module(
         "monitor/detection/watch.py",
         "unit/detection/test_watch.py",
         (

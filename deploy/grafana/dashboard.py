@@ -102,6 +102,12 @@ def what_is_anomalous() -> list[dict[str, Any]]:
             unit="percentunit",
             width=12,
         ),
+        table(
+            "No data since (the first ten entities of each watch)",
+            "max by (watch, entity) (barograph_not_judged_since_timestamp_seconds) * 1000",
+            unit="dateTimeAsIso",
+            width=12,
+        ),
         graph(
             "Episodes",
             [("max by (watch, entity) (barograph_anomaly)", "{{watch}}/{{entity}}")],
@@ -131,6 +137,10 @@ def selected_entity() -> list[dict[str, Any]]:
             ],
             width=8,
             repeat="channel",
+            note=(
+                "Exported while the episode is open or the score is 0.5 or more; always with "
+                "export_all_channels = true in [web]."
+            ),
         ),
     ]
 
@@ -282,12 +292,16 @@ def graph(
     kind: str = "timeseries",
     line_at: float | None = None,
     repeat: str | None = None,
+    note: str = "",
 ) -> dict[str, Any]:
     """Give expressions over time, each with its legend.
 
-    `line_at` draws a limit; `repeat` makes one panel for each value of a variable.
+    `line_at` draws a limit; `repeat` makes one panel for each value of a variable; `note` says when there is
+    something to see, also where there is nothing.
     """
     defaults: dict[str, Any] = {"unit": unit}
+    if note:
+        defaults["noValue"] = note
     if line_at is not None:
         defaults["custom"] = {"thresholdsStyle": {"mode": "line"}}
         defaults["thresholds"] = {
@@ -303,6 +317,7 @@ def graph(
         ],
         "fieldConfig": {"defaults": defaults, "overrides": []},
         "_size": (width, 7),
+        **({"description": note} if note else {}),
     }
     return panel | ({"repeat": repeat, "repeatDirection": "h", "maxPerRow": 3} if repeat else {})
 

@@ -15,7 +15,7 @@ Begin with `main.py`: it registers the commands and turns errors into one line a
 - `episodes.py`: the alert history
 - `record.py`: this machine's metrics to a file
 - `demo.py`, with `demo_run.py` and `demo_recording.py`: the demo on a labelled recording
-- `check.py`: check-config, healthcheck, version
+- `check.py`: check-config, healthcheck, status, version
 - `options.py`: what several commands share
 - `console.py`, `tables.py`: progress bars; results as tables and text
 - `stdout.py`: stdout that cannot be written to is one line

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import typer
 
 from models.errors import ModelError
-from monitor.commands.check import check_config, healthcheck, version
+from monitor.commands.check import check_config, healthcheck, status, version
 from monitor.commands.dead_letters import dead_letters
 from monitor.commands.decode import decode
 from monitor.commands.demo import demo
@@ -45,6 +45,7 @@ app.add_typer(models, name="models")
 app.command("dead-letters")(dead_letters)
 app.command("check-config")(check_config)
 app.command()(healthcheck)
+app.command()(status)
 app.command()(version)
 
 

@@ -21,6 +21,7 @@ from monitor.alerting.alert import Alert
 from monitor.alerting.text import channel_text, level_text, time_text
 from monitor.commands.demo_recording import DemoOutcome
 from monitor.commands.forecast_files import Question
+from monitor.daemon.status import WatchStatus
 from monitor.sample import Columns, SeriesTable, is_stale
 from monitor.sources.decode_captures import N_SHOWN
 from monitor.storage.alert_history import StoredEpisode
@@ -38,6 +39,7 @@ __all__ = [
     "models_table",
     "outcome_text",
     "samples_table",
+    "status_tables",
     "training_table",
 ]
 
@@ -246,6 +248,25 @@ def episodes_table(episodes: Sequence[StoredEpisode]) -> Table:
             "yes" if episode.notified else "no",
         )
     return table
+
+
+def status_tables(statuses: Sequence[WatchStatus], *, n_most: int | None) -> list[Table]:
+    """List how many entities each watch judges, then `n_most` of each that have no data, longest first."""
+    watches = _table(("watch", "entities", "judged", "episodes open"), left=("watch",))
+    for status in statuses:
+        judged = "-"
+        if status.n_expected is not None:
+            judged = f"{status.n_expected - len(status.missing)} of {status.n_expected}"
+        watches.add_row(escape(status.watch), str(status.n_entities), judged, str(status.n_open))
+    missing = _table(("watch", "no data for", "since"), left=("watch", "no data for", "since"), folds=True)
+    for status in statuses:
+        for entity, since_ms in status.missing[:n_most]:
+            since = "before the daemon's state begins" if since_ms is None else time_text(since_ms)
+            missing.add_row(escape(status.watch), escape(printable(entity)), since)
+        n_more = len(status.missing[n_most:]) if n_most is not None else 0
+        if n_more:
+            missing.add_row(escape(status.watch), f"and {n_more} more: --all shows them", "")
+    return [watches, missing] if missing.row_count else [watches]
 
 
 def outcome_text(outcome: TrainingOutcome) -> str:

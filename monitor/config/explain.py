@@ -64,7 +64,7 @@ def _is_type_name(part: str | int) -> bool:
     """Tell whether a part of a location is no key but a type, of a setting that may have several."""
     if not isinstance(part, str):
         return False
-    return part in {"float", "constrained-float"} or part.startswith(("list[", "literal["))
+    return part in {"float", "constrained-float", "constrained-int"} or part.startswith(("list[", "literal["))
 
 
 def _location(keys: Sequence[str | int], document: Mapping[str, Any]) -> str:

@@ -73,7 +73,8 @@ class WebConfig(Table):
     """`[web]`: the HTTP server."""
 
     listen: str = "127.0.0.1:9469"
-    max_exported_series: Annotated[int, Field(ge=0)] = 10_000
+    max_exported_series: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    export_all_channels: bool = False
 
     @field_validator("listen")
     @classmethod

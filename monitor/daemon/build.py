@@ -34,13 +34,14 @@ from monitor.daemon.notifier import Notifier
 from monitor.daemon.process import tune_process
 from monitor.daemon.retraining import Retraining, report_training
 from monitor.daemon.served_watch import ModelLoader, ServedWatch
+from monitor.daemon.watch_log import WatchLog
 from monitor.decode.topic_decoders import TopicDecoders
 from monitor.detection.pipeline import Pipeline
 from monitor.kafka.dead_letter_producer import DeadLetterProducer
 from monitor.kafka.libraries import library_of
 from monitor.kafka.record_decoder import Decoding
 from monitor.kafka.source import KafkaSource
-from monitor.metrics.exposition import Exposition
+from monitor.metrics.exposition import Exposition, enough_series
 from monitor.metrics.instruments import Metrics
 from monitor.outlets.outlet import Outlet
 from monitor.sample import SeriesTable
@@ -104,7 +105,9 @@ def build_daemon(
         now=clock.now(),
     )
     try:
-        metrics = Metrics(CollectorRegistry(), [watch.name for watch in config.watch])
+        metrics = Metrics(
+            CollectorRegistry(), [watch.name for watch in config.watch], optional=_optional(config)
+        )
         builder = _Builder(config, clock, data_dir, metrics)
         return builder.daemon(
             outlets, lock, keeps_state=keeps_state, config_file=config_file, on_stalled=on_stalled
@@ -112,6 +115,10 @@ def build_daemon(
     except BaseException:
         lock.release()
         raise
+
+
+def _optional(config: Config) -> set[str]:
+    return {watch.name for watch in config.watch if watch.optional}
 
 
 def training_command(config_file: Path, watch: str, result_file: Path) -> list[str]:
@@ -212,9 +219,10 @@ class _Builder:
             checkpoints=checkpoints,
             retraining=self.retraining(served, config_file) if keeps_state else None,
             metrics=metrics,
-            exposition=Exposition(metrics, config.web.max_exported_series),
+            exposition=self.exposition(),
             health=Health(ticked_at=clock.monotonic()),
             limit_log=LimitLog(clock),
+            watch_log=WatchLog(clock, optional=_optional(config)),
             clock=clock,
         )
         loop.exposition.render(views, age_filter.withheld)
@@ -226,6 +234,13 @@ class _Builder:
             on_stalled=on_stalled,
             stalled_after_seconds=config.stalled_after_seconds,
         )
+
+    def exposition(self) -> Exposition:
+        web = self.config.web
+        cap = web.max_exported_series
+        if cap == "auto":
+            cap = enough_series(watch.max_series for watch in self.config.watch)
+        return Exposition(self.metrics, cap, all_channels=web.export_all_channels)
 
     def web(self, exposition: Exposition, health: Health) -> WebServer:
         return WebServer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from monitor.alerting.alert_age import FilteredAlerts
@@ -13,6 +14,7 @@ from monitor.daemon.checkpoints import CheckpointKeeper
 from monitor.daemon.limit_log import LimitLog
 from monitor.daemon.notifier import Notifier
 from monitor.daemon.retraining import Retraining
+from monitor.daemon.watch_log import WatchLog
 from monitor.detection.pipeline import Decision, Pipeline
 from monitor.detection.view import WatchView
 from monitor.metrics.exposition import Exposition
@@ -48,11 +50,11 @@ class Loop:
     exposition: Exposition
     health: Health
     limit_log: LimitLog
+    watch_log: WatchLog
     clock: Clock
     _position: Position = field(init=False)  # of the last checkpoint: nothing newer is committed
     _committed_at: float = field(init=False)
     _rendered_at: float = field(default=-math.inf, init=False)
-    _had_samples: bool = field(default=False, init=False)
 
     def run(self, stop: threading.Event, *, exit_at_end: bool = False) -> None:
         """Run until `stop` is set, or until the source ends where that is asked for."""
@@ -97,8 +99,9 @@ class Loop:
         if self.retraining is not None and self.retraining.after_step(decision):
             self._save()  # a checkpoint names the version that judges: a restart resumes with that
             is_saved = True
-        self._count(batch, decision, filtered, duration_seconds=self.clock.monotonic() - started)
-        self._log(batch, decision)
+        views = self._views()
+        self._count(batch, decision, filtered, views, duration_seconds=self.clock.monotonic() - started)
+        self._log(batch, decision, views)
         # Before it is rendered: what a scrape has shown survives the daemon.
         if not is_saved and self.checkpoints.is_due():
             self._save()
@@ -106,12 +109,18 @@ class Loop:
         return is_saved
 
     def _count(
-        self, batch: Batch, decision: Decision, filtered: FilteredAlerts, *, duration_seconds: float
+        self,
+        batch: Batch,
+        decision: Decision,
+        filtered: FilteredAlerts,
+        views: Sequence[WatchView],
+        *,
+        duration_seconds: float,
     ) -> None:
         """Count what a batch did."""
         self.metrics.batch_done(
             decision,
-            self._views(),
+            views,
             batch.n_bad,
             duration_seconds=duration_seconds,
             now=self.clock.now(),
@@ -121,19 +130,16 @@ class Loop:
         self.metrics.source_polled(batch.report, ready=batch.ready)
         self.metrics.series_known(self.pipeline.table)
 
-    def _log(self, batch: Batch, decision: Decision) -> None:
+    def _log(self, batch: Batch, decision: Decision, views: Sequence[WatchView]) -> None:
         """Log what an operator should know of a batch."""
         self.limit_log.log_refused(decision, self.pipeline)
+        self.watch_log.log_unmatched(decision, self.pipeline, has_samples=len(batch.columns) > 0)
+        self.watch_log.log_coverage(views)
         for name, report in decision.reports.items():
             if report.n_steps_back:
                 log.warning(
                     "clock set back watch=%s steps=%d: its steps begin anew", name, report.n_steps_back
                 )
-        if len(batch.columns) and not self._had_samples:
-            self._had_samples = True
-            for name, report in decision.reports.items():
-                if not report.n_samples:
-                    log.info("watch idle watch=%s: no series of it yet", name)
 
     def _show(self, batch: Batch, *, renders: bool) -> None:
         """Render the text of a scrape where that is due, and report that the loop has turned."""

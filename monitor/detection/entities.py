@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +24,9 @@ IGNORED = -4  # one whose channel the model does not know
 _RESOLUTION = {"bytes": 65536.0, "seconds": 0.01, "ratio": 0.01, "percent": 0.1}
 _LEAST_INCREASE = 1.0
 _UNKNOWN_UNIT = 0.1
-_WHOLE_CHANGE = (
-    1.0  # up to it a channel's own steps say nothing: a flag that goes from 0 to 1 says all it can
-)
+# Up to it a channel's own steps say nothing: a flag that goes from 0 to 1 says all it can.
+_WHOLE_CHANGE = 1.0
+_N_EXPLAINED = 10_000  # series that a watch's rules are compared with where none matches: some 50 ms
 
 
 def resolution_of(channel: str, step_seconds: float, *, is_counter: bool = False) -> float:
@@ -231,6 +232,16 @@ class EntityTable:
     def refused(self, series: NDArray[np.int32]) -> int:
         """Count the samples, by their series numbers, that the watch would take, had it room."""
         return int((self.row_of[series] == REFUSED).sum()) if self.n_refused else 0
+
+    @property
+    def n_matching(self) -> int:
+        """Series known that match, also those without room or with a channel unknown to the model."""
+        return int(((self.row_of != UNKNOWN) & (self.row_of != VACANT)).sum())
+
+    def explain_no_match(self, table: SeriesTable) -> str:
+        """Say why the watch takes none of the series in the table; the first ten thousand are compared."""
+        known = (table[number] for number in range(len(table)) if table[number] is not FORGOTTEN)
+        return f"{table.n_known} seen, {self._selector.explain(list(islice(known, _N_EXPLAINED)))}"
 
     def resolutions(
         self, rows: Sequence[int], values: NDArray[np.float64], step_seconds: float

@@ -15,7 +15,8 @@ from monitor.sample import UNKNOWN, Columns, SeriesTable, in_range, is_stale
 
 __all__ = ["Decision", "Pipeline", "RejectReason"]
 
-# A series that did not come for so long loses its number; all that costs is a search when it comes again.
+# A series that did not come for so long, and for two steps, loses its number; all that costs is a search when
+# it comes again.
 _FORGET_SERIES_MS = 3_600_000
 
 RejectReason = Literal["gap", "stale_marker", "not_finite", "future", "over_limit"]
@@ -59,6 +60,7 @@ class Pipeline:
         self.table = table
         self._max_future_ms = max_future_ms
         self._forgets_series = forgets_series
+        self._forget_after_ms = max([_FORGET_SERIES_MS, *(2 * watch.grid.step_ms for watch in watches)])
         self._forgot_ms: int | None = None
         self._delivered_ms: int | None = None
 
@@ -113,7 +115,7 @@ class Pipeline:
     def _forget_series(self, now_ms: int) -> None:
         if self._forgot_ms is None or now_ms < self._forgot_ms:  # a clock that was set back
             self._forgot_ms = now_ms
-        if now_ms - self._forgot_ms >= _FORGET_SERIES_MS:
+        if now_ms - self._forgot_ms >= self._forget_after_ms:
             self._forgot_ms = now_ms
             numbers = self.table.forget()
             for watch in self.watches:

@@ -30,6 +30,8 @@ class WatchReport:
     revised: dict[RevisionKind, int] = field(default_factory=dict)  # alerts
     n_expected: int = 0  # entities that should be judged, and those that are
     n_judged: int = 0
+    n_matching: int = 0  # series
+    has_just_begun: bool = False  # the watch has not had the time to close a step
     not_judged: dict[str, int] = field(default_factory=dict)
     suppressed: dict[str, int] = field(default_factory=dict)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from monitor.sample import Kind, Series, series_text
 
 __all__ = ["SeriesSelector"]
+
+_N_NAMED = 10  # names, labels or values in an explanation
 
 
 class SeriesSelector:
@@ -68,9 +72,70 @@ class SeriesSelector:
     def _takes(self, name: str, labels: Mapping[str, str]) -> bool:
         if not _matches(name, self._metrics) or _matches(name, self._ignore):
             return False
-        if not all(fnmatchcase(labels.get(label, ""), pattern) for label, pattern in self._match.items()):
+        if not self._fits(labels):
             return False
         return all(label in labels for label in self._by)  # without one it belongs to no entity of this watch
+
+    def _fits(self, labels: Mapping[str, str]) -> bool:
+        return all(fnmatchcase(labels.get(label, ""), pattern) for label, pattern in self._match.items())
+
+    def explain(self, seen: Sequence[Series]) -> str:
+        """Say which rule none of these series fulfils, and what there is instead.
+
+        Assumes that the watch takes none of them. Of the rules, in the order name, `ignore`, `match`, labels
+        of `by`, the first is named that leaves no series over.
+        """
+        if not seen:
+            return "the source has brought none"
+        named = [series for series in seen if _matches(series.name, self._metrics)]
+        if not named:
+            wanted = self._metrics[0].replace("*", "").replace("?", "")
+            return f"none named {_either(self._metrics)}; " + _instead(
+                "names", (series.name for series in seen), wanted
+            )
+        taken = [dict(series.labels) for series in named if not _matches(series.name, self._ignore)]
+        if not taken:
+            return f"and `ignore` leaves out all that are named {_either(self._metrics)}"
+        return self._explain_labels(taken)
+
+    def _explain_labels(self, taken: Sequence[Mapping[str, str]]) -> str:
+        """Say which labels none of some series has; each is given by all its labels."""
+        for label, pattern in self._match.items():
+            if not any(fnmatchcase(labels.get(label, ""), pattern) for labels in taken):
+                values = [labels[label] for labels in taken if label in labels]
+                if values:
+                    return f'none with {label}="{pattern}"; ' + _instead(
+                        f"values of `{label}`", values, pattern
+                    )
+                return _without_label(label, taken)
+        fitting = [labels for labels in taken if self._fits(labels)]
+        if not fitting:
+            together = ", ".join(f'{label}="{pattern}"' for label, pattern in self._match.items())
+            return f"none with all of {together}"
+        for label in self._by:
+            if not any(label in labels for labels in fitting):
+                return _without_label(label, fitting)
+        return f"none with all the labels {', '.join(f'`{label}`' for label in self._by)}"
+
+
+def _without_label(label: str, series: Iterable[Mapping[str, str]]) -> str:
+    return f"none with label `{label}`; " + _instead(
+        "labels", (key for labels in series for key in labels), label
+    )
+
+
+def _instead(what: str, seen: Iterable[str], wanted: str) -> str:
+    """List what there is, the most frequent first, and what is most like that which is wanted."""
+    names = [name for name, _ in Counter(seen).most_common()]
+    if not names:
+        return f"no {what} seen"
+    shown = ", ".join(names[:_N_NAMED]) + (", ..." if len(names) > _N_NAMED else "")
+    nearest = difflib.get_close_matches(wanted, names, n=1, cutoff=0.0)
+    return f"{what} seen: {shown}; the nearest is `{nearest[0]}`"
+
+
+def _either(patterns: Sequence[str]) -> str:
+    return " or ".join(patterns)
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.limits import Limit
 from monitor.alerting.alert import Alert
+from monitor.detection.coverage import CoverageView
 from monitor.detection.scored_step import ScoredStep
 from monitor.detection.steps import ClosedSteps
 
@@ -56,6 +57,8 @@ class WatchView:
     hours_to_bound : ndarray, shape (n, C, 2)
         Hours until a channel is forecast to leave its valid range, downwards and upwards (`BoundForecast`);
         it may have fewer rows than there are entities.
+    coverage : CoverageView
+        Which entities should be judged, and which of them are not; it may have fewer rows too.
     """
 
     name: str
@@ -76,6 +79,7 @@ class WatchView:
     closed_until_ms: int | None
     longest_delay_ms: int
     hours_to_bound: NDArray[np.float64]
+    coverage: CoverageView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,6 +108,7 @@ class Watch:
             closed_until_ms=self.grid.closed_until_ms,
             longest_delay_ms=self.grid.longest_delay_ms,
             hours_to_bound=self._bounds.hours,
+            coverage=self._judge.coverage.view(),
         )
 
     def process(
@@ -223,6 +224,7 @@ class Watch:
             ("scorer", self.scorer),
             ("book", self.book),
             ("moments", self.snapshots),
+            ("coverage", self._judge.coverage),
         )
         return {f"{stage}/{name}": array for stage, part in parts for name, array in part.state().items()}
 
@@ -242,6 +244,7 @@ class Watch:
         self.grid.load_state(_of_stage("grid", arrays))
         self.scorer.load_state(_of_stage("scorer", arrays))
         self.book.load_state(_of_stage("book", arrays))
+        self._judge.coverage.load_state(_of_stage("coverage", arrays))
         if snapshots is not None:
             self.snapshots.load(_of_stage("moments", arrays), snapshots)
         self._judge.load_open_alerts(open_alerts)
@@ -295,22 +298,24 @@ class Watch:
     def _count_coverage(
         self, gone: NDArray[np.bool_], now_ms: int, report: WatchReport, *, finished: bool
     ) -> None:
-        """Count the entities that should be judged, and those among them that are.
+        """Find the entities that should be judged, and count those among them that are.
 
         An entity should be judged once it has shown enough, in training or here, unless it is gone.
         """
         detector = self.scorer.detector
         expected = np.zeros(0, bool) if detector is None else detector.calibrated.copy()
         expected[: len(gone)] &= ~gone[: len(expected)]
-        n_judged = self._judge.coverage.count(
+        coverage = self._judge.coverage
+        coverage.update(
             expected,
             newest_ms=self.grid.newest_ms,
             now_ms=now_ms,
             longest_delay_ms=self.grid.longest_delay_ms,
+            finished=finished,
         )
-        report.n_expected = int(expected.sum())
-        # Behind the end of a source nothing will be judged any more, however fresh the last step is.
-        report.n_judged = 0 if finished else n_judged
+        report.n_matching = self.entities.n_matching
+        report.has_just_begun = coverage.has_just_begun
+        report.n_expected, report.n_judged = coverage.n_expected, coverage.n_judged
 
 
 def _of_stage(stage: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

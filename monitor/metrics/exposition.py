@@ -16,12 +16,12 @@ import orjson
 from numpy.typing import NDArray
 from prometheus_client.exposition import generate_latest
 
-from monitor.detection.scored_step import Reason
+from monitor.detection.scored_step import Reason, ScoredStep
 from monitor.detection.view import WatchView
 from monitor.metrics.instruments import Metrics
 from monitor.metrics.watch_metrics import withheld_rows
 
-__all__ = ["ENTITY_METRICS", "Exposition"]
+__all__ = ["ENTITY_METRICS", "Exposition", "enough_series"]
 
 ENTITY_METRICS = {
     "barograph_score": (
@@ -35,9 +35,19 @@ ENTITY_METRICS = {
         "1 while a value of the entity lies outside its valid range at the newest step, else 0."
     ),
     "barograph_judged": "1 if the entity's newest step was judged, else 0: warming, gap or stale.",
+    "barograph_not_judged_since_timestamp_seconds": (
+        "Event time up to which an entity was judged that should be and is not; if it never was, when it was "
+        "first expected. Of each watch the first ten, those without data for longest."
+    ),
     "barograph_warming_steps": "Steps that are missing before the entity can be judged.",
-    "barograph_actual": "Newest value of a channel, in its own unit; counters as a rate per second.",
-    "barograph_expected": "Value that the model expected in place of the newest one, in the channel's unit.",
+    "barograph_actual": (
+        "Newest value of a channel, in its own unit; counters as a rate per second. Present while an episode "
+        "of the entity is open or its score is 0.5 or more; always where web.export_all_channels is true."
+    ),
+    "barograph_expected": (
+        "Value that the model expected in place of the newest one, in the channel's unit. Present as "
+        "barograph_actual is."
+    ),
     "barograph_hours_to_bound": (
         "Hours until a channel leaves its valid range by the model's forecast, where a range is set and the "
         "model has a forecast head; bound: min, max; +Inf if not within 20 horizons. Computed once a minute."
@@ -51,6 +61,10 @@ ENTITY_METRICS = {
 
 
 _BOUNDS = ("min", "max")
+_NOTABLE_SCORE = 0.5  # half the limit
+_N_SERIES_OF_ENTITY = 6  # besides those of its channels
+_MOST_SERIES = 10  # of a cell (entity times channel): those of an entity, two values and two hours to a bound
+_N_MISSING = 10  # entities of a watch that are shown as not judged, beyond the cap: an alert names them
 
 
 @dataclass(slots=True)
@@ -60,11 +74,15 @@ class Exposition:
     Parameters
     ----------
     max_series : int
-        Series of entities that a scrape may hold; open episodes are always shown, the highest scores first.
+        Series of entities that a scrape may hold. Open episodes are always shown. Scores of all entities come
+        before values of channels, open episodes before others, and then the highest scores.
+    all_channels : bool
+        Show the values of all channels, not only of entities with an open episode or a notable score.
     """
 
     metrics: Metrics
     max_series: int
+    all_channels: bool = False
     text: bytes = b""
     _prefixes: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     _versions: dict[str, int] = field(default_factory=dict)
@@ -79,23 +97,34 @@ class Exposition:
         """
         lines: dict[str, list[str]] = {name: [] for name in ENTITY_METRICS}
         n_left = self.max_series
-        n_hidden = 0
+        n_lost = 0
+        scored_views = []
         for view in views:
             self._drop_stale_prefixes(view)
             hidden_rows = withheld_rows(view.open_alerts, withheld)
+            is_open = view.is_open.copy()
+            is_open[list(hidden_rows)] = False
             shown = np.empty(0, np.int64)
             if view.last_scored is not None:
                 n_bounds = int((~np.isnan(view.hours_to_bound)).any(axis=0).sum())
-                per_entity = 6 + 2 * view.last_scored.actual.shape[1] + n_bounds
+                per_entity = _N_SERIES_OF_ENTITY + n_bounds
                 current = np.flatnonzero(view.last_scored.reason != Reason.STALE)
-                n_fitting = max(0, n_left // per_entity)
-                shown = _first(current, n_fitting, view.is_open, view.last_scored.score)
-                n_hidden += (len(current) - len(shown)) * per_entity
+                shown = _first(current, n_left // per_entity, is_open, view.last_scored.score)
+                n_lost += (len(current) - len(shown)) * per_entity
                 n_left -= len(shown) * per_entity
-                self._write_scores(view, shown, hidden_rows, lines)
+                self._write_scores(view, view.last_scored, shown, is_open, lines)
                 _write_bounds(view, shown, lines["barograph_hours_to_bound"])
+                scored_views.append((view, view.last_scored, shown, is_open))
+            lines["barograph_not_judged_since_timestamp_seconds"] += _missing_lines(view)
             self._write_episodes(view, set(shown.tolist()), hidden_rows, lines)
-        self.metrics.not_exported(n_hidden)
+        for view, scored, shown, is_open in scored_views:  # behind all scores: these matter more
+            per_entity = 2 * max(1, scored.actual.shape[1])
+            notable = shown if self.all_channels else _notable(shown, is_open, scored.score)
+            valued = _first(notable, n_left // per_entity, is_open, scored.score)
+            n_lost += (len(notable) - len(valued)) * per_entity
+            n_left -= len(valued) * per_entity
+            self._write_channels(view, scored, valued, lines)
+        self.metrics.not_exported(n_lost)
         own = generate_latest(self.metrics.registry)
         parts = []
         for name, help_text in ENTITY_METRICS.items():
@@ -131,29 +160,33 @@ class Exposition:
     def _write_scores(
         self,
         view: WatchView,
+        scored: ScoredStep,
         shown: NDArray[np.int64],
-        hidden_rows: AbstractSet[int],
+        is_open: NDArray[np.bool_],
         lines: dict[str, list[str]],
     ) -> None:
-        """Write the newest step of the entities in rows `shown`."""
-        scored = view.last_scored
-        assert scored is not None
-        is_anomalous = view.is_open.astype(float)
-        is_anomalous[list(hidden_rows)] = 0.0
+        """Write what the newest step says of the entities in rows `shown`."""
         by_entity = {
             "barograph_score": np.where(scored.judged, scored.score, np.nan),
             "barograph_limit": view.limits,
-            "barograph_anomaly": is_anomalous,
+            "barograph_anomaly": is_open.astype(float),
             "barograph_out_of_range": view.out_of_range.astype(float),
             "barograph_judged": scored.judged.astype(float),
             "barograph_warming_steps": view.missing_steps.astype(float),
         }
         for name, values in by_entity.items():
             lines[name] += _lines(self._entity_prefixes(view, name), shown, values[shown])
+
+    def _write_channels(
+        self, view: WatchView, scored: ScoredStep, rows: NDArray[np.int64], lines: dict[str, list[str]]
+    ) -> None:
+        """Write the actual and expected values of the entities in some rows."""
+        if not len(rows):
+            return
         n_channels = scored.actual.shape[1]
-        cells = (shown[:, None] * n_channels + np.arange(n_channels)).ravel()
+        cells = (rows[:, None] * n_channels + np.arange(n_channels)).ravel()
         for name, array in (("barograph_actual", scored.actual), ("barograph_expected", scored.expected)):
-            lines[name] += _lines(self._channel_prefixes(view, name, n_channels), cells, array[shown].ravel())
+            lines[name] += _lines(self._channel_prefixes(view, name, n_channels), cells, array[rows].ravel())
 
     def _entity_prefixes(self, view: WatchView, name: str) -> list[str]:
         cached = self._prefixes.setdefault((view.name, name), [])
@@ -167,6 +200,18 @@ class Exposition:
             cached = list(_channel_prefixes(name, view, n_channels))
             self._prefixes[view.name, name] = cached
         return cached
+
+
+def enough_series(max_series: Iterable[int]) -> int:
+    """Give a cap that leaves out nothing of watches with room for so many entities times channels each."""
+    return _MOST_SERIES * sum(max_series)
+
+
+def _notable(
+    rows: NDArray[np.int64], is_open: NDArray[np.bool_], score: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Choose the rows whose values have something to say: of an open episode, or near the limit."""
+    return rows[is_open[rows] | (score[rows] >= _NOTABLE_SCORE)]
 
 
 def _first(
@@ -190,6 +235,15 @@ def _write_bounds(view: WatchView, shown: NDArray[np.int64], lines: list[str]) -
             f'channel="{_escaped(view.channels[column])}",bound="{_BOUNDS[side]}"}} '
             f"{'+Inf' if math.isinf(value) else repr(value)}\n"
         )
+
+
+def _missing_lines(view: WatchView) -> list[str]:
+    """Write since when the first entities are not judged that should be."""
+    return [
+        f'barograph_not_judged_since_timestamp_seconds{{watch="{view.name}",'
+        f'entity="{_escaped(view.entities[row])}"}} {int(view.coverage.since_ms[row]) / 1000!r}\n'
+        for row in view.coverage.longest_missing(_N_MISSING).tolist()
+    ]
 
 
 def _lines(prefixes: Sequence[str], cells: NDArray[np.int64], values: NDArray[np.float64]) -> list[str]:

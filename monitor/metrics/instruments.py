@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import get_args
 
@@ -31,6 +31,11 @@ _BATCH_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
 class Metrics:
     """All instruments, on the registry passed in.
 
+    Parameters
+    ----------
+    optional : collection of str
+        The watches for which it is no fault that no series matches.
+
     Attributes
     ----------
     models, storage : ModelMetrics, StorageMetrics
@@ -39,7 +44,9 @@ class Metrics:
         Every declared metric, for the documentation.
     """
 
-    def __init__(self, registry: CollectorRegistry, watches: Sequence[str]) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, watches: Sequence[str], optional: Collection[str] = ()
+    ) -> None:
         self.registry = registry
         self.catalogue = Catalogue(registry)
         self._rejected = self.catalogue.counter(
@@ -52,7 +59,7 @@ class Metrics:
             "barograph_bad_records_total", "Records that could not be read.", "reason"
         )
         self._counters = WatchCounters(self.catalogue, watches)
-        self._gauges = WatchGauges(self.catalogue, watches)
+        self._gauges = WatchGauges(self.catalogue, watches, optional)
         self.models = ModelMetrics(self.catalogue, watches)
         self.storage = StorageMetrics(self.catalogue, watches)
         self._ready = self.catalogue.gauge(
@@ -65,7 +72,8 @@ class Metrics:
         self._series_limit = self.catalogue.gauge("barograph_series_limit", "The setting source.max_series.")
         self._not_exported = self.catalogue.gauge(
             "barograph_series_not_exported",
-            "Series of entities left out of a scrape by web.max_exported_series.",
+            "Series left out of a scrape because web.max_exported_series allows no more; values that are not "
+            "exported without web.export_all_channels do not count.",
         )
         self._last_batch = self.catalogue.gauge(
             "barograph_last_batch_timestamp_seconds",

@@ -19,7 +19,8 @@ _MORE_LABELS = {
 _HEAD = (
     "Every metric on `/metrics`; `make docs` writes this page from their declarations. Metrics of entities "
     "disappear when an entity is stale, and are capped by `web.max_exported_series`; but an open episode "
-    "always has its `barograph_anomaly` and `barograph_episode_*`."
+    "always has its `barograph_anomaly` and `barograph_episode_*`, and an entity without data its "
+    "`barograph_not_judged_since_timestamp_seconds`."
 )
 
 

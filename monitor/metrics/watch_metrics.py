@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import get_args
 
@@ -153,9 +153,16 @@ class WatchCounters:
 
 
 class WatchGauges:
-    """Where each watch stands."""
+    """Where each watch stands.
 
-    def __init__(self, catalogue: Catalogue, watches: Iterable[str]) -> None:
+    Parameters
+    ----------
+    optional : collection of str
+        The watches for which it is no fault that no series matches: they never show that none does.
+    """
+
+    def __init__(self, catalogue: Catalogue, watches: Iterable[str], optional: Collection[str] = ()) -> None:
+        self._optional = optional
         self._open = catalogue.gauge(
             "barograph_episodes_open", "Episodes open now, without those withheld as too old.", "watch"
         )
@@ -188,6 +195,12 @@ class WatchGauges:
             "Series left out because the watch has no room for them (watch.max_series).",
             "watch",
         )
+        self._matching = catalogue.gauge(
+            "barograph_series_matching",
+            "Series known that match the watch. Absent while none does in the first steps after a start, and "
+            "where watch.optional is true.",
+            "watch",
+        )
         self._series = catalogue.gauge(
             "barograph_watch_series",
             "Series that the watch has arrays for: entities times channels.",
@@ -203,7 +216,10 @@ class WatchGauges:
             self._open.labels(watch)
 
     def count_coverage(self, watch: str, report: WatchReport) -> None:
-        """Show how many entities should be judged, and how many of them are."""
+        """Show how many series match, how many entities should be judged, and how many of them are."""
+        may_say_none = not report.has_just_begun and watch not in self._optional
+        if report.n_matching or may_say_none:
+            self._matching.labels(watch).set(report.n_matching)
         self._expected.labels(watch).set(report.n_expected)
         self._judged.labels(watch).set(report.n_judged)
 

@@ -25,7 +25,7 @@ def test_what_is_exported_passes_promtool(served_demo, tool):
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
 
 
-def test_scores_limits_and_expected_values_of_both_watches_are_exported(served_demo):
+def test_scores_limits_and_on_request_expected_values_of_both_watches_are_exported(served_demo):
     text = _get(served_demo.address, "/metrics").decode()
 
     for metric in ("barograph_limit", "barograph_judged", "barograph_anomaly"):
@@ -68,7 +68,8 @@ def served_demo(tmp_path_factory):
     """The demo after its replay, still serving; on a free port."""
     folder = tmp_path_factory.mktemp("demo")
     config = folder / "config.toml"
-    config.write_text((ROOT / "config.toml").read_text().replace("127.0.0.1:9469", "127.0.0.1:0"))
+    text = (ROOT / "config.toml").read_text().replace("127.0.0.1:9469", "127.0.0.1:0")
+    config.write_text(text.replace("export_all_channels = false", "export_all_channels = true"))
     figures = folder / "figures.json"
     command = [
         sys.executable,

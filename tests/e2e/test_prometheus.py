@@ -89,9 +89,8 @@ def test_the_alert_resolves_and_was_never_interrupted(fired, resolved, story):
 def test_blindness_is_told_within_three_steps_of_the_end_of_the_input_and_the_open_alert_stays(ended):
     assert ended.blind["labels"] == {"alertname": "BarographBlind", "severity": "ticket", "watch": "service"}
     assert seconds_of(ended.blind["activeAt"]) - ended.time_s <= 3 * STEP_SECONDS / SPEED_OF_THE_END
-    assert ended.blind["annotations"]["description"].startswith(
-        "Only 0 of 1 entities of watch service are judged"
-    )
+    assert ended.blind["annotations"]["summary"] == "No data for shop (1 of 1 entities of watch service)."
+    assert ended.blind["annotations"]["description"].startswith("shop has not been judged since ")
     assert ended.open_after["labels"] == {"alertname": "BarographAnomaly", "severity": "ticket", **SHOP}
     assert ended.open_after["activeAt"] == ended.open_before["activeAt"]
 

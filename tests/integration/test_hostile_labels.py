@@ -90,7 +90,7 @@ def test_what_is_exported_can_be_parsed_whatever_names_and_labels_say(by):
         decoded = decode_native_samples(list(records(second)), table)
         rejected = decoded.rejected
         pipeline.process(decoded.columns, second * 1000)
-    exposition = Exposition(Metrics(CollectorRegistry(), ["w"]), 10_000)
+    exposition = Exposition(Metrics(CollectorRegistry(), ["w"]), 10_000, all_channels=True)
     exposition.render([watch.view()])
 
     checked = subprocess.run(

@@ -14,11 +14,11 @@ from monitor.metrics.instruments import Metrics
 class Served:
     """Runs batches through one watch and gives what a scrape then shows, as {(name, labels): value}."""
 
-    def __init__(self, config, table, *, max_series=1000):
+    def __init__(self, config, table, *, max_series=1000, all_channels=False):
         self.watch = build_watch(config.settings(), None)
         self.pipeline = Pipeline([self.watch], table, max_future_ms=60_000)
         self.metrics = Metrics(CollectorRegistry(), ["w"])
-        self.exposition = Exposition(self.metrics, max_series)
+        self.exposition = Exposition(self.metrics, max_series, all_channels)
 
     def feed(self, columns, now_ms=None, n_bad=()):
         now_ms = int(columns.time_ms.max()) if now_ms is None else now_ms

@@ -20,6 +20,7 @@ from command_line import WATCH, barograph
         "record",
         "check-config",
         "healthcheck",
+        "status",
         "version",
     ],
 )

@@ -19,8 +19,10 @@ from monitor.commands.tables import (
     demo_tables,
     episodes_table,
     samples_table,
+    status_tables,
     training_table,
 )
+from monitor.daemon.status import WatchStatus
 from monitor.sample import STALE_NAN, SeriesTable
 from monitor.storage.alert_history import StoredEpisode
 from monitor.testing import samples
@@ -196,3 +198,31 @@ def test_a_trainings_limit_is_shown_beside_the_episodes_it_raises_and_those_allo
 
     assert "3.50" in text
     assert "web: in the held-out steps the limit would have raised 2 episodes; the budget allows 0.54" in text
+
+
+def test_a_status_lists_how_many_are_judged_and_the_first_of_those_without_data(shown):
+    hosts = WatchStatus(
+        watch="host",
+        n_entities=5,
+        n_open=1,
+        n_expected=4,
+        missing=(("web[2]", None), ("web3", 1000), ("web4", 2000)),
+    )
+    older = WatchStatus(watch="old", n_entities=7, n_open=0, n_expected=None, missing=())
+
+    watches, missing = (shown(table) for table in status_tables([hosts, older], n_most=2))
+
+    rows = [line.replace("│", "").split() for line in watches.splitlines()]
+    assert ["host", "5", "1", "of", "4", "1"] in rows
+    assert ["old", "7", "-", "0"] in rows
+    assert "web[2]" in missing
+    assert "before the daemon's state begins" in missing
+    assert "1970-01-01T00:00:01Z" in missing
+    assert "and 1 more: --all shows them" in missing
+    assert "web4" in shown(status_tables([hosts], n_most=None)[1])
+
+
+def test_a_status_without_missing_entities_has_one_table(shown):
+    status = WatchStatus(watch="host", n_entities=5, n_open=0, n_expected=5, missing=())
+
+    assert len(status_tables([status], n_most=10)) == 1

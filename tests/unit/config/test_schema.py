@@ -30,7 +30,7 @@ def test_the_shipped_configuration_loads():
     config = load_config(ROOT / "config.toml")
 
     assert config.source.kind == "host"
-    assert config.watch
+    assert [(watch.name, watch.optional) for watch in config.watch] == [("host", False), ("service", True)]
 
 
 def test_the_shipped_configuration_shows_every_key():
@@ -94,3 +94,12 @@ def test_kafka_without_a_topic_is_refused():
     (line,) = errors_of({"source": {"kind": "kafka"}, "watch": [{"name": "web"}]})
 
     assert line.startswith('config.toml: source: kind is "kafka", but source.kafka.topics names no topic')
+
+
+def test_the_cap_of_exported_series_is_a_number_or_automatic():
+    assert parsed().web.max_exported_series == "auto"
+    assert parsed(web={"max_exported_series": 0}).web.max_exported_series == 0
+    (line,) = errors_of({"web": {"max_exported_series": -1}, "watch": [{"name": "web"}]})
+
+    assert line.startswith("config.toml: web.max_exported_series: found -1, expected ")
+    assert "'auto'" in line

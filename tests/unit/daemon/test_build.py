@@ -113,3 +113,16 @@ def test_a_training_is_a_command_of_this_program_that_promotes_nothing_itself():
     assert command[command.index("--watch") + 1] == "host"
     assert command[command.index("--config") + 1] == "my/config.toml"
     assert command[command.index("--result") + 1] == "data/training/host.json"
+
+
+@pytest.mark.parametrize(
+    ("web", "cap", "all_channels"), [({}, 70, False), ({"max_exported_series": 5}, 5, True)]
+)
+def test_a_scrape_has_room_for_what_the_watches_have_room_for_unless_a_number_is_set(
+    built, web, cap, all_channels
+):
+    settings = {"listen": "127.0.0.1:0", "export_all_channels": all_channels, **web}
+    daemon = built(changes={"web": settings})  # max_series is 7
+
+    exposition = daemon.loop.exposition
+    assert (exposition.max_series, exposition.all_channels) == (cap, all_channels)

@@ -13,11 +13,12 @@ from monitor.daemon.checkpoints import CheckpointKeeper
 from monitor.daemon.limit_log import LimitLog
 from monitor.daemon.loop import Loop
 from monitor.daemon.notifier import Notifier
+from monitor.daemon.watch_log import WatchLog
 from monitor.detection.build import build_watch
 from monitor.detection.pipeline import Pipeline
 from monitor.metrics.exposition import Exposition
 from monitor.metrics.instruments import Metrics
-from monitor.sample import concatenate
+from monitor.sample import concatenate, no_samples
 from monitor.sources.source import Batch
 from monitor.testing import FakeClock, ListSource
 from monitor.web.server import Health
@@ -85,6 +86,7 @@ def loop(quiet_watch, table):
         save_seconds=math.inf,
         record=lambda alerts, notified: None,
         undelivered=(),
+        by=("host",),
     ):
         metrics = Metrics(CollectorRegistry(), ["w"])
         clock = clock or FakeClock(1000.0)
@@ -94,7 +96,9 @@ def loop(quiet_watch, table):
         )
         parts = Loop(
             source=source or TickingSource(batches, clock, tick_seconds),
-            pipeline=Pipeline([build_watch(quiet_watch().settings(), None)], table, max_future_ms=60_000),
+            pipeline=Pipeline(
+                [build_watch(quiet_watch(by=list(by)).settings(), None)], table, max_future_ms=60_000
+            ),
             notifier=notifier,
             checkpoints=checkpoints,
             retraining=None,
@@ -102,6 +106,7 @@ def loop(quiet_watch, table):
             exposition=Exposition(metrics, 1000),
             health=Health(ticked_at=-1.0),
             limit_log=LimitLog(clock),
+            watch_log=WatchLog(clock),
             clock=clock,
         )
         parts.run(stop or threading.Event(), exit_at_end=exit_at_end)
@@ -331,6 +336,29 @@ def test_a_series_that_is_refused_is_told_by_name_once_in_ten_minutes(loop, nois
         "known series are not affected."
     )
     assert notified[1].endswith("(and 599 times before)")
+
+
+def test_a_watch_that_no_series_matches_is_logged_while_the_loop_goes_on(loop, noise, caplog):
+    loop([Batch(noise(1, start_step=at), at * 1000) for at in range(12)], Outlet(), by=("hostname",))
+
+    assert [record.getMessage() for record in caplog.records if "no matching" in record.getMessage()] == [
+        "watch w: no matching series: 2 seen, none with label `hostname`; "
+        "labels seen: host; the nearest is `host`"
+    ]
+
+
+def test_a_host_that_falls_silent_is_logged_by_name_and_so_is_its_return(loop, noise, caplog):
+    caplog.set_level("INFO")
+    silent = [Batch(no_samples(), second * 1000) for second in range(200, 210)]
+    back = [Batch(noise(1, start_step=second, seed=second), second * 1000) for second in range(210, 225)]
+
+    loop([Batch(noise(200), 199_000), *silent, *back], Outlet())
+
+    lines = [record.getMessage() for record in caplog.records if record.name.endswith("watch_log")]
+    assert [line.partition(" watch=")[0] for line in lines] == [
+        "no data for web1 (1 of 1 entities)",
+        "data again for web1",
+    ]
 
 
 @pytest.mark.parametrize("jump_seconds", [3600.0, -3600.0])

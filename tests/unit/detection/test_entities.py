@@ -278,3 +278,43 @@ def test_counters_of_dropped_entities_are_forgotten():
     places.keep_rows(np.array([1]))
 
     assert places.counters == {"mails"}
+
+
+# Series that match
+
+
+def test_series_match_whether_or_not_there_is_room_and_the_model_knows_their_channel():
+    series = [("load", {"host": "web1"}), ("fan", {"host": "web1"}), ("load", {"zone": "a"})]
+
+    assert located(*series).n_matching == 2
+    assert located(*series, max_series=1).n_matching == 2
+    assert located(*series, channels=("load",)).n_matching == 2
+    assert located(*series, by=("rack",)).n_matching == 0
+
+
+def test_series_that_have_lost_their_numbers_match_no_more():
+    places = located(("load", {"host": "web1"}), ("load", {"host": "web2"}))
+
+    places.forget_series(np.array([1], np.int32))
+
+    assert places.n_matching == 1
+
+
+def test_why_no_series_matches_is_said_with_how_many_were_seen():
+    table = table_of(*(("load", {"host": f"web{number}"}) for number in range(45)))
+    places = EntityTable(metrics=["*"], match={}, by=("hostname",))
+
+    assert places.explain_no_match(table) == (
+        "45 seen, none with label `hostname`; labels seen: host; the nearest is `host`"
+    )
+
+
+def test_forgotten_series_are_not_compared():
+    table = table_of(("old", {"host": "web1"}))
+    table.forget()  # it was interned since the start: this only ends the turn
+    table.intern("new", labels_of({"host": "web1"}))
+    table.forget()
+
+    places = EntityTable(metrics=["x"], match={}, by=("host",))
+
+    assert places.explain_no_match(table) == "1 seen, none named x; names seen: new; the nearest is `new`"

@@ -241,7 +241,7 @@ def test_what_is_exported_is_that_of_a_run_that_forgets_nobody(quiet_watch):
     shown = []
     for forgets in (True, False):
         run = Run(settings(quiet_watch, by=["host"]), forgets=forgets)
-        exposition = Exposition(Metrics(CollectorRegistry(), ["w"]), 10_000)
+        exposition = Exposition(Metrics(CollectorRegistry(), ["w"]), 10_000, all_channels=True)
         for step in range(0, N_STEPS, 50):
             run.go(step, step + 50)
             exposition.render([run.watch.view()])

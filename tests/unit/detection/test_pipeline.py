@@ -3,12 +3,15 @@
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from metric_stream import Stream, watch
 
+from monitor.detection.build import build_watch
+from monitor.detection.pipeline import Pipeline
 from monitor.detection.view import WatchObserver
-from monitor.sample import STALE_NAN, Columns, concatenate, labels_of
+from monitor.sample import STALE_NAN, Columns, concatenate, labels_of, no_samples
 from monitor.testing import samples
 
 # What no watch is given
@@ -134,3 +137,16 @@ def test_every_sample_is_taken_late_or_refused_whatever_comes_and_however_the_cl
         assert sum(decision.rejected.values()) == n_bad
 
     assert n_taken + n_late + n_refused == n_sent
+
+
+@pytest.mark.parametrize(("step_seconds", "n_known"), [(1.0, 0), (7200.0, 1)])
+def test_a_series_keeps_its_number_for_an_hour_and_for_two_steps(quiet_watch, table, step_seconds, n_known):
+    config = quiet_watch(step_seconds=step_seconds)
+    pipeline = Pipeline(
+        [build_watch(config.settings(), None, live=True)], table, max_future_ms=0, forgets_series=True
+    )
+    columns = samples("1", table, name="load", host="web1")
+    for hour in range(4):  # forgotten at the second end of a turn without it
+        pipeline.process(columns if hour == 0 else no_samples(), hour * 3_600_000)
+
+    assert table.n_known == n_known

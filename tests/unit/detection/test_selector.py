@@ -97,3 +97,67 @@ def test_labels_that_make_no_entity_are_part_of_the_channels_name():
     labels = {"host": "web1", "mode": "user", "core": "0"}
 
     assert selected("cpu_seconds_total", labels) == ("web1", 'cpu_seconds_total{core="0",mode="user"}')
+
+
+# Why nothing is taken
+
+
+def explained(*series, **rules):
+    selector = SeriesSelector(**{"metrics": ("*",), "match": {}, "by": ("host",), "ignore": (), **rules})
+    return selector.explain([Series(name, labels_of(labels), Kind.GAUGE) for name, labels in series])
+
+
+def test_a_label_that_no_series_has_is_named_with_the_labels_seen_and_the_nearest():
+    series = [("load", {"host": "web1"}), ("cpu", {"host": "web1", "cpu": "0"})]
+
+    assert explained(*series, by=("hostname",)) == (
+        "none with label `hostname`; labels seen: host, cpu; the nearest is `host`"
+    )
+
+
+def test_names_that_do_not_match_are_named_with_those_seen():
+    series = [("cpu_usage_idle", {"host": "web1"}), ("mem_used", {"host": "web1"})]
+
+    assert explained(*series, metrics=("cpu_idle*", "swap_*")) == (
+        "none named cpu_idle* or swap_*; names seen: cpu_usage_idle, mem_used; "
+        "the nearest is `cpu_usage_idle`"
+    )
+
+
+def test_values_that_do_not_match_are_named_with_those_seen():
+    series = [("load", {"host": "web1", "env": "production"}), ("load", {"host": "web2", "env": "test"})]
+
+    assert explained(*series, match={"env": "prod"}) == (
+        'none with env="prod"; values of `env` seen: production, test; the nearest is `production`'
+    )
+    assert explained(*series, match={"environment": "prod"}) == (
+        "none with label `environment`; labels seen: env, host; the nearest is `env`"
+    )
+
+
+def test_rules_that_series_fulfil_only_apart_are_named_together():
+    series = [("load", {"a": "1", "b": "2"}), ("load", {"a": "2", "b": "1"})]
+
+    assert explained(*series, match={"a": "1", "b": "1"}) == 'none with all of a="1", b="1"'
+    assert explained(("load", {"a": "1"}), ("load", {"b": "1"}), by=("a", "b")) == (
+        "none with all the labels `a`, `b`"
+    )
+
+
+def test_what_ignore_leaves_out_is_said():
+    assert explained(("load", {"host": "web1"}), metrics=("lo*",), ignore=("load",)) == (
+        "and `ignore` leaves out all that are named lo*"
+    )
+
+
+def test_of_many_names_the_ten_most_frequent_are_shown():
+    series = [(f"m{number:02}", {}) for number in range(12)] + [("m11", {"cpu": "0"})]
+
+    assert explained(*series, metrics=("x",)).startswith(
+        "none named x; names seen: m11, m00, m01, m02, m03, m04, m05, m06, m07, m08, ...; the nearest is "
+    )
+
+
+def test_series_without_labels_and_no_series_are_said_as_such():
+    assert explained(("load", {})) == "none with label `host`; no labels seen"
+    assert explained() == "the source has brought none"

@@ -185,6 +185,17 @@ def test_an_entity_that_is_gone_is_no_longer_expected():
     assert coverage(stream) == (0, 0)
 
 
+def test_the_series_that_match_are_counted_and_whether_it_is_too_early_to_miss_them():
+    stream = Stream(watch(metrics=["load"]), watch("none", metrics=["x"]), seed=1, batch_steps=1)
+
+    first = stream.take(stream.columns("load", 0, np.ones(1)), 0).reports
+    later = stream.take(no_samples(), stream.watch.grid.longest_delay_ms).reports
+
+    assert (first["web"].n_matching, first["none"].n_matching) == (1, 0)
+    assert first["none"].has_just_begun
+    assert (later["none"].n_matching, later["none"].has_just_begun) == (0, False)
+
+
 # Behind a restart that found no state
 
 

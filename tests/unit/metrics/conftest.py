@@ -11,8 +11,9 @@ from monitor.metrics.catalogue import Catalogue
 def served(quiet_watch, table):
     """Make a watch behind exported metrics."""
 
-    def make(max_series=1000, **settings):
-        return Served(quiet_watch(stale_seconds=30.0, **settings), table, max_series=max_series)
+    def make(max_series=1000, all_channels=False, **settings):
+        config = quiet_watch(stale_seconds=30.0, **settings)
+        return Served(config, table, max_series=max_series, all_channels=all_channels)
 
     return make
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from forecasters import forecaster
@@ -8,13 +11,13 @@ from scraped import of, scraped
 
 from monitor.detection.build import build_scorer, build_watch
 from monitor.detection.pipeline import Pipeline
-from monitor.metrics.exposition import Exposition
+from monitor.metrics.exposition import Exposition, enough_series
 from monitor.metrics.instruments import Metrics
-from monitor.sample import Columns, labels_of
+from monitor.sample import Columns, concatenate, labels_of
 
 
-def test_scores_limits_and_values_of_a_judged_entity_are_shown(served, noise):
-    daemon = served()
+def test_scores_limits_and_on_request_values_of_a_judged_entity_are_shown(served, noise):
+    daemon = served(all_channels=True)
     daemon.feed(noise(200))
     shown = daemon.scrape()
 
@@ -51,6 +54,83 @@ def test_a_stale_entity_disappears(served, noise):
     assert of("barograph_actual", watch="w", entity="web1", channel="a") not in shown
 
 
+def fed_with_a_fault_of_web1(daemon, noise):
+    """Feed two hosts of two channels; an episode of web1 is open in the end."""
+    daemon.feed(concatenate([noise(200), noise(200, host="web2", seed=1)]))
+    fault = noise(12, host="web1", start_step=200, shift=50.0, seed=2)
+    daemon.feed(concatenate([fault, noise(12, host="web2", start_step=200, seed=3)]))
+    return daemon
+
+
+def values_in(shown):
+    """Give the entities of which a scrape shows actual and expected values, with the number of these."""
+    entities = [
+        dict(labels)["entity"] for name, labels in shown if name in ("barograph_actual", "barograph_expected")
+    ]
+    return Counter(entities)
+
+
+def test_values_are_those_of_entities_with_an_open_episode_or_half_the_limit(served, noise):
+    daemon = fed_with_a_fault_of_web1(served(), noise)
+    scores = daemon.watch.last_scored.score
+    web2 = daemon.watch.entities.entities.index("web2")
+
+    scores[web2] = 0.49
+    below = daemon.scrape()
+    scores[web2] = 0.5
+    at_half = daemon.scrape()
+
+    assert values_in(below) == {"web1": 4}
+    assert values_in(at_half) == {"web1": 4, "web2": 4}
+    for entity in ("web1", "web2"):
+        assert of("barograph_score", watch="w", entity=entity) in below
+    assert below[of("barograph_series_not_exported")] == 0  # what is left out by design is not lost
+
+
+def test_values_of_an_episode_whose_score_has_fallen_are_shown_until_it_ends_unless_it_is_withheld(
+    served, noise
+):
+    daemon = fed_with_a_fault_of_web1(served(), noise)
+    daemon.watch.last_scored.score[:] = 0.1
+    (alert,) = daemon.watch.open_alerts.values()
+
+    assert values_in(daemon.scrape()) == {"web1": 4}
+    assert values_in(daemon.scrape(withheld={alert.identity})) == {}
+
+
+@pytest.mark.parametrize(
+    ("max_series", "n_values", "n_lost"), [(16, {"web1": 4}, 0), (15, {}, 4), (11, {"web1": 4}, 6)]
+)
+def test_where_the_cap_is_short_scores_come_before_values_and_what_is_lost_is_counted(
+    served, noise, max_series, n_values, n_lost
+):
+    daemon = fed_with_a_fault_of_web1(served(max_series=max_series), noise)  # 6 + 6, and 4 values of web1
+    daemon.watch.last_scored.score[daemon.watch.entities.entities.index("web2")] = 0.1
+    shown = daemon.scrape()
+
+    assert (of("barograph_score", watch="w", entity="web2") in shown) == (max_series >= 12)
+    assert shown[of("barograph_series_not_exported")] == n_lost
+    assert values_in(shown) == n_values
+
+
+def test_scores_of_all_watches_come_before_the_values_of_the_first(served, noise):
+    daemon = fed_with_a_fault_of_web1(served(max_series=24), noise)
+    view = daemon.watch.view()
+    daemon.exposition.render([view, replace(view, name="second")])
+    shown = scraped(daemon.exposition.text)
+
+    scores = [dict(labels)["watch"] for name, labels in shown if name == "barograph_score"]
+    assert Counter(scores) == {"w": 2, "second": 2}
+    assert values_in(shown) == {}
+    assert shown[of("barograph_series_not_exported")] == 8
+
+
+def test_the_automatic_cap_leaves_out_nothing_of_watches_that_are_full():
+    # 50 entities of 1 channel each, and 5 of 10: 6 of an entity, 2 values and 2 hours to a bound of a channel
+    assert enough_series([50]) >= 50 * 6 + 50 * 4
+    assert enough_series([50, 50]) >= (50 * 6 + 50 * 4) + (5 * 6 + 50 * 4)
+
+
 def test_beyond_the_cap_the_lowest_scores_are_left_out_and_counted(served, noise):
     daemon = served(max_series=10)  # one entity of two channels has 6 + 2 * 2
     daemon.feed(noise(200))
@@ -61,7 +141,7 @@ def test_beyond_the_cap_the_lowest_scores_are_left_out_and_counted(served, noise
 
     assert of("barograph_judged", watch="w", entity="web1") in shown
     assert of("barograph_judged", watch="w", entity="web2") not in shown
-    assert shown[of("barograph_series_not_exported")] == 10
+    assert shown[of("barograph_series_not_exported")] == 6
 
 
 def test_an_open_episode_says_since_when_how_high_and_what_it_is_made_of(served, noise):
@@ -186,7 +266,7 @@ def test_the_hours_left_of_a_channel_with_a_valid_range_are_shown_while_it_is_li
 
 
 def test_channels_that_another_model_has_in_another_order_keep_their_values(served, noise, quiet_watch):
-    daemon = served()
+    daemon = served(all_channels=True)
     daemon.feed(noise(200))
     before = daemon.scrape()
 
@@ -199,3 +279,32 @@ def test_channels_that_another_model_has_in_another_order_keep_their_values(serv
         actual = of("barograph_actual", watch="w", entity="web1", channel=channel)
         assert after[actual] == before[actual]
     assert of("barograph_actual", watch="w", entity="web1", channel="c") not in after
+
+
+def test_who_is_not_judged_is_named_with_the_time_of_its_newest_judged_step_also_beyond_the_cap(
+    served, noise
+):
+    daemon = served(max_series=0)
+    daemon.feed(concatenate([noise(200), noise(200, host='web"2', seed=1)]))
+    before = daemon.scrape()
+    daemon.feed(noise(20, start_step=200, seed=2))
+    shown = daemon.scrape()
+
+    name = "barograph_not_judged_since_timestamp_seconds"
+    assert [key for key in before if key[0] == name] == []
+    # The newest sample of web"2 is of 199 s, in the step that ends at 200 s.
+    assert {key: value for key, value in shown.items() if key[0] == name} == {
+        of(name, watch="w", entity='web"2'): 200.0
+    }
+
+
+def test_of_many_that_are_not_judged_the_first_ten_are_named(served, noise):
+    daemon = served()
+    daemon.feed(concatenate([noise(200, host=f"web{number}", seed=number) for number in range(12)]))
+    daemon.feed(noise(20, host="web0", start_step=200))
+    shown = daemon.scrape()
+
+    named = [
+        dict(labels)["entity"] for name, labels in shown if name.startswith("barograph_not_judged_since")
+    ]
+    assert sorted(named) == sorted(f"web{number}" for number in range(1, 11))

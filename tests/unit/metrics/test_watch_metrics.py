@@ -6,7 +6,7 @@ from scraped import of
 
 from monitor.alerting.alert import Alert
 from monitor.detection.report import WatchReport
-from monitor.metrics.watch_metrics import WatchCounters
+from monitor.metrics.watch_metrics import WatchCounters, WatchGauges
 
 RESULTS = ("accepted", "late", "revised", "refused")
 
@@ -63,3 +63,18 @@ def test_samples_are_counted_by_what_became_of_them(declared):
 
     counts = {result: scrape()[of("barograph_samples_total", watch="w", result=result)] for result in RESULTS}
     assert counts == {"accepted": 5, "late": 2, "revised": 3, "refused": 4}
+
+
+def test_that_no_series_matches_is_shown_once_there_was_time_to_see_some_and_where_it_is_a_fault(declared):
+    gauges, scrape = declared(WatchGauges, ["new", "wrong", "right", "spare"], {"spare"})
+    gauges.count_coverage("new", WatchReport(n_matching=0, has_just_begun=True))
+    gauges.count_coverage("wrong", WatchReport(n_matching=0))
+    gauges.count_coverage("right", WatchReport(n_matching=45, has_just_begun=True))
+    gauges.count_coverage("spare", WatchReport(n_matching=0))
+
+    matching = {
+        watch: scrape().get(of("barograph_series_matching", watch=watch)) for watch in ("new", "spare")
+    }
+    assert matching == {"new": None, "spare": None}
+    assert scrape()[of("barograph_series_matching", watch="wrong")] == 0
+    assert scrape()[of("barograph_series_matching", watch="right")] == 45
