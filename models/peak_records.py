@@ -12,7 +12,7 @@ from models.row_arrays import RowArrays, row_array
 
 __all__ = ["GROSS_SURPRISE", "PeakRecords"]
 
-# One step in a million: it is told however often the like of it came, and needs no longer history to be seen.
+# One step in a million: it is notified however often the like of it came, and needs no longer history.
 GROSS_SURPRISE = 6.0
 
 _N_KEPT = 8

@@ -1,4 +1,4 @@
-"""Episodes of entities, and what people are told of them. Pure: no clock, no I/O.
+"""Episodes of entities, and what people are notified of. Pure: no clock, no I/O.
 
 May import `models.row_arrays` only. Begin at `episodes`: it decides when an episode opens and closes.
 

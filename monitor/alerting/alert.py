@@ -16,8 +16,9 @@ class ChannelShare:
     """What one channel adds to an episode.
 
     `share` of the squared error (0 to 1); `actual` and `expected` in the channel's own unit, a rate per
-    second for counters, NaN where unknown; `since_ms` when its error rose above what is normal, 0 where it
-    has not.
+    second for counters, NaN where unknown, both of the step that ends at `at_ms`, which is 0 in alerts of
+    earlier versions; `since_ms` from when on it has deviated like that, 0 where it no longer does.
+    `of_season`: what is expected is what is usual at that time of day.
     """
 
     channel: str
@@ -25,6 +26,8 @@ class ChannelShare:
     actual: float
     expected: float
     since_ms: int
+    at_ms: int = 0
+    of_season: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from models.fit_detector import Fold
 from models.forecast_baselines import Accuracy
 from models.registry import Registry
 from monitor.alerting.alert import Alert
-from monitor.alerting.text import channel_text, level_text, time_text
+from monitor.alerting.text import channel_text, level_text, named_channels, time_text
 from monitor.commands.demo_recording import DemoOutcome
 from monitor.commands.forecast_files import Question
 from monitor.sample import Columns, SeriesTable, is_stale
@@ -208,7 +208,7 @@ def alert_text(alert: Alert) -> str:
     """Write an alert in a few lines for the terminal."""
     name = f"[bold]{escape(alert.watch)}/{escape(alert.entity)}[/bold]"
     if alert.resolved_ms is not None:
-        peak = escape("; ".join(channel_text(channel) for channel in alert.channels[:2]))
+        peak = escape("; ".join(channel_text(channel) for channel in named_channels(alert.channels, 2)))
         what = "amended " if alert.amends else "resolved"
         head = f"[green]{what}[/green] {time_text(alert.resolved_ms)} {name} {alert.reason}"
         if alert.levels:
@@ -217,9 +217,10 @@ def alert_text(alert: Alert) -> str:
     limit = " (provisional limit)" if alert.provisional else ""
     what = "[yellow]amended[/yellow] " if alert.amends else "[red]opened[/red]  "
     lines = [f"{what} {time_text(alert.opened_ms)} {name} score {alert.score:.1f}{limit}"]
-    for channel in alert.channels[:3]:
-        since = f" since {time_text(channel.since_ms)[11:-1]}" if channel.since_ms else ""
-        lines.append(f"           {escape(channel_text(channel))}{since}")
+    lines += [
+        f"           {escape(channel_text(channel))} ({channel.share:.0%})"
+        for channel in named_channels(alert.channels)
+    ]
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from monitor.detection.scored_step import ScoredStep
 
-__all__ = ["MetricRule", "MetricRules"]
+__all__ = ["MetricRule", "MetricRules", "ValueRange"]
 
 Direction = Literal["both", "above", "below"]
 
@@ -27,6 +27,27 @@ class MetricRule:
     min_deviation_ratio: float = 0.0  # the same, as a share of the expected value
     valid_min: float = -np.inf  # values beyond are anomalous whatever the score says
     valid_max: float = np.inf
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRange:
+    """The lowest and the highest value that each channel of each entity can have, (n, C) each."""
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    def of_row(self, row: int) -> ValueRange:
+        """Give the range of one entity, (C,) each."""
+        return ValueRange(self.low[row], self.high[row])
+
+    def clip(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Give the nearest values that are possible; NaN stays NaN."""
+        return np.asarray(np.clip(values, self.low, self.high), np.float64)
+
+    def is_outside(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Tell which values are not possible."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray((values < self.low) | (values > self.high))
 
 
 class MetricRules:
@@ -63,6 +84,11 @@ class MetricRules:
         """Give the lowest and the highest valid value of each channel, (C,) each; infinite where not set."""
         self._lay_out(tuple(channels))
         return self._valid_min, self._valid_max
+
+    def value_range(self, channels: Sequence[str], is_rate: NDArray[np.bool_]) -> ValueRange:
+        """Give the values that are possible; those of a rate (n, C) of something counted are not below 0."""
+        low, high = self.valid_range(channels[: is_rate.shape[1]])
+        return ValueRange(np.where(is_rate, np.maximum(low, 0.0), low), np.broadcast_to(high, is_rate.shape))
 
     def _lay_out(self, channels: tuple[str, ...]) -> None:
         if channels == self._channels and channels:

@@ -3,7 +3,7 @@
 lock                       who holds the directory
 bundles/<watch>/           versions of the watch's model, and which of them serves
 history/<watch>/           closed steps, and what must not be learned of them
-training/<watch>.json      what the last training told the daemon
+training/<watch>.json      the outcome of the last training
 checkpoint/state           what survives a restart
 episodes.sqlite            the alert history
 """

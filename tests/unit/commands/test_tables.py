@@ -52,14 +52,14 @@ def test_an_alert_shows_entity_channel_actual_expected_and_since_when(shown):
     text = shown(alert_text(ALERT))
 
     assert "host/web[1] score 2.5" in text
-    assert 'cpu{mode="user"} 75% actual 1.5 expected 0.25 since 00:00:05' in text
+    assert 'cpu{mode="user"} is 1.5, usually 0.25, since 00:00:05 UTC (75%)' in text
 
 
 def test_a_resolved_alert_shows_its_reason_and_what_was_at_its_peak(shown):
     text = shown(alert_text(replace(ALERT, resolved_ms=60_000, reason="recovered")))
 
     assert "resolved 1970-01-01T00:01:00Z host/web[1] recovered, highest score 2.5 with" in text
-    assert 'cpu{mode="user"} 75% actual 1.5 expected 0.25' in text
+    assert 'cpu{mode="user"} is 1.5, usually 0.25, since 00:00:05 UTC' in text
 
 
 def test_an_amended_alert_does_not_look_like_a_new_one(shown):

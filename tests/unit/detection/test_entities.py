@@ -180,3 +180,17 @@ def test_where_each_series_is_an_entity_its_own_name_tells_the_smallest_change()
 
 def test_where_entities_have_channels_the_series_say_nothing_of_the_smallest_change():
     assert located(("latency_seconds", {"host": "web1"})).series_resolution([0], 10.0) is None
+
+
+def test_cells_of_counters_hold_rates_also_in_a_table_of_some_entities():
+    places = located(
+        ("load", {"host": "a"}), ("sent_total", {"host": "a"}), ("sent_total", {"host": "b"}),
+        ("load", {"host": "c"}),
+    )  # fmt: skip
+
+    some = places.take(np.array([2, 1]))
+
+    assert places.is_rate(3, 2).tolist() == [[False, True], [False, True], [False, False]]
+    assert places.is_rate(1, 1).tolist() == [[False]]
+    assert (some.entities, some.channels) == (["c", "b"], ["load", "sent_total"])
+    assert some.is_rate(2, 2).tolist() == [[False, False], [False, True]]

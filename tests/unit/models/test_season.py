@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from models.limits import Budget
-from models.season import GROSS, SeasonProfile, slots_of_day
+from models.season import GROSS, SeasonProfile, explain_season, slots_of_day
 
 STEP = 600  # seconds
 N = 86400 // STEP  # steps of a day
@@ -49,6 +49,29 @@ def one(n_channels=1):
 
 def test_the_nightly_job_is_no_evidence_and_its_height_at_another_hour_is():
     assert over(live(one(), days(20, moved=[16]))) == [(16, 15)]
+
+
+def test_a_missing_job_is_explained_by_the_height_that_was_reached_and_the_usual_one():
+    profile = one()
+    values = days(17, no_job=[16])[: 16 * N + JOB_AT + 4]  # up to 03:40
+    live(profile, values)
+
+    of_step = explain_season(profile, ROW_0, values[-1])
+
+    assert of_step.evidence == pytest.approx(profile.raw_score(ROW_0, values[-1])[None])
+    assert of_step.usual.item() == pytest.approx(HEIGHT, abs=0.5)
+    assert of_step.actual.item() == pytest.approx(values[-16:-1].max(), abs=0.5)  # noise alone
+
+
+def test_a_height_at_another_hour_is_explained_by_itself_and_the_usual_one():
+    profile = one()
+    values = days(17, moved=[16])[: 16 * N + 15 * 6 + 1]  # its first step, at 15:00
+    live(profile, values)
+
+    of_step = explain_season(profile, ROW_0, values[-1])
+
+    assert of_step.actual.item() == values[-1].item()
+    assert of_step.usual.item() == pytest.approx(0.7, abs=0.5)  # the highest of 90 minutes of noise
 
 
 def test_a_job_that_does_not_come_is_evidence_from_the_end_of_the_slot_in_which_it_should_have():
