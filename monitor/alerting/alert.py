@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["Alert", "ChannelShare", "LevelChange", "ResolveReason", "alert_of"]
+__all__ = ["Alert", "ChannelShare", "EpisodeProgress", "LevelChange", "ResolveReason", "alert_of"]
 
 ResolveReason = Literal["recovered", "level changed", "accepted", "gone", "retracted"]
 
@@ -67,6 +67,20 @@ class Alert:
     def identity(self) -> str:
         """Name the episode: the same as it opens, is amended and resolves."""
         return f"{self.watch}/{self.entity}/{self.opened_ms}"
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeProgress:
+    """How far an open episode is: the alert with its highest score so far, and what the newest step shows.
+
+    `time_ms` is up to when steps are closed; `score` is NaN where the newest is not judged. `actual` gives
+    the newest value of each of the alert's channels by name, NaN where there is none.
+    """
+
+    alert: Alert
+    time_ms: int
+    score: float
+    actual: Mapping[str, float]
 
 
 def alert_of(fields: Mapping[str, Any]) -> Alert:

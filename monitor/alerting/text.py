@@ -13,6 +13,7 @@ __all__ = [
     "alert_text",
     "channel_text",
     "clock_text",
+    "duration_text",
     "level_text",
     "named_channels",
     "number_text",
@@ -142,6 +143,17 @@ def clock_text(time_ms: int) -> str:
         datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%H:%M:%S" if time_ms % 60_000 else "%H:%M")
         + " UTC"
     )
+
+
+def duration_text(duration_ms: int) -> str:
+    """Write how long something lasted, by its two largest units."""
+    seconds = round(duration_ms / 1000)
+    if seconds < 600:
+        return f"{seconds} s"
+    minutes, hours = seconds // 60, seconds // 3600
+    if hours < 2:
+        return f"{minutes} min"
+    return f"{hours} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def time_text(time_ms: int) -> str:

@@ -18,12 +18,19 @@ from models.fit_detector import Fold
 from models.forecast_baselines import Accuracy
 from models.registry import Registry
 from monitor.alerting.alert import Alert
-from monitor.alerting.text import channel_text, level_text, named_channels, time_text
+from monitor.alerting.text import (
+    channel_text,
+    duration_text,
+    level_text,
+    named_channels,
+    time_text,
+    value_text,
+)
 from monitor.commands.demo_recording import DemoOutcome
 from monitor.commands.forecast_files import Question
 from monitor.sample import Columns, SeriesTable, is_stale
 from monitor.sources.decode_captures import N_SHOWN
-from monitor.storage.alert_history import StoredEpisode
+from monitor.storage.alert_history import LatestValues, StoredEpisode
 from monitor.text import printable
 from monitor.training.gate import TrainingOutcome
 from monitor.training.train import TrainedWatch
@@ -225,15 +232,22 @@ def alert_text(alert: Alert) -> str:
 
 
 def episodes_table(episodes: Sequence[StoredEpisode]) -> Table:
-    """List episodes: times, end, score, the most deviating channel, whether there was a notification."""
+    """List episodes: times, end, highest score, the most deviating channel, whether it was notified.
+
+    Of an open one also how long it has lasted, its newest score and the channel's newest value.
+    """
     headings = ("opened", "lasted", "", "watch", "entity", "score", "channel", "notified")
     left = [heading for heading in headings if heading not in ("lasted", "score")]
     table = _table(headings, left=left, folds=True)
     for episode in episodes:
-        lasted = ""
-        if episode.resolved_ms is not None:
-            lasted = f"{(episode.resolved_ms - episode.opened_ms) / 1000:.0f} s"
+        lasted, score, latest = "", f"{episode.score:.1f}", episode.latest
         channel = channel_text(episode.channels[0]) if episode.channels else ""
+        if episode.resolved_ms is not None:
+            lasted = duration_text(episode.resolved_ms - episode.opened_ms)
+        elif latest is not None and episode.reason is None:
+            lasted = f"{duration_text(latest.time_ms - episode.opened_ms)} so far"
+            score += ", not judged now" if latest.score is None else f", now {latest.score:.1f}"
+            channel += _latest_text(episode, latest)
         changed = "".join(f" {level_text(level)}" for level in episode.levels[:1])
         revised = f" (revision {episode.revision})" if episode.revision else ""
         table.add_row(
@@ -242,11 +256,19 @@ def episodes_table(episodes: Sequence[StoredEpisode]) -> Table:
             f"{episode.reason or 'open'}{escape(changed)}{revised}",
             escape(episode.watch),
             escape(printable(episode.entity)),
-            f"{episode.score:.1f}",
+            score,
             escape(printable(channel)),
             "yes" if episode.notified else "no",
         )
     return table
+
+
+def _latest_text(episode: StoredEpisode, latest: LatestValues) -> str:
+    if not episode.channels:
+        return ""
+    name = episode.channels[0].channel
+    value = latest.actual.get(name)
+    return "" if value is None else f"; now {value_text(name, value)}"
 
 
 def outcome_text(outcome: TrainingOutcome) -> str:

@@ -139,7 +139,9 @@ class Loop:
         """Render the text of a scrape where that is due, and report that the loop has turned."""
         now = self.clock.monotonic()
         if renders or now - self._rendered_at >= _RENDER_SECONDS:
-            self.exposition.render(self._views(), self.notifier.withheld)
+            views = self._views()
+            self.exposition.render(views, self.notifier.withheld)
+            self.notifier.update_open(views)
             self._rendered_at = now
         self.health.tick(now, ready=batch.ready)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
 from monitor.alerting.alert import Alert
 from monitor.alerting.alert_age import AlertAgeFilter, FilteredAlerts, Summary, WatchProgress
 from monitor.daemon.checkpoints import CheckpointKeeper
 from monitor.detection.pipeline import Decision, Pipeline
+from monitor.detection.view import WatchView
 from monitor.outlets.outlet import Outlet
 from monitor.sources.position import Position
 from monitor.storage.alert_history import AlertHistory
@@ -93,6 +94,11 @@ class Notifier:
         """Write what waits for the alert history."""
         if self._alert_history is not None:
             self._alert_history.catch_up()
+
+    def update_open(self, views: Iterable[WatchView]) -> None:
+        """Let the alert history show how far open episodes are, as often as it wants to."""
+        if self._alert_history is not None and self._alert_history.wants_progress:
+            self._alert_history.update_open([part for view in views for part in view.progress()])
 
     def _store(self, alerts: Sequence[Alert], *, notified: bool) -> None:
         if self._alert_history is not None:

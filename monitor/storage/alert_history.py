@@ -17,13 +17,12 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from monitor.alerting.alert import Alert, ChannelShare, LevelChange
+from monitor.alerting.alert import Alert, ChannelShare, EpisodeProgress, LevelChange
 from monitor.clock import Clock
 from monitor.errors import HistoryError
 
-__all__ = ["FORMAT_VERSION", "AlertHistory", "StoredEpisode", "read_episodes"]
+__all__ = ["FORMAT_VERSION", "AlertHistory", "LatestValues", "StoredEpisode", "read_episodes"]
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +31,7 @@ _APPLICATION_ID = 0x4241524F  # "BARO": SQLite has a field for the program that 
 _MAX_WAITING = 10_000  # episodes that wait to be written: some 10 MB
 _SWEEP_SECONDS = 60.0  # real time between two deletions by the retention
 _RETRY_SECONDS = 10.0  # real time after a failure
+_PROGRESS_SECONDS = 10.0  # real time between two writings of how far open episodes are
 _LOCK_SECONDS = 0.2  # how long another program's lock is waited for: the loop stands still meanwhile
 _SUFFIXES = ("", "-wal", "-shm")
 # SQLite's errors for a file that is not, or no longer, what we wrote; others may pass by themselves.
@@ -42,13 +42,19 @@ CREATE TABLE episodes (
     since_ms INTEGER NOT NULL, opened_ms INTEGER NOT NULL, resolved_ms INTEGER, reason TEXT,
     score REAL, surprise_limit REAL, provisional INTEGER NOT NULL, revision INTEGER NOT NULL,
     channels TEXT NOT NULL, told INTEGER NOT NULL, kept_at REAL NOT NULL,
-    levels TEXT NOT NULL DEFAULT '[]'
+    levels TEXT NOT NULL DEFAULT '[]', latest TEXT
 )
 """
-_ADD_LEVELS = "ALTER TABLE episodes ADD COLUMN levels TEXT NOT NULL DEFAULT '[]'"
+_ADDED_COLUMNS = {  # a file of an earlier version lacks them
+    "levels": "ALTER TABLE episodes ADD COLUMN levels TEXT NOT NULL DEFAULT '[]'",
+    "latest": "ALTER TABLE episodes ADD COLUMN latest TEXT",
+}
 # An opening that is delivered again after its end changes nothing, nor does an earlier revision.
 _UPSERT = """
-INSERT INTO episodes VALUES (
+INSERT INTO episodes (
+    identity, watch, entity, since_ms, opened_ms, resolved_ms, reason, score, surprise_limit,
+    provisional, revision, channels, told, kept_at, levels
+) VALUES (
     :identity, :watch, :entity, :since_ms, :opened_ms, :resolved_ms, :reason, :score, :surprise_limit,
     :provisional, :revision, :channels, :told, :kept_at, :levels
 )
@@ -56,9 +62,13 @@ ON CONFLICT (identity) DO UPDATE SET
     since_ms = excluded.since_ms, resolved_ms = excluded.resolved_ms, reason = excluded.reason,
     score = excluded.score, surprise_limit = excluded.surprise_limit, provisional = excluded.provisional,
     revision = excluded.revision, channels = excluded.channels, kept_at = excluded.kept_at,
-    levels = excluded.levels
+    levels = excluded.levels, latest = NULL
 WHERE excluded.revision > revision
    OR (excluded.revision = revision AND (excluded.resolved_ms IS NOT NULL OR resolved_ms IS NULL))
+"""
+_UPDATE_OPEN = """
+UPDATE episodes SET score = :score, channels = :channels, latest = :latest
+WHERE identity = :identity AND reason IS NULL AND revision = :revision
 """
 _DELETE_OLDEST = """
 DELETE FROM episodes
@@ -73,10 +83,21 @@ ORDER BY opened_ms DESC, identity DESC LIMIT :newest
 
 
 @dataclass(frozen=True, slots=True)
+class LatestValues:
+    """What an open episode shows at event time `time_ms`: None where it is not judged, or has no value."""
+
+    time_ms: int
+    score: float | None
+    actual: Mapping[str, float | None]  # of the channels that the episode names
+
+
+@dataclass(frozen=True, slots=True)
 class StoredEpisode:
     """One row; times are event time in ms.
 
-    `reason` is None while the episode is open, `lost` where a daemon without its state never saw the end.
+    `score` is the highest so far, `channels` are those of that score. `latest` is there while it is open,
+    some seconds old. `reason` is None while the episode is open, `lost` where a daemon without its state
+    never saw the end.
     `levels` are those that it ended with, where it ended as level changed. `notified`: it went to the
     outlets; else it is withheld: it was too old when it was detected.
     """
@@ -95,6 +116,7 @@ class StoredEpisode:
     channels: tuple[ChannelShare, ...]
     notified: bool
     levels: tuple[LevelChange, ...] = ()
+    latest: LatestValues | None = None
 
     def to_json(self) -> str:
         """Write it as a line of JSON, an unknown value as null. `told`: the name of `notified` before 0.2."""
@@ -136,6 +158,7 @@ class AlertHistory:
         self._connection: sqlite3.Connection | None = None
         self._waiting: list[tuple[Alert, bool]] = []  # to be written, and whether outlets are notified
         self._swept_at = -math.inf
+        self._progress_at = -math.inf
         self._retry_at = -math.inf
         self._is_failing = False
 
@@ -155,6 +178,22 @@ class AlertHistory:
         """Write what waits; after a failure, not before a pause."""
         if self._waiting and self._clock.monotonic() >= self._retry_at and self._attempt(self._write):
             self._waiting.clear()
+
+    @property
+    def wants_progress(self) -> bool:
+        """Whether it is time to write how far open episodes are."""
+        return self._clock.monotonic() - self._progress_at >= _PROGRESS_SECONDS
+
+    def update_open(self, progress: Sequence[EpisodeProgress]) -> None:
+        """Write how far open episodes are; what cannot be written is left out: it is written anew soon."""
+
+        def update(db: sqlite3.Connection) -> None:
+            db.executemany(_UPDATE_OPEN, [_progress_row(of_episode) for of_episode in progress])
+
+        now = self._clock.monotonic()
+        self._progress_at = now
+        if progress and not self._waiting and now >= self._retry_at:
+            self._attempt(update)
 
     def open_and_notified(self) -> list[str]:
         """Give the episodes, by identity, whose opening was notified and whose end was not."""
@@ -299,9 +338,10 @@ def _connect(file: Path) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")  # also after a power cut it is known what was notified
         columns = {row[1] for row in db.execute("PRAGMA table_info(episodes)")}
-        if n_tables and "levels" not in columns:  # a file from before there were levels
+        if n_tables:
             with db:
-                db.execute(_ADD_LEVELS)
+                for column in _ADDED_COLUMNS.keys() - columns:
+                    db.execute(_ADDED_COLUMNS[column])
         if not n_tables:
             with db:
                 db.execute(_TABLE)
@@ -350,8 +390,30 @@ def _row(alert: Alert, notified: bool, now: float) -> dict[str, object]:
     }
 
 
-def _stored_episode(row: Mapping[str, Any]) -> StoredEpisode:
-    levels = json.loads(row["levels"]) if "levels" in row.keys() else []  # noqa: SIM118
+def _progress_row(progress: EpisodeProgress) -> dict[str, object]:
+    alert = progress.alert
+    latest = {
+        "time_ms": progress.time_ms,
+        "score": _known(progress.score),
+        "actual": {channel: _known(value) for channel, value in progress.actual.items()},
+    }
+    return {
+        "identity": _text(alert.identity),
+        "revision": alert.revision,
+        "score": alert.score,
+        "channels": json.dumps([asdict(channel) for channel in alert.channels]),
+        "latest": json.dumps(latest),
+    }
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _stored_episode(row: sqlite3.Row) -> StoredEpisode:
+    columns = row.keys()
+    levels = json.loads(row["levels"]) if "levels" in columns else []
+    latest = json.loads(row["latest"]) if "latest" in columns and row["latest"] else None
     return StoredEpisode(
         identity=row["identity"],
         watch=row["watch"],
@@ -367,6 +429,7 @@ def _stored_episode(row: Mapping[str, Any]) -> StoredEpisode:
         channels=tuple(ChannelShare(**channel) for channel in json.loads(row["channels"])),
         notified=bool(row["told"]),
         levels=tuple(LevelChange(**level) for level in levels),
+        latest=None if latest is None else LatestValues(**latest),
     )
 
 

@@ -10,6 +10,7 @@ from monitor.alerting.alert_age import Summary
 from monitor.alerting.text import (
     alert_text,
     channel_text,
+    duration_text,
     named_channels,
     number_text,
     summary_text,
@@ -169,6 +170,22 @@ def test_channels_without_a_share_are_named_only_where_none_has_any():
 )
 def test_numbers_are_short(value, text):
     assert number_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("duration_ms", "text"),
+    [
+        (0, "0 s"),
+        (599_000, "599 s"),
+        (600_000, "10 min"),
+        (7_199_000, "119 min"),
+        (7_200_000, "2 h 0 min"),
+        (8_000_000, "2 h 13 min"),
+        (200_000_000, "2 d 7 h"),
+    ],
+)
+def test_durations_have_their_two_largest_units(duration_ms, text):
+    assert duration_text(duration_ms) == text
 
 
 def test_times_are_utc_to_the_second():

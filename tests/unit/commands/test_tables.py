@@ -22,7 +22,7 @@ from monitor.commands.tables import (
     training_table,
 )
 from monitor.sample import STALE_NAN, SeriesTable
-from monitor.storage.alert_history import StoredEpisode
+from monitor.storage.alert_history import LatestValues, StoredEpisode
 from monitor.testing import samples
 
 ALERT = Alert(
@@ -135,6 +135,34 @@ def test_an_episode_shows_whether_there_was_a_notification(shown):
     ]
     assert rows[0] == ["1970-01-01T00:00:10Z", "30 s", "recovered", "host", "web1", "2.5", "", "yes"]
     assert rows[1][-1] == "no"
+
+
+def test_an_open_episode_shows_how_long_it_has_lasted_and_its_newest_values(shown):
+    share = ChannelShare("cpu", 0.9, 49.0, 0.1, 3_600_000, 3_600_000)
+    episode = StoredEpisode(
+        identity="host/web1/0",
+        watch="host",
+        entity="web1",
+        since_ms=0,
+        opened_ms=0,
+        resolved_ms=None,
+        reason=None,
+        score=16.7,
+        limit=4.0,
+        provisional=False,
+        revision=0,
+        channels=(share,),
+        notified=True,
+        latest=LatestValues(7_500_000, 1.25, {"cpu": 12.0}),
+    )
+    unjudged = replace(episode, latest=LatestValues(60_000, None, {"cpu": None}))
+
+    rows = [" ".join(shown(episodes_table([one])).replace("│", " ").split()) for one in (episode, unjudged)]
+
+    assert "2 h 5 min so" in rows[0]
+    assert "16.7, now" in rows[0]
+    assert "60 s so far" in rows[1]
+    assert "; now" not in rows[1]
 
 
 def accuracy_of(forecast, seasonal, period):

@@ -63,8 +63,14 @@ class Checkpoints(CheckpointKeeper):
 class History:
     """Calls `on_record` in place of a database."""
 
+    wants_progress = True
+
     def __init__(self, on_record):
         self.record = on_record
+        self.progress = []
+
+    def update_open(self, progress):
+        self.progress.append([of_episode.alert for of_episode in progress])
 
     def catch_up(self):
         pass

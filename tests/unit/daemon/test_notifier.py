@@ -34,6 +34,9 @@ class Diary:
     def record(self, alerts, notified):
         self.lines.append(("record" if notified else "withhold", [alert.resolved_ms for alert in alerts]))
 
+    def update_open(self, progress):
+        self.lines.append(("update", [of_episode.alert.score for of_episode in progress]))
+
     def save(self, position, undelivered=()):
         self.lines.append(("save", [alert.resolved_ms for alert in undelivered]))
 
@@ -95,6 +98,18 @@ def test_a_withheld_alert_is_stored_and_not_given_to_notify(diary, quiet_watch, 
 
     assert (filtered.notified, filtered.withheld) == ((), (OPENED,))
     assert diary.lines == [("withhold", [None])]
+
+
+def test_open_episodes_are_written_down_when_the_history_wants_it(diary, quiet_watch, noise, table):
+    watch = build_watch(quiet_watch().settings(), None)
+    Pipeline([watch], table, max_future_ms=0).process(noise(200), 200_000)
+    Pipeline([watch], table, max_future_ms=0).process(noise(30, start_step=200, shift=50.0), 230_000)
+
+    for diary.wants_progress in (False, True):
+        notifier(diary).update_open([watch.view()])
+
+    assert diary.lines == [("update", [alert.score for alert in watch.open_alerts.values()])]
+    assert len(watch.open_alerts) == 1
 
 
 def test_without_an_alert_history_outlets_are_notified_all_the_same(diary):
