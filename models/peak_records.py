@@ -63,6 +63,12 @@ class PeakRecords(RowArrays):
         self.highest[rows, lowest] = peaks[is_higher]
         self.at_step[rows, lowest] = self.n_judged[rows]
 
+    def accept(self, row: int) -> None:
+        """Record the peak of a row's open episode as often as peaks are kept: the like of it is normal."""
+        self.highest[row] = np.maximum(self.highest[row], self.of_episode[row])
+        self.at_step[row] = self.n_judged[row]
+        self.of_episode[row] = 0.0
+
     def n_calibrated_over(self, limits: NDArray[np.float64]) -> int:
         """Count the peaks of all rows' calibration that reach each row's limit (n,); at most 8 of a row."""
         return int(((self.calibrated > 0) & (self.calibrated >= limits[:, None])).sum())

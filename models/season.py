@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from models.limits import Budget
 from models.row_arrays import RowArrays, row_array
 
-__all__ = ["GROSS", "OutOfSeason", "SeasonProfile", "explain_season", "slots_of_day"]
+__all__ = ["GROSS", "OutOfSeason", "SeasonProfile", "accept_season", "explain_season", "slots_of_day"]
 
 _DAY_MS = 86_400_000
 _SLOT_SECONDS = 1800.0
@@ -310,6 +310,24 @@ def explain_season(profile: SeasonProfile, rows: NDArray[np.int64], step: NDArra
         for array in (evidence, shown * sides, usual * sides)
     )
     return OutOfSeason(np.maximum(strongest, np.float32(0.0)), actual, expected)
+
+
+def accept_season(profile: SeasonProfile, row: int) -> None:
+    """Let what one row has shown today against its time of day be normal, and judge it by that at once.
+
+    So many earlier days are recorded as today that its own limit follows from it; they are forgotten by age.
+    """
+    at = int(profile.slot[row]) // max(profile._n_slots, 1) % _RECORD_DAYS
+    record = profile.day_peak[row]  # a view
+    peak = record[at]
+    if np.isnan(peak):
+        return
+    days = np.flatnonzero((np.arange(_RECORD_DAYS) != at) & ~np.isnan(record))
+    lowest = days[np.argsort(record[days], kind="stable")[: _ALLOWED_DAYS + 1]]
+    record[lowest] = np.maximum(record[lowest], peak)
+    limit = profile.limit.copy()  # snapshots refer to the old one
+    limit[row] = np.maximum(limit[row], np.float32(_MARGIN) * peak)
+    profile.limit = limit
 
 
 _JUDGED_BY = ("bound", "spread", "n_lasting", "limit")

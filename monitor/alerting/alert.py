@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 __all__ = ["Alert", "ChannelShare", "EpisodeProgress", "LevelChange", "ResolveReason", "alert_of"]
 
-ResolveReason = Literal["recovered", "level changed", "accepted", "gone", "retracted"]
+ResolveReason = Literal["recovered", "level changed", "accepted", "accepted by operator", "gone", "retracted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ class Alert:
     `score` is the highest so far; `channels` are those of that highest score, the largest share first.
     `provisional`: the limit rests on less history than the budget's period. `revision` counts how often late
     data has changed the episode. `levels` are those that an episode ended with which ended as level changed.
-    `amends`: it corrects an earlier notification, and neither opens nor ends the episode.
+    `amends`: it corrects an earlier notification, and neither opens nor ends the episode. `note` says who
+    ended it, and why, where an operator did.
     """
 
     watch: str
@@ -62,6 +63,7 @@ class Alert:
     revision: int = 0
     amends: bool = False
     levels: tuple[LevelChange, ...] = ()
+    note: str = ""
 
     @property
     def identity(self) -> str:

@@ -47,6 +47,8 @@ def alert_text(alert: Alert) -> str:
         if alert.reason == "retracted":
             event = "retracted"
         facts.append(f"resolved={time_text(alert.resolved_ms)} reason={alert.reason}")
+        if alert.note:
+            facts.append(f"by=[{alert.note}]")
     if alert.levels:
         facts.append(f"levels=[{'; '.join(level_text(level) for level in alert.levels[:_N_CHANNELS])}]")
     channels = "; ".join(

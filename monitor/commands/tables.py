@@ -18,6 +18,7 @@ from models.fit_detector import Fold
 from models.forecast_baselines import Accuracy
 from models.registry import Registry
 from monitor.alerting.alert import Alert
+from monitor.alerting.mutes import OperatorRequest
 from monitor.alerting.text import (
     channel_text,
     duration_text,
@@ -43,6 +44,7 @@ __all__ = [
     "episodes_table",
     "folds_table",
     "models_table",
+    "mutes_table",
     "outcome_text",
     "samples_table",
     "training_table",
@@ -236,8 +238,8 @@ def episodes_table(episodes: Sequence[StoredEpisode]) -> Table:
 
     Of an open one also how long it has lasted, its newest score and the channel's newest value.
     """
-    headings = ("opened", "lasted", "", "watch", "entity", "score", "channel", "notified")
-    left = [heading for heading in headings if heading not in ("lasted", "score")]
+    headings = ("no.", "opened", "lasted", "", "watch", "entity", "score", "channel", "notified")
+    left = [heading for heading in headings if heading not in ("no.", "lasted", "score")]
     table = _table(headings, left=left, folds=True)
     for episode in episodes:
         lasted, score, latest = "", f"{episode.score:.1f}", episode.latest
@@ -250,16 +252,30 @@ def episodes_table(episodes: Sequence[StoredEpisode]) -> Table:
             channel += _latest_text(episode, latest)
         changed = "".join(f" {level_text(level)}" for level in episode.levels[:1])
         revised = f" (revision {episode.revision})" if episode.revision else ""
+        note = f" ({printable(episode.note)})" if episode.note else ""
         table.add_row(
+            str(episode.number),
             time_text(episode.opened_ms),
             lasted,
-            f"{episode.reason or 'open'}{escape(changed)}{revised}",
+            f"{episode.reason or 'open'}{escape(note)}{escape(changed)}{revised}",
             escape(episode.watch),
             escape(printable(episode.entity)),
             score,
             escape(printable(channel)),
-            "yes" if episode.notified else "no",
+            f"{'yes' if episode.notified else 'no'}{', muted' if episode.muted else ''}",
         )
+    return table
+
+
+def mutes_table(mutes: Sequence[OperatorRequest]) -> Table:
+    """List what is muted: until when, by whom, why."""
+    table = _table(
+        ("watch", "entity", "until", "who", "why"), left=("watch", "entity", "until", "who", "why")
+    )
+    for request in mutes:
+        until = "" if request.until is None else time_text(round(request.until * 1000))
+        texts = (request.watch, printable(request.entity), until, request.who, printable(request.why))
+        table.add_row(*(escape(text) for text in texts))
     return table
 
 

@@ -142,6 +142,12 @@ class Judge:
         gone_from_ms = self.book.gone_from_ms(stale_from_ms)
         return [self._resolved(row, int(gone_from_ms[row]), "gone") for row in changes.gone.tolist()]
 
+    def accept(self, row: int, time_ms: int, levels: tuple[LevelChange, ...], note: str) -> Alert:
+        """End an open episode, because an operator says that what the entity shows is normal."""
+        self.book.accept(row, time_ms)
+        self.open_alerts[row] = replace(self.open_alerts[row], note=note)
+        return self._resolved(row, time_ms, "accepted by operator", levels)
+
     def use(self, scorer: StepScorer) -> None:
         """Judge by another scorer from the next step on."""
         self.scorer = scorer

@@ -45,6 +45,12 @@ def test_a_resolution_says_when_and_why():
     )
 
 
+def test_what_an_operator_ended_says_who_did_and_why():
+    text = alert_text(replace(ALERT, resolved_ms=70_000, reason="accepted by operator", note="anna: release"))
+
+    assert " reason=accepted by operator by=[anna: release] channels=[" in text
+
+
 def test_a_new_level_is_named_with_the_old_one():
     levels = (LevelChange("latency_ms", 10.21, 20.13), LevelChange("sent_bytes", 2e6, 0.0))
 

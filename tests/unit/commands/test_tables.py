@@ -10,6 +10,7 @@ from rich.console import Console
 from models.forecast_baselines import Accuracy
 from models.limits import Limit
 from monitor.alerting.alert import Alert, ChannelShare
+from monitor.alerting.mutes import OperatorRequest
 from monitor.commands.demo_recording import Episode, Fault, judge_episodes
 from monitor.commands.forecast_files import Question
 from monitor.commands.tables import (
@@ -18,6 +19,7 @@ from monitor.commands.tables import (
     answers_table,
     demo_tables,
     episodes_table,
+    mutes_table,
     samples_table,
     training_table,
 )
@@ -126,15 +128,34 @@ def test_an_episode_shows_whether_there_was_a_notification(shown):
         revision=0,
         channels=(),
         notified=True,
+        number=7,
     )
 
-    text = shown(episodes_table([episode, replace(episode, entity="web2", notified=False)]))
+    text = shown(episodes_table([episode, replace(episode, entity="web2", notified=False, muted=True)]))
 
     rows = [
         [cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if "web" in line
     ]
-    assert rows[0] == ["1970-01-01T00:00:10Z", "30 s", "recovered", "host", "web1", "2.5", "", "yes"]
-    assert rows[1][-1] == "no"
+    assert rows[0] == ["7", "1970-01-01T00:00:10Z", "30 s", "recovered", "host", "web1", "2.5", "", "yes"]
+    assert rows[1][-1] == "no, muted"
+
+
+def test_an_accepted_episode_shows_who_and_why_and_a_mute_until_when(shown):
+    episode = StoredEpisode(
+        "host/web1/0", "host", "web1", 0, 0, 40_000, "accepted by operator", 2.5, 4.0, False, 0, (), True,
+        note="anna: [new] release",
+    )  # fmt: skip
+    mute = OperatorRequest(
+        id="a", kind="mute", watch="host", entity="web[1]", who="anna", why="disk", asked_at=0.0, until=60.0
+    )
+
+    listed = " ".join(shown(episodes_table([episode])).replace("│", " ").split())
+
+    assert "accepted by" in listed
+    assert "[new]" in listed
+    assert cells(shown(mutes_table([mute])), "host") == [
+        "host", "web[1]", "1970-01-01T00:01:00Z", "anna", "disk"
+    ]  # fmt: skip
 
 
 def test_an_open_episode_shows_how_long_it_has_lasted_and_its_newest_values(shown):

@@ -6,7 +6,7 @@ from scraped import of
 
 from monitor.alerting.alert import Alert
 from monitor.detection.report import WatchReport
-from monitor.metrics.watch_metrics import WatchCounters
+from monitor.metrics.watch_metrics import WatchCounters, WatchGauges
 
 RESULTS = ("accepted", "late", "revised", "refused")
 
@@ -63,3 +63,16 @@ def test_samples_are_counted_by_what_became_of_them(declared):
 
     counts = {result: scrape()[of("barograph_samples_total", watch="w", result=result)] for result in RESULTS}
     assert counts == {"accepted": 5, "late": 2, "revised": 3, "refused": 4}
+
+
+def test_muted_entities_are_counted_by_watch_from_zero_on(declared):
+    gauges, scrape = declared(WatchGauges, ["w", "v"])
+    before = scrape()
+    gauges.count_muted({("w", "web1"), ("w", "web2")})
+    during = scrape()
+    gauges.count_muted(frozenset())
+
+    name = "barograph_entities_muted"
+    assert (before[of(name, watch="w")], before[of(name, watch="v")]) == (0, 0)
+    assert (during[of(name, watch="w")], during[of(name, watch="v")]) == (2, 0)
+    assert scrape()[of(name, watch="w")] == 0

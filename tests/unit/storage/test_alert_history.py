@@ -15,8 +15,9 @@ import pytest
 from full_disk import full_disk
 
 from monitor.alerting.alert import Alert, ChannelShare, EpisodeProgress, LevelChange
+from monitor.alerting.mutes import OperatorAction, OperatorRequest
 from monitor.errors import HistoryError
-from monitor.storage.alert_history import AlertHistory, read_episodes
+from monitor.storage.alert_history import AlertHistory, read_actions, read_episodes
 from monitor.testing import FakeClock
 
 ROOT = Path(__file__).parents[3]
@@ -115,15 +116,17 @@ def test_a_file_of_an_earlier_version_is_read_and_continued(kept):
     one.history.record([OTHER], True)
     one.history.close()
     with sqlite3.connect(one.file) as db:
-        for column in ("levels", "latest"):
+        for column in ("levels", "latest", "muted", "note"):
             db.execute(f"ALTER TABLE episodes DROP COLUMN {column}")
+        db.execute("DROP TABLE operator_actions")
     db.close()
     before = [episode.levels for episode in one.all()]
+    actions = read_actions(one.file)
     other = kept()
 
     other.history.record([replace(RESOLVED, levels=(LevelChange("load", 1.0, 5.0),))], True)
 
-    assert before == [()]
+    assert (before, actions) == ([()], [])
     assert [len(episode.levels) for episode in other.all()] == [1, 0]
     assert other.n_failures == 0
 
@@ -309,7 +312,7 @@ def test_a_full_disk_is_counted_told_once_and_made_up_for(kept, caplog):
     one = kept()
     one.history.record([OPENED], True)
 
-    with full_disk(os.path.getsize(f"{one.file}-wal")):
+    with full_disk(0):
         for _ in range(3):
             one.history.record([OTHER], True)
             one.clock.advance(11.0)
@@ -426,3 +429,59 @@ def test_as_json_what_is_unknown_is_null(kept):
         "at_ms": 0,
         "of_season": False,
     }
+
+
+# Operators
+
+MUTE = OperatorRequest(
+    id="a", kind="mute", watch="w", entity="web1", who="anna", why="disk", asked_at=4990.0, until=1e6
+)
+ACCEPT = replace(MUTE, id="b", kind="accept", until=None, asked_at=4000.0)
+
+
+def test_what_operators_did_is_kept_and_an_earlier_runs_mutes_are_found(kept):
+    one = kept()
+    refused = OperatorAction(replace(MUTE, id="c", asked_at=4995.0), False, "this time has passed")
+    actions = [OperatorAction(ACCEPT, True, "ended"), OperatorAction(MUTE, True, "muted"), refused]
+
+    before = kept().history.mutes()
+    for action in actions:
+        one.history.record_action(action)
+
+    assert before == []
+    assert read_actions(one.file) == actions
+    assert kept().history.mutes() == [MUTE]
+
+
+def test_an_episode_that_was_muted_once_stays_marked_and_a_note_comes_back(kept):
+    one = kept()
+    one.history.record([OPENED], True)
+    one.history.record([OPENED], False, muted=True)
+    one.history.record([replace(RESOLVED, reason="accepted by operator", note="anna: release")], True)
+
+    (episode,) = one.all()
+    assert (episode.muted, episode.notified, episode.note) == (True, True, "anna: release")
+    assert episode.number == 1
+
+
+def test_an_action_that_cannot_be_written_waits(kept):
+    one = kept()
+    one.history.record([OPENED], True)
+
+    with full_disk(os.path.getsize(f"{one.file}-wal")):
+        one.history.record_action(OperatorAction(MUTE, True, "muted"))
+        waited = one.history.has_waiting
+    one.clock.advance(11.0)
+    one.history.catch_up()
+
+    assert (waited, one.history.has_waiting) == (True, False)
+    assert [action.request.id for action in read_actions(one.file)] == ["a"]
+
+
+def test_old_actions_go_with_the_retention(kept):
+    one = kept(keep_seconds=500.0)
+    one.history.record_action(OperatorAction(ACCEPT, True, "ended"))
+    one.clock.advance(61.0)
+    one.history.record_action(OperatorAction(MUTE, True, "muted"))
+
+    assert [action.request.id for action in read_actions(one.file)] == ["a"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -229,3 +230,14 @@ def test_what_an_earlier_run_left_is_still_not_learned(tmp_path):
 
     assert read_spans(tmp_path) == [Span("web1", 6000, 16_000)]
     assert json.loads((tmp_path / "spans.json").read_text()) == [["web1", 6000, 16_000]]
+
+
+def test_what_an_operator_accepted_may_be_learned(tmp_path):
+    history = kept(tmp_path, numbered(0, 30))
+    opened = alert(since_ms=11_000)
+    history.mask([opened], [opened])
+    before = len(read_spans(tmp_path))
+    ended = replace(alert(since_ms=11_000, resolved_ms=15_000), reason="accepted by operator")
+    history.mask([ended], [])
+
+    assert (before, read_spans(tmp_path)) == (1, [])
