@@ -139,6 +139,47 @@ class Levels(RowArrays):
         self.ended_ms[row] = 0  # what was before the episode is no reference any more
         self._join(row, -1, np.zeros_like(shift))
 
+    def declared(
+        self, row: int, steps: NDArray[np.float64], scale: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Give how far the channels (C,) of an open episode lie from where they were, stable or not.
+
+        An operator says that this is normal. Only blamed channels count.
+
+        Parameters
+        ----------
+        steps : ndarray, shape (T, C)
+            The newest steps of the episode.
+        """
+        level, spread = median_and_spread(steps)
+        shift = level - self.before[row]
+        noise = np.fmax(np.fmax(self.noise[row], spread), _MIN_NOISE * scale)
+        with np.errstate(invalid="ignore"):
+            has_moved = self.blamed[row] & (np.abs(shift) > _MATERIAL * noise)
+        return np.asarray(np.where(has_moved, shift, 0.0))
+
+    def declare(
+        self,
+        row: int,
+        shift: NDArray[np.float64],
+        steps: NDArray[np.float64],
+        *,
+        newest_step: int,
+        time_ms: int,
+    ) -> None:
+        """Let an entity be judged around levels that `declared` gave; earlier steps lie on the old ones.
+
+        Parameters
+        ----------
+        steps : ndarray, shape (T, C)
+            The newest that are still needed; those of the new level are the last of them.
+        """
+        self.accept(row, shift, time_ms=time_ms)
+        channel = int(np.argmax(np.abs(shift) / np.maximum(self.shift_noise[row], 1e-12)))
+        is_new = np.abs(steps[:, channel] - self.before[row, channel]) > np.abs(shift[channel]) / 2
+        n_new = len(steps) if is_new.all() else int(np.argmin(is_new[::-1]))
+        self._join(row, newest_step + 1 - n_new, shift)
+
     def go_back(
         self, row: int, steps: NDArray[np.float64], *, newest_step: int, time_ms: int, lasting_ms: int
     ) -> NDArray[np.float64]:

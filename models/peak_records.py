@@ -12,7 +12,7 @@ from models.row_arrays import RowArrays, row_array
 
 __all__ = ["GROSS_SURPRISE", "PeakRecords"]
 
-# One step in a million: it is told however often the like of it came, and needs no longer history to be seen.
+# One step in a million: it is notified however often the like of it came, and needs no longer history.
 GROSS_SURPRISE = 6.0
 
 _N_KEPT = 8
@@ -62,6 +62,12 @@ class PeakRecords(RowArrays):
         rows, lowest = rows[is_higher], lowest[is_higher]
         self.highest[rows, lowest] = peaks[is_higher]
         self.at_step[rows, lowest] = self.n_judged[rows]
+
+    def accept(self, row: int) -> None:
+        """Record the peak of a row's open episode as often as peaks are kept: the like of it is normal."""
+        self.highest[row] = np.maximum(self.highest[row], self.of_episode[row])
+        self.at_step[row] = self.n_judged[row]
+        self.of_episode[row] = 0.0
 
     def n_calibrated_over(self, limits: NDArray[np.float64]) -> int:
         """Count the peaks of all rows' calibration that reach each row's limit (n,); at most 8 of a row."""

@@ -8,6 +8,7 @@ nothing. A value far beyond the usual at this time is evidence; so is a usual he
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from models.limits import Budget
 from models.row_arrays import RowArrays, row_array
 
-__all__ = ["GROSS", "SeasonProfile", "slots_of_day"]
+__all__ = ["GROSS", "OutOfSeason", "SeasonProfile", "accept_season", "explain_season", "slots_of_day"]
 
 _DAY_MS = 86_400_000
 _SLOT_SECONDS = 1800.0
@@ -44,6 +45,19 @@ def slots_of_day(step_seconds: float) -> int:
     if step_seconds > _LONGEST_STEP_SECONDS:
         return 0
     return int(86400.0 / max(_SLOT_SECONDS, 2 * step_seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfSeason:
+    """What speaks against the channels of some rows at their time of day, (n, C) each, in scaled units.
+
+    `evidence` in spreads, NaN where it is not known. `actual` is the newest value where that lies beyond the
+    usual, or the height that was reached where a usual one is missing; `usual` the mean of all days' heights.
+    """
+
+    evidence: NDArray[np.float32]
+    actual: NDArray[np.float32]
+    usual: NDArray[np.float32]
 
 
 class SeasonProfile(RowArrays):
@@ -140,11 +154,8 @@ class SeasonProfile(RowArrays):
             The newest step of distinct rows; NaN is a gap.
         """
         # Slices instead of reductions: numpy is ten times slower along an axis of two or three.
-        extreme, measured = self.extreme[rows], self.n_measured[rows]
-        before = np.maximum(np.maximum(extreme[..., 1], extreme[..., 2]), extreme[..., 3])  # (n, C, 2)
-        is_whole = measured[..., 1] + measured[..., 2] + measured[..., 3] >= self._n_needed
-        before[~is_whole] = np.nan
         bound, spread = self.bound[rows], self.spread[rows]
+        before = _heights(self.extreme[rows], self.n_measured[rows], self._n_needed)
         beyond = (_signed(step) - bound[:, :, 0]) / spread[:, :, 0]  # (n, C, 2)
         missing = (bound[:, :, 1] - before) / spread[:, :, 1]
         furthest = np.fmax(beyond, missing)
@@ -289,6 +300,41 @@ class SeasonProfile(RowArrays):
         return type(self)(n_rows, self.mean.shape[1], self._step_seconds)
 
 
+def explain_season(profile: SeasonProfile, rows: NDArray[np.int64], step: NDArray[np.float32]) -> OutOfSeason:
+    """Give what speaks most against each channel of one step (n, C) of distinct rows."""
+    bound, spread = profile.bound[rows], profile.spread[rows]
+    before = _heights(profile.extreme[rows], profile.n_measured[rows], profile._n_needed)
+    shown = np.stack([_signed(step), before], axis=2)  # (n, C, 2, 2), as `bound`
+    sides = np.array([_HIGHEST, _LOWEST], np.float32)
+    signs = sides[:, None]  # what is beyond lies above its bound, what is missing below
+    evidence = (signs * (shown - bound) / spread).reshape(*step.shape, 4)
+    usual = bound - signs * np.float32(_SIGMAS) * spread
+    most = np.argmax(np.nan_to_num(evidence, nan=-np.inf), axis=2)[..., None]
+    strongest, actual, expected = (
+        np.take_along_axis(array.reshape(*step.shape, 4), most, axis=2)[..., 0]
+        for array in (evidence, shown * sides, usual * sides)
+    )
+    return OutOfSeason(np.maximum(strongest, np.float32(0.0)), actual, expected)
+
+
+def accept_season(profile: SeasonProfile, row: int) -> None:
+    """Let what one row has shown today against its time of day be normal, and judge it by that at once.
+
+    So many earlier days are recorded as today that its own limit follows from it; they are forgotten by age.
+    """
+    at = int(profile.slot[row]) // max(profile._n_slots, 1) % _RECORD_DAYS
+    record = profile.day_peak[row]  # a view
+    peak = record[at]
+    if np.isnan(peak):
+        return
+    days = np.flatnonzero((np.arange(_RECORD_DAYS) != at) & ~np.isnan(record))
+    lowest = days[np.argsort(record[days], kind="stable")[: _ALLOWED_DAYS + 1]]
+    record[lowest] = np.maximum(record[lowest], peak)
+    limit = profile.limit.copy()  # snapshots refer to the old one
+    limit[row] = np.maximum(limit[row], np.float32(_MARGIN) * peak)
+    profile.limit = limit
+
+
 _JUDGED_BY = ("bound", "spread", "n_lasting", "limit")
 _FOLLOWED = ("slot", "extreme", "n_measured")
 
@@ -311,6 +357,16 @@ def _excess(scores: NDArray[np.float32], allowed_per_second: float) -> NDArray[n
 def _slot_at(time_ms: int | NDArray[np.int64], n_slots: int) -> NDArray[np.int64]:
     """Give the slot since the epoch of a step that ends at a time."""
     return (np.asarray(time_ms) - 1) * n_slots // _DAY_MS
+
+
+def _heights(
+    extreme: NDArray[np.float32], measured: NDArray[np.int16], n_needed: float
+) -> NDArray[np.float32]:
+    """Give the extremes (n, C, 2) of the neighbourhood that ended last; NaN where they are not known."""
+    heights: NDArray[np.float32] = np.maximum(np.maximum(extreme[..., 1], extreme[..., 2]), extreme[..., 3])
+    is_whole = measured[..., 1] + measured[..., 2] + measured[..., 3] >= n_needed
+    heights[~is_whole] = np.nan
+    return heights
 
 
 def _signed(step: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Episodes of entities, and what people are told of them. Pure: no clock, no I/O.
+"""Episodes of entities, and what people are notified of. Pure: no clock, no I/O.
 
 May import `models.row_arrays` only. Begin at `episodes`: it decides when an episode opens and closes.
 
@@ -6,5 +6,6 @@ May import `models.row_arrays` only. Begin at `episodes`: it decides when an epi
 - `alert`: an episode as outlets, storage and metrics see it.
 - `corrections`: what late data does to episodes that were notified.
 - `alert_age`: which alerts are withheld because they are too old, and the summary of them.
+- `mutes`: what an operator asks for: episodes accepted as normal, muted entities.
 - `text`: alerts, summaries, numbers and times in words.
 """

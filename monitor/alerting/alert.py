@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["Alert", "ChannelShare", "LevelChange", "ResolveReason", "alert_of"]
+__all__ = ["Alert", "ChannelShare", "EpisodeProgress", "LevelChange", "ResolveReason", "alert_of"]
 
-ResolveReason = Literal["recovered", "level changed", "accepted", "gone", "retracted"]
+ResolveReason = Literal["recovered", "level changed", "accepted", "accepted by operator", "gone", "retracted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +16,9 @@ class ChannelShare:
     """What one channel adds to an episode.
 
     `share` of the squared error (0 to 1); `actual` and `expected` in the channel's own unit, a rate per
-    second for counters, NaN where unknown; `since_ms` when its error rose above what is normal, 0 where it
-    has not.
+    second for counters, NaN where unknown, both of the step that ends at `at_ms`, which is 0 in alerts of
+    earlier versions; `since_ms` from when on it has deviated like that, 0 where it no longer does.
+    `of_season`: what is expected is what is usual at that time of day.
     """
 
     channel: str
@@ -25,6 +26,8 @@ class ChannelShare:
     actual: float
     expected: float
     since_ms: int
+    at_ms: int = 0
+    of_season: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,8 @@ class Alert:
     `score` is the highest so far; `channels` are those of that highest score, the largest share first.
     `provisional`: the limit rests on less history than the budget's period. `revision` counts how often late
     data has changed the episode. `levels` are those that an episode ended with which ended as level changed.
-    `amends`: it corrects an earlier notification, and neither opens nor ends the episode.
+    `amends`: it corrects an earlier notification, and neither opens nor ends the episode. `note` says who
+    ended it, and why, where an operator did.
     """
 
     watch: str
@@ -59,11 +63,26 @@ class Alert:
     revision: int = 0
     amends: bool = False
     levels: tuple[LevelChange, ...] = ()
+    note: str = ""
 
     @property
     def identity(self) -> str:
         """Name the episode: the same as it opens, is amended and resolves."""
         return f"{self.watch}/{self.entity}/{self.opened_ms}"
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeProgress:
+    """How far an open episode is: the alert with its highest score so far, and what the newest step shows.
+
+    `time_ms` is up to when steps are closed; `score` is NaN where the newest is not judged. `actual` gives
+    the newest value of each of the alert's channels by name, NaN where there is none.
+    """
+
+    alert: Alert
+    time_ms: int
+    score: float
+    actual: Mapping[str, float]
 
 
 def alert_of(fields: Mapping[str, Any]) -> Alert:

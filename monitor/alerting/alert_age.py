@@ -37,12 +37,14 @@ class Summary:
 class FilteredAlerts:
     """What becomes of a batch's alerts: `notified` go to outlets, `withheld` to the alert history alone.
 
-    `summary` is there when one is due: it goes to the outlets behind the alerts.
+    `summary` is there when one is due: it goes to the outlets behind the alerts. `muted` go to the alert
+    history alone, too: their entities are muted.
     """
 
     notified: tuple[Alert, ...]
     withheld: tuple[Alert, ...]
     summary: Summary | None
+    muted: tuple[Alert, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +106,16 @@ class AlertAgeFilter:
         return self._withheld
 
     def filter(
-        self, alerts: Sequence[Alert], now_ms: int, progress: Mapping[str, WatchProgress]
+        self,
+        alerts: Sequence[Alert],
+        now_ms: int,
+        progress: Mapping[str, WatchProgress],
+        muted_entities: AbstractSet[tuple[str, str]] = frozenset(),
     ) -> FilteredAlerts:
         """Split the alerts of one batch, given in the order of event time.
+
+        What opens while its entity is muted is notified once it is not muted any more, if it is still open.
+        The end of an episode is notified where its opening was.
 
         Parameters
         ----------
@@ -114,19 +123,34 @@ class AlertAgeFilter:
             The source's time.
         progress : mapping
             By watch, how far it is behind this batch.
+        muted_entities : set of tuple
+            The watch and name of each entity that is muted.
         """
         notified: list[Alert] = []
         withheld: list[Alert] = []
+        muted: list[Alert] = []
         for alert in alerts:
-            if alert.amends:
+            is_muted = (alert.watch, alert.entity) in muted_entities
+            if is_muted and (alert.resolved_ms is None or alert.amends or alert.identity in self._withheld):
+                self._mute(alert)
+                muted.append(alert)
+            elif alert.amends:
                 self._amend(alert, now_ms, notified, withheld)
             elif alert.resolved_ms is None:
                 self._open(alert, now_ms, notified, withheld)
             else:
                 self._resolve(alert, alert.resolved_ms, now_ms, notified, withheld)
-        notified += self._release(now_ms, progress)
+        notified += self._release(now_ms, progress, muted_entities)
         notified.sort(key=lambda alert: alert.resolved_ms or alert.opened_ms)
-        return FilteredAlerts(tuple(notified), tuple(withheld), self._summary_due(now_ms, progress))
+        summary = self._summary_due(now_ms, progress)
+        return FilteredAlerts(tuple(notified), tuple(withheld), summary, tuple(muted))
+
+    def _mute(self, alert: Alert) -> None:
+        """Withhold an opening until its entity is not muted any more; an end is withheld for good."""
+        if alert.resolved_ms is not None and not alert.amends:
+            self._withheld.discard(alert.identity)
+        elif alert.resolved_ms is None and not alert.amends:
+            self._withheld.add(alert.identity)
 
     def _open(self, alert: Alert, now_ms: int, notified: list[Alert], withheld: list[Alert]) -> None:
         if alert.identity in self._notified or not self._is_old(alert.watch, alert.opened_ms, now_ms):
@@ -161,14 +185,23 @@ class AlertAgeFilter:
         else:  # it was still open when it became young enough
             notified += [replace(alert, resolved_ms=None, reason=None), alert]
 
-    def _release(self, now_ms: int, progress: Mapping[str, WatchProgress]) -> list[Alert]:
-        """Give what is withheld and still open, in the watches that have caught up."""
+    def _release(
+        self,
+        now_ms: int,
+        progress: Mapping[str, WatchProgress],
+        muted_entities: AbstractSet[tuple[str, str]],
+    ) -> list[Alert]:
+        """Give what is withheld and still open, in the watches that have caught up, of entities not muted."""
         if not self._withheld:
             return []
         released = []
         for name, of_watch in progress.items():
             if self._has_caught_up(name, of_watch, now_ms):
-                released += [alert for alert in of_watch.open_alerts if alert.identity in self._withheld]
+                released += [
+                    alert
+                    for alert in of_watch.open_alerts
+                    if alert.identity in self._withheld and (name, alert.entity) not in muted_entities
+                ]
         self._withheld.difference_update(alert.identity for alert in released)
         return released
 

@@ -105,7 +105,7 @@ def _amend(alert: Alert, owned: Sequence[Alert], last: Alert, correction: Correc
     if owned:
         peak = max(owned, key=lambda episode: episode.score)
         amended = replace(amended, since_ms=owned[0].since_ms, score=peak.score, channels=peak.channels)
-    if last.resolved_ms is not None:
+    if last.resolved_ms is not None and alert.reason != "accepted by operator":
         amended = replace(amended, resolved_ms=max(last.resolved_ms, alert.opened_ms), reason=last.reason)
         amended = replace(amended, levels=last.levels)
     if _is_material(alert, amended):

@@ -172,6 +172,11 @@ class EpisodeBook(RowArrays):
             suppressed=suppressed,
         )
 
+    def accept(self, row: int, time_ms: int) -> None:
+        """End an open episode at a time: an operator says that it is normal."""
+        self.phase[row] = Phase.RESTING
+        self._rest_until_ms[row] = time_ms + self._policy.rest_ms
+
     def shift_time(self, n_ms: int) -> None:
         """Move all times back by `n_ms`: the clock that they came from was ahead."""
         self.over_since_ms -= n_ms

@@ -13,6 +13,7 @@ Begin with `main.py`: it registers the commands and turns errors into one line a
 - `topics.py`, `dead_letters.py`: what a Kafka cluster holds; the records that could not be read
 - `decode.py`: the samples in dumped records
 - `episodes.py`: the alert history
+- `operator_requests.py`: accept, mute, unmute
 - `record.py`: this machine's metrics to a file
 - `demo.py`, with `demo_run.py` and `demo_recording.py`: the demo on a labelled recording
 - `check.py`: check-config, healthcheck, status, version

@@ -18,6 +18,7 @@ from monitor.commands.demo import demo
 from monitor.commands.episodes import episodes
 from monitor.commands.forecast import forecast
 from monitor.commands.models import models
+from monitor.commands.operator_requests import accept, mute, unmute
 from monitor.commands.record import record
 from monitor.commands.retrain import retrain
 from monitor.commands.run import run
@@ -41,6 +42,9 @@ def barograph() -> None:
 
 for command in (run, train, retrain, score, forecast, decode, topics, demo, episodes, record):
     app.command()(command)
+app.command()(accept)
+app.command()(mute)
+app.command()(unmute)
 app.add_typer(models, name="models")
 app.command("dead-letters")(dead_letters)
 app.command("check-config")(check_config)

@@ -18,13 +18,21 @@ from models.fit_detector import Fold
 from models.forecast_baselines import Accuracy
 from models.registry import Registry
 from monitor.alerting.alert import Alert
-from monitor.alerting.text import channel_text, level_text, time_text
+from monitor.alerting.mutes import OperatorRequest
+from monitor.alerting.text import (
+    channel_text,
+    duration_text,
+    level_text,
+    named_channels,
+    time_text,
+    value_text,
+)
 from monitor.commands.demo_recording import DemoOutcome
 from monitor.commands.forecast_files import Question
 from monitor.daemon.status import WatchStatus
 from monitor.sample import Columns, SeriesTable, is_stale
 from monitor.sources.decode_captures import N_SHOWN
-from monitor.storage.alert_history import StoredEpisode
+from monitor.storage.alert_history import LatestValues, StoredEpisode
 from monitor.text import printable
 from monitor.training.gate import TrainingOutcome
 from monitor.training.train import TrainedWatch
@@ -37,6 +45,7 @@ __all__ = [
     "episodes_table",
     "folds_table",
     "models_table",
+    "mutes_table",
     "outcome_text",
     "samples_table",
     "status_tables",
@@ -210,7 +219,7 @@ def alert_text(alert: Alert) -> str:
     """Write an alert in a few lines for the terminal."""
     name = f"[bold]{escape(alert.watch)}/{escape(alert.entity)}[/bold]"
     if alert.resolved_ms is not None:
-        peak = escape("; ".join(channel_text(channel) for channel in alert.channels[:2]))
+        peak = escape("; ".join(channel_text(channel) for channel in named_channels(alert.channels, 2)))
         what = "amended " if alert.amends else "resolved"
         head = f"[green]{what}[/green] {time_text(alert.resolved_ms)} {name} {alert.reason}"
         if alert.levels:
@@ -219,33 +228,43 @@ def alert_text(alert: Alert) -> str:
     limit = " (provisional limit)" if alert.provisional else ""
     what = "[yellow]amended[/yellow] " if alert.amends else "[red]opened[/red]  "
     lines = [f"{what} {time_text(alert.opened_ms)} {name} score {alert.score:.1f}{limit}"]
-    for channel in alert.channels[:3]:
-        since = f" since {time_text(channel.since_ms)[11:-1]}" if channel.since_ms else ""
-        lines.append(f"           {escape(channel_text(channel))}{since}")
+    lines += [
+        f"           {escape(channel_text(channel))} ({channel.share:.0%})"
+        for channel in named_channels(alert.channels)
+    ]
     return "\n".join(lines)
 
 
 def episodes_table(episodes: Sequence[StoredEpisode]) -> Table:
-    """List episodes: times, end, score, the most deviating channel, whether there was a notification."""
-    headings = ("opened", "lasted", "", "watch", "entity", "score", "channel", "notified")
-    left = [heading for heading in headings if heading not in ("lasted", "score")]
+    """List episodes: times, end, highest score, the most deviating channel, whether it was notified.
+
+    Of an open one also how long it has lasted, its newest score and the channel's newest value.
+    """
+    headings = ("no.", "opened", "lasted", "", "watch", "entity", "score", "channel", "notified")
+    left = [heading for heading in headings if heading not in ("no.", "lasted", "score")]
     table = _table(headings, left=left, folds=True)
     for episode in episodes:
-        lasted = ""
-        if episode.resolved_ms is not None:
-            lasted = f"{(episode.resolved_ms - episode.opened_ms) / 1000:.0f} s"
+        lasted, score, latest = "", f"{episode.score:.1f}", episode.latest
         channel = channel_text(episode.channels[0]) if episode.channels else ""
+        if episode.resolved_ms is not None:
+            lasted = duration_text(episode.resolved_ms - episode.opened_ms)
+        elif latest is not None and episode.reason is None:
+            lasted = f"{duration_text(latest.time_ms - episode.opened_ms)} so far"
+            score += ", not judged now" if latest.score is None else f", now {latest.score:.1f}"
+            channel += _latest_text(episode, latest)
         changed = "".join(f" {level_text(level)}" for level in episode.levels[:1])
         revised = f" (revision {episode.revision})" if episode.revision else ""
+        note = f" ({printable(episode.note)})" if episode.note else ""
         table.add_row(
+            str(episode.number),
             time_text(episode.opened_ms),
             lasted,
-            f"{episode.reason or 'open'}{escape(changed)}{revised}",
+            f"{episode.reason or 'open'}{escape(note)}{escape(changed)}{revised}",
             escape(episode.watch),
             escape(printable(episode.entity)),
-            f"{episode.score:.1f}",
+            score,
             escape(printable(channel)),
-            "yes" if episode.notified else "no",
+            f"{'yes' if episode.notified else 'no'}{', muted' if episode.muted else ''}",
         )
     return table
 
@@ -267,6 +286,26 @@ def status_tables(statuses: Sequence[WatchStatus], *, n_most: int | None) -> lis
         if n_more:
             missing.add_row(escape(status.watch), f"and {n_more} more: --all shows them", "")
     return [watches, missing] if missing.row_count else [watches]
+
+
+def mutes_table(mutes: Sequence[OperatorRequest]) -> Table:
+    """List what is muted: until when, by whom, why."""
+    table = _table(
+        ("watch", "entity", "until", "who", "why"), left=("watch", "entity", "until", "who", "why")
+    )
+    for request in mutes:
+        until = "" if request.until is None else time_text(round(request.until * 1000))
+        texts = (request.watch, printable(request.entity), until, request.who, printable(request.why))
+        table.add_row(*(escape(text) for text in texts))
+    return table
+
+
+def _latest_text(episode: StoredEpisode, latest: LatestValues) -> str:
+    if not episode.channels:
+        return ""
+    name = episode.channels[0].channel
+    value = latest.actual.get(name)
+    return "" if value is None else f"; now {value_text(name, value)}"
 
 
 def outcome_text(outcome: TrainingOutcome) -> str:

@@ -7,6 +7,7 @@ May import every folder but `commands` and `discovery`; only `commands` imports 
 - `daemon`: starts, runs and stops the parts in order
 - `loop`: poll, judge, notify, checkpoint, commit; its thread owns all state
 - `notifier`: alerts to the alert history and the outlets
+- `operator_requests`: accepts episodes and mutes entities where an operator asks for it
 - `checkpoints`: when state is saved, what is in it, and how a watch resumes from it
 - `served_watch`: a watch with the version that judges it; loading, warming up and swapping models
 - `champion_watcher`: notices promotions and rollbacks, and prepares the model in a thread of its own

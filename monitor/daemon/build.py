@@ -31,6 +31,7 @@ from monitor.daemon.daemon import Daemon
 from monitor.daemon.limit_log import LimitLog
 from monitor.daemon.loop import Loop
 from monitor.daemon.notifier import Notifier
+from monitor.daemon.operator_requests import OperatorRequests
 from monitor.daemon.process import tune_process
 from monitor.daemon.retraining import Retraining, report_training
 from monitor.daemon.served_watch import ModelLoader, ServedWatch
@@ -54,6 +55,7 @@ from monitor.storage.alert_history import AlertHistory
 from monitor.storage.checkpoint import Checkpoint, CheckpointError
 from monitor.storage.data_dir import DataDir
 from monitor.storage.lock import Lock, hold
+from monitor.storage.request_folder import RequestFolder
 from monitor.storage.step_history import HistoryWriter, Retention
 from monitor.training.child import train_in_child
 from monitor.training.gate import TrainingOutcome
@@ -194,8 +196,6 @@ class _Builder:
         pipeline = self.pipeline(served, table)
         alert_history = self.alert_history() if keeps_state else None
         age_filter = self.age_filter(pipeline, alert_history, checkpoint)
-        views = [watch.view() for watch in pipeline.watches]
-        metrics.started(version("barograph"), views, now=clock.now(), withheld=age_filter.withheld)
         checkpoints = CheckpointKeeper(
             checkpoint_file,
             served,
@@ -212,6 +212,14 @@ class _Builder:
             alert_history=alert_history,
             undelivered=undelivered_of(checkpoint) if checkpoint else (),
         )
+        operator_requests = None
+        if alert_history is not None:
+            folder = RequestFolder(self.data_dir.requests_folder)
+            folder.prepare()
+            operator_requests = OperatorRequests(folder, pipeline.watches, alert_history, clock)
+            notifier.mute(operator_requests.muted(), pipeline.watches)
+        views = [watch.view() for watch in pipeline.watches]
+        metrics.started(version("barograph"), views, now=clock.now(), withheld=notifier.withheld)
         loop = Loop(
             source=source,
             pipeline=pipeline,
@@ -224,8 +232,9 @@ class _Builder:
             limit_log=LimitLog(clock),
             watch_log=WatchLog(clock, optional=_optional(config)),
             clock=clock,
+            operator_requests=operator_requests,
         )
-        loop.exposition.render(views, age_filter.withheld)
+        loop.exposition.render(views, notifier.withheld)
         return Daemon(
             loop,
             self.web(loop.exposition, loop.health),

@@ -6,13 +6,15 @@ import logging
 import math
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from monitor.alerting.alert import Alert
 from monitor.alerting.alert_age import FilteredAlerts
 from monitor.clock import Clock
 from monitor.daemon.checkpoints import CheckpointKeeper
 from monitor.daemon.limit_log import LimitLog
 from monitor.daemon.notifier import Notifier
+from monitor.daemon.operator_requests import OperatorRequests
 from monitor.daemon.retraining import Retraining
 from monitor.daemon.watch_log import WatchLog
 from monitor.detection.pipeline import Decision, Pipeline
@@ -52,6 +54,7 @@ class Loop:
     limit_log: LimitLog
     watch_log: WatchLog
     clock: Clock
+    operator_requests: OperatorRequests | None = None
     _position: Position = field(init=False)  # of the last checkpoint: nothing newer is committed
     _committed_at: float = field(init=False)
     _rendered_at: float = field(default=-math.inf, init=False)
@@ -82,6 +85,7 @@ class Loop:
     def _process(self, batch: Batch) -> bool:
         """Judge a batch and notify its alerts; return whether a checkpoint was saved."""
         started = self.clock.monotonic()
+        accepted = self._take_requests()
         decision = self.pipeline.process(
             batch.columns,
             batch.now_ms,
@@ -89,6 +93,7 @@ class Loop:
             complete_ms=batch.complete_ms,
             delivered_ms=batch.delivered_ms,
         )
+        decision = replace(decision, alerts=(*accepted, *decision.alerts))
         filtered = self.notifier.filter(decision, self.pipeline, batch.now_ms)
         is_saved = False
         if filtered.notified or filtered.summary:
@@ -106,7 +111,19 @@ class Loop:
         if not is_saved and self.checkpoints.is_due():
             self._save()
             is_saved = True
+        if self.operator_requests is not None:
+            self.operator_requests.finish()
         return is_saved
+
+    def _take_requests(self) -> list[Alert]:
+        """Do what operators ask for; give the alerts of the episodes that end by that."""
+        if self.operator_requests is None:
+            return []
+        accepted = self.operator_requests.take()
+        muted = self.operator_requests.muted()
+        self.notifier.mute(muted, self.pipeline.watches)
+        self.metrics.entities_muted(muted)
+        return accepted
 
     def _count(
         self,
@@ -145,7 +162,9 @@ class Loop:
         """Render the text of a scrape where that is due, and report that the loop has turned."""
         now = self.clock.monotonic()
         if renders or now - self._rendered_at >= _RENDER_SECONDS:
-            self.exposition.render(self._views(), self.notifier.withheld)
+            views = self._views()
+            self.exposition.render(views, self.notifier.withheld)
+            self.notifier.update_open(views)
             self._rendered_at = now
         self.health.tick(now, ready=batch.ready)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
 from monitor.alerting.alert import Alert
 from monitor.alerting.alert_age import AlertAgeFilter, FilteredAlerts, Summary, WatchProgress
 from monitor.daemon.checkpoints import CheckpointKeeper
 from monitor.detection.pipeline import Decision, Pipeline
+from monitor.detection.view import WatchView
+from monitor.detection.watch import Watch
 from monitor.outlets.outlet import Outlet
 from monitor.sources.position import Position
 from monitor.storage.alert_history import AlertHistory
@@ -43,14 +45,30 @@ class Notifier:
         self._age_filter = age_filter
         self._alert_history = alert_history
         self._undelivered = undelivered
+        self._muted: AbstractSet[tuple[str, str]] = frozenset()
+        self._silenced: AbstractSet[str] = frozenset()
 
     @property
     def withheld(self) -> AbstractSet[str]:
-        """Open episodes without a notification, by identity; changes with each batch."""
-        return self._age_filter.withheld
+        """Open episodes that are not shown as open now, by identity: too old, or muted."""
+        return self._age_filter.withheld | self._silenced
+
+    def mute(self, entities: AbstractSet[tuple[str, str]], watches: Iterable[Watch]) -> None:
+        """Notify of nothing that opens in these entities, each with its watch, from now on.
+
+        What is open of them is not shown as open either.
+        """
+        self._muted = entities
+        self._silenced = frozenset(
+            alert.identity
+            for watch in watches
+            if entities
+            for alert in watch.open_alerts.values()
+            if (alert.watch, alert.entity) in entities
+        )
 
     def filter(self, decision: Decision, pipeline: Pipeline, now_ms: int) -> FilteredAlerts:
-        """Choose the alerts to notify; store those that are withheld.
+        """Choose the alerts to notify; store those that are withheld or muted.
 
         Parameters
         ----------
@@ -61,9 +79,11 @@ class Notifier:
             watch.name: WatchProgress(watch.grid.closed_until_ms, watch.open_alerts.values())
             for watch in pipeline.watches
         }
-        filtered = self._age_filter.filter(decision.alerts, now_ms, progress)
+        filtered = self._age_filter.filter(decision.alerts, now_ms, progress, self._muted)
         if filtered.withheld:
             self._store(filtered.withheld, notified=False)
+        if filtered.muted and self._alert_history is not None:
+            self._alert_history.record(filtered.muted, False, muted=True)
         return filtered
 
     def notify(self, alerts: Sequence[Alert], position: Position, summary: Summary | None = None) -> None:
@@ -93,6 +113,11 @@ class Notifier:
         """Write what waits for the alert history."""
         if self._alert_history is not None:
             self._alert_history.catch_up()
+
+    def update_open(self, views: Iterable[WatchView]) -> None:
+        """Let the alert history show how far open episodes are, as often as it wants to."""
+        if self._alert_history is not None and self._alert_history.wants_progress:
+            self._alert_history.update_open([part for view in views for part in view.progress()])
 
     def _store(self, alerts: Sequence[Alert], *, notified: bool) -> None:
         if self._alert_history is not None:

@@ -253,6 +253,31 @@ class EntityTable:
             names = self.channels[: values.shape[2]]
         return resolutions(names, self.counters, values, step_seconds)
 
+    def is_rate(self, n_rows: int, n_channels: int) -> NDArray[np.bool_]:
+        """Tell which cells (n, C) hold a rate of something counted, which is never below 0."""
+        rates = np.zeros((n_rows, n_channels), bool)
+        here = (self.kind == Kind.COUNTER) & (self.row_of >= 0)
+        here &= (self.row_of < n_rows) & (self.channel_of < n_channels)
+        rates[self.row_of[here], self.channel_of[here]] = True
+        return rates
+
+    def take(self, rows: NDArray[np.int64]) -> EntityTable:
+        """Give a table of some entities alone, numbered in this order; it takes no series but theirs."""
+        other = EntityTable(
+            metrics=(),
+            match={},
+            by=(),
+            entities=[self.entities[row] for row in rows.tolist()],
+            channels=self.channels,
+        )
+        new_row = np.full(len(self.entities), UNKNOWN, np.int32)
+        new_row[rows] = np.arange(len(rows))
+        here = np.flatnonzero(self.row_of >= 0)
+        here = here[new_row[self.row_of[here]] >= 0]
+        other.row_of = new_row[self.row_of[here]]
+        other.channel_of, other.kind = self.channel_of[here], self.kind[here]
+        return other
+
     def _locate(self, series: Series) -> tuple[int, int, Kind]:
         """Give a series' row, channel and kind; a new entity or channel is added where there is room."""
         if series is FORGOTTEN:

@@ -9,14 +9,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.detector import Detector
 from models.limits import Limit
-from monitor.alerting.alert import Alert, LevelChange, ResolveReason
+from monitor.alerting.alert import Alert, ChannelShare, LevelChange, ResolveReason
 from monitor.alerting.episodes import Changes, EpisodeBook
-from monitor.detection.attribution import at_peak, top_channels
+from monitor.detection.attribution import at_peak, explain, is_higher
 from monitor.detection.coverage import Coverage
 from monitor.detection.entities import EntityTable
 from monitor.detection.levels import StepLevels, level_changes
-from monitor.detection.metric_rules import MetricRules
+from monitor.detection.metric_rules import MetricRules, ValueRange
 from monitor.detection.report import WatchReport, count_step, count_suppressed
 from monitor.detection.scored_step import ScoredStep
 from monitor.detection.snapshots import Snapshot, Snapshots
@@ -28,6 +29,10 @@ __all__ = ["Judge", "StepScorer"]
 
 class StepScorer(Protocol):
     """What a judge needs of a scorer: of the live one, and of one that scores steps a second time."""
+
+    @property
+    def detector(self) -> Detector | None:
+        """What judges the steps; None before anything is calibrated."""
 
     @property
     def limit(self) -> Limit | None:
@@ -113,8 +118,12 @@ class Judge:
             Event time up to which an earlier run has reported everything: these steps count as repeated.
         """
         alerts = self.expire(closed.end_ms(0), report)  # the grid may have skipped a long silence
+        is_rate = self.entities.is_rate(*closed.values.shape[1:])
+        names = self.metric_rules.names_of(self.entities.entities, self.entities.channels)
+        valid = self.metric_rules.value_range(names, is_rate)
         for scored in self.scorer.score(closed):
-            alerts += self._judge_step(scored, report, is_repeated=scored.time_ms <= notified_until_ms)
+            is_repeated = scored.time_ms <= notified_until_ms
+            alerts += self._judge_step(scored, report, valid, is_repeated=is_repeated)
             alerts += self.expire(scored.time_ms + closed.step_ms, report)
         for observer in self._observers:
             observer.on_closed(closed)
@@ -133,6 +142,12 @@ class Judge:
         count_suppressed(changes, report)
         gone_from_ms = self.book.gone_from_ms(stale_from_ms)
         return [self._resolved(row, int(gone_from_ms[row]), "gone") for row in changes.gone.tolist()]
+
+    def accept(self, row: int, time_ms: int, levels: tuple[LevelChange, ...], note: str) -> Alert:
+        """End an open episode, because an operator says that what the entity shows is normal."""
+        self.book.accept(row, time_ms)
+        self.open_alerts[row] = replace(self.open_alerts[row], note=note)
+        return self._resolved(row, time_ms, "accepted by operator", levels)
 
     def use(self, scorer: StepScorer, order: NDArray[np.int64]) -> None:
         """Judge by another scorer from the next step on; its channels (C,) by their present numbers."""
@@ -174,9 +189,12 @@ class Judge:
         self.out_of_range[rows] = again.out_of_range
         self.coverage.take(self.last_scored.time_ms, self.last_scored.judged)
 
-    def _judge_step(self, scored: ScoredStep, report: WatchReport, *, is_repeated: bool) -> list[Alert]:
+    def _judge_step(
+        self, scored: ScoredStep, report: WatchReport, valid: ValueRange, *, is_repeated: bool
+    ) -> list[Alert]:
         names = self.metric_rules.names_of(self.entities.entities, self.entities.channels)
         broken = self.metric_rules.out_of_range(scored, names)
+        scored = replace(scored, expected=valid.clip(scored.expected))
         vetoed = self.metric_rules.below_min_deviation(scored, names) & ~broken
         scored = replace(scored, score=np.where(broken, np.fmax(scored.score, 1.0), scored.score))
         if scored.snapshot is not None:
@@ -185,6 +203,12 @@ class Judge:
         score = np.where(scored.judged | broken, scored.score, np.nan)
         changes, shifts = self._update_book(scored, score, vetoed)
         self._freeze_and_thaw(changes)
+        higher = [row for row, alert in self.open_alerts.items() if is_higher(alert, scored, row)]
+        shown = [*changes.opened.tolist(), *higher]
+        # Before anything moves or learns: by what has judged the step.
+        explained = (
+            explain(scored, shown, self.entities.channels, valid, self.scorer.detector) if shown else {}
+        )
         scored = self._move_levels(scored, changes, shifts)
         levels = {row: self._levels(scored, row, shift) for row, shift in shifts.items()}
         self.scorer.learn(scored, self.book.frozen)
@@ -197,7 +221,7 @@ class Judge:
             for observer in self._observers:
                 observer.on_scored(scored)
         self.coverage.take(scored.time_ms, scored.judged)
-        return self._update_alerts(scored, changes, levels)
+        return self._update_alerts(scored, changes, levels, explained)
 
     def _update_book(
         self, scored: ScoredStep, score: NDArray[np.float64], vetoed: NDArray[np.bool_]
@@ -252,12 +276,16 @@ class Judge:
         return () if past is None else level_changes(shift, past[1:, row], self.entities.channels)
 
     def _update_alerts(
-        self, scored: ScoredStep, changes: Changes, levels: Mapping[int, tuple[LevelChange, ...]]
+        self,
+        scored: ScoredStep,
+        changes: Changes,
+        levels: Mapping[int, tuple[LevelChange, ...]],
+        explained: Mapping[int, tuple[ChannelShare, ...]],
     ) -> list[Alert]:
-        channels, time_ms = self.entities.channels, scored.time_ms
-        alerts = [self._opened(row, scored) for row in changes.opened.tolist()]
+        time_ms = scored.time_ms
+        alerts = [self._opened(row, scored, explained[row]) for row in changes.opened.tolist()]
         for row, alert in self.open_alerts.items():
-            self.open_alerts[row] = at_peak(alert, scored, row, channels)
+            self.open_alerts[row] = at_peak(alert, scored, row, explained)
         alerts += [self._resolved(row, time_ms, "recovered") for row in changes.recovered.tolist()]
         alerts += [self._resolved(row, time_ms, "level changed", levels[row]) for row in sorted(levels)]
         alerts += [self._resolved(row, time_ms, "accepted") for row in changes.accepted.tolist()]
@@ -273,7 +301,7 @@ class Judge:
         for row in changes.accepted.tolist():
             self.scorer.thaw(row, keep=True)
 
-    def _opened(self, row: int, scored: ScoredStep) -> Alert:
+    def _opened(self, row: int, scored: ScoredStep, channels: tuple[ChannelShare, ...]) -> Alert:
         limit = self.scorer.limit
         alert = Alert(
             watch=self.name,
@@ -283,7 +311,7 @@ class Judge:
             score=float(scored.score[row]),
             limit=float(self.scorer.limits()[row]),
             provisional=limit is None or limit.provisional,
-            channels=top_channels(scored, row, self.entities.channels),
+            channels=channels,
         )
         self.open_alerts[row] = alert
         return alert

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from models.detector import Detector
 from models.levels import Levels, level_steps, median_and_spread
 from monitor.alerting.alert import LevelChange
+from monitor.detection.recent_steps import RecentSteps
 from monitor.detection.scored_step import ScoredStep
 from monitor.detection.settings import WatchSettings
 
@@ -111,6 +112,27 @@ class LevelTracker:
     def accept(self, row: int, shift: NDArray[np.float64], step: ScoredStep) -> None:
         """Judge an entity around new levels, `shift` (C,) above the old ones, from the next step on."""
         self.rows.accept(row, shift, time_ms=step.time_ms)
+        self._move(row, shift)
+
+    def newest_steps(self, row: int, recent: RecentSteps) -> NDArray[np.float64]:
+        """Give the newer half of an open episode's steps (T, C), L at most: it may begin on its way."""
+        n_episode = recent.newest_step + 2 - int(self.rows.since_ms[row]) // self._step_ms
+        n_newest = min(max(1, n_episode - n_episode // 2), self.n_steps)
+        return recent.values[-n_newest:, row]
+
+    def declared(self, row: int, steps: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give by how much the channels (C,) of an open episode differ from before it in some steps."""
+        detector = self._detector()
+        if detector is None or not len(steps):
+            return np.zeros(self.rows.shift.shape[1])
+        return self.rows.declared(row, steps, detector.scaling.scale[row])
+
+    def declare(self, row: int, shift: NDArray[np.float64], recent: RecentSteps) -> None:
+        """Judge an entity around levels that `declared` gave from the next step on."""
+        newest_step = recent.newest_step
+        time_ms = (newest_step + 1) * self._step_ms
+        steps = recent.values[-self.n_steps :, row]
+        self.rows.declare(row, shift, steps, newest_step=newest_step, time_ms=time_ms)
         self._move(row, shift)
 
     def go_back(self, row: int, step: ScoredStep) -> None:

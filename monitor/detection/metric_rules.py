@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from monitor.detection.scored_step import ScoredStep
 
-__all__ = ["MetricRule", "MetricRules"]
+__all__ = ["MetricRule", "MetricRules", "ValueRange"]
 
 Direction = Literal["both", "above", "below"]
 
@@ -27,6 +27,27 @@ class MetricRule:
     min_deviation_ratio: float = 0.0  # the same, as a share of the expected value
     valid_min: float = -np.inf  # values beyond are anomalous whatever the score says
     valid_max: float = np.inf
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRange:
+    """The lowest and the highest value that each channel of each entity can have, (n, C) each."""
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    def of_row(self, row: int) -> ValueRange:
+        """Give the range of one entity, (C,) each."""
+        return ValueRange(self.low[row], self.high[row])
+
+    def clip(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Give the nearest values that are possible; NaN stays NaN."""
+        return np.asarray(np.clip(values, self.low, self.high), np.float64)
+
+    def is_outside(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Tell which values are not possible."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray((values < self.low) | (values > self.high))
 
 
 class MetricRules:
@@ -89,6 +110,12 @@ class MetricRules:
         """
         self._lay_out(names)
         return self._valid_min, self._valid_max
+
+    def value_range(self, names: Sequence[str], is_rate: NDArray[np.bool_]) -> ValueRange:
+        """Give the values that are possible; those of a rate (n, C) of something counted are not below 0."""
+        n_rows, n_channels = is_rate.shape
+        low, high = (bound[:n_rows, :n_channels] for bound in self.valid_range(names))
+        return ValueRange(np.where(is_rate, np.maximum(low, 0.0), low), np.broadcast_to(high, is_rate.shape))
 
     def _lay_out(self, names: Sequence[str]) -> None:
         # A list of names only grows; where rows or channels are numbered anew, there is another list.

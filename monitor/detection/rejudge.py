@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from monitor.alerting.alert import Alert
 from monitor.alerting.corrections import Correction, correct
 from monitor.alerting.episodes import EpisodeBook, Phase
-from monitor.detection.entities import EntityTable
 from monitor.detection.judge import Judge
 from monitor.detection.report import WatchReport
 from monitor.detection.rescorer import Rescorer
@@ -110,8 +109,7 @@ class Rejudge:
         self, rows: NDArray[np.int64], scorer: Rescorer, snapshots: Sequence[Snapshot], *, notifies: bool
     ) -> Judge:
         """Build a judge over some entities alone that stands where the first of some snapshots was."""
-        first, entities = snapshots[0], self._judge.entities
-        names = [entities.entities[row] for row in rows.tolist()]
+        first = snapshots[0]
         open_alerts = {
             index: first.open_alerts[row]
             for index, row in enumerate(rows.tolist())
@@ -124,7 +122,7 @@ class Rejudge:
 
         return Judge(
             self._judge.name,
-            EntityTable(metrics=(), match={}, by=(), entities=names, channels=entities.channels),
+            self._judge.entities.take(rows),
             scorer,
             self._judge.book.for_rows({name: array[rows] for name, array in first.book.items()}),
             self._judge.metric_rules.another(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.limits import Limit
-from monitor.alerting.alert import Alert
+from monitor.alerting.alert import Alert, EpisodeProgress
 from monitor.detection.coverage import CoverageView
 from monitor.detection.scored_step import ScoredStep
 from monitor.detection.steps import ClosedSteps
@@ -80,6 +81,26 @@ class WatchView:
     longest_delay_ms: int
     hours_to_bound: NDArray[np.float64]
     coverage: CoverageView
+
+    def progress(self) -> list[EpisodeProgress]:
+        """Tell how far each open episode is; nothing before the first step, also behind a restart."""
+        step = self.last_scored
+        if step is None:
+            return []
+        column_of = {channel: column for column, channel in enumerate(self.channels)}
+        return [
+            EpisodeProgress(
+                alert,
+                time_ms=self.closed_until_ms or step.time_ms,
+                score=float(step.score[row]) if step.judged[row] else math.nan,
+                actual={
+                    share.channel: float(step.actual[row, column_of[share.channel]])
+                    for share in alert.channels
+                    if share.channel in column_of
+                },
+            )
+            for row, alert in self.open_alerts.items()
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.alerting.alert import Alert
+from models.season import accept_season
+from monitor.alerting.alert import Alert, LevelChange
 from monitor.alerting.episodes import EpisodeBook
 from monitor.detection.bounds import BoundForecast
 from monitor.detection.entities import EntityTable
 from monitor.detection.grid import Grid
 from monitor.detection.judge import Judge
+from monitor.detection.levels import level_changes
 from monitor.detection.metric_rules import MetricRules
 from monitor.detection.rejudge import Rejudge
 from monitor.detection.report import WatchReport
@@ -182,6 +184,36 @@ class Watch:
     def judge(self, closed: ClosedSteps, report: WatchReport) -> list[Alert]:
         """Judge closed steps that come from elsewhere than the grid, as from a history."""
         return self._judge.process(closed, report)
+
+    def accept(self, identity: str, note: str) -> Alert | None:
+        """End an open episode as accepted by an operator, and judge its entity around what it shows now.
+
+        Where channels have another level than before the episode, the entity is judged around that one.
+        Otherwise what was learned in the episode is kept, and its peak counts as normal up to what is gross.
+        None where no such episode is open.
+
+        Parameters
+        ----------
+        note : str
+            Who says so, and why.
+        """
+        row = next((row for row, alert in self.open_alerts.items() if alert.identity == identity), None)
+        if row is None:
+            return None
+        scorer, time_ms = self.scorer, (self.scorer.recent.newest_step + 1) * self.grid.step_ms
+        of_season = any(channel.of_season for channel in self.open_alerts[row].channels)
+        newest = scorer.levels.newest_steps(row, scorer.recent)
+        shift = scorer.levels.declared(row, newest)
+        scorer.thaw(row, keep=not shift.any())
+        levels: tuple[LevelChange, ...] = ()
+        if shift.any():
+            scorer.levels.declare(row, shift, scorer.recent)
+            levels = level_changes(shift, newest, self.entities.channels)
+        elif scorer.detector is not None:
+            scorer.detector.records.accept(row)
+        if of_season and scorer.detector is not None:
+            accept_season(scorer.detector.season, row)
+        return self._judge.accept(row, time_ms, levels, note)
 
     def swap(self, scorer: Scorer, order: NDArray[np.int64]) -> None:
         """Let another scorer judge from the next step on.

@@ -16,6 +16,7 @@ import orjson
 from numpy.typing import NDArray
 from prometheus_client.exposition import generate_latest
 
+from monitor.alerting.alert import ChannelShare
 from monitor.detection.scored_step import Reason, ScoredStep
 from monitor.detection.view import WatchView
 from monitor.metrics.instruments import Metrics
@@ -56,6 +57,14 @@ ENTITY_METRICS = {
     "barograph_episode_opened_timestamp_seconds": "Event time at which the entity's open episode opened.",
     "barograph_episode_share": (
         "Share of the squared error at the open episode's highest score, for the most deviating channels."
+    ),
+    "barograph_episode_actual": (
+        "Value of such a channel where it deviated most, up to the episode's highest score; in its own unit."
+    ),
+    "barograph_episode_expected": "Value that was usual in place of barograph_episode_actual.",
+    "barograph_episode_deviation_timestamp_seconds": (
+        "Event time of barograph_episode_actual (when: at), or from which on the channel has deviated like "
+        "that (when: since)."
     ),
 }
 
@@ -156,6 +165,7 @@ class Exposition:
                     by_channel = f'{labels},channel="{_escaped(channel.channel)}"'
                     line = f"barograph_episode_share{{{by_channel}}} {channel.share!r}\n"
                     lines["barograph_episode_share"].append(line)
+                    _write_deviation(channel, by_channel, lines)
 
     def _write_scores(
         self,
@@ -244,6 +254,19 @@ def _missing_lines(view: WatchView) -> list[str]:
         f'entity="{_escaped(view.entities[row])}"}} {int(view.coverage.since_ms[row]) / 1000!r}\n'
         for row in view.coverage.longest_missing(_N_MISSING).tolist()
     ]
+
+
+def _write_deviation(channel: ChannelShare, labels: str, lines: dict[str, list[str]]) -> None:
+    """Write what a channel of an open episode showed, what was usual, and when."""
+    values = (("actual", channel.actual), ("expected", channel.expected))
+    for name, value in values:
+        if math.isfinite(value):
+            metric = f"barograph_episode_{name}"
+            lines[metric].append(f"{metric}{{{labels}}} {value!r}\n")
+    time_ms, when = (channel.since_ms, "since") if channel.since_ms else (channel.at_ms, "at")
+    if time_ms:
+        metric = "barograph_episode_deviation_timestamp_seconds"
+        lines[metric].append(f'{metric}{{{labels},when="{when}"}} {time_ms / 1000!r}\n')
 
 
 def _lines(prefixes: Sequence[str], cells: NDArray[np.int64], values: NDArray[np.float64]) -> list[str]:

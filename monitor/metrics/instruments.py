@@ -141,6 +141,10 @@ class Metrics:
         self._duration.observe(duration_seconds)
         self._last_batch.set(now)
 
+    def entities_muted(self, entities: AbstractSet[tuple[str, str]]) -> None:
+        """Show how many entities, each with its watch, are muted."""
+        self._gauges.count_muted(entities)
+
     def count_withheld(self, alerts: Iterable[Alert]) -> None:
         """Count the episodes among withheld alerts that ended without a notification."""
         self._counters.count_withheld(alerts)

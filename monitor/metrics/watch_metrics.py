@@ -171,6 +171,9 @@ class WatchGauges:
             "1 while the limit rests on less history than the budget's period, else 0.",
             "watch",
         )
+        self._muted = catalogue.gauge(
+            "barograph_entities_muted", "Entities that an operator has muted now (`barograph mute`).", "watch"
+        )
         self._entities = catalogue.gauge(
             "barograph_entities", "Entities known: seen and not forgotten, or of the model.", "watch"
         )
@@ -214,6 +217,13 @@ class WatchGauges:
         )
         for watch in watches:
             self._open.labels(watch)
+            self._muted.labels(watch)
+        self._watches = tuple(watches)
+
+    def count_muted(self, entities: AbstractSet[tuple[str, str]]) -> None:
+        """Show how many entities, each with its watch, are muted."""
+        for watch in self._watches:
+            self._muted.labels(watch).set(sum(of_watch == watch for of_watch, _ in entities))
 
     def count_coverage(self, watch: str, report: WatchReport) -> None:
         """Show how many series match, how many entities should be judged, and how many of them are."""

@@ -8,6 +8,7 @@ May import `clock`, `errors`, `sample`, `alerting`, `detection.steps`, `models.r
 - `checkpoint`: the file of the state that survives a restart
 - `step_history`: writes a watch's closed steps, and what must not be learned of them
 - `step_history_reader`: reads them back for a training
-- `alert_history`: every episode, in SQLite
+- `alert_history`: every episode and what operators did, in SQLite; rows in `episode_rows` and `action_rows`
+- `request_folder`: what operators ask of the running daemon
 - `recorder`: recordings of this machine's metrics
 """

@@ -9,29 +9,40 @@ aside and a new one begun.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import math
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, TypeVar
 
-from monitor.alerting.alert import Alert, ChannelShare, LevelChange
+from monitor.alerting.alert import Alert, EpisodeProgress
+from monitor.alerting.mutes import OperatorAction, OperatorRequest
 from monitor.clock import Clock
 from monitor.errors import HistoryError
+from monitor.storage.action_rows import ACTIONS_TABLE, delete_actions, insert_actions, select_actions
+from monitor.storage.episode_rows import (
+    LatestValues,
+    StoredEpisode,
+    progress_row,
+    row_of,
+    stored_episode,
+    text_of,
+)
 
-__all__ = ["FORMAT_VERSION", "AlertHistory", "StoredEpisode", "read_episodes"]
+__all__ = ["FORMAT_VERSION", "AlertHistory", "LatestValues", "StoredEpisode", "read_actions", "read_episodes"]
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 FORMAT_VERSION = 1
 _APPLICATION_ID = 0x4241524F  # "BARO": SQLite has a field for the program that owns a file
 _MAX_WAITING = 10_000  # episodes that wait to be written: some 10 MB
 _SWEEP_SECONDS = 60.0  # real time between two deletions by the retention
 _RETRY_SECONDS = 10.0  # real time after a failure
+_PROGRESS_SECONDS = 10.0  # real time between two writings of how far open episodes are
 _LOCK_SECONDS = 0.2  # how long another program's lock is waited for: the loop stands still meanwhile
 _SUFFIXES = ("", "-wal", "-shm")
 # SQLite's errors for a file that is not, or no longer, what we wrote; others may pass by themselves.
@@ -42,68 +53,55 @@ CREATE TABLE episodes (
     since_ms INTEGER NOT NULL, opened_ms INTEGER NOT NULL, resolved_ms INTEGER, reason TEXT,
     score REAL, surprise_limit REAL, provisional INTEGER NOT NULL, revision INTEGER NOT NULL,
     channels TEXT NOT NULL, told INTEGER NOT NULL, kept_at REAL NOT NULL,
-    levels TEXT NOT NULL DEFAULT '[]'
+    levels TEXT NOT NULL DEFAULT '[]', latest TEXT, muted INTEGER NOT NULL DEFAULT 0,
+    note TEXT NOT NULL DEFAULT ''
 )
 """
-_ADD_LEVELS = "ALTER TABLE episodes ADD COLUMN levels TEXT NOT NULL DEFAULT '[]'"
+_ADDED_COLUMNS = {  # a file of an earlier version lacks them
+    "levels": "ALTER TABLE episodes ADD COLUMN levels TEXT NOT NULL DEFAULT '[]'",
+    "latest": "ALTER TABLE episodes ADD COLUMN latest TEXT",
+    "muted": "ALTER TABLE episodes ADD COLUMN muted INTEGER NOT NULL DEFAULT 0",
+    "note": "ALTER TABLE episodes ADD COLUMN note TEXT NOT NULL DEFAULT ''",
+}
 # An opening that is delivered again after its end changes nothing, nor does an earlier revision.
 _UPSERT = """
-INSERT INTO episodes VALUES (
+INSERT INTO episodes (
+    identity, watch, entity, since_ms, opened_ms, resolved_ms, reason, score, surprise_limit,
+    provisional, revision, channels, told, kept_at, levels, muted, note
+) VALUES (
     :identity, :watch, :entity, :since_ms, :opened_ms, :resolved_ms, :reason, :score, :surprise_limit,
-    :provisional, :revision, :channels, :told, :kept_at, :levels
+    :provisional, :revision, :channels, :told, :kept_at, :levels, :muted, :note
 )
 ON CONFLICT (identity) DO UPDATE SET
     since_ms = excluded.since_ms, resolved_ms = excluded.resolved_ms, reason = excluded.reason,
     score = excluded.score, surprise_limit = excluded.surprise_limit, provisional = excluded.provisional,
     revision = excluded.revision, channels = excluded.channels, kept_at = excluded.kept_at,
-    levels = excluded.levels
+    levels = excluded.levels, latest = NULL, muted = max(muted, excluded.muted), note = excluded.note
 WHERE excluded.revision > revision
    OR (excluded.revision = revision AND (excluded.resolved_ms IS NOT NULL OR resolved_ms IS NULL))
+"""
+_UPDATE_OPEN = """
+UPDATE episodes SET score = :score, channels = :channels, latest = :latest
+WHERE identity = :identity AND reason IS NULL AND revision = :revision
 """
 _DELETE_OLDEST = """
 DELETE FROM episodes
 WHERE identity IN (SELECT identity FROM episodes WHERE reason IS NOT NULL ORDER BY kept_at LIMIT ?)
 """
 _SELECT = """
-SELECT * FROM episodes
+SELECT rowid AS number, * FROM episodes
 WHERE (:watch = '' OR watch = :watch)
   AND (:since_ms IS NULL OR reason IS NULL OR coalesce(resolved_ms, opened_ms) >= :since_ms)
 ORDER BY opened_ms DESC, identity DESC LIMIT :newest
 """
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEpisode:
-    """One row; times are event time in ms.
+class _Waiting(NamedTuple):
+    """An alert that is to be written, whether outlets are notified of it, and whether its entity is muted."""
 
-    `reason` is None while the episode is open, `lost` where a daemon without its state never saw the end.
-    `levels` are those that it ended with, where it ended as level changed. `notified`: it went to the
-    outlets; else it is withheld: it was too old when it was detected.
-    """
-
-    identity: str
-    watch: str
-    entity: str
-    since_ms: int
-    opened_ms: int
-    resolved_ms: int | None
-    reason: str | None
-    score: float
-    limit: float | None
-    provisional: bool
-    revision: int
-    channels: tuple[ChannelShare, ...]
+    alert: Alert
     notified: bool
-    levels: tuple[LevelChange, ...] = ()
-
-    def to_json(self) -> str:
-        """Write it as a line of JSON, an unknown value as null. `told`: the name of `notified` before 0.2."""
-        fields = asdict(self) | {"told": self.notified}
-        for channel in fields["channels"]:
-            for key in ("actual", "expected"):
-                if math.isnan(channel[key]):
-                    channel[key] = None
-        return json.dumps(fields)
+    muted: bool
 
 
 class AlertHistory:
@@ -134,27 +132,73 @@ class AlertHistory:
         self._clock = clock
         self._on_failure = on_failure
         self._connection: sqlite3.Connection | None = None
-        self._waiting: list[tuple[Alert, bool]] = []  # to be written, and whether outlets are notified
+        self._waiting: list[_Waiting] = []
+        self._waiting_actions: list[OperatorAction] = []
         self._swept_at = -math.inf
+        self._progress_at = -math.inf
         self._retry_at = -math.inf
         self._is_failing = False
 
-    def record(self, alerts: Sequence[Alert], notified: bool) -> None:
+    def record(self, alerts: Sequence[Alert], notified: bool, *, muted: bool = False) -> None:
         """Store episodes as they open and resolve; what cannot be written waits.
 
         Parameters
         ----------
         notified : bool
             Whether outlets are notified of them; else they are withheld.
+        muted : bool
+            Whether their entities are muted. An episode that was muted once stays marked.
         """
-        self._waiting += [(alert, notified) for alert in alerts]
+        self._waiting += [_Waiting(alert, notified, muted) for alert in alerts]
         del self._waiting[:-_MAX_WAITING]
+        self.catch_up()
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether something could not be written yet."""
+        return bool(self._waiting or self._waiting_actions)
+
+    def record_action(self, action: OperatorAction) -> None:
+        """Store what became of an operator's request; what cannot be written waits."""
+        self._waiting_actions.append(action)
+        del self._waiting_actions[:-_MAX_WAITING]
         self.catch_up()
 
     def catch_up(self) -> None:
         """Write what waits; after a failure, not before a pause."""
-        if self._waiting and self._clock.monotonic() >= self._retry_at and self._attempt(self._write):
+        if self.has_waiting and self._clock.monotonic() >= self._retry_at and self._attempt(self._write):
             self._waiting.clear()
+            self._waiting_actions.clear()
+
+    def mutes(self) -> list[OperatorRequest]:
+        """Give the requests that have muted and unmuted entities, oldest first."""
+        requests: list[OperatorRequest] = []
+
+        def find(db: sqlite3.Connection) -> None:
+            actions = select_actions(db)
+            requests.extend(
+                action.request for action in actions if action.done and action.request.kind != "accept"
+            )
+
+        if self._file.is_file():
+            self._attempt(find)
+        return requests
+
+    @property
+    def wants_progress(self) -> bool:
+        """Whether it is time to write how far open episodes are."""
+        return self._clock.monotonic() - self._progress_at >= _PROGRESS_SECONDS
+
+    def update_open(self, progress: Sequence[EpisodeProgress]) -> None:
+        """Write how far open episodes are; what cannot be written is left out: it is written anew soon."""
+
+        def update(db: sqlite3.Connection) -> None:
+            db.executemany(_UPDATE_OPEN, [progress_row(of_episode) for of_episode in progress])
+
+        now = self._clock.monotonic()
+        self._progress_at = now
+        if progress and not self._waiting and now >= self._retry_at:
+            self._attempt(update)
 
     def open_and_notified(self) -> list[str]:
         """Give the episodes, by identity, whose opening was notified and whose end was not."""
@@ -172,7 +216,7 @@ class AlertHistory:
 
     def mark_lost(self, still_open: Iterable[str]) -> None:
         """Mark episodes as lost that are open here and not in the daemon: it will never see their end."""
-        known = {_text(identity) for identity in still_open}
+        known = {text_of(identity) for identity in still_open}
 
         def mark(db: sqlite3.Connection) -> None:
             rows = db.execute("SELECT identity FROM episodes WHERE reason IS NULL").fetchall()
@@ -224,8 +268,13 @@ class AlertHistory:
 
     def _write(self, db: sqlite3.Connection) -> None:
         now = self._clock.now()
-        db.executemany(_UPSERT, [_row(alert, notified, now) for alert, notified in self._waiting])
-        notified = [(_text(alert.identity),) for alert, was_notified in self._waiting if was_notified]
+        rows = [
+            row_of(waiting.alert, notified=waiting.notified, muted=waiting.muted, now=now)
+            for waiting in self._waiting
+        ]
+        db.executemany(_UPSERT, rows)
+        insert_actions(db, self._waiting_actions)
+        notified = [(text_of(waiting.alert.identity),) for waiting in self._waiting if waiting.notified]
         db.executemany("UPDATE episodes SET told = 1 WHERE identity = ?", notified)
         if self._clock.monotonic() - self._swept_at >= _SWEEP_SECONDS:
             self._sweep(db, now)
@@ -236,6 +285,7 @@ class AlertHistory:
         db.execute(
             "DELETE FROM episodes WHERE reason IS NOT NULL AND kept_at < ?", (now - self._keep_seconds,)
         )
+        delete_actions(db, before=now - self._keep_seconds)
         (n_kept,) = db.execute("SELECT count(*) FROM episodes").fetchone()
         if n_kept > self._max_episodes:
             db.execute(_DELETE_OLDEST, (n_kept - self._max_episodes,))
@@ -274,6 +324,24 @@ def read_episodes(
     HistoryError
         If there is no alert history, or it cannot be read.
     """
+    limit = -1 if newest is None else newest  # SQLite: a negative limit is none
+    chosen = {"watch": watch, "since_ms": since_ms, "newest": limit}
+    rows = _read(file, lambda db: db.execute(_SELECT, chosen).fetchall())
+    return [stored_episode(row) for row in reversed(rows)]
+
+
+def read_actions(file: Path) -> list[OperatorAction]:
+    """Read what became of operators' requests, oldest first, also while a daemon writes.
+
+    Raises
+    ------
+    HistoryError
+        If there is no alert history, or it cannot be read.
+    """
+    return _read(file, select_actions)
+
+
+def _read(file: Path, work: Callable[[sqlite3.Connection], list[_T]]) -> list[_T]:
     if not file.is_file():
         raise HistoryError(
             f"{file}: no alert history yet; a daemon writes it with its first episode, into its data_dir"
@@ -282,11 +350,9 @@ def read_episodes(
         with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as db:
             db.row_factory = sqlite3.Row
             _check_format(db)
-            limit = -1 if newest is None else newest  # SQLite: a negative limit is none
-            rows = db.execute(_SELECT, {"watch": watch, "since_ms": since_ms, "newest": limit}).fetchall()
+            return work(db)
     except sqlite3.Error as error:
         raise HistoryError(f"{file}: the alert history cannot be read: {error}") from error
-    return [_stored_episode(row) for row in reversed(rows)]
 
 
 def _connect(file: Path) -> sqlite3.Connection:
@@ -299,12 +365,15 @@ def _connect(file: Path) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")  # also after a power cut it is known what was notified
         columns = {row[1] for row in db.execute("PRAGMA table_info(episodes)")}
-        if n_tables and "levels" not in columns:  # a file from before there were levels
+        if n_tables:
             with db:
-                db.execute(_ADD_LEVELS)
+                for column in _ADDED_COLUMNS.keys() - columns:
+                    db.execute(_ADDED_COLUMNS[column])
+                db.execute(ACTIONS_TABLE)
         if not n_tables:
             with db:
                 db.execute(_TABLE)
+                db.execute(ACTIONS_TABLE)
                 db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
                 db.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
     except BaseException:
@@ -328,48 +397,3 @@ def _check_format(db: sqlite3.Connection) -> None:
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
     return isinstance(error, _FormatError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
-
-
-def _row(alert: Alert, notified: bool, now: float) -> dict[str, object]:
-    return {
-        "identity": _text(alert.identity),
-        "watch": _text(alert.watch),
-        "entity": _text(alert.entity),
-        "since_ms": alert.since_ms,
-        "opened_ms": alert.opened_ms,
-        "resolved_ms": alert.resolved_ms,
-        "reason": alert.reason,
-        "score": alert.score,
-        "surprise_limit": alert.limit,
-        "provisional": alert.provisional,
-        "revision": alert.revision,
-        "channels": json.dumps([asdict(channel) for channel in alert.channels]),
-        "told": notified,
-        "kept_at": now,
-        "levels": json.dumps([asdict(level) for level in alert.levels]),
-    }
-
-
-def _stored_episode(row: Mapping[str, Any]) -> StoredEpisode:
-    levels = json.loads(row["levels"]) if "levels" in row.keys() else []  # noqa: SIM118
-    return StoredEpisode(
-        identity=row["identity"],
-        watch=row["watch"],
-        entity=row["entity"],
-        since_ms=row["since_ms"],
-        opened_ms=row["opened_ms"],
-        resolved_ms=row["resolved_ms"],
-        reason=row["reason"],
-        score=row["score"],
-        limit=row["surprise_limit"],
-        provisional=bool(row["provisional"]),
-        revision=row["revision"],
-        channels=tuple(ChannelShare(**channel) for channel in json.loads(row["channels"])),
-        notified=bool(row["told"]),
-        levels=tuple(LevelChange(**level) for level in levels),
-    )
-
-
-def _text(value: str) -> str:
-    """Replace what SQLite cannot store: a lone surrogate, as names of files may hold."""
-    return value.encode("utf-8", "replace").decode()

@@ -3,9 +3,10 @@
 lock                       who holds the directory
 bundles/<watch>/           versions of the watch's model, and which of them serves
 history/<watch>/           closed steps, and what must not be learned of them
-training/<watch>.json      what the last training told the daemon
+training/<watch>.json      the outcome of the last training
 checkpoint/state           what survives a restart
 episodes.sqlite            the alert history
+requests/                  what operators ask of the running daemon
 """
 
 from __future__ import annotations
@@ -45,6 +46,11 @@ class DataDir:
     def episodes_file(self) -> Path:
         """The alert history."""
         return self.folder / "episodes.sqlite"
+
+    @property
+    def requests_folder(self) -> Path:
+        """Where commands put what an operator asks of the running daemon."""
+        return self.folder / "requests"
 
     def registry(self, watch: str) -> Registry:
         """Give the versions of a watch's model."""

@@ -172,13 +172,17 @@ class HistoryWriter:
     def mask(self, alerts: Iterable[Alert], open_alerts: Iterable[Alert]) -> None:
         """Mask the steps of alerts that have opened or resolved: earlier segments may hold the first of them.
 
+        What an operator has accepted as normal may be learned.
+
         Raises
         ------
         HistoryError
             If the spans cannot be written. They are written again with the next segment, or it is not.
         """
         self._spans += [
-            self._span(alert, alert.resolved_ms) for alert in alerts if alert.resolved_ms is not None
+            self._span(alert, alert.resolved_ms)
+            for alert in alerts
+            if alert.resolved_ms is not None and alert.reason != "accepted by operator"
         ]
         if self._retention.max_bytes and self.folder.is_dir():
             try:

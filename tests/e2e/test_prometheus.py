@@ -37,13 +37,12 @@ SHOP = {"watch": "service", "entity": "shop"}
 
 def test_the_shipped_alert_fires_with_the_right_entity_and_explains_itself(fired):
     assert fired["labels"] == {"alertname": "BarographAnomaly", "severity": "ticket", **SHOP}
-    description = fired["annotations"]["description"]
-    assert description.startswith("shop (watch service) departs from what is normal, with a score of up to ")
-    assert re.search(
-        r"service_\w+ \(0\.\d\d of the error at its highest\) is now [\d.e+-]+, expected [\d.e+-]+\.",
-        description,
-    )
-    assert "%!" not in description  # what Go prints for a value that does not fit its format
+    summary, description = fired["annotations"]["summary"], fired["annotations"]["description"]
+    shows = r"service_\w+ is [\d.e+-]+\w*, usually [\d.e+-]+\w*, (since|at) \d\d:\d\d UTC"
+    assert re.fullmatch(f"shop: {shows}", summary)
+    assert description.startswith("shop (watch service) has an open episode, with a score of up to ")
+    assert re.search(rf"{shows} \(0\.\d\d of the error\)\.", description)
+    assert "%!" not in summary + description  # what Go prints for a value that does not fit its format
 
 
 def test_prometheus_shows_the_alert_to_a_person(fired, story, browser):

@@ -79,7 +79,11 @@ LIBRARIES = {
     "confluent_kafka": ("monitor.kafka",),
     "apscheduler": ("monitor.training", "monitor.config"),
     "prometheus_client": ("monitor.metrics", "monitor.daemon.build", "monitor.web.server"),
-    "sqlite3": ("monitor.storage.alert_history",),
+    "sqlite3": (
+        "monitor.storage.alert_history",
+        "monitor.storage.action_rows",
+        "monitor.storage.episode_rows",
+    ),
     "starlette": ("monitor.web",),
     "uvicorn": ("monitor.web",),
     "torch": ("models", "monitor.daemon.process"),

@@ -232,3 +232,45 @@ def test_what_is_retracted_while_it_is_withheld_is_never_notified(age_filter):
 
     assert (filtered.notified, filtered.withheld, filtered.summary) == ((), (retracted,), None)
     assert age_filter.withheld == set()
+
+
+# Muted entities
+
+MUTED = {("w", "web1")}
+
+
+def test_what_opens_and_ends_while_it_is_muted_is_not_notified_and_its_summary_does_not_count_it(age_filter):
+    alerts = [opening(950), end(950, 980), opening(960, entity="web2")]
+
+    filtered = age_filter.filter(alerts, NOW_MS, reached(990), MUTED)
+
+    assert filtered.notified == (opening(960, entity="web2"),)
+    assert (filtered.muted, filtered.withheld, filtered.summary) == (tuple(alerts[:2]), (), None)
+    assert age_filter.withheld == set()
+
+
+def test_what_is_still_open_when_the_mute_ends_is_notified_then(age_filter):
+    still_open = opening(950, score=7.0)
+    first = age_filter.filter([opening(950)], NOW_MS, reached(990, still_open), MUTED)
+    withheld = set(age_filter.withheld)
+    second = age_filter.filter([], NOW_MS, reached(991, still_open), MUTED)
+    third = age_filter.filter([], NOW_MS, reached(992, still_open))
+
+    assert (first.muted, withheld) == ((opening(950),), {"w/web1/950000"})
+    assert (first.notified, second.notified, third.notified) == ((), (), (still_open,))
+
+
+def test_the_end_of_what_was_notified_before_the_mute_is_notified(age_filter):
+    age_filter.filter([opening(950)], NOW_MS, reached(990))
+
+    filtered = age_filter.filter([end(950, 995)], NOW_MS, reached(996), MUTED)
+
+    assert (filtered.notified, filtered.muted) == ((end(950, 995),), ())
+
+
+def test_what_late_data_amends_of_a_muted_entity_is_stored_alone(age_filter):
+    amended = replace(opening(950), revision=1, amends=True)
+
+    filtered = age_filter.filter([amended], NOW_MS, reached(990), MUTED)
+
+    assert (filtered.notified, filtered.muted, age_filter.withheld) == ((), (amended,), set())

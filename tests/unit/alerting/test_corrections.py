@@ -138,3 +138,13 @@ def test_what_was_retracted_is_remembered_and_notified_once():
 
     assert second.notified == []
     assert [alert.reason for alert in second.over] == ["retracted"]
+
+
+def test_what_an_operator_accepted_stays_so_however_it_ends_when_it_is_judged_again():
+    accepted = episode(100, 300, reason="accepted by operator", note="anna")
+
+    correction = corrected([accepted], [episode(100, 250, reason="level changed")])
+    still_open = corrected([accepted], [episode(100)])
+
+    assert (correction.notified, correction.over, correction.is_open) == ([], [accepted], None)
+    assert (still_open.notified, still_open.over, still_open.is_open) == ([], [accepted], None)

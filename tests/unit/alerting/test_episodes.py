@@ -341,3 +341,15 @@ def test_who_goes_back_to_an_earlier_level_rests_instead_of_opening_and_is_count
     assert changes.engaged.tolist() == changes.opened.tolist() == [2]
     assert changes.suppressed["return"] == 1
     assert book.phase.tolist() == [Phase.RESTING, Phase.IDLE, Phase.OPEN]
+
+
+def test_an_accepted_episode_is_over_and_rests():
+    _, _, book = run("2 2", policy(rest_seconds=20.0))
+    book.accept(0, 20_000)
+    was_open = book.is_open.any()
+    resting = book.update(30_000, np.array([2.0]))
+    opened = book.update(40_000, np.array([2.0]))
+
+    assert not was_open
+    assert (resting.suppressed["rest"], len(resting.opened)) == (1, 0)
+    assert opened.opened.tolist() == [0]

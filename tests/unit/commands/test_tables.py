@@ -10,6 +10,7 @@ from rich.console import Console
 from models.forecast_baselines import Accuracy
 from models.limits import Limit
 from monitor.alerting.alert import Alert, ChannelShare
+from monitor.alerting.mutes import OperatorRequest
 from monitor.commands.demo_recording import Episode, Fault, judge_episodes
 from monitor.commands.forecast_files import Question
 from monitor.commands.tables import (
@@ -18,13 +19,14 @@ from monitor.commands.tables import (
     answers_table,
     demo_tables,
     episodes_table,
+    mutes_table,
     samples_table,
     status_tables,
     training_table,
 )
 from monitor.daemon.status import WatchStatus
 from monitor.sample import STALE_NAN, SeriesTable
-from monitor.storage.alert_history import StoredEpisode
+from monitor.storage.alert_history import LatestValues, StoredEpisode
 from monitor.testing import samples
 
 ALERT = Alert(
@@ -54,14 +56,14 @@ def test_an_alert_shows_entity_channel_actual_expected_and_since_when(shown):
     text = shown(alert_text(ALERT))
 
     assert "host/web[1] score 2.5" in text
-    assert 'cpu{mode="user"} 75% actual 1.5 expected 0.25 since 00:00:05' in text
+    assert 'cpu{mode="user"} is 1.5, usually 0.25, since 00:00:05 UTC (75%)' in text
 
 
 def test_a_resolved_alert_shows_its_reason_and_what_was_at_its_peak(shown):
     text = shown(alert_text(replace(ALERT, resolved_ms=60_000, reason="recovered")))
 
     assert "resolved 1970-01-01T00:01:00Z host/web[1] recovered, highest score 2.5 with" in text
-    assert 'cpu{mode="user"} 75% actual 1.5 expected 0.25' in text
+    assert 'cpu{mode="user"} is 1.5, usually 0.25, since 00:00:05 UTC' in text
 
 
 def test_an_amended_alert_does_not_look_like_a_new_one(shown):
@@ -128,15 +130,62 @@ def test_an_episode_shows_whether_there_was_a_notification(shown):
         revision=0,
         channels=(),
         notified=True,
+        number=7,
     )
 
-    text = shown(episodes_table([episode, replace(episode, entity="web2", notified=False)]))
+    text = shown(episodes_table([episode, replace(episode, entity="web2", notified=False, muted=True)]))
 
     rows = [
         [cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if "web" in line
     ]
-    assert rows[0] == ["1970-01-01T00:00:10Z", "30 s", "recovered", "host", "web1", "2.5", "", "yes"]
-    assert rows[1][-1] == "no"
+    assert rows[0] == ["7", "1970-01-01T00:00:10Z", "30 s", "recovered", "host", "web1", "2.5", "", "yes"]
+    assert rows[1][-1] == "no, muted"
+
+
+def test_an_accepted_episode_shows_who_and_why_and_a_mute_until_when(shown):
+    episode = StoredEpisode(
+        "host/web1/0", "host", "web1", 0, 0, 40_000, "accepted by operator", 2.5, 4.0, False, 0, (), True,
+        note="anna: [new] release",
+    )  # fmt: skip
+    mute = OperatorRequest(
+        id="a", kind="mute", watch="host", entity="web[1]", who="anna", why="disk", asked_at=0.0, until=60.0
+    )
+
+    listed = " ".join(shown(episodes_table([episode])).replace("│", " ").split())
+
+    assert "accepted by" in listed
+    assert "[new]" in listed
+    assert cells(shown(mutes_table([mute])), "host") == [
+        "host", "web[1]", "1970-01-01T00:01:00Z", "anna", "disk"
+    ]  # fmt: skip
+
+
+def test_an_open_episode_shows_how_long_it_has_lasted_and_its_newest_values(shown):
+    share = ChannelShare("cpu", 0.9, 49.0, 0.1, 3_600_000, 3_600_000)
+    episode = StoredEpisode(
+        identity="host/web1/0",
+        watch="host",
+        entity="web1",
+        since_ms=0,
+        opened_ms=0,
+        resolved_ms=None,
+        reason=None,
+        score=16.7,
+        limit=4.0,
+        provisional=False,
+        revision=0,
+        channels=(share,),
+        notified=True,
+        latest=LatestValues(7_500_000, 1.25, {"cpu": 12.0}),
+    )
+    unjudged = replace(episode, latest=LatestValues(60_000, None, {"cpu": None}))
+
+    rows = [" ".join(shown(episodes_table([one])).replace("│", " ").split()) for one in (episode, unjudged)]
+
+    assert "2 h 5 min so" in rows[0]
+    assert "16.7, now" in rows[0]
+    assert "60 s so far" in rows[1]
+    assert "; now" not in rows[1]
 
 
 def accuracy_of(forecast, seasonal, period):

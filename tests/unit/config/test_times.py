@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.config.times import parse_time
+from monitor.config.times import parse_duration, parse_time
 from monitor.errors import ConfigError
 
 
@@ -27,3 +27,16 @@ def test_a_wrong_time_names_its_key_and_shows_a_right_one():
         ConfigError, match=r"source\.replay\.end: found 'tomorrow', expected an ISO time as in"
     ):
         parse_time("tomorrow", "source.replay.end")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90.0), ("30m", 1800.0), ("2h", 7200.0), ("1.5 d", 129_600.0)]
+)
+def test_a_duration_has_a_number_and_a_unit(text, seconds):
+    assert parse_duration(text, "--for") == seconds
+
+
+@pytest.mark.parametrize("text", ["", "2", "soon", "0h", "-1h", "1w", "nanh"])
+def test_a_wrong_duration_names_its_key_and_shows_a_right_one(text):
+    with pytest.raises(ConfigError, match=f'--for: found {text!r}, expected a duration as in "30m", "2h"'):
+        parse_duration(text, "--for")

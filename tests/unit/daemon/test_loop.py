@@ -64,8 +64,14 @@ class Checkpoints(CheckpointKeeper):
 class History:
     """Calls `on_record` in place of a database."""
 
+    wants_progress = True
+
     def __init__(self, on_record):
         self.record = on_record
+        self.progress = []
+
+    def update_open(self, progress):
+        self.progress.append([of_episode.alert for of_episode in progress])
 
     def catch_up(self):
         pass
@@ -87,6 +93,7 @@ def loop(quiet_watch, table):
         record=lambda alerts, notified: None,
         undelivered=(),
         by=("host",),
+        requests=None,
     ):
         metrics = Metrics(CollectorRegistry(), ["w"])
         clock = clock or FakeClock(1000.0)
@@ -94,11 +101,10 @@ def loop(quiet_watch, table):
         notifier = Notifier(
             [outlet], checkpoints, AlertAgeFilter({}), alert_history=History(record), undelivered=undelivered
         )
+        watch = build_watch(quiet_watch(by=list(by)).settings(), None)
         parts = Loop(
             source=source or TickingSource(batches, clock, tick_seconds),
-            pipeline=Pipeline(
-                [build_watch(quiet_watch(by=list(by)).settings(), None)], table, max_future_ms=60_000
-            ),
+            pipeline=Pipeline([watch], table, max_future_ms=60_000),
             notifier=notifier,
             checkpoints=checkpoints,
             retraining=None,
@@ -108,6 +114,7 @@ def loop(quiet_watch, table):
             limit_log=LimitLog(clock),
             watch_log=WatchLog(clock),
             clock=clock,
+            operator_requests=None if requests is None else requests(watch),
         )
         parts.run(stop or threading.Event(), exit_at_end=exit_at_end)
         return parts.source, parts.exposition, parts.health
@@ -404,3 +411,63 @@ class StopAfter(threading.Event):
     def is_set(self):
         self._n_left -= 1
         return self._n_left < 0
+
+
+class Requests:
+    """Accepts what is open before one of the batches, and mutes entities from the first batch on."""
+
+    def __init__(self, watch, lines, *, accepts_before=None, muted=frozenset()):
+        self._watch, self._lines, self._muted = watch, lines, muted
+        self._accepts_before = accepts_before
+        self._n_batches = 0
+
+    def take(self):
+        self._n_batches += 1
+        still_open = [alert.identity for alert in self._watch.open_alerts.values()]
+        if self._n_batches != self._accepts_before:
+            return []
+        return [self._watch.accept(identity, "anna") for identity in still_open]
+
+    def muted(self):
+        return self._muted
+
+    def finish(self):
+        self._lines.append("finish")
+
+
+def test_an_accepted_episode_is_notified_and_saved_before_its_request_goes(loop, noise):
+    outlet, lines = Outlet(), []
+
+    loop(
+        batches_with_a_fault(noise),
+        outlet,
+        save=lambda position, undelivered: lines.append("save"),
+        requests=lambda watch: Requests(watch, lines, accepts_before=3),
+    )
+
+    assert [(alert.reason, alert.note) for alert in outlet.alerts] == [
+        (None, ""),
+        ("accepted by operator", "anna"),
+    ]
+    assert lines[:5] == ["finish", "save", "finish", "save", "finish"]
+
+
+def test_nobody_is_notified_of_a_muted_entity_and_no_scrape_shows_its_episode_as_open(loop, noise):
+    outlet, recorded = Outlet(), []
+    fault = noise(5, start_step=200, shift=50.0, seed=1)
+    batches = [batches_with_a_fault(noise)[0], Batch(fault, int(fault.time_ms.max()))]
+
+    _, exposition, _ = loop(
+        batches,
+        outlet,
+        record=lambda alerts, notified, muted=False: recorded.append((len(alerts), notified, muted)),
+        requests=lambda watch: Requests(watch, [], muted={("w", "web1")}),
+    )
+
+    assert outlet.alerts == []
+    assert recorded == [(1, False, True)]
+    assert b'barograph_anomaly{watch="w",entity="web1"} 0.0' in exposition.text
+    assert b'barograph_entities_muted{watch="w"} 1.0' in exposition.text
+    assert b'barograph_episodes_opened_total{watch="w"} 1.0' in exposition.text
+    assert b"barograph_episode_score{" not in exposition.text
+    assert b'barograph_episodes_resolved_total{reason="recovered",watch="w"} 0.0' in exposition.text

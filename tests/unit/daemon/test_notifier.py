@@ -31,8 +31,15 @@ class Diary:
     def send_summary(self, summary):
         self.lines.append(("summary", summary.n_episodes))
 
-    def record(self, alerts, notified):
+    def record(self, alerts, notified, *, muted=False):
+        assert not (muted and notified)
+        if muted:
+            self.lines.append(("mute", [alert.resolved_ms for alert in alerts]))
+            return
         self.lines.append(("record" if notified else "withhold", [alert.resolved_ms for alert in alerts]))
+
+    def update_open(self, progress):
+        self.lines.append(("update", [of_episode.alert.score for of_episode in progress]))
 
     def save(self, position, undelivered=()):
         self.lines.append(("save", [alert.resolved_ms for alert in undelivered]))
@@ -97,7 +104,41 @@ def test_a_withheld_alert_is_stored_and_not_given_to_notify(diary, quiet_watch, 
     assert diary.lines == [("withhold", [None])]
 
 
+def test_open_episodes_are_written_down_when_the_history_wants_it(diary, quiet_watch, noise, table):
+    watch = build_watch(quiet_watch().settings(), None)
+    Pipeline([watch], table, max_future_ms=0).process(noise(200), 200_000)
+    Pipeline([watch], table, max_future_ms=0).process(noise(30, start_step=200, shift=50.0), 230_000)
+
+    for diary.wants_progress in (False, True):
+        notifier(diary).update_open([watch.view()])
+
+    assert diary.lines == [("update", [alert.score for alert in watch.open_alerts.values()])]
+    assert len(watch.open_alerts) == 1
+
+
 def test_without_an_alert_history_outlets_are_notified_all_the_same(diary):
     Notifier([diary], diary, AlertAgeFilter({})).notify([OPENED], POSITION)
 
     assert diary.lines == [("deliver", [None]), ("save", [])]
+
+
+def test_alerts_of_a_muted_entity_are_stored_as_such_and_not_shown_as_open(diary, quiet_watch, noise, table):
+    watch = build_watch(quiet_watch().settings(), None)
+    pipeline = Pipeline([watch], table, max_future_ms=0)
+    pipeline.process(noise(200), 200_000)
+    opened = pipeline.process(noise(30, start_step=200, shift=50.0), 230_000)
+    identity = opened.alerts[0].identity
+    muting = notifier(diary)
+    shown = set(muting.withheld)
+
+    muting.mute({("w", "web1")}, [watch])
+    silenced = set(muting.withheld)
+    filtered = muting.filter(opened, pipeline, now_ms=230_000)
+    muting.mute(frozenset(), [watch])
+    released = muting.filter(Decision((), {}, {}), pipeline, now_ms=231_000)
+
+    assert (shown, silenced) == (set(), {identity})
+    assert (filtered.notified, filtered.muted) == ((), opened.alerts)
+    assert diary.lines == [("mute", [None])]
+    assert [alert.identity for alert in released.notified] == [identity]
+    assert muting.withheld == set()

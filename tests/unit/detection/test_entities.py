@@ -318,3 +318,17 @@ def test_forgotten_series_are_not_compared():
     places = EntityTable(metrics=["x"], match={}, by=("host",))
 
     assert places.explain_no_match(table) == "1 seen, none named x; names seen: new; the nearest is `new`"
+
+
+def test_cells_of_counters_hold_rates_also_in_a_table_of_some_entities():
+    places = located(
+        ("load", {"host": "a"}), ("sent_total", {"host": "a"}), ("sent_total", {"host": "b"}),
+        ("load", {"host": "c"}),
+    )  # fmt: skip
+
+    some = places.take(np.array([2, 1]))
+
+    assert places.is_rate(3, 2).tolist() == [[False, True], [False, True], [False, False]]
+    assert places.is_rate(1, 1).tolist() == [[False]]
+    assert (some.entities, some.channels) == (["c", "b"], ["load", "sent_total"])
+    assert some.is_rate(2, 2).tolist() == [[False, False], [False, True]]

@@ -32,11 +32,25 @@ def test_a_fault_opens_an_alert_that_names_the_disturbed_channel_and_resolves_wh
     assert top.share > 0.5
     assert top.actual == pytest.approx(300, abs=20)  # 25 standard deviations of 4 above 200
     assert top.expected == pytest.approx(200, abs=5)
-    assert 0 < top.since_ms <= opened.opened_ms
+    assert (top.since_ms, top.at_ms) == (0, 401_000)  # a first step has not lasted yet
     assert (resolved.identity, resolved.reason) == (opened.identity, "recovered")
     assert 460_000 <= resolved.resolved_ms <= 520_000
     assert resolved.score > opened.score  # the highest of the whole episode
+    assert resolved.channels[0].since_ms == 401_000
     assert stream.watch.open_alerts == {}
+
+
+def test_an_alert_shows_the_value_that_made_it_although_the_newest_is_normal_again():
+    policy = alert_policy(hold_seconds=3, close_seconds=10, rest_seconds=10)
+    stream = Stream(watch(policy=policy), seed=3, batch_steps=1).run(400).mature()
+    stream.run(3, queue_depth=40).run(4)
+
+    opened = stream.alerts[0]
+    top = opened.channels[0]
+    assert (top.channel, top.since_ms) == ("queue_depth", 0)
+    assert top.actual == pytest.approx(360, abs=20)  # 40 standard deviations of 4 above 200
+    assert top.expected == pytest.approx(200, abs=5)
+    assert 401_000 <= top.at_ms < opened.opened_ms
 
 
 def test_the_shares_of_all_channels_add_up_to_one():

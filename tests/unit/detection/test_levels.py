@@ -98,6 +98,58 @@ def test_over_limit_scores_of_a_return_are_counted():
     assert reasons(stream) == [None, "level changed"]
 
 
+# What an operator accepts
+
+
+def accepted(stream, note="anna: release"):
+    (alert,) = stream.watch.open_alerts.values()
+    resolved = stream.watch.accept(alert.identity, note)
+    stream.alerts.append(resolved)
+    return resolved
+
+
+@pytest.mark.parametrize("n_steps", [4, 20, 100])
+def test_a_level_that_an_operator_accepts_is_normal_at_once_and_so_is_the_way_back(n_steps):
+    stream = Stream(seed=5, batch_steps=1).run(400).mature().run(n_steps, load=FAULT)
+    resolved = accepted(stream)
+    stream.run(150, load=FAULT).run(150)
+
+    assert reasons(stream) == [None, "accepted by operator"]
+    assert (resolved.note, resolved.resolved_ms) == ("anna: release", 1000 * (400 + n_steps - 1))
+    (level,) = resolved.levels
+    assert (level.channel, level.before) == ("load", pytest.approx(50, abs=2))
+    assert level.after == pytest.approx(65, abs=2)
+    assert stream.watch.open_alerts == {}
+
+
+def test_another_fault_is_caught_around_a_level_that_an_operator_accepted():
+    stream = Stream(seed=5, batch_steps=1).run(400).mature().run(20, load=FAULT)
+    accepted(stream)
+    stream.run(60, load=FAULT).run(30, load=FAULT, queue_depth=FAULT)
+
+    assert reasons(stream) == [None, "accepted by operator", None]
+    assert stream.alerts[-1].channels[0].channel == "queue_depth"
+
+
+def test_a_pattern_that_an_operator_accepts_raises_nothing_that_is_no_higher():
+    stream = Stream(seed=4, batch_steps=1).run(400).mature()
+    swing = (FAULT, -FAULT, FAULT, -FAULT)
+    for shift in swing * 4:
+        stream.run(3, load=shift)
+    resolved = accepted(stream)
+    for shift in swing * 8:
+        stream.run(3, load=shift)
+
+    assert (resolved.reason, resolved.levels) == ("accepted by operator", ())
+    assert reasons(stream) == [None, "accepted by operator"]
+
+
+def test_an_episode_that_is_not_open_cannot_be_accepted():
+    stream = Stream(seed=5).run(400)
+
+    assert stream.watch.accept("web/web1/1", "anna") is None
+
+
 @pytest.mark.parametrize("n_before_restart", [20, 270, 305, 330])
 def test_levels_go_on_behind_a_restart(n_before_restart):
     def story(stream, n_steps):

@@ -143,3 +143,19 @@ def test_the_same_rules_over_other_entities_leave_these_as_they_are():
 
     assert other.tolist() == [False]
     assert rules.out_of_range(of_series(7, 7, 7), SERIES).tolist() == [True, False, True]
+
+
+def test_what_is_possible_follows_from_the_rules_and_a_rate_is_never_below_zero():
+    rules = MetricRules([MetricRule(name="cpu", valid_min=-5.0, valid_max=1.0)])
+    is_rate = np.array([[False, True], [True, False]])
+
+    possible = rules.value_range(CHANNELS, is_rate)
+
+    expected = np.array([[-9.0, -9.0], [-9.0, -9.0]])
+    assert possible.clip(expected).tolist() == [[-5.0, 0.0], [0.0, -9.0]]
+    assert possible.clip(np.full((2, 2), 7.0)).tolist() == [[1.0, 7.0], [1.0, 7.0]]
+    assert possible.is_outside(np.array([[-6.0, -1.0], [0.5, np.nan]])).tolist() == [
+        [True, True],
+        [False, False],
+    ]
+    assert possible.of_row(1).clip(np.array([-9.0, -9.0])).tolist() == [0.0, -9.0]

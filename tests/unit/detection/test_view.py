@@ -50,6 +50,24 @@ def test_a_view_shows_the_watch_as_the_last_batch_left_it(quiet_watch, table):
     assert view.missing_steps.tolist() == [108 - n_closed]
 
 
+def test_a_view_tells_how_far_an_open_episode_is(quiet_watch, table, noise):
+    watch = build_watch(quiet_watch().settings(), None)
+    pipeline = Pipeline([watch], table, max_future_ms=0)
+    before = watch.view().progress()
+    pipeline.process(noise(200), 200_000)
+    pipeline.process(noise(30, start_step=200, shift=50.0, seed=1), 230_000)
+    pipeline.process(noise(2, start_step=230, seed=2), 232_000)
+
+    (progress,) = watch.view().progress()
+
+    assert before == []
+    assert progress.alert is next(iter(watch.open_alerts.values()))
+    assert progress.time_ms == watch.grid.closed_until_ms > 230_000
+    assert 0 < progress.score <= progress.alert.score
+    assert progress.actual["a"] == pytest.approx(100, abs=5)  # not the 150 of the episode
+    assert progress.alert.channels[0].actual > 140
+
+
 def test_a_view_cannot_be_assigned_to(quiet_watch):
     view = build_watch(quiet_watch().settings(), None).view()
 

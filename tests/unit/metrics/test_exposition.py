@@ -155,6 +155,21 @@ def test_an_open_episode_says_since_when_how_high_and_what_it_is_made_of(served,
     assert shown[of("barograph_episode_score", **entity)] == alert.score > 1
     assert 200 <= shown[of("barograph_episode_opened_timestamp_seconds", **entity)] <= 210
     assert shown[of("barograph_episode_share", channel="a", **entity)] > 0.5  # it is the one that was shifted
+    assert shown[of("barograph_episode_actual", channel="a", **entity)] == alert.channels[0].actual > 140
+    assert shown[of("barograph_episode_expected", channel="a", **entity)] == pytest.approx(100, abs=3)
+    since = of("barograph_episode_deviation_timestamp_seconds", channel="a", when="since", **entity)
+    assert 200 <= shown[since] <= 202
+
+
+def test_what_deviated_at_one_step_alone_says_when(served, noise):
+    daemon = served()
+    daemon.feed(noise(200))
+    daemon.feed(noise(1, start_step=200, shift=80.0, seed=1))
+    daemon.feed(noise(4, start_step=201, seed=2))
+    shown = daemon.scrape()
+
+    entity = {"watch": "w", "entity": "web1", "channel": "a"}
+    assert shown[of("barograph_episode_deviation_timestamp_seconds", when="at", **entity)] == 201
 
 
 def test_a_resolved_episode_leaves_nothing_behind(served, noise):

@@ -78,3 +78,16 @@ def test_that_no_series_matches_is_shown_once_there_was_time_to_see_some_and_whe
     assert matching == {"new": None, "spare": None}
     assert scrape()[of("barograph_series_matching", watch="wrong")] == 0
     assert scrape()[of("barograph_series_matching", watch="right")] == 45
+
+
+def test_muted_entities_are_counted_by_watch_from_zero_on(declared):
+    gauges, scrape = declared(WatchGauges, ["w", "v"])
+    before = scrape()
+    gauges.count_muted({("w", "web1"), ("w", "web2")})
+    during = scrape()
+    gauges.count_muted(frozenset())
+
+    name = "barograph_entities_muted"
+    assert (before[of(name, watch="w")], before[of(name, watch="v")]) == (0, 0)
+    assert (during[of(name, watch="w")], during[of(name, watch="v")]) == (2, 0)
+    assert scrape()[of(name, watch="w")] == 0

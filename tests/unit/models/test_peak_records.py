@@ -88,3 +88,14 @@ def test_an_episode_is_one_peak_and_is_recorded_when_it_has_ended():
 
     assert np.sort(records.highest, axis=1)[:, -2:].tolist() == [[0, 7], [0, 3]]
     assert records.n_judged.tolist() == [5, 5]
+
+
+def test_an_accepted_peak_counts_as_shown_too_often_up_to_what_is_gross():
+    records = recorded([])
+    records.count(ROWS, np.array([5.0, 9.0]), IN_EPISODE)
+    records.accept(0)
+    records.accept(1)
+
+    assert records.floor(0.001).tolist() == pytest.approx([1.05 * 5, 1.05 * 6])
+    records.count(ROWS, np.array([1.0, 1.0]), FREE)
+    assert records.of_episode.tolist() == [0.0, 0.0]

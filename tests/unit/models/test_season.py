@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from models.limits import Budget
-from models.season import GROSS, SeasonProfile, slots_of_day
+from models.season import GROSS, SeasonProfile, accept_season, explain_season, slots_of_day
 
 STEP = 600  # seconds
 N = 86400 // STEP  # steps of a day
@@ -49,6 +49,52 @@ def one(n_channels=1):
 
 def test_the_nightly_job_is_no_evidence_and_its_height_at_another_hour_is():
     assert over(live(one(), days(20, moved=[16]))) == [(16, 15)]
+
+
+def test_what_is_accepted_is_no_evidence_any_more_and_what_is_higher_still_is():
+    profile = one()
+    values = days(18, moved=[16, 17])
+    first = 16 * N + 15 * 6 + 2  # behind the first job at 15:00
+    before = live(profile, values[:first])
+    accept_season(profile, 0)
+    at_once = profile.score(ROW_0, values[first - 1]).item()
+    higher = profile.score(ROW_0, values[first - 1] + 3 * HEIGHT).item()
+    after = live(profile, values[first:], first_step=FIRST_STEP + first)
+
+    assert before[-1] >= 1 > at_once
+    assert higher >= 1
+    assert over(after) == []
+
+
+def test_nothing_is_accepted_where_nothing_was_shown_today():
+    profile = one()
+
+    accept_season(profile, 0)
+
+    assert np.isinf(profile.limit).all()
+
+
+def test_a_missing_job_is_explained_by_the_height_that_was_reached_and_the_usual_one():
+    profile = one()
+    values = days(17, no_job=[16])[: 16 * N + JOB_AT + 4]  # up to 03:40
+    live(profile, values)
+
+    of_step = explain_season(profile, ROW_0, values[-1])
+
+    assert of_step.evidence == pytest.approx(profile.raw_score(ROW_0, values[-1])[None])
+    assert of_step.usual.item() == pytest.approx(HEIGHT, abs=0.5)
+    assert of_step.actual.item() == pytest.approx(values[-16:-1].max(), abs=0.5)  # noise alone
+
+
+def test_a_height_at_another_hour_is_explained_by_itself_and_the_usual_one():
+    profile = one()
+    values = days(17, moved=[16])[: 16 * N + 15 * 6 + 1]  # its first step, at 15:00
+    live(profile, values)
+
+    of_step = explain_season(profile, ROW_0, values[-1])
+
+    assert of_step.actual.item() == values[-1].item()
+    assert of_step.usual.item() == pytest.approx(0.7, abs=0.5)  # the highest of 90 minutes of noise
 
 
 def test_a_job_that_does_not_come_is_evidence_from_the_end_of_the_slot_in_which_it_should_have():

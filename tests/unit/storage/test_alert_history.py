@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from full_disk import full_disk
 
-from monitor.alerting.alert import Alert, ChannelShare, LevelChange
+from monitor.alerting.alert import Alert, ChannelShare, EpisodeProgress, LevelChange
+from monitor.alerting.mutes import OperatorAction, OperatorRequest
 from monitor.errors import HistoryError
-from monitor.storage.alert_history import AlertHistory, read_episodes
+from monitor.storage.alert_history import AlertHistory, read_actions, read_episodes
 from monitor.testing import FakeClock
 
 ROOT = Path(__file__).parents[3]
@@ -110,21 +111,68 @@ def test_the_levels_of_an_end_come_back(kept):
     assert json.loads(back.to_json())["levels"] == [{"channel": "load", "before": 1.0, "after": 5.0}]
 
 
-def test_a_file_from_before_there_were_levels_is_read_and_continued(kept):
+def test_a_file_of_an_earlier_version_is_read_and_continued(kept):
     one = kept()
     one.history.record([OTHER], True)
     one.history.close()
     with sqlite3.connect(one.file) as db:
-        db.execute("ALTER TABLE episodes DROP COLUMN levels")
+        for column in ("levels", "latest", "muted", "note"):
+            db.execute(f"ALTER TABLE episodes DROP COLUMN {column}")
+        db.execute("DROP TABLE operator_actions")
     db.close()
     before = [episode.levels for episode in one.all()]
+    actions = read_actions(one.file)
     other = kept()
 
     other.history.record([replace(RESOLVED, levels=(LevelChange("load", 1.0, 5.0),))], True)
 
-    assert before == [()]
+    assert (before, actions) == ([()], [])
     assert [len(episode.levels) for episode in other.all()] == [1, 0]
     assert other.n_failures == 0
+
+
+def test_an_open_episode_shows_its_highest_score_and_its_newest_values(kept):
+    history = kept()
+    history.history.record([OPENED, RESOLVED, OTHER], True)
+    peak = replace(OTHER, score=9.5, channels=OTHER.channels[:1])
+    ended = EpisodeProgress(replace(OPENED, score=7.0), 60_000, 7.0, {})
+
+    history.history.update_open([EpisodeProgress(peak, 60_000, NAN, {"load": 4.0, "rps": NAN}), ended])
+
+    over, still_open = history.all()
+    assert (over.score, over.latest) == (2.5, None)
+    assert (still_open.score, [share.channel for share in still_open.channels]) == (9.5, ["load"])
+    assert (still_open.latest.time_ms, still_open.latest.score) == (60_000, None)
+    assert still_open.latest.actual == {"load": 4.0, "rps": None}
+    assert json.loads(still_open.to_json())["latest"]["actual"] == {"load": 4.0, "rps": None}
+
+
+def test_the_newest_values_go_with_the_episodes_end(kept):
+    history = kept()
+    history.history.record([OPENED], True)
+    history.history.update_open([EpisodeProgress(OPENED, 3000, 1.2, {"load": 4.0})])
+    history.history.record([RESOLVED], True)
+
+    (over,) = history.all()
+    assert (over.reason, over.latest) == ("recovered", None)
+
+
+def test_what_is_open_is_written_every_ten_seconds_and_not_while_the_file_fails(kept):
+    history = kept()
+    history.history.record([OPENED], True)
+    wanted = [history.history.wants_progress]
+    history.history.update_open([])
+    wanted.append(history.history.wants_progress)
+    history.clock.advance(10.0)
+    wanted.append(history.history.wants_progress)
+
+    with full_disk(os.path.getsize(f"{history.file}-wal")):
+        history.history.record([OTHER], True)
+        n_failures = history.n_failures
+        history.history.update_open([EpisodeProgress(OPENED, 3000, 1.2, {})])
+
+    assert wanted == [True, False, True]
+    assert history.n_failures == n_failures  # nothing was tried
 
 
 def test_an_end_completes_its_opening(kept):
@@ -264,7 +312,7 @@ def test_a_full_disk_is_counted_told_once_and_made_up_for(kept, caplog):
     one = kept()
     one.history.record([OPENED], True)
 
-    with full_disk(os.path.getsize(f"{one.file}-wal")):
+    with full_disk(0):
         for _ in range(3):
             one.history.record([OTHER], True)
             one.clock.advance(11.0)
@@ -378,4 +426,62 @@ def test_as_json_what_is_unknown_is_null(kept):
         "actual": 5.0,
         "expected": None,
         "since_ms": 0,
+        "at_ms": 0,
+        "of_season": False,
     }
+
+
+# Operators
+
+MUTE = OperatorRequest(
+    id="a", kind="mute", watch="w", entity="web1", who="anna", why="disk", asked_at=4990.0, until=1e6
+)
+ACCEPT = replace(MUTE, id="b", kind="accept", until=None, asked_at=4000.0)
+
+
+def test_what_operators_did_is_kept_and_an_earlier_runs_mutes_are_found(kept):
+    one = kept()
+    refused = OperatorAction(replace(MUTE, id="c", asked_at=4995.0), False, "this time has passed")
+    actions = [OperatorAction(ACCEPT, True, "ended"), OperatorAction(MUTE, True, "muted"), refused]
+
+    before = kept().history.mutes()
+    for action in actions:
+        one.history.record_action(action)
+
+    assert before == []
+    assert read_actions(one.file) == actions
+    assert kept().history.mutes() == [MUTE]
+
+
+def test_an_episode_that_was_muted_once_stays_marked_and_a_note_comes_back(kept):
+    one = kept()
+    one.history.record([OPENED], True)
+    one.history.record([OPENED], False, muted=True)
+    one.history.record([replace(RESOLVED, reason="accepted by operator", note="anna: release")], True)
+
+    (episode,) = one.all()
+    assert (episode.muted, episode.notified, episode.note) == (True, True, "anna: release")
+    assert episode.number == 1
+
+
+def test_an_action_that_cannot_be_written_waits(kept):
+    one = kept()
+    one.history.record([OPENED], True)
+
+    with full_disk(os.path.getsize(f"{one.file}-wal")):
+        one.history.record_action(OperatorAction(MUTE, True, "muted"))
+        waited = one.history.has_waiting
+    one.clock.advance(11.0)
+    one.history.catch_up()
+
+    assert (waited, one.history.has_waiting) == (True, False)
+    assert [action.request.id for action in read_actions(one.file)] == ["a"]
+
+
+def test_old_actions_go_with_the_retention(kept):
+    one = kept(keep_seconds=500.0)
+    one.history.record_action(OperatorAction(ACCEPT, True, "ended"))
+    one.clock.advance(61.0)
+    one.history.record_action(OperatorAction(MUTE, True, "muted"))
+
+    assert [action.request.id for action in read_actions(one.file)] == ["a"]

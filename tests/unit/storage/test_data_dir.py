@@ -17,6 +17,7 @@ def test_everything_has_its_place(tmp_path):
         data_dir.lock_file: "lock",
         data_dir.checkpoint_file: "checkpoint/state",
         data_dir.episodes_file: "episodes.sqlite",
+        data_dir.requests_folder: "requests",
         data_dir.registry("host").folder: "bundles/host",
         data_dir.history_folder("host"): "history/host",
         data_dir.result_file("host"): "training/host.json",

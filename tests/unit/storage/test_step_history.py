@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -258,3 +259,14 @@ def test_collected_steps_are_written_under_the_names_of_another_models_channels(
     kept_steps = back(tmp_path).history
     assert kept_steps.channels == ("c", "d", "a")
     np.testing.assert_array_equal(kept_steps.values[:, 0], [[3, NAN, 1], [30, 40, 10]])
+
+
+def test_what_an_operator_accepted_may_be_learned(tmp_path):
+    history = kept(tmp_path, numbered(0, 30))
+    opened = alert(since_ms=11_000)
+    history.mask([opened], [opened])
+    before = len(read_spans(tmp_path))
+    ended = replace(alert(since_ms=11_000, resolved_ms=15_000), reason="accepted by operator")
+    history.mask([ended], [])
+
+    assert (before, read_spans(tmp_path)) == (1, [])
