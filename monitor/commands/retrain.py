@@ -74,7 +74,7 @@ def retrain(
         out.print(outcome_text(outcome))
         if result is not None:
             write_text(result, outcome.to_json())
-        if outcome.result not in ("promoted", "candidate"):
+        if not outcome.succeeded:
             reasons.append(f"watch {outcome.watch} {outcome.result}: {outcome.reason}")
     if reasons:
         raise MonitorError("; ".join(reasons))
