@@ -41,3 +41,10 @@ def test_no_daemon_to_ask_is_a_failure_in_one_line(tmp_path):
 
 def test_the_version_of_the_program_and_of_python_is_shown():
     assert re.fullmatch(r"barograph \S+, Python 3\.\d+\.\S+\n", barograph("version").stdout)
+
+
+def test_the_version_is_also_an_option_that_needs_no_command():
+    shown = barograph("--version")
+
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout == barograph("version").stdout
