@@ -11,6 +11,7 @@ May import every folder but `commands` and `discovery`; only `commands` imports 
 - `served_watch`: a watch with the version that judges it; loading, warming up and swapping models
 - `champion_watcher`: notices promotions and rollbacks, and prepares the model in a thread of its own
 - `retraining`: keeps histories, trains at set times, swaps models between two steps
+- `judging_log`: log lines about the begin of judging, and the totals of a replay
 - `limit_log`: log lines about series that a limit refuses
 - `watchdog`: ends a process whose loop hangs
 - `process`: threads, allocator and priority of this process

@@ -28,6 +28,7 @@ from monitor.daemon.checkpoints import (
     undelivered_of,
 )
 from monitor.daemon.daemon import Daemon
+from monitor.daemon.judging_log import JudgingLog
 from monitor.daemon.limit_log import LimitLog
 from monitor.daemon.loop import Loop
 from monitor.daemon.notifier import Notifier
@@ -205,6 +206,7 @@ class _Builder:
             alert_history=alert_history,
             undelivered=undelivered_of(checkpoint) if checkpoint else (),
         )
+        by_name = {served_watch.name: served_watch for served_watch in served}
         loop = Loop(
             source=source,
             pipeline=pipeline,
@@ -215,6 +217,7 @@ class _Builder:
             exposition=Exposition(metrics, config.web.max_exported_series),
             health=Health(ticked_at=clock.monotonic()),
             limit_log=LimitLog(clock),
+            judging_log=JudgingLog(lambda name: by_name[name].version),
             clock=clock,
         )
         loop.exposition.render(views, age_filter.withheld)

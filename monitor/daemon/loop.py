@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from monitor.alerting.alert_age import FilteredAlerts
 from monitor.clock import Clock
 from monitor.daemon.checkpoints import CheckpointKeeper
+from monitor.daemon.judging_log import JudgingLog
 from monitor.daemon.limit_log import LimitLog
 from monitor.daemon.notifier import Notifier
 from monitor.daemon.retraining import Retraining
@@ -48,6 +49,7 @@ class Loop:
     exposition: Exposition
     health: Health
     limit_log: LimitLog
+    judging_log: JudgingLog
     clock: Clock
     _position: Position = field(init=False)  # of the last checkpoint: nothing newer is committed
     _committed_at: float = field(init=False)
@@ -67,6 +69,7 @@ class Loop:
             self._show(batch, renders=ends)
             if ends:
                 has_ended = True
+                self.judging_log.log_end()
                 log.info("source ended")
                 if exit_at_end:
                     break
@@ -124,6 +127,7 @@ class Loop:
     def _log(self, batch: Batch, decision: Decision) -> None:
         """Log what an operator should know of a batch."""
         self.limit_log.log_refused(decision, self.pipeline)
+        self.judging_log.count(batch, decision, self.pipeline)
         for name, report in decision.reports.items():
             if report.n_steps_back:
                 log.warning(
