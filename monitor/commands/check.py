@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-from monitor.commands.options import ConfigFile
+from monitor.commands.options import FIRST_FOUND, ConfigFile
 
 
-def check_config(config: ConfigFile = Path("config.toml")) -> None:
+def check_config(config: ConfigFile = FIRST_FOUND) -> None:
     """Check a configuration file and show every error, each with its key; exit code 2 if there is any.
 
     Example: barograph check-config --config config.toml
@@ -20,7 +19,7 @@ def check_config(config: ConfigFile = Path("config.toml")) -> None:
     print(f"{config}: good; source {settings.source.kind}, watches {watches}")
 
 
-def healthcheck(config: ConfigFile = Path("config.toml")) -> None:
+def healthcheck(config: ConfigFile = FIRST_FOUND) -> None:
     """Ask the daemon on this machine whether it is healthy; exit code 1 if not, or if it does not answer.
 
     Example: barograph healthcheck --config config.toml

@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from monitor.commands.options import ConfigFile, stop_on_signals, write_json
+from monitor.commands.options import FIRST_FOUND, ConfigFile, stop_on_signals, write_json
 
 
 def demo(
     recording: Annotated[Path, typer.Option(help="Folder of a labelled recording.")] = Path(
         "recordings/first"
     ),
-    config: ConfigFile = Path("config.toml"),
+    config: ConfigFile = FIRST_FOUND,
     data_dir: Annotated[str, typer.Option(help="Where the demo stores its models.")] = "data/demo",
     exit_at_end: Annotated[
         bool, typer.Option("--exit", help="Exit at the end instead of serving /metrics until Ctrl-C.")

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from monitor.commands.options import ConfigFile, chosen_watches, write_text
+from monitor.commands.options import FIRST_FOUND, ConfigFile, chosen_watches, write_text
 from monitor.errors import ConfigError, MonitorError
 
 
 def retrain(
-    config: ConfigFile = Path("config.toml"),
+    config: ConfigFile = FIRST_FOUND,
     watch: Annotated[list[str] | None, typer.Option(help="Retrain only this watch; may be repeated.")] = None,
     candidate: Annotated[
         bool, typer.Option("--candidate", help="Save the model, but do not let it serve.")
