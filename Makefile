@@ -36,6 +36,7 @@ lint: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/stages.py $(BENCH_ARGS)
 	$(BIN)/python benchmarks/formats.py $(BENCH_FORMATS_ARGS)
+	$(BIN)/python benchmarks/sizing.py $(BENCH_SIZING_ARGS)
 
 # The quality card: make quality QUALITY_ARGS="--data ../shared/data"; without data, QUALITY_ARGS=--quick simulates it
 quality: $(VENV)/installed

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from monitor.commands.options import ConfigFile
+from monitor.commands.options import FIRST_FOUND, ConfigFile
 
 _N_MISSING = 10  # entities without data that are listed of each watch, unless all are asked for
 
 
-def check_config(config: ConfigFile = Path("config.toml")) -> None:
+def check_config(config: ConfigFile = FIRST_FOUND) -> None:
     """Check a configuration file and show every error, each with its key; exit code 2 if there is any.
 
     Example: barograph check-config --config config.toml
@@ -26,7 +25,7 @@ def check_config(config: ConfigFile = Path("config.toml")) -> None:
     print(f"{config}: good; source {settings.source.kind}, watches {watches}")
 
 
-def healthcheck(config: ConfigFile = Path("config.toml")) -> None:
+def healthcheck(config: ConfigFile = FIRST_FOUND) -> None:
     """Ask the daemon on this machine whether it is healthy; exit code 1 if not, or if it does not answer.
 
     Example: barograph healthcheck --config config.toml
@@ -38,7 +37,7 @@ def healthcheck(config: ConfigFile = Path("config.toml")) -> None:
 
 
 def status(
-    config: ConfigFile = Path("config.toml"),
+    config: ConfigFile = FIRST_FOUND,
     shows_all: Annotated[
         bool, typer.Option("--all", help=f"Show all entities without data, not only {_N_MISSING} of a watch.")
     ] = False,

@@ -34,19 +34,24 @@ def training_progress(watch: str, n_epochs: int) -> Iterator[Callable[[Epoch], N
         TextColumn("training {task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("epochs, loss {task.fields[loss]:.4f}, held out {task.fields[held_out]:.4f}"),
+        TextColumn("epochs{task.fields[losses]}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=_err) as progress:
-        task = progress.add_task(watch, total=n_epochs, loss=float("nan"), held_out=float("nan"))
+        task = progress.add_task(watch, total=n_epochs, losses="")
 
         def show(epoch: Epoch) -> None:
-            progress.update(task, completed=epoch.number + 1, loss=epoch.loss, held_out=epoch.validation_loss)
+            losses = f", loss {epoch.loss:.4f}, held out {epoch.validation_loss:.4f}"
+            progress.update(task, completed=epoch.number + 1, losses=losses)
 
-        yield show
-        progress.update(task, total=progress.tasks[0].completed)  # training stopped early: the bar is full
+        try:
+            yield show
+        finally:
+            n_done = progress.tasks[0].completed
+            # A training that stopped early fills its bar; one that never began leaves none.
+            progress.update(task, total=n_done or n_epochs, visible=n_done > 0)
 
 
 @contextmanager

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from monitor.commands.options import ConfigFile, silence_kafka
+from monitor.commands.options import FIRST_FOUND, ConfigFile, silence_kafka
 from monitor.errors import ConfigError
 
 
 def dead_letters(
-    config: ConfigFile = Path("config.toml"),
+    config: ConfigFile = FIRST_FOUND,
     limit: Annotated[int, typer.Option(help="Show this many of the newest dead letters.", min=0)] = 10,
     reason: Annotated[str, typer.Option(help="Only dead letters with this reason.")] = "",
     records: Annotated[

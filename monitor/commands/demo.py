@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from monitor.commands.options import ConfigFile, stop_on_signals, write_json
+from monitor.commands.options import FIRST_FOUND, ConfigFile, stop_on_signals, write_json
 
 
 def demo(
     recording: Annotated[Path, typer.Option(help="Folder of a labelled recording.")] = Path(
         "recordings/first"
     ),
-    config: ConfigFile = Path("config.toml"),
+    config: ConfigFile = FIRST_FOUND,
     data_dir: Annotated[str, typer.Option(help="Where the demo stores its models.")] = "data/demo",
     exit_at_end: Annotated[
         bool, typer.Option("--exit", help="Exit at the end instead of serving /metrics until Ctrl-C.")
@@ -29,15 +29,16 @@ def demo(
     Example: barograph demo --exit --json demo.json
     """
     from monitor.config.load import load_config
+    from monitor.web.server import check_address
 
-    load_config(config, environ=os.environ)
+    check_address(load_config(config, environ=os.environ).web.listen)  # the training takes half a minute
     from monitor.clock import SystemClock
     from monitor.commands.console import out, training_progress
     from monitor.commands.demo_recording import load_recording
     from monitor.commands.demo_run import Demo
     from monitor.commands.tables import alert_text, demo_tables, training_table
 
-    demo_run = Demo(load_recording(recording), config, data_dir, clock=SystemClock())
+    demo_run = Demo(load_recording(recording), config, data_dir, clock=SystemClock(), environ=os.environ)
     results = []
     for watch in demo_run.config.watch:
         with training_progress(watch.name, watch.model.epochs) as on_epoch:

@@ -83,7 +83,10 @@ def load_recording(folder: Path) -> Recording:
         files = tuple(folder / name for name in about["files"])
         return Recording(files, faults, about["started_ms"] + round(about["fault_free_seconds"] * 1000))
     except (OSError, KeyError, ValueError) as error:
-        raise MonitorError(f"{folder} is no labelled recording: {error}") from error
+        raise MonitorError(
+            f"{folder} is no labelled recording: {error}. Recordings come with Barograph's source, not with "
+            "an installation: run it there, or name a recording with --recording."
+        ) from error
 
 
 def _fault_of(row: dict[str, str]) -> Fault:

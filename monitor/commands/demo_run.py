@@ -90,14 +90,24 @@ class Demo:
     ----------
     config_file : Path
         The configuration; only source, paths and data directory are overridden.
+    environ : mapping, optional
+        The environment, for `load_config`.
     """
 
-    def __init__(self, recording: Recording, config_file: Path, data_dir: str, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        config_file: Path,
+        data_dir: str,
+        *,
+        clock: Clock,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self._recording = recording
         self._clock = clock
         files = [str(file) for file in recording.files]
         source = {"kind": "replay", "replay": {"paths": files, "time_unit": "ms", "speed": "max"}}
-        self.config = load_config(config_file, {"data_dir": data_dir, "source": source})
+        self.config = load_config(config_file, {"data_dir": data_dir, "source": source}, environ=environ)
         self.train_seconds = 0.0
         self.replay_seconds = 0.0
         self._alerts: dict[str, Alert] = {}

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from monitor.commands.options import ConfigFile, chosen_watches
+from monitor.commands.options import FIRST_FOUND, ConfigFile, chosen_watches
 
 _N_NEWEST = 50  # listed unless more are asked for: about a screen or two
 
 
 def episodes(
-    config: ConfigFile = Path("config.toml"),
+    config: ConfigFile = FIRST_FOUND,
     watch: Annotated[str, typer.Option("--watch", help="Only episodes of this watch.")] = "",
     since: Annotated[
         str, typer.Option(help="Only episodes that were open at this time, or opened later (ISO or ms).")

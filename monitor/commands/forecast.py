@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from monitor.commands.options import ConfigFile, print_rejected
+from monitor.commands.options import FIRST_FOUND, ConfigFile, print_rejected
 from monitor.errors import MonitorError
 
 _N_HORIZONS = 10  # of the model, that are forecast behind a file's end where nothing else is asked for
@@ -17,7 +17,7 @@ _N_HORIZONS = 10  # of the model, that are forecast behind a file's end where no
 
 def forecast(
     files: Annotated[list[str], typer.Argument(help="Metric files, folders or patterns.")],
-    config: ConfigFile = Path("config.toml"),
+    config: ConfigFile = FIRST_FOUND,
     watch: Annotated[
         str, typer.Option(help="Forecast this watch; needed where series of the files belong to several.")
     ] = "",

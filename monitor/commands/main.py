@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -35,8 +36,19 @@ app = typer.Typer(
 )
 
 
+def _print_version(is_asked_for: bool) -> None:
+    if is_asked_for:
+        version()
+        raise typer.Exit
+
+
 @app.callback()
-def barograph() -> None:
+def barograph(
+    shows_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
     """Learn what is normal in your metrics, and raise an alert when something departs from it."""
 
 

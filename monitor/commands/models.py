@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.commands.options import ConfigFile, chosen_watches
+from monitor.commands.options import FIRST_FOUND, ConfigFile, chosen_watches
 from monitor.errors import ConfigError, MonitorError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ VersionName = Annotated[str, typer.Argument(help="Version; the champion when lef
 
 
 @models.command("list")
-def list_models(config: ConfigFile = Path("config.toml"), watch: WatchName = "") -> None:
+def list_models(config: ConfigFile = FIRST_FOUND, watch: WatchName = "") -> None:
     """List every version of every watch, oldest first, and which one serves.
 
     Example: barograph models list
@@ -37,9 +37,7 @@ def list_models(config: ConfigFile = Path("config.toml"), watch: WatchName = "")
 
 
 @models.command("show")
-def show_model(
-    version: VersionName = "", config: ConfigFile = Path("config.toml"), watch: WatchName = ""
-) -> None:
+def show_model(version: VersionName = "", config: ConfigFile = FIRST_FOUND, watch: WatchName = "") -> None:
     """Show the metadata of a version: settings, channels, entities, how it was made.
 
     Example: barograph models show --watch host
@@ -49,9 +47,7 @@ def show_model(
 
 
 @models.command("verify")
-def verify_model(
-    version: VersionName = "", config: ConfigFile = Path("config.toml"), watch: WatchName = ""
-) -> None:
+def verify_model(version: VersionName = "", config: ConfigFile = FIRST_FOUND, watch: WatchName = "") -> None:
     """Load a version as the daemon would: checksums, format, weights, a smoke score.
 
     Example: barograph models verify --watch host
@@ -66,7 +62,7 @@ def verify_model(
 @models.command("promote")
 def promote_model(
     version: Annotated[str, typer.Argument(help="Version to let serve.")],
-    config: ConfigFile = Path("config.toml"),
+    config: ConfigFile = FIRST_FOUND,
     watch: WatchName = "",
 ) -> None:
     """Verify a version and let it serve; a running daemon loads it within seconds.
@@ -80,7 +76,7 @@ def promote_model(
 
 
 @models.command("rollback")
-def rollback_model(config: ConfigFile = Path("config.toml"), watch: WatchName = "") -> None:
+def rollback_model(config: ConfigFile = FIRST_FOUND, watch: WatchName = "") -> None:
     """Go back to the version that served before; a running daemon follows within seconds.
 
     Example: barograph models rollback --watch host

@@ -13,7 +13,7 @@ from uuid import uuid4
 import typer
 
 from monitor.clock import Clock, SystemClock
-from monitor.commands.options import ConfigFile, chosen_watches
+from monitor.commands.options import FIRST_FOUND, ConfigFile, chosen_watches
 from monitor.errors import ConfigError, HistoryError, MonitorError
 from monitor.text import printable
 
@@ -38,7 +38,7 @@ def accept(
         str, typer.Argument(help="Number or identity of an open episode, or WATCH/ENTITY of it.")
     ],
     why: Why = "",
-    config: ConfigFile = Path("config.toml"),
+    config: ConfigFile = FIRST_FOUND,
 ) -> None:
     """Accept an open episode as normal: it ends, and its entity is judged around what it shows now.
 
@@ -74,7 +74,7 @@ def mute(
     entity: Annotated[str, typer.Argument(help="WATCH/ENTITY; without it, list what is muted.")] = "",
     duration: Annotated[str, typer.Option("--for", help="How long: 30m, 2h, 1d.")] = "",
     why: Why = "",
-    config: ConfigFile = Path("config.toml"),
+    config: ConfigFile = FIRST_FOUND,
 ) -> None:
     """Notify nobody of an entity's episodes for a time, or list what is muted.
 
@@ -99,7 +99,7 @@ def mute(
 def unmute(
     entity: Annotated[str, typer.Argument(help="WATCH/ENTITY.")],
     why: Why = "",
-    config: ConfigFile = Path("config.toml"),
+    config: ConfigFile = FIRST_FOUND,
 ) -> None:
     """Notify of an entity's episodes again; of one that is open, at once.
 

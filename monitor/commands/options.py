@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from monitor.config.find import PLACES, find_config
 from monitor.errors import ConfigError, MonitorError
 from monitor.kafka.library_log import LibraryLog
 
@@ -21,7 +22,28 @@ if TYPE_CHECKING:
     from monitor.config.schema import Config
     from monitor.config.watch import WatchConfig
 
-ConfigFile = Annotated[Path, typer.Option("--config", help="Configuration file.")]
+FIRST_FOUND = Path()  # no file is named: a folder can be none
+
+
+def _config_file(named: Path) -> Path:
+    """Give the file that is named, or else the first one found; say which, unless it is in this folder."""
+    if named != FIRST_FOUND:
+        return named
+    found = find_config()
+    if found != PLACES[0]:
+        print(f"barograph: there is no {PLACES[0]} here: using {found}", file=sys.stderr)
+    return found
+
+
+ConfigFile = Annotated[
+    Path,
+    typer.Option(
+        "--config",
+        help="Configuration file.",
+        callback=_config_file,
+        show_default="./config.toml, then /etc/barograph/config.toml, then the packaged one",
+    ),
+]
 
 
 def chosen_watches(settings: Config, names: Sequence[str], config: Path) -> list[WatchConfig]:

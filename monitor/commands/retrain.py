@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from monitor.commands.options import ConfigFile, chosen_watches, write_text
+from monitor.commands.options import FIRST_FOUND, ConfigFile, chosen_watches, write_text
 from monitor.errors import ConfigError, MonitorError
 
 
 def retrain(
-    config: ConfigFile = Path("config.toml"),
+    config: ConfigFile = FIRST_FOUND,
     watch: Annotated[list[str] | None, typer.Option(help="Retrain only this watch; may be repeated.")] = None,
     candidate: Annotated[
         bool, typer.Option("--candidate", help="Save the model, but do not let it serve.")
@@ -74,7 +74,7 @@ def retrain(
         out.print(outcome_text(outcome))
         if result is not None:
             write_text(result, outcome.to_json())
-        if outcome.result not in ("promoted", "candidate"):
+        if not outcome.succeeded:
             reasons.append(f"watch {outcome.watch} {outcome.result}: {outcome.reason}")
     if reasons:
         raise MonitorError("; ".join(reasons))

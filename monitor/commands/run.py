@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from monitor.commands.options import ConfigFile, log_to_stderr, stop_on_signals
+from monitor.commands.options import FIRST_FOUND, ConfigFile, log_to_stderr, stop_on_signals
 
 
 def run(
-    config: ConfigFile = Path("config.toml"),
+    config: ConfigFile = FIRST_FOUND,
     exit_at_end: Annotated[
         bool, typer.Option("--exit", help="Exit at the end of a replay, instead of serving /metrics on.")
     ] = False,

@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
-from monitor.commands.options import ConfigFile, print_rejected
+from monitor.commands.options import FIRST_FOUND, ConfigFile, print_rejected
 
 
 def score(
     files: Annotated[list[str], typer.Argument(help="Metric files, folders or patterns.")],
-    config: ConfigFile = Path("config.toml"),
+    config: ConfigFile = FIRST_FOUND,
     watch: Annotated[
         str, typer.Option(help="Score this watch; needed where series of the files belong to several.")
     ] = "",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -57,15 +57,19 @@ def _table(
     headings: Sequence[str],
     *,
     left: Sequence[str],
+    whole: Mapping[str, Iterable[str]] | None = None,
     title: str | None = None,
     caption: str | None = None,
-    folds: bool = False,
 ) -> Table:
-    """Make a table; columns that are not in `left` are numbers, aligned to the right."""
+    """Make a table; columns that are not in `left` are numbers, aligned to the right; nothing is cut.
+
+    `whole` has the cells of the columns that are never folded: a command asks for exactly this text.
+    """
     table = Table(title=title, title_justify="left", caption=caption)
     for heading in headings:
         justify: Literal["left", "right"] = "left" if heading in left else "right"
-        table.add_column(heading, justify=justify, overflow="fold" if folds else "ellipsis")
+        width = max(map(len, (whole or {}).get(heading, ())), default=None)
+        table.add_column(heading, justify=justify, overflow="fold", min_width=width)
     return table
 
 
@@ -85,7 +89,10 @@ def training_table(results: Sequence[TrainedWatch]) -> Table:
         "version",
     )
     caption = "\n".join(_limit_text(result) for result in results)
-    table = _table(headings, left=("watch", "version"), title="What was learned", caption=caption)
+    names = {"watch": [result.watch for result in results], "version": [result.version for result in results]}
+    table = _table(
+        headings, left=("watch", "version"), whole=names, title="What was learned", caption=caption
+    )
     for result in results:
         training = result.fit.training
         n_steps, n_entities, n_channels = result.history.values.shape
@@ -115,7 +122,8 @@ def _limit_text(result: TrainedWatch) -> str:
 def models_table(registries: Mapping[str, Registry]) -> Table:
     """List versions: which one serves, what they learned from, how good they are."""
     headings = ("watch", "version", "", "steps", "entities", "channels", "held-out loss", "explained")
-    table = _table(headings, left=("watch", "version", ""))
+    versions = [version for registry in registries.values() for version in registry.versions()]
+    table = _table(headings, left=("watch", "version", ""), whole={"watch": registries, "version": versions})
     for watch, registry in registries.items():
         marks = {registry.previous(): "previous", registry.champion(): "champion"}
         for version in registry.versions():
@@ -182,9 +190,7 @@ def accuracy_table(watch: str, channels: Sequence[str], accuracy: Accuracy, *, s
 
 def answers_table(answers: Sequence[tuple[str, Question, str]]) -> Table:
     """Show when each entity's channel reaches a value."""
-    table = _table(
-        ("entity", "channel", "value", "reached"), left=("entity", "channel", "reached"), folds=True
-    )
+    table = _table(("entity", "channel", "value", "reached"), left=("entity", "channel", "reached"))
     for entity, question, answer in answers:
         table.add_row(
             escape(printable(entity)), escape(printable(question.channel)), f"{question.value:g}", answer
@@ -204,7 +210,7 @@ def samples_table(columns: Columns, series: SeriesTable, *, shows_all: bool) -> 
     n_shown = len(columns) if shows_all else min(len(columns), N_SHOWN)
     n_more = len(columns) - n_shown
     caption = f"{n_more} more rows: --all shows them" if n_more else None
-    table = _table(("series", "time", "value"), left=("series", "time"), caption=caption, folds=True)
+    table = _table(("series", "time", "value"), left=("series", "time"), caption=caption)
     stale = is_stale(columns.value[:n_shown])
     for row in range(n_shown):
         value = float(columns.value[row])
@@ -242,7 +248,7 @@ def episodes_table(episodes: Sequence[StoredEpisode]) -> Table:
     """
     headings = ("no.", "opened", "lasted", "", "watch", "entity", "score", "channel", "notified")
     left = [heading for heading in headings if heading not in ("no.", "lasted", "score")]
-    table = _table(headings, left=left, folds=True)
+    table = _table(headings, left=left)
     for episode in episodes:
         lasted, score, latest = "", f"{episode.score:.1f}", episode.latest
         channel = channel_text(episode.channels[0]) if episode.channels else ""
@@ -277,7 +283,7 @@ def status_tables(statuses: Sequence[WatchStatus], *, n_most: int | None) -> lis
         if status.n_expected is not None:
             judged = f"{status.n_expected - len(status.missing)} of {status.n_expected}"
         watches.add_row(escape(status.watch), str(status.n_entities), judged, str(status.n_open))
-    missing = _table(("watch", "no data for", "since"), left=("watch", "no data for", "since"), folds=True)
+    missing = _table(("watch", "no data for", "since"), left=("watch", "no data for", "since"))
     for status in statuses:
         for entity, since_ms in status.missing[:n_most]:
             since = "before the daemon's state begins" if since_ms is None else time_text(since_ms)
@@ -309,9 +315,13 @@ def _latest_text(episode: StoredEpisode, latest: LatestValues) -> str:
 
 
 def outcome_text(outcome: TrainingOutcome) -> str:
-    """Write the outcome of a training on the step history, and its deciding numbers, in a few lines."""
-    head = f"watch {escape(outcome.watch)}: {outcome.result} {outcome.version or ''}"
-    lines = [f"{head} after {outcome.seconds:.1f} s: {escape(outcome.reason)}"]
+    """Write the outcome of a training on the step history, and its deciding numbers, in a few lines.
+
+    Why a model may not serve is left out: it is the command's error.
+    """
+    head = " ".join(filter(None, (f"watch {escape(outcome.watch)}: {outcome.result}", outcome.version)))
+    reason = f": {escape(outcome.reason)}" if outcome.succeeded else ""
+    lines = [f"{head} after {outcome.seconds:.1f} s{reason}"]
     gate = outcome.gate
     if gate is not None:
         if gate.error is not None and gate.opponent_error is not None:

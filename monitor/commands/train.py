@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from models.errors import TrainingError
-from monitor.commands.options import ConfigFile, chosen_watches, column_and_value, print_rejected
+from monitor.commands.options import FIRST_FOUND, ConfigFile, chosen_watches, column_and_value, print_rejected
 from monitor.errors import MonitorError
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ def train(
         list[str] | None,
         typer.Argument(help="Metric files, folders or patterns; source.replay.paths when left out."),
     ] = None,
-    config: ConfigFile = Path("config.toml"),
+    config: ConfigFile = FIRST_FOUND,
     watch: Annotated[list[str] | None, typer.Option(help="Train only this watch; may be repeated.")] = None,
     start: Annotated[
         str,

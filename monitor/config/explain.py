@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -13,16 +13,19 @@ from monitor.config.schema import Config
 from monitor.config.table import Table
 from monitor.errors import ConfigError
 
-__all__ = ["parse_config"]
+__all__ = ["Keys", "parse_config"]
+
+Keys = tuple[str | int, ...]  # from the top of the document to a value; a watch by its number
 
 
-def parse_config(document: Mapping[str, Any], *, origin: str) -> Config:
+def parse_config(document: Mapping[str, Any], *, origin: str | Callable[[Keys], str]) -> Config:
     """Check a configuration document.
 
     Parameters
     ----------
-    origin : str
-        Where the document comes from, as in "config.toml"; it begins each line of an error.
+    origin : str or callable
+        Where the document, or the value at some keys, comes from, as in "config.toml"; it begins each line of
+        an error.
 
     Raises
     ------
@@ -32,32 +35,36 @@ def parse_config(document: Mapping[str, Any], *, origin: str) -> Config:
     try:
         return Config.model_validate(document)
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{origin}: {line}" for line in _explain(error, document))) from error
+        lines = [
+            f"{origin if isinstance(origin, str) else origin(keys)}: {line}"
+            for keys, line in _explain(error, document)
+        ]
+        raise ConfigError("\n".join(lines)) from error
 
 
-def _explain(error: ValidationError, document: Mapping[str, Any]) -> Iterator[str]:
+def _explain(error: ValidationError, document: Mapping[str, Any]) -> Iterator[tuple[Keys, str]]:
     """Write one line for each wrong key, in the order of the schema."""
-    expected: dict[str, list[str]] = {}
-    inputs: dict[str, str] = {}
+    expected: dict[Keys, list[str]] = {}
+    inputs: dict[Keys, str] = {}
     for detail in error.errors():
         keys = tuple(part for part in detail["loc"] if not _is_type_name(part))
         location = _location(keys, document)
         match detail["type"]:
             case "extra_forbidden":
                 near = difflib.get_close_matches(str(keys[-1]), _known_keys(keys[:-1]), n=1, cutoff=0.0)
-                yield f"{location}: unknown key; the nearest known one is {near[0]}"
+                yield keys, f"{location}: unknown key; the nearest known one is {near[0]}"
             case "missing":
-                yield f"{location}: missing; expected {_MISSING.get(str(keys[-1]), 'a value')}"
+                yield keys, f"{location}: missing; expected {_MISSING.get(str(keys[-1]), 'a value')}"
             case "value_error":
                 shows_input = isinstance(detail["input"], str | int | float | list)
                 value = f"found {detail['input']!r}: " if shows_input else ""
-                yield f"{location}: {value}{detail['ctx']['error']}"
+                yield keys, f"{location}: {value}{detail['ctx']['error']}"
             case _:
-                inputs[location] = repr(detail["input"])
+                inputs[keys] = repr(detail["input"])
                 choice = _EXPECTED.get(detail["type"]) or _SUBJECT.sub("", detail["msg"])
-                expected.setdefault(location, []).append(choice)
-    for location, choices in expected.items():  # a setting of several types has an error for each of them
-        yield f"{location}: found {inputs[location]}, expected {' or '.join(choices)}"
+                expected.setdefault(keys, []).append(choice)
+    for keys, choices in expected.items():  # a setting of several types has an error for each of them
+        yield keys, f"{_location(keys, document)}: found {inputs[keys]}, expected {' or '.join(choices)}"
 
 
 def _is_type_name(part: str | int) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monitor.config.explain import parse_config
+from monitor.config.explain import Keys, parse_config
 from monitor.config.schema import Config
 from monitor.errors import ConfigError
 
@@ -36,13 +36,16 @@ def load_config(
     Raises
     ------
     ConfigError
-        One line for each thing that is wrong: its key, the value found, what was expected.
+        One line for each thing that is wrong: the file, variable or command line that it comes from, its key,
+        the value found, what was expected.
     """
     environ = environ or {}
-    document = _read(path)
-    document = _overlaid(document, _from_environment(environ, document))
+    written = _read(path)
+    origins: dict[Keys, str] = {}
+    document = _overlaid(written, _from_environment(environ, written, origins))
     document = _overlaid(document, overrides or {})
-    return parse_config(_filled_in(document, environ, ()), origin=str(path))
+    filled_in = _filled_in(document, environ, (), origins)
+    return parse_config(filled_in, origin=_origin_finder(str(path), written, origins, overrides or {}))
 
 
 def load_draft(
@@ -63,11 +66,13 @@ def load_draft(
         If a key of the file is wrong.
     """
     written = {} if path is None else _read(path)
-    document = _overlaid(written, _from_environment(environ, written))
+    origins: dict[Keys, str] = {}
+    document = _overlaid(written, _from_environment(environ, written, origins))
     document = _overlaid(_overlaid(document, overrides or {}), {"source": {"kind": "host"}})
     document.setdefault("watch", [{"name": "none"}])
-    origin = "the environment" if path is None else str(path)
-    config = parse_config(_filled_in(document, environ, ()), origin=origin)
+    file = "the environment" if path is None else str(path)
+    filled_in = _filled_in(document, environ, (), origins)
+    config = parse_config(filled_in, origin=_origin_finder(file, written, origins, overrides or {}))
     if "watch" not in written:
         config = config.model_copy(update={"watch": []})
     return config, written
@@ -86,8 +91,13 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not valid TOML: {error}") from error
 
 
-def _from_environment(environ: Mapping[str, str], document: Mapping[str, Any]) -> dict[str, Any]:
-    """Read `BAROGRAPH_A__B=value` as `{a: {b: value}}`; a watch is named in place of its number."""
+def _from_environment(
+    environ: Mapping[str, str], document: Mapping[str, Any], origins: dict[Keys, str]
+) -> dict[str, Any]:
+    """Read `BAROGRAPH_A__B=value` as `{a: {b: value}}`; a watch is named in place of its number.
+
+    `origins` is given the variable that each of these values comes from.
+    """
     overrides: dict[str, Any] = {}
     tables = document.get("watch")
     watches = (
@@ -103,9 +113,47 @@ def _from_environment(environ: Mapping[str, str], document: Mapping[str, Any]) -
                 raise ConfigError(f"environment: {variable} names no watch of the file")
             named[0].update(_overlaid(named[0], _nested(keys[2:], _toml_value(text))))
             overrides["watch"] = watches
+            number = next(number for number, watch in enumerate(watches) if watch is named[0])
+            origins["watch", number, *keys[2:]] = f"environment variable {variable}"
         else:
+            origins[tuple(keys)] = f"environment variable {variable}"
             overrides = _overlaid(overrides, _nested(keys, _toml_value(text)))
     return overrides
+
+
+def _origin_finder(
+    file: str, written: Mapping[str, Any], origins: Mapping[Keys, str], overrides: Mapping[str, Any]
+) -> Callable[[Keys], str]:
+    """Give a function that names what the value at some keys comes from.
+
+    A table may have values from both the file and variables; what is wrong with them together names both.
+    """
+
+    def origin(keys: Keys) -> str:
+        if not isinstance(_value(overrides, keys), Mapping | None):
+            return "command line"
+        around = [path for path in origins if keys[: len(path)] == path]
+        if around:
+            return origins[max(around, key=len)]
+        within = [name for path, name in origins.items() if keys and path[: len(keys)] == keys]
+        if not within:
+            return file
+        variables = " and ".join(within)
+        return f"{file} and {variables}" if _value(written, keys) is not None else variables
+
+    return origin
+
+
+def _value(document: Any, keys: Keys) -> Any:
+    """Give the value at some keys; None where there is none."""
+    for key in keys:
+        if isinstance(document, Mapping):
+            document = document.get(str(key))
+        elif isinstance(document, list) and isinstance(key, int) and key < len(document):
+            document = document[key]
+        else:
+            return None
+    return document
 
 
 def _nested(keys: Sequence[str], value: object) -> dict[str, Any]:
@@ -119,28 +167,31 @@ def _toml_value(text: str) -> object:
         return text
 
 
-def _filled_in(document: Any, environ: Mapping[str, str], keys: tuple[str, ...]) -> Any:
+def _filled_in(document: Any, environ: Mapping[str, str], keys: Keys, origins: dict[Keys, str]) -> Any:
     """Replace `{ from_file = ... }` and `{ from_env = ... }` by the text that they refer to.
 
-    `keys` lead from the top of the file to `document`.
+    `keys` lead from the top of the file to `document`; `origins` is given what each text comes from.
     """
     if isinstance(document, list):
-        return [_filled_in(item, environ, (*keys, str(number))) for number, item in enumerate(document)]
+        return [_filled_in(item, environ, (*keys, number), origins) for number, item in enumerate(document)]
     if not isinstance(document, Mapping):
         return document
+    location = ".".join(map(str, keys))
     if set(document) == {"from_env"}:
         name = str(document["from_env"])
         if name not in environ:
-            raise ConfigError(f"{'.'.join(keys)}: the environment has no {name}, which from_env names")
+            raise ConfigError(f"{location}: the environment has no {name}, which from_env names")
+        origins[keys] = f"environment variable {name}"
         return environ[name]
     if set(document) == {"from_file"}:
         file = Path(str(document["from_file"]))
         try:
-            return file.read_text(encoding="utf-8").rstrip("\n")
+            text = file.read_text(encoding="utf-8").rstrip("\n")
         except (OSError, UnicodeDecodeError) as error:
-            location = ".".join(keys)
             raise ConfigError(f"{location}: cannot read {file}, which from_file names: {error}") from error
-    return {key: _filled_in(value, environ, (*keys, key)) for key, value in document.items()}
+        origins[keys] = str(file)
+        return text
+    return {key: _filled_in(value, environ, (*keys, key), origins) for key, value in document.items()}
 
 
 def _overlaid(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ May import every folder but `commands` and `discovery`; only `commands` imports 
 - `champion_watcher`: notices promotions and rollbacks, and prepares the model in a thread of its own
 - `retraining`: keeps histories, trains at set times, swaps models between two steps
 - `status`: what a checkpoint says of each watch, for `barograph status`
+- `judging_log`: log lines about the begin of judging, and the totals of a replay
 - `limit_log`: log lines about series that a limit refuses
 - `watch_log`: log lines about watches that nothing matches, and about entities without data
 - `watchdog`: ends a process whose loop hangs

@@ -28,6 +28,7 @@ from monitor.daemon.checkpoints import (
     undelivered_of,
 )
 from monitor.daemon.daemon import Daemon
+from monitor.daemon.judging_log import JudgingLog
 from monitor.daemon.limit_log import LimitLog
 from monitor.daemon.loop import Loop
 from monitor.daemon.notifier import Notifier
@@ -220,6 +221,7 @@ class _Builder:
             notifier.mute(operator_requests.muted(), pipeline.watches)
         views = [watch.view() for watch in pipeline.watches]
         metrics.started(version("barograph"), views, now=clock.now(), withheld=notifier.withheld)
+        by_name = {served_watch.name: served_watch for served_watch in served}
         loop = Loop(
             source=source,
             pipeline=pipeline,
@@ -231,6 +233,7 @@ class _Builder:
             health=Health(ticked_at=clock.monotonic()),
             limit_log=LimitLog(clock),
             watch_log=WatchLog(clock, optional=_optional(config)),
+            judging_log=JudgingLog(lambda name: by_name[name].version),
             clock=clock,
             operator_requests=operator_requests,
         )

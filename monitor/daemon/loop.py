@@ -12,6 +12,7 @@ from monitor.alerting.alert import Alert
 from monitor.alerting.alert_age import FilteredAlerts
 from monitor.clock import Clock
 from monitor.daemon.checkpoints import CheckpointKeeper
+from monitor.daemon.judging_log import JudgingLog
 from monitor.daemon.limit_log import LimitLog
 from monitor.daemon.notifier import Notifier
 from monitor.daemon.operator_requests import OperatorRequests
@@ -53,6 +54,7 @@ class Loop:
     health: Health
     limit_log: LimitLog
     watch_log: WatchLog
+    judging_log: JudgingLog
     clock: Clock
     operator_requests: OperatorRequests | None = None
     _position: Position = field(init=False)  # of the last checkpoint: nothing newer is committed
@@ -72,6 +74,7 @@ class Loop:
             self._show(batch, renders=ends)
             if ends:
                 has_ended = True
+                self.judging_log.log_end()
                 log.info("source ended")
                 if exit_at_end:
                     break
@@ -152,6 +155,7 @@ class Loop:
         self.limit_log.log_refused(decision, self.pipeline)
         self.watch_log.log_unmatched(decision, self.pipeline, has_samples=len(batch.columns) > 0)
         self.watch_log.log_coverage(views)
+        self.judging_log.count(batch, decision, self.pipeline)
         for name, report in decision.reports.items():
             if report.n_steps_back:
                 log.warning(

@@ -345,7 +345,7 @@ def _times(
     n_missing = len(good) - int(good.sum())
     if n_missing == len(good) and n_missing:
         raise SourceError(
-            f'{file}: no time can be read as "{unit}" (the first is {column.iloc[0]!r}). '
+            f'{file}: no time can be read as "{unit}" (the first is {str(column.iloc[0])!r}). '
             "Set source.replay.time_unit to s, ms or iso."
         )
     tally.count_bad("bad_time", n_missing)

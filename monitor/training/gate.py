@@ -55,6 +55,11 @@ class TrainingOutcome:
     seconds: float = 0.0
     segments_skipped: Mapping[str, int] = field(default_factory=dict)  # of the history, by reason
 
+    @property
+    def succeeded(self) -> bool:
+        """True where there is a new model that serves or may."""
+        return self.result in ("promoted", "candidate")
+
     def to_json(self) -> str:
         """Write it for the process that started the training."""
         return json.dumps(asdict(self), indent=1) + "\n"

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from monitor.errors import MonitorError
 
-__all__ = ["Health", "WebServer"]
+__all__ = ["Health", "WebServer", "check_address"]
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +122,17 @@ class WebServer:
         if self._health.ready:
             return PlainTextResponse("ready\n")
         return PlainTextResponse("not ready: the source is not open\n", status_code=503)
+
+
+def check_address(listen: str) -> None:
+    """Check that an address can be listened on now, for a command whose server starts much later.
+
+    Raises
+    ------
+    MonitorError
+        If it cannot.
+    """
+    _listen(listen).close()
 
 
 def _listen(address: str) -> socket.socket:

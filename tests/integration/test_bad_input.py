@@ -180,7 +180,6 @@ def shipped_with(text):
 @pytest.mark.parametrize(
     ("write", "line"),
     [
-        (lambda file: None, "config.toml: no such file. Name another one with --config"),
         (
             lambda file: file.write_text(""),
             "config.toml: watch: missing; expected at least one [[watch]] table",
@@ -206,7 +205,6 @@ def shipped_with(text):
         ),
     ],
     ids=[
-        "missing",
         "empty",
         "a folder",
         "not UTF-8",

@@ -203,6 +203,87 @@ def test_the_dashboard_is_one_that_grafana_takes(dashboard):
             assert all(target["datasource"]["uid"] == "${datasource}" for target in panel["targets"])
 
 
+def entity_links(panel):
+    """Give the links of a panel's fields."""
+    config = panel["fieldConfig"]
+    properties = [one for override in config["overrides"] for one in override["properties"]]
+    return config["defaults"].get("links", []) + [
+        link for one in properties if one["id"] == "links" for link in one["value"]
+    ]
+
+
+def test_every_panel_that_shows_entities_of_all_watches_leads_to_each_of_them(dashboard):
+    panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    shown = [panel for panel in panels if re.search(r"by \([^)]*watch, entity", panel["targets"][0]["expr"])]
+
+    assert [panel["title"] for panel in panels if entity_links(panel)] == [panel["title"] for panel in shown]
+    assert len(shown) == 6
+    variables = {one["name"] for one in dashboard["templating"]["list"]}
+    for panel in shown:
+        (link,) = entity_links(panel)
+        path, _, query = link["url"].partition("?")
+        labels = "__data.fields" if panel["type"] == "table" else "__field.labels"
+        values = dict(part.split("=") for part in query.split("&")[:-1])
+        assert path == f"/d/{dashboard['uid']}"
+        assert {name.removeprefix("var-") for name in values} <= variables
+        assert values["var-entity"] == f"${{{labels}.entity:percentencode}}"
+        assert values["var-watch"] == f"${{{labels}.watch:percentencode}}"
+
+
+def test_every_number_has_a_unit_but_scores_and_surprises(dashboard):
+    bare = set()
+    for panel in dashboard["panels"]:
+        if panel["type"] != "row":
+            config = panel["fieldConfig"]
+            of_values = [
+                one["value"]
+                for override in config["overrides"]
+                for one in override["properties"]
+                if one["id"] == "unit"
+            ]
+            if {config["defaults"].get("unit"), *of_values} <= {"none", None}:
+                bare.add(panel["title"])
+
+    assert bare == {
+        "Open episodes, by highest score",
+        "Score; 1 is the limit",
+        "Surprise against limit",
+        "Firing alerts",
+        "Models in use",
+    }
+
+
+@pytest.mark.parametrize(
+    ("legend", "unit"),
+    [
+        ("host_memory_available_bytes actual", "bytes"),
+        ('host_network_bytes_total{device="eth0"} actual', "Bps"),
+        ('host_cpu_seconds_total{mode="user"} expected', "percentunit"),
+        ("service_latency_p50_seconds actual", "s"),
+        ("service_requests_total actual", "cps"),
+        ("mem_used_percent actual", "percent"),
+        ("queue_depth actual", "short"),
+    ],
+)
+def test_a_channel_is_drawn_in_the_unit_of_its_name(dashboard, legend, unit):
+    (panel,) = [panel for panel in dashboard["panels"] if panel.get("repeat") == "channel"]
+    found = panel["fieldConfig"]["defaults"]["unit"]
+    for override in panel["fieldConfig"]["overrides"]:  # as Grafana does: the last match counts
+        if re.search(override["matcher"]["options"].strip("/"), legend):
+            found = override["properties"][0]["value"]
+
+    assert found == unit
+
+
+def test_episodes_and_model_swaps_are_marked_in_every_panel(dashboard):
+    layers = {layer["name"]: layer for layer in dashboard["annotations"]["list"]}
+
+    assert layers.keys() == {"Episodes", "Model swaps"}
+    assert all(layer["enable"] for layer in layers.values())
+    assert "barograph_model_swaps_total" in layers["Model swaps"]["expr"]
+    assert "{{version}}" in layers["Model swaps"]["titleFormat"]
+
+
 def test_grafana_s_alert_and_contact_point_fit_together():
     (datasource,) = read_yaml("grafana/provisioning/datasources/prometheus.yml")["datasources"]
     (contact,) = read_yaml("grafana/provisioning/alerting/barograph.yml")["contactPoints"]

@@ -91,3 +91,10 @@ def test_the_status_of_no_daemon_says_what_to_do(tmp_path):
         "barograph: data/checkpoint/state: no checkpoint yet. `barograph run` saves one every "
         "checkpoint_seconds; is data_dir the daemon's own?\n"
     )
+
+
+def test_the_version_is_also_an_option_that_needs_no_command():
+    shown = barograph("--version")
+
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout == barograph("version").stdout

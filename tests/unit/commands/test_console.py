@@ -14,6 +14,13 @@ def test_progress_goes_to_stderr_and_a_training_that_stops_early_fills_its_bar(c
     assert "1/1 epochs, loss 0.5000, held out 0.2500" in written.err
 
 
+def test_a_training_that_never_began_leaves_no_bar_and_no_figures(capfd):
+    with training_progress("web", 10):
+        pass
+
+    assert capfd.readouterr().err.strip() == ""
+
+
 def test_the_share_of_files_that_are_scored_is_shown(capfd):
     with scoring_progress("web") as show:
         show(0.25)

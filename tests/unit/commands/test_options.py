@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import logging
+import re
 import signal
 from pathlib import Path
 
 import pytest
+from command_line import WATCH, barograph
 
 from monitor.commands.options import (
     chosen_watches,
@@ -76,3 +78,20 @@ def test_a_signal_stops_and_a_second_one_would_end_the_process():
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+def test_without_a_configuration_here_another_is_used_and_named(tmp_path):
+    checked = barograph("check-config", cwd=tmp_path)
+
+    assert checked.returncode == 0
+    # the packaged file, or this machine's own
+    used = re.fullmatch(r"barograph: there is no config.toml here: using (/.+\.toml)\n", checked.stderr)[1]
+    assert checked.stdout.startswith(f"{used}: good; ")
+
+
+def test_the_configuration_here_is_used_without_a_word(tmp_path):
+    (tmp_path / "config.toml").write_text(WATCH.format("mine"))
+
+    checked = barograph("check-config", cwd=tmp_path)
+
+    assert (checked.stdout, checked.stderr) == ("config.toml: good; source host, watches mine\n", "")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 from command_line import WATCH, barograph
 
 
@@ -19,5 +21,7 @@ def test_a_watch_without_a_history_is_a_failure_that_says_why(tmp_path):
     ended = barograph("retrain", "--result", "r.json", cwd=tmp_path)
 
     assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].startswith("barograph: watch a skipped: the history has 0 steps")
+    assert ended.stderr.strip().startswith("barograph: watch a skipped: the history has 0 steps")
+    assert re.fullmatch(r"watch a: skipped after \d+\.\d s\n", ended.stdout)
+    assert "nan" not in ended.stdout + ended.stderr
     assert '"result": "skipped"' in (tmp_path / "r.json").read_text()

@@ -19,7 +19,9 @@ from monitor.commands.tables import (
     answers_table,
     demo_tables,
     episodes_table,
+    models_table,
     mutes_table,
+    outcome_text,
     samples_table,
     status_tables,
     training_table,
@@ -28,6 +30,7 @@ from monitor.daemon.status import WatchStatus
 from monitor.sample import STALE_NAN, SeriesTable
 from monitor.storage.alert_history import LatestValues, StoredEpisode
 from monitor.testing import samples
+from monitor.training.gate import TrainingOutcome
 
 ALERT = Alert(
     watch="host",
@@ -43,8 +46,8 @@ ALERT = Alert(
 
 @pytest.fixture
 def shown():
-    def render(what):
-        console = Console(width=120, no_color=True)
+    def render(what, width=120):
+        console = Console(width=width, no_color=True, soft_wrap=True)
         with console.capture() as captured:
             console.print(what)
         return captured.get()
@@ -275,3 +278,28 @@ def test_a_status_without_missing_entities_has_one_table(shown):
     status = WatchStatus(watch="host", n_entities=5, n_open=0, n_expected=5, missing=())
 
     assert len(status_tables([status], n_most=10)) == 1
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_version_that_promote_needs_is_whole_on_a_terminal_of_any_width(shown, width):
+    versions = ["20260131T120000Z", "20260131T120000Z-2"]
+    about = {"made": {"n_steps": 1200}, "entities": ["web1"] * 12, "channels": ["load"] * 140}
+    registry = SimpleNamespace(
+        previous=lambda: None,
+        champion=lambda: versions[0],
+        versions=lambda: versions,
+        about=lambda version: about,
+    )
+
+    lines = shown(models_table({"front-end-hosts": registry}), width).splitlines()
+
+    for version in versions:
+        assert any(f" {version} " in line and " front-end-hosts " in line for line in lines)
+
+
+def test_why_a_model_serves_stands_in_its_outcome_and_why_it_does_not_is_left_to_the_error(shown):
+    promoted = TrainingOutcome(watch="a", result="promoted", reason="no worse", version="v1", seconds=2.0)
+    skipped = TrainingOutcome(watch="a", result="skipped", reason="too short")
+
+    assert shown(outcome_text(promoted)) == "watch a: promoted v1 after 2.0 s: no worse\n"
+    assert shown(outcome_text(skipped)) == "watch a: skipped after 0.0 s\n"

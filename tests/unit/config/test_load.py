@@ -96,6 +96,63 @@ def test_a_wrong_name_in_the_environment_is_refused_like_one_in_the_file(config)
         config("", {"BAROGRAPH_WATCH__HOTS__BUDGET": "1/day"})
 
 
+@pytest.mark.parametrize(
+    ("text", "environ", "expected"),
+    [
+        (
+            "",
+            {"BAROGRAPH_WEB__LISTEN": "x"},
+            "environment variable BAROGRAPH_WEB__LISTEN: web.listen: found 'x'",
+        ),
+        (
+            "",
+            {"BAROGRAPH_SOURC__KIND": "x"},
+            "environment variable BAROGRAPH_SOURC__KIND: sourc: unknown key",
+        ),
+        (
+            "",
+            {"BAROGRAPH_WATCH__HOST__BUDGET": "some"},
+            "environment variable BAROGRAPH_WATCH__HOST__BUDGET: watch.Host.budget: found 'some'",
+        ),
+        (
+            "[web]\nmax_exported_series = 5",
+            {"BAROGRAPH_WEB__LISTN": "x"},
+            "environment variable BAROGRAPH_WEB__LISTN: web.listn: unknown key",
+        ),
+        ('[web]\nlisten = "x"', {"BAROGRAPH_WEB__MAX_EXPORTED_SERIES": "5"}, "{file}: web.listen: found 'x'"),
+        (
+            '[source.kafka]\ngroup_id = "g"',
+            {"BAROGRAPH_SOURCE__KIND": "kafka"},
+            "{file} and environment variable BAROGRAPH_SOURCE__KIND: source: kind is",
+        ),
+        (
+            "",
+            {"BAROGRAPH_SOURCE__KIND": "kafka"},
+            "environment variable BAROGRAPH_SOURCE__KIND: source: kind is",
+        ),
+        (
+            '[web]\nlisten = { from_env = "LISTEN" }',
+            {"LISTEN": "y"},
+            "environment variable LISTEN: web.listen: found 'y'",
+        ),
+    ],
+)
+def test_a_wrong_value_is_blamed_on_what_it_comes_from(config, tmp_path, text, environ, expected):
+    with pytest.raises(ConfigError) as caught:
+        config(text, environ)
+
+    assert str(caught.value).startswith(expected.format(file=tmp_path / "config.toml"))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_wrong_value_of_the_command_line_is_blamed_on_that_and_of_a_secret_file_on_that(config, tmp_path):
+    with pytest.raises(ConfigError, match=r"^command line: data_dir: found 3, expected"):
+        config("", {"BAROGRAPH_DATA_DIR": "b"}, {"data_dir": 3})
+    (tmp_path / "address").write_text("z\n")
+    with pytest.raises(ConfigError, match=rf"^{tmp_path}/address: web.listen: found 'z'"):
+        config(f'[web]\nlisten = {{ from_file = "{tmp_path}/address" }}')
+
+
 def test_text_comes_from_a_file_or_the_environment_where_the_file_says_so(config, tmp_path):
     (tmp_path / "secret").write_text("from the file\n")
 

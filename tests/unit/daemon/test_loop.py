@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import threading
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from monitor.alerting.alert_age import AlertAgeFilter
 from monitor.daemon.checkpoints import CheckpointKeeper
+from monitor.daemon.judging_log import JudgingLog
 from monitor.daemon.limit_log import LimitLog
 from monitor.daemon.loop import Loop
 from monitor.daemon.notifier import Notifier
@@ -113,6 +115,7 @@ def loop(quiet_watch, table):
             health=Health(ticked_at=-1.0),
             limit_log=LimitLog(clock),
             watch_log=WatchLog(clock),
+            judging_log=JudgingLog(lambda watch: None),
             clock=clock,
             operator_requests=None if requests is None else requests(watch),
         )
@@ -150,6 +153,22 @@ def test_the_loop_ends_where_the_source_does_and_leaves_the_last_state_to_scrape
     assert b'barograph_episodes_opened_total{watch="w"} 1.0' in exposition.text
     assert health.ready
     assert health.ticked_at >= 0
+
+
+def test_the_end_of_the_source_is_logged_once_with_its_totals(loop, noise, caplog):
+    caplog.set_level("INFO")
+    batches = batches_with_a_fault(noise)
+    batches[-1] = replace(batches[-1], finished=True)
+
+    loop(batches, Outlet())
+
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.split("=")[0] for line in lines if line.startswith(("replayed", "source"))] == [
+        "replayed samples",
+        "replayed watch",
+        "source ended",
+    ]
+    assert " episodes_opened=1 " in next(line for line in lines if line.startswith("replayed watch"))
 
 
 def test_a_stop_that_is_set_ends_the_loop_before_the_next_poll(loop, noise):

@@ -254,6 +254,16 @@ def test_a_file_without_a_single_good_time_names_the_setting_to_look_at(tmp_path
         read(file, time_unit=unit)
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"), [("17000000000000000", "17000000000000000"), ("1e30", r"1e\+30")]
+)
+def test_a_time_that_cannot_be_read_is_shown_as_it_is_written(tmp_path, written, shown):
+    file = write(tmp_path / "web1.csv", f"timestamp,cpu\n{written},1\n")
+
+    with pytest.raises(SourceError, match=rf"\(the first is '{shown}'\)"):
+        read(file, time_unit="ms")
+
+
 def test_unsorted_files_are_put_in_order_and_merged(tmp_path):
     first = write(tmp_path / "web1.csv", "timestamp,cpu\n3000,3\n1000,1\n")
     second = write(tmp_path / "web2.csv", "timestamp,cpu\n2000,2\n4000,4\n")

@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 
 from monitor.errors import MonitorError
-from monitor.web.server import Health, WebServer
+from monitor.web.server import Health, WebServer, check_address
 
 
 @pytest.fixture
@@ -92,3 +92,13 @@ def test_closing_frees_the_port(health):
         assert get(second, "/metrics") == (200, b"again\n")
     finally:
         second.close()
+
+
+def test_an_address_that_was_checked_is_free_again_and_one_in_use_is_refused():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = "{}:{}".format(*taken.getsockname())
+        with pytest.raises(MonitorError, match=f"cannot listen on {address}: Address already in use"):
+            check_address(address)
+
+    check_address(address)
+    check_address(address)
