@@ -122,21 +122,29 @@ def judge(
     scores, alerts = _replay(trial, settings, detector, test)
     run_seconds = time.perf_counter() - started
     if with_scores:
-        scores, _ = _replay(trial, settings, detector, trial.values)
+        scores, _ = _replay(trial, settings, detector, trial.values, apart=True)
     return Judged(_episodes(trial, alerts), scores, 0.0, run_seconds, note)
 
 
 def _replay(
-    trial: Trial, settings: WatchSettings, detector: Detector | None, values: NDArray[np.float64]
+    trial: Trial,
+    settings: WatchSettings,
+    detector: Detector | None,
+    values: NDArray[np.float64],
+    *,
+    apart: bool = False,
 ) -> tuple[NDArray[np.float64], dict[str, Alert]]:
-    """Judge rows (T, n, C) by a copy of the detector; give scores (T, n), and alerts as they ended."""
+    """Judge rows (T, n, C) by a copy of the detector; give scores (T, n), and alerts as they ended.
+
+    `apart` is as in `score`: no entity changes the limit of another.
+    """
     bundle = None
     if detector is not None:
         copy = detector.take(np.arange(detector.n_rows))
         copy.weights = detector.weights  # those of a part, where it is one
         bundle = Bundle(copy, trial.channels, trial.entities, {})
     known = known_entities(settings, trial.entities, trial.channels, fixed=True)
-    watch = build_watch(settings, bundle, entities=known)
+    watch = build_watch(settings, bundle, entities=known, apart=apart)
     scores = np.zeros(values.shape[:2])
 
     def keep(step: ScoredStep) -> None:
