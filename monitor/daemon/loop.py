@@ -80,6 +80,7 @@ class Loop:
                     break
             if is_saved or self.clock.monotonic() - self._committed_at >= _COMMIT_SECONDS:
                 self._commit()
+        self.notifier.update_open(self._views(), at_end=True)
         self._save()
         self._commit()
         if self.retraining is not None:

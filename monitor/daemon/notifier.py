@@ -114,9 +114,9 @@ class Notifier:
         if self._alert_history is not None:
             self._alert_history.catch_up()
 
-    def update_open(self, views: Iterable[WatchView]) -> None:
-        """Let the alert history show how far open episodes are, as often as it wants to."""
-        if self._alert_history is not None and self._alert_history.wants_progress:
+    def update_open(self, views: Iterable[WatchView], *, at_end: bool = False) -> None:
+        """Let the alert history show how far open episodes are, as often as it wants to, and `at_end`."""
+        if self._alert_history is not None and (at_end or self._alert_history.wants_progress):
             self._alert_history.update_open([part for view in views for part in view.progress()])
 
     def _store(self, alerts: Sequence[Alert], *, notified: bool) -> None:

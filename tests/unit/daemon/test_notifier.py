@@ -104,7 +104,9 @@ def test_a_withheld_alert_is_stored_and_not_given_to_notify(diary, quiet_watch, 
     assert diary.lines == [("withhold", [None])]
 
 
-def test_open_episodes_are_written_down_when_the_history_wants_it(diary, quiet_watch, noise, table):
+def test_open_episodes_are_written_down_when_the_history_wants_it_and_at_the_end(
+    diary, quiet_watch, noise, table
+):
     watch = build_watch(quiet_watch().settings(), None)
     Pipeline([watch], table, max_future_ms=0).process(noise(200), 200_000)
     Pipeline([watch], table, max_future_ms=0).process(noise(30, start_step=200, shift=50.0), 230_000)
@@ -114,6 +116,9 @@ def test_open_episodes_are_written_down_when_the_history_wants_it(diary, quiet_w
 
     assert diary.lines == [("update", [alert.score for alert in watch.open_alerts.values()])]
     assert len(watch.open_alerts) == 1
+    diary.wants_progress = False
+    notifier(diary).update_open([watch.view()], at_end=True)
+    assert len(diary.lines) == 2
 
 
 def test_without_an_alert_history_outlets_are_notified_all_the_same(diary):
