@@ -855,9 +855,42 @@ MUTATIONS = [
             "test_a_held_partition_that_tells_no_time_holds_nobody_up_whatever_the_broker_says",
         ),
         (
-            "return PartitionPosition(held_offset, min(held_offset, rewind))",
-            "return PartitionPosition(partition.offset, min(held_offset, rewind))",
+            "return PartitionPosition(held_offset, min(held_offset, rewind)",
+            "return PartitionPosition(partition.offset, min(held_offset, rewind)",
             "test_the_position_of_a_held_partition_is_where_it_is_held",
+        ),
+        (
+            "partition.offset != offset or is_other_topic",
+            "partition.offset != offset",
+            "test_the_same_offset_of_another_topic_is_a_beginning",
+        ),
+    ),
+    *in_module(
+        "monitor/kafka/topic_identity.py",
+        "unit/kafka/test_topic_identity.py",
+        (
+            "if not topic_id or not position_id or",
+            "if not topic_id or",
+            "test_nothing_is_concluded_from_the_same_id_or_from_none",
+        ),
+        (
+            "if self._noticed.get(topic) != topic_id:",
+            "if True:",
+            "test_a_position_of_a_topic_with_another_id_is_of_another_topic_which_is_logged_and_counted_once",
+        ),
+    ),
+    *in_module(
+        "monitor/kafka/start_offsets.py",
+        "unit/kafka/test_start_offsets.py",
+        (
+            "committed_id = committed_ids.get(partition) or own_id",
+            'committed_id = committed_ids.get(partition, "")',
+            "test_behind_a_position_of_another_topic_only_a_commit_of_this_topic_counts",
+        ),
+        (
+            "is_known or self._identity.is_recreated(topic)",
+            "is_known",
+            "test_without_a_position_a_commit_counts_unless_it_is_of_another_topic",
         ),
     ),
     *in_module(

@@ -6,6 +6,7 @@ the client libraries `kafka` and `confluent_kafka`.
 Begin with `source`: `KafkaSource` fetches, hands out and commits. Its parts each decide one thing:
 
 - `start_offsets`: at which offset a partition is read, at first, after a gap, and after a truncation;
+- `topic_identity`: whether a topic is still the one that was read, or was deleted and made again;
 - `backlog` and `batch_size`: which of the fetched records are handed out next, and how many;
 - `record_decoder` and `format_check`: records to samples; bad records, and partitions in a wrong format;
 - `progress` and `empty_check`: the watermark over all partitions, and which of them are empty;

@@ -232,6 +232,14 @@ class KafkaClient(Protocol):
         """Ask for the oldest offsets since a timestamp; partitions without any are left out."""
         ...
 
+    def topic_ids(self, topics: Sequence[str], *, timeout_seconds: float) -> dict[str, str]:
+        """Ask for the topics' ids, as Kafka's tools show them; a topic that is made again has another one.
+
+        Topics that do not exist are left out, and all of them by brokers before Kafka 2.8. A late answer is
+        given by a later call; so with a timeout of 0, each call gives an earlier answer.
+        """
+        ...
+
     def committed(
         self, partitions: Sequence[Partition], *, timeout_seconds: float
     ) -> dict[Partition, Committed]:

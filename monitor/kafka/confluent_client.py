@@ -18,6 +18,8 @@ What shapes this file are measured properties of that library:
   always raised.
 - Errors of a partition come among the records: they are raised by the next poll where records came with them.
 - Committed metadata is read up to a zero byte, past its end where there is none: what follows may be no text.
+- It reads on at the same offset in a topic that was deleted and made again. A consumer does not show topics'
+  ids: an admin client asks for them, over connections of its own.
 - It asks brokers for their version by itself: `api_version` has no effect here.
 """
 
@@ -29,6 +31,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -43,8 +46,11 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Message,
+    TopicCollection,
     TopicPartition,
+    Uuid,
 )
+from confluent_kafka.admin import AdminClient
 
 from monitor.config.kafka import KafkaConfig
 from monitor.decode.record import Record
@@ -69,6 +75,9 @@ from monitor.kafka.client import (
 __all__ = ["check", "consumer_options", "open_client", "open_producer"]
 
 _ANSWER_SECONDS = 0.01  # between two checks whether a commit was answered
+_DESCRIBE_SECONDS = 10.0  # after which a question for topics' ids is asked anew
+_NO_TOPIC_ID = str(Uuid(0, 0))  # what brokers without ids give
+_AS_KAFKA_WRITES = str.maketrans("+/", "-_")  # and kafka-python's ids: the library writes base64's own signs
 _N_KEPT = 1000  # records taken at once meanwhile
 # Records converted at once: so many stay in the processor's cache, and cost half the time.
 _PIECE = 500
@@ -133,7 +142,10 @@ def check(config: KafkaConfig) -> None:
 
 def open_client(config: KafkaConfig) -> ConfluentClient:
     """Open a member of the group; waits for no broker."""
-    return ConfluentClient(consumer_options(config), config.topics, max_records=config.max_poll_records)
+    topic_ids = _TopicIds(_connection_options(config))
+    return ConfluentClient(
+        consumer_options(config), config.topics, max_records=config.max_poll_records, topic_ids=topic_ids
+    )
 
 
 def open_producer(config: KafkaConfig, *, give_up_seconds: float) -> ConfluentProducer:
@@ -215,8 +227,11 @@ def _token(file: Path, _settings: str) -> tuple[str, float]:
 class ConfluentClient:
     """A member of a group; see `KafkaClient`."""
 
-    def __init__(self, options: Mapping[str, Any], topics: Sequence[str], *, max_records: int) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], topics: Sequence[str], *, max_records: int, topic_ids: _TopicIds
+    ) -> None:
         self._max_records = max_records
+        self._topic_ids = topic_ids
         self._membership = _Membership()
         self._errors = _PendingErrors()
         self._commit_answer = _CommitAnswer()
@@ -294,18 +309,23 @@ class ConfluentClient:
         self, partitions: Sequence[Partition], *, timeout_seconds: float
     ) -> dict[Partition, int]:
         """Ask for the oldest offsets."""
-        return self._offsets(partitions, OFFSET_BEGINNING, timeout_seconds)
+        return _offsets(self._consumer, partitions, OFFSET_BEGINNING, timeout_seconds)
 
     def end_offsets(self, partitions: Sequence[Partition], *, timeout_seconds: float) -> dict[Partition, int]:
         """Ask for the next offsets."""
-        return self._offsets(partitions, OFFSET_END, timeout_seconds)
+        return _offsets(self._consumer, partitions, OFFSET_END, timeout_seconds)
 
     def offsets_at(
         self, partitions: Sequence[Partition], time_ms: int, *, timeout_seconds: float
     ) -> dict[Partition, int]:
         """Ask for the oldest offsets since a time."""
-        offsets = self._offsets(partitions, time_ms, timeout_seconds)
+        offsets = _offsets(self._consumer, partitions, time_ms, timeout_seconds)
         return {partition: offset for partition, offset in offsets.items() if offset >= 0}
+
+    def topic_ids(self, topics: Sequence[str], *, timeout_seconds: float) -> dict[str, str]:
+        """Ask for the topics' ids."""
+        with _neutral():
+            return self._topic_ids.ask(topics, timeout_seconds)
 
     def committed(
         self, partitions: Sequence[Partition], *, timeout_seconds: float
@@ -377,14 +397,40 @@ class ConfluentClient:
                     self._membership.know_end(partition)
         return records
 
-    def _offsets(
-        self, partitions: Sequence[Partition], time_ms: int, timeout_seconds: float
-    ) -> dict[Partition, int]:
-        asked = [_topic_partition(partition, time_ms) for partition in partitions]
-        with _neutral():
-            answers = self._consumer.offsets_for_times(asked, timeout=timeout_seconds)
-        _raise_first(answers)
-        return {_partition(answer): answer.offset for answer in answers}
+
+class _TopicIds:
+    """Asks for topics' ids; opened by the first question."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = options
+        self._admin: AdminClient | None = None
+        self._answers: Mapping[str, Future[Any]] = {}  # to the question that is open
+
+    def ask(self, topics: Sequence[str], timeout_seconds: float) -> dict[str, str]:
+        """Give the ids that have come: with a timeout by a new question, without one by the last."""
+        if self._admin is None:
+            options: dict[str, Any] = {**self._options, "error_cb": _ignore}
+            self._admin = AdminClient(options, logger=_Log())
+        ids = self._take_ids()
+        if timeout_seconds or not self._answers:
+            asked = TopicCollection(list(topics))
+            self._answers = self._admin.describe_topics(asked, request_timeout=_DESCRIBE_SECONDS)
+        if timeout_seconds:
+            wait(self._answers.values(), timeout_seconds)
+            ids |= self._take_ids()
+        return ids
+
+    def _take_ids(self) -> dict[str, str]:
+        """Give the ids in the answers to the open question, where they have all come."""
+        if not all(answer.done() for answer in self._answers.values()):
+            return {}
+        answers, self._answers = self._answers, {}
+        ids = {
+            topic: str(answer.result().topic_id).translate(_AS_KAFKA_WRITES)
+            for topic, answer in answers.items()
+            if not answer.exception()
+        }
+        return {topic: topic_id for topic, topic_id in ids.items() if topic_id != _NO_TOPIC_ID}
 
 
 class _Membership:
@@ -644,6 +690,16 @@ def _add_records(messages: Sequence[Message], parts: dict[Partition, _Part]) -> 
             parts[partition] = _Part(messages[begin].offset() or 0)
         parts[partition].add(messages[begin:end])
         begin = end
+
+
+def _offsets(
+    consumer: confluent_kafka.Consumer, partitions: Sequence[Partition], time_ms: int, timeout_seconds: float
+) -> dict[Partition, int]:
+    asked = [_topic_partition(partition, time_ms) for partition in partitions]
+    with _neutral():
+        answers = consumer.offsets_for_times(asked, timeout=timeout_seconds)
+    _raise_first(answers)
+    return {_partition(answer): answer.offset for answer in answers}
 
 
 @contextmanager

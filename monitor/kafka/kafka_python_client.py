@@ -10,15 +10,17 @@ What shapes this file are measured properties of that library:
 - A position that is out of range would be reset silently: resets are off, and it is an error.
 - Only a commit reveals that another member has taken this one's `group_instance_id`.
 - A constructor that fails leaves a thread behind.
+- It reads on at the same offset in a topic that was deleted and made again.
 """
 
 from __future__ import annotations
 
+import base64
 import importlib
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,7 +42,9 @@ from kafka.errors import (
     OffsetMetadataTooLargeError,
     OffsetOutOfRangeError,
     RebalanceInProgressError,
+    TopicAuthorizationFailedError,
     UnknownMemberIdError,
+    UnknownTopicOrPartitionError,
     UnsupportedCodecError,
 )
 from kafka.errors import RetriableError as LibraryRetriableError
@@ -75,6 +79,7 @@ _BOOTSTRAP_MS = 5000  # one try to reach a broker; the loop turns in between
 _METADATA_MS = 500  # the longest that a record to send waits for its topic's partitions
 # To send: what could be read may be larger than the library's 1 MiB, and the broker decides.
 _LARGEST_RECORD_BYTES = 64 << 20
+_WITH_TOPIC_IDS = (2, 8)  # Kafka's first version that gives topics ids
 # Transient errors: the brokers are away, or the group is rebalancing.
 _RETRIABLE = (
     LibraryRetriableError,
@@ -306,6 +311,26 @@ class KafkaPythonClient:
             if answer is not None
         }
 
+    def topic_ids(self, topics: Sequence[str], *, timeout_seconds: float) -> dict[str, str]:
+        """Ask for the ids of topics that are subscribed to."""
+        consumer = self._consumer
+        if consumer.config["api_version"] < _WITH_TOPIC_IDS:
+            return {}
+        cluster = consumer._cluster  # the library reads the ids, and offers no call for them
+        with _neutral():
+            update = cluster.request_update()
+            try:
+                if timeout_seconds:
+                    with suppress(KafkaTimeoutError):  # the ids of the last metadata are given
+                        consumer._net.run(consumer._manager.wait_for, update, _ms(timeout_seconds))
+            except (UnknownTopicOrPartitionError, TopicAuthorizationFailedError):
+                return {}  # of the only topic
+        ids = {topic: cluster.topic_id(topic) for topic in topics}
+        # A topic that does not exist has an id of zeros.
+        return {
+            topic: _id_text(topic_id.bytes) for topic, topic_id in ids.items() if topic_id and topic_id.int
+        }
+
     def committed(
         self, partitions: Sequence[Partition], *, timeout_seconds: float
     ) -> dict[Partition, Committed]:
@@ -468,6 +493,11 @@ def _topic_partition(partition: Partition) -> TopicPartition:
 
 def _by_partition(offsets: Mapping[TopicPartition, int]) -> dict[Partition, int]:
     return {_partition(partition): offset for partition, offset in offsets.items()}
+
+
+def _id_text(id_bytes: bytes) -> str:
+    """Write a topic's id as Kafka's tools do."""
+    return base64.urlsafe_b64encode(id_bytes).decode("ascii").rstrip("=")
 
 
 def _ms(seconds: float) -> int:

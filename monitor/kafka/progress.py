@@ -34,6 +34,7 @@ class _Partition:
     held_offset: int | None = None  # the first record that must be read again
     # The first offset of a stretch of records, and the newest event time in it.
     marks: list[tuple[int, int]] = field(default_factory=list)
+    topic_id: str = ""  # of the topic that is read; empty where it is not known
 
     def wait(self, now: float) -> None:
         """Wait for samples, from now on: it is not idle."""
@@ -48,6 +49,9 @@ class _Partition:
 
     def hand_out(self, next_offset: int) -> None:
         self.offset = next_offset
+
+    def learn_topic_id(self, topic_id: str) -> None:
+        self.topic_id = topic_id or self.topic_id
 
     def add_samples(self, first_offset: int, newest_ms: int, *, mark_ms: int) -> None:
         """Extend the last stretch, or begin another one after `mark_ms` of event time."""
@@ -88,7 +92,9 @@ class ReadProgress:
             # A held partition keeps no newest event time; it has read nothing newer than the watermark.
             newest_ms = self.complete_ms if position.newest_ms == NOTHING_YET else position.newest_ms
             marks = [(position.rewind, newest_ms)] if position.rewind < position.offset else []
-            self._partitions[name] = _Partition(position.offset, position.newest_ms, -math.inf, marks=marks)
+            self._partitions[name] = _Partition(
+                position.offset, position.newest_ms, -math.inf, marks=marks, topic_id=position.topic_id
+            )
 
     @property
     def owned(self) -> frozenset[str]:
@@ -104,14 +110,32 @@ class ReadProgress:
         """Tell whether any partition of a topic was read before."""
         return any(name.rpartition("/")[0] == topic for name in self._partitions)
 
-    def assign(self, name: str, offset: int, now: float) -> None:
-        """Begin to read a partition at an offset, or continue there."""
+    def topic_id(self, name: str) -> str:
+        """Give the id of the topic that a partition was read of; empty where it is not known."""
         partition = self._partitions.get(name)
-        if partition is None or partition.offset != offset:
-            self._partitions[name] = _Partition(offset, NOTHING_YET, now)
+        return "" if partition is None else partition.topic_id
+
+    def assign(self, name: str, offset: int, now: float, topic_id: str = "") -> bool:
+        """Begin to read a partition at an offset, or continue there; tell whether it begins.
+
+        The same offset of a topic with another id is a beginning. With an empty `topic_id`, the topic is the
+        one that was read before.
+        """
+        partition = self._partitions.get(name)
+        known_id = self.topic_id(name)
+        is_other_topic = bool(known_id and topic_id) and known_id != topic_id
+        begins = partition is None or partition.offset != offset or is_other_topic
+        if partition is None or begins:
+            self._partitions[name] = _Partition(offset, NOTHING_YET, now, topic_id=topic_id or known_id)
         else:
             partition.wait(now)
+            partition.learn_topic_id(topic_id)
         self._owned.add(name)
+        return begins
+
+    def learn_topic_id(self, name: str, topic_id: str) -> None:
+        """Record the id of a topic that is read already."""
+        self._partitions[name].learn_topic_id(topic_id)
 
     def release(self, names: Iterable[str]) -> None:
         """Stop reading some partitions; their offsets are remembered."""
@@ -192,9 +216,9 @@ class ReadProgress:
         rewind = self._rewind(partition)
         held_offset = partition.held_offset
         if held_offset is None:
-            return PartitionPosition(partition.offset, rewind, partition.newest_ms)
+            return PartitionPosition(partition.offset, rewind, partition.newest_ms, partition.topic_id)
         # Samples after the held offset are read again: their event times must not count before that.
-        return PartitionPosition(held_offset, min(held_offset, rewind))
+        return PartitionPosition(held_offset, min(held_offset, rewind), topic_id=partition.topic_id)
 
     def _rewind(self, partition: _Partition) -> int:
         """Give the oldest offset that windows may still need; older marks are dropped."""

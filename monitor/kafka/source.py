@@ -42,6 +42,7 @@ from monitor.kafka.progress import ReadProgress
 from monitor.kafka.record_decoder import Decoding, RecordDecoder
 from monitor.kafka.source_report import SourceReportBuilder
 from monitor.kafka.start_offsets import Restart, StartOffsets
+from monitor.kafka.topic_identity import TopicIdentity
 from monitor.kafka.unreadable import UnreadableRecords
 from monitor.log_limit import RateLimit
 from monitor.sample import Columns, SeriesTable, concatenate
@@ -111,13 +112,14 @@ class KafkaSource:
         self._unreadable = UnreadableRecords(
             config.max_rebuilds_at_offset, self._progress, self._decoder, clock, send_dead_letter
         )
-        self._start_offsets = StartOffsets(config, clock, self._progress, self._metadata)
         self._backlog = Backlog()
         self._batch_sizer = BatchSizer(
             most_records=config.max_poll_records, most_samples=config.max_batch_samples
         )
         self._empty_check = EmptyCheck(self._progress, self._backlog, clock)
         self._report = SourceReportBuilder(self._progress, self._decoder, self._backlog)
+        identity = TopicIdentity(clock, self._report.count_recreated)
+        self._start_offsets = StartOffsets(config, clock, self._progress, self._metadata, identity)
         self._keep_seconds = min(_KEEP_SECONDS, config.max_poll_interval_seconds / 10)
         self._polled_at = -float("inf")
         self._client: KafkaClient | None = None
@@ -152,9 +154,10 @@ class KafkaSource:
         """
         client = self._client
         owned = self._progress.owned
-        metadata = self._metadata.text(position.time_ms)
         offsets = {
-            Partition.of(name): Committed(partition.rewind, metadata)
+            Partition.of(name): Committed(
+                partition.rewind, self._metadata.text(position.time_ms, partition.topic_id)
+            )
             for name, partition in position.partitions.items()
             if name in owned
         }
@@ -226,6 +229,8 @@ class KafkaSource:
         try:
             self._follow_rebalances(client)
             self._pause_or_resume(client)
+            if not self._backlog:  # what was fetched before is handed out first
+                self._restart(client, self._start_offsets.after_recreation(client))
             self._polled_at = self._clock.monotonic()
             try:
                 fetched = client.poll(min(timeout_seconds, _LONGEST_POLL_SECONDS))
@@ -283,12 +288,13 @@ class KafkaSource:
         for partition, offset in starts.offsets.items():
             self._unstarted.discard(partition)
             if partition in assigned:
-                self._seek(client, partition, offset)
+                self._seek(client, partition, offset, starts.topic_ids[partition])
                 log.info("reading %s from offset %d", partition.name, offset)
         if starts.new:  # a daemon that dies before its first checkpoint begins at the same offset again
-            metadata = self._metadata.start_text()
             offsets = {
-                partition: Committed(starts.offsets[partition], metadata)
+                partition: Committed(
+                    starts.offsets[partition], self._metadata.start_text(starts.topic_ids[partition])
+                )
                 for partition in starts.new
                 if partition in assigned
             }
@@ -297,14 +303,13 @@ class KafkaSource:
     def _restart(self, client: KafkaClient, restarts: Iterable[Restart]) -> None:
         for restart in restarts:
             self._report.count_lost(restart.partition.topic, restart.n_lost)
-            self._seek(client, restart.partition, restart.offset)
+            self._seek(client, restart.partition, restart.offset, restart.topic_id)
 
-    def _seek(self, client: KafkaClient, partition: Partition, offset: int) -> None:
+    def _seek(self, client: KafkaClient, partition: Partition, offset: int, topic_id: str) -> None:
         """Read a partition from an offset."""
         client.seek(partition, offset)
-        if offset != self._progress.offset(partition.name):
+        if self._progress.assign(partition.name, offset, self._clock.monotonic(), topic_id):
             self._decoder.forget(partition)
-        self._progress.assign(partition.name, offset, self._clock.monotonic())
 
     def _fail(self, error: ClientError) -> None:
         """Pause after an error; close the client where it must be replaced."""

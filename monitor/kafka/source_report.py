@@ -29,6 +29,7 @@ class SourceReportBuilder:
         self._n_records: Counter[str] = Counter()
         self._n_bytes: Counter[str] = Counter()
         self._n_lost: Counter[str] = Counter()
+        self._n_recreated: Counter[str] = Counter()
         self._commits: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
         self._dead_letters: Counter[str] = Counter()
@@ -43,6 +44,10 @@ class SourceReportBuilder:
         """Count records that were deleted before they were read."""
         if n_lost:
             self._n_lost[topic] += n_lost
+
+    def count_recreated(self, topic: str) -> None:
+        """Count a topic that was deleted and made again."""
+        self._n_recreated[topic] += 1
 
     def count_commit(self, result: str) -> None:
         """Count a commit: `done` or `failed`."""
@@ -88,6 +93,7 @@ class SourceReportBuilder:
                 for partition in partitions
             },
             dead_letters=self._dead_letters,
+            n_recreated=self._n_recreated,
             n_queued=self._backlog.n_records,
             n_queued_bytes=self._backlog.n_bytes,
             paused=bool(self._backlog),

@@ -6,12 +6,15 @@ The first of these that is known counts, for a partition that was assigned:
 2. what the group has committed;
 3. the beginning, where the partition is new in a topic that is read already;
 4. what `source.kafka.start` says.
+
+The first two count only while the topic is the one that was read. A topic that was deleted and made again is
+read from its beginning, also when that is noticed while it is read.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +23,7 @@ from monitor.config.kafka import KafkaConfig
 from monitor.kafka.client import KafkaClient, Partition
 from monitor.kafka.commit_metadata import CommitMetadata
 from monitor.kafka.progress import ReadProgress
+from monitor.kafka.topic_identity import TopicIdentity
 
 __all__ = ["Restart", "StartOffsets", "Starts"]
 
@@ -30,18 +34,26 @@ _ASK_SECONDS = 5.0  # for one question to the broker
 
 @dataclass(frozen=True, slots=True)
 class Starts:
-    """Where some partitions begin; `new` are those without a commit and without a position of ours."""
+    """Where some partitions begin; `new` are those without a commit and without a position of ours.
+
+    `topic_ids` are the ids of their topics, where they are known.
+    """
 
     offsets: Mapping[Partition, int]
     new: Sequence[Partition]
+    topic_ids: Mapping[Partition, str]
 
 
 class Restart(NamedTuple):
-    """Where a partition continues whose log does not hold its next record, and how many records were lost."""
+    """Where a partition continues whose log does not hold its next record, and how many records were lost.
+
+    `topic_id` is the id of a topic that was made again.
+    """
 
     partition: Partition
     offset: int
     n_lost: int = 0
+    topic_id: str = ""
 
 
 class StartOffsets:
@@ -53,16 +65,24 @@ class StartOffsets:
         Where this daemon has been.
     metadata : CommitMetadata
         Is given the texts of the commits that are found.
+    identity : TopicIdentity
+        Compares the topics that there are with those that were read.
     """
 
     def __init__(
-        self, config: KafkaConfig, clock: Clock, progress: ReadProgress, metadata: CommitMetadata
+        self,
+        config: KafkaConfig,
+        clock: Clock,
+        progress: ReadProgress,
+        metadata: CommitMetadata,
+        identity: TopicIdentity,
     ) -> None:
         self._start = config.start
         self._on_gap = config.on_gap
         self._clock = clock
         self._progress = progress
         self._metadata = metadata
+        self._identity = identity
 
     def find(self, client: KafkaClient, partitions: Sequence[Partition]) -> Starts:
         """Give where to begin with partitions that were assigned.
@@ -72,19 +92,38 @@ class StartOffsets:
         ClientError
             If the broker does not answer; nothing is begun then.
         """
-        offsets = self._known_offsets(client, partitions)
+        known = self._known_positions(client, partitions)
+        offsets = {partition: offset for partition, (offset, _) in known.items()}
         new = [partition for partition in partitions if partition not in offsets]
         known_topics = {partition.topic for partition in offsets}
         added: list[Partition] = []  # to a topic that is read already: nothing of them was ever read
         unread: list[Partition] = []  # of a topic that this group never read
         for partition in new:
-            is_known = partition.topic in known_topics or self._progress.knows_topic(partition.topic)
-            (added if is_known else unread).append(partition)
+            topic = partition.topic
+            is_known = topic in known_topics or self._progress.knows_topic(topic)
+            (added if is_known or self._identity.is_recreated(topic) else unread).append(partition)
         if added:
             offsets |= client.first_offsets(added, timeout_seconds=_ASK_SECONDS)
         if unread:
             offsets |= self._configured_offsets(client, unread)
-        return Starts(offsets, new)
+        topic_ids = {
+            partition: self._identity.id_of(partition.topic) or known.get(partition, (0, ""))[1]
+            for partition in partitions
+        }
+        return Starts(offsets, new, topic_ids)
+
+    def after_recreation(self, client: KafkaClient) -> Iterator[Restart]:
+        """Give where the partitions continue whose topic was deleted and made again; asks every five seconds.
+
+        Raises
+        ------
+        ClientError
+            If the broker does not say where they begin.
+        """
+        owned = self._progress.owned
+        partitions = [partition for partition in sorted(client.assignment()) if partition.name in owned]
+        if partitions and self._identity.ask_in_time(client, partitions):
+            yield from self._recreated(client, partitions).values()
 
     def after_gap(self, client: KafkaClient, wanted: Mapping[Partition, int]) -> Iterator[Restart]:
         """Give where partitions continue whose next record is gone, or whose log is another one.
@@ -94,10 +133,15 @@ class StartOffsets:
         wanted : mapping
             The offsets that were asked for, and that the logs do not hold.
         """
-        partitions = list(wanted)
+        recreated = self._ask_recreated(client, wanted)
+        yield from recreated.values()
+        partitions = [partition for partition in wanted if partition not in recreated]
+        if not partitions:
+            return
         first = client.first_offsets(partitions, timeout_seconds=_ASK_SECONDS)
         end = client.end_offsets(partitions, timeout_seconds=_ASK_SECONDS)
-        for partition, offset in wanted.items():
+        for partition in partitions:
+            offset = wanted[partition]
             if offset < first[partition]:
                 restart = first[partition] if self._on_gap == "earliest" else end[partition]
                 n_lost = restart - offset
@@ -127,25 +171,63 @@ class StartOffsets:
         ends : mapping
             The offsets where the logs diverge from what was read; None where unknown.
         """
-        first = client.first_offsets(list(ends), timeout_seconds=_ASK_SECONDS)
-        for partition, end in ends.items():
+        recreated = self._ask_recreated(client, ends)
+        yield from recreated.values()
+        partitions = [partition for partition in ends if partition not in recreated]
+        if not partitions:
+            return
+        first = client.first_offsets(partitions, timeout_seconds=_ASK_SECONDS)
+        for partition in partitions:
+            end = ends[partition]
             restart = first[partition] if end is None else end
             log.error("log truncated %s: continuing at %d", partition.name, restart)
             yield Restart(partition, restart)
 
-    def _known_offsets(self, client: KafkaClient, partitions: Sequence[Partition]) -> dict[Partition, int]:
-        """Give where this daemon was, else where the group was."""
+    def _known_positions(
+        self, client: KafkaClient, partitions: Sequence[Partition]
+    ) -> dict[Partition, tuple[int, str]]:
+        """Give where this daemon was, else where the group was, with the id of the topic if it is known."""
         committed = client.committed(partitions, timeout_seconds=_ASK_SECONDS)
-        offsets: dict[Partition, int] = {}
+        committed_ids = {
+            partition: self._metadata.read(partition.name, text) for partition, (_, text) in committed.items()
+        }
+        own_ids = {partition: self._progress.topic_id(partition.name) for partition in partitions}
+        has_ids = any(committed_ids.values()) or any(own_ids.values())
+        self._identity.ask(client, partitions, waits=has_ids)  # without any, there is nothing to compare
+        known: dict[Partition, tuple[int, str]] = {}
         for partition in partitions:
-            if partition in committed:
-                offset, metadata = committed[partition]
-                offsets[partition] = offset
-                self._metadata.read(partition.name, metadata)
-            own_offset = self._progress.offset(partition.name)
-            if own_offset is not None:
-                offsets[partition] = own_offset
-        return offsets
+            own_offset, own_id = self._progress.offset(partition.name), own_ids[partition]
+            committed_id = committed_ids.get(partition) or own_id  # without an id, it is of what we read
+            if own_offset is not None and self._identity.is_of(partition.topic, own_id):
+                known[partition] = own_offset, own_id
+            elif partition in committed and self._identity.is_of(partition.topic, committed_id):
+                known[partition] = committed[partition].offset, committed_id
+        return known
+
+    def _ask_recreated(
+        self, client: KafkaClient, partitions: Iterable[Partition]
+    ) -> dict[Partition, Restart]:
+        """Ask for the topics' ids, and give what `_recreated` does."""
+        asked = list(partitions)
+        has_ids = any(self._progress.topic_id(partition.name) for partition in asked)
+        self._identity.ask(client, asked, waits=has_ids)
+        return self._recreated(client, asked)
+
+    def _recreated(self, client: KafkaClient, partitions: Sequence[Partition]) -> dict[Partition, Restart]:
+        """Give where those of some partitions continue whose topic was made again; learn unknown ids."""
+        recreated = []
+        for partition in partitions:
+            if not self._identity.is_of(partition.topic, self._progress.topic_id(partition.name)):
+                recreated.append(partition)
+            elif self._progress.offset(partition.name) is not None:
+                self._progress.learn_topic_id(partition.name, self._identity.id_of(partition.topic))
+        if not recreated:
+            return {}
+        first = client.first_offsets(recreated, timeout_seconds=_ASK_SECONDS)
+        return {
+            partition: Restart(partition, first[partition], topic_id=self._identity.id_of(partition.topic))
+            for partition in recreated
+        }
 
     def _configured_offsets(
         self, client: KafkaClient, partitions: Sequence[Partition]

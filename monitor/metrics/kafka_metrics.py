@@ -30,6 +30,12 @@ class KafkaMetrics:
             "Records deleted by the broker before they were read.",
             "topic",
         )
+        self._recreated = catalogue.counter(
+            "barograph_kafka_topics_recreated_total",
+            "How often a topic was deleted and made again after it was read; it is read from its new "
+            "beginning. Brokers before Kafka 2.8 do not show it.",
+            "topic",
+        )
         self._dead_letters = catalogue.counter(
             "barograph_dead_letters_total",
             "Records that could not be read, by what became of them as dead letters: sent, failed, dropped "
@@ -92,6 +98,7 @@ class KafkaMetrics:
             (self._records, report.n_records),
             (self._bytes, report.n_bytes),
             (self._lost, report.n_lost),
+            (self._recreated, report.n_recreated),
             (self._commits, report.commits),
             (self._errors, report.errors),
             (self._dead_letters, report.dead_letters),

@@ -15,12 +15,14 @@ class PartitionPosition:
     """How far one partition has been read.
 
     `offset` is the offset of the next record, `rewind` that of the oldest record needed to fill the windows
-    again after a restart. `newest_ms` is the newest event time seen in the partition.
+    again after a restart. `newest_ms` is the newest event time seen in the partition. `topic_id` is the id of
+    the topic that was read; empty where no id is known.
     """
 
     offset: int
     rewind: int
     newest_ms: int = NOTHING_YET
+    topic_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ class SourceReport:
         Whether the partition's records are in a format other than the expected one.
     dead_letters : mapping
         Number of dead letters by result.
+    n_recreated : mapping
+        How often each topic was found to be deleted and made again.
     n_queued, n_queued_bytes : int
         Records that were fetched and not returned yet. While there are any, the source is `paused` and
         fetches no more.
@@ -50,6 +52,7 @@ class SourceReport:
     newest_seconds: Mapping[tuple[str, int], float] = field(default_factory=dict)
     wrong_format: Mapping[tuple[str, int], bool] = field(default_factory=dict)
     dead_letters: Mapping[str, int] = field(default_factory=dict)
+    n_recreated: Mapping[str, int] = field(default_factory=dict)
     n_queued: int = 0
     n_queued_bytes: int = 0
     paused: bool = False

@@ -24,6 +24,7 @@ from models.registry import Registry
 from monitor.clock import SystemClock
 from monitor.config.kafka import KafkaConfig
 from monitor.errors import SourceError
+from monitor.kafka.libraries import library_of
 from monitor.kafka.record_decoder import Decoding
 from monitor.kafka.source import KafkaSource
 from monitor.sample import SeriesTable
@@ -208,6 +209,67 @@ def test_a_topic_that_is_deleted_is_waited_for_and_read_from_its_beginning_when_
     produce(topic, [sample(T0 + 3, 3), sample(T0 + 4, 4)])
 
     assert values(until(source, has(2), seconds=90)) == [3, 4]
+
+
+def test_a_topic_that_is_made_again_while_it_is_read_is_read_from_its_new_start(
+    kafka, produce, open_source, client, until, sample, caplog
+):
+    topic = kafka.topic(f"remade-{client}")
+    produce(topic, [sample(T0 + k, k) for k in range(3)])
+    source = open_source(topic)
+    batches = until(source, has(3))
+    batches += until(source, lambda _: source.position().partitions[f"{topic}/0"].topic_id)  # within seconds
+    source.commit(source.position())
+
+    kafka.delete_topic(topic)
+    kafka.topic(topic)
+    produce(topic, [sample(T0 + k, k) for k in range(10, 20)])  # more than were read of the old one
+
+    batches += until(source, lambda more: set(range(10, 20)) <= set(values(more)), seconds=90)
+    batches += [source.poll(1.0) for _ in range(3)]
+    assert values(batches)[:3] == [0, 1, 2]
+    assert values(batches)[-10:] == list(range(10, 20))  # in one piece, and nothing behind it
+    assert sum(batch.report.n_recreated.get(topic, 0) for batch in batches) == 1
+    (line,) = [line for line in caplog.messages if line.startswith("topic recreated")]
+    assert f"topic recreated topic={topic}" in line
+
+
+def test_a_topic_that_is_made_again_while_the_daemon_is_stopped_is_read_from_its_new_start(
+    kafka, produce, open_source, client, until, sample, caplog
+):
+    topic = kafka.topic(f"remade-stopped-{client}")
+    produce(topic, [sample(T0 + k, k) for k in range(3)])
+    first = open_source(topic)
+    until(first, has(3))
+    until(first, lambda _: first.position().partitions[f"{topic}/0"].topic_id)  # comes within seconds
+    position = first.position()
+    first.commit(position)
+    first.close()
+
+    kafka.delete_topic(topic)
+    kafka.topic(topic)
+    produce(topic, [sample(T0 + k, k) for k in range(10, 20)])
+
+    batches = until(open_source(topic, resumed=position, start="latest"), has(10))
+    assert values(batches) == list(range(10, 20))
+    assert sum(batch.report.n_recreated.get(topic, 0) for batch in batches) == 1
+    (line,) = [line for line in caplog.messages if line.startswith("topic recreated")]
+    assert f"topic recreated topic={topic}" in line
+
+
+def test_both_clients_give_a_topic_the_same_id(kafka):
+    topics = [kafka.topic(f"ids-{number}") for number in range(8)]  # every second id has a - or _
+    ids = {}
+    for name in ("kafka-python", "confluent"):
+        config = KafkaConfig(
+            client=name, bootstrap_servers=kafka.servers, topics=topics, group_id=f"ids-{name}"
+        )
+        opened = library_of(config).open_client(config)
+        ids[name] = opened.topic_ids([*topics, "missing"], timeout_seconds=10.0)
+        opened.close(timeout_seconds=10.0)
+
+    assert sorted(ids["confluent"]) == topics
+    assert ids["kafka-python"] == ids["confluent"]
 
 
 def test_members_that_come_and_go_cost_no_record(kafka, produce, open_source, client, until, sample):

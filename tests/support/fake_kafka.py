@@ -28,6 +28,7 @@ class FakeKafka:
         self.logs = {Partition.of(name.replace("_", "/")): list(values) for name, values in logs.items()}
         self.first = dict.fromkeys(self.logs, 0)  # offsets before it are deleted
         self.group = {}
+        self.topics = {}  # by topic: the id; an older broker's have none
         self.errors = {}
         self.damaged = {}  # by partition: a range of offsets, which lie in one batch
         self.calls = []
@@ -115,6 +116,11 @@ class FakeKafka:
         return {
             partition: offset for partition, offset in offsets.items() if offset < len(self.logs[partition])
         }
+
+    def topic_ids(self, topics, *, timeout_seconds):
+        self._raise("topic_ids")
+        self.calls.append(("topic_ids", *topics))
+        return {topic: self.topics[topic] for topic in topics if topic in self.topics}
 
     def committed(self, partitions, *, timeout_seconds):
         self._raise("committed")

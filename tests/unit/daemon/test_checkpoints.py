@@ -26,7 +26,7 @@ def source(**settings):
 
 
 POSITION = Position(
-    5000, {"metrics/0": PartitionPosition(50, 20, 5000), "metrics/1": PartitionPosition(7, 7)}
+    5000, {"metrics/0": PartitionPosition(50, 20, 5000, "id"), "metrics/1": PartitionPosition(7, 7)}
 )
 
 
@@ -72,3 +72,10 @@ def test_a_checkpoint_from_before_there_were_partitions_is_read():
 
     assert position_of(older) == Position(5000)
     assert undelivered_of(older) == []
+
+
+def test_a_checkpoint_from_before_positions_had_the_id_of_their_topic_is_read():
+    partitions = {"metrics/0": {"offset": 50, "rewind": 20, "newest_ms": 5000}}
+    older = Checkpoint({}, {"position_ms": 5000, "partitions": partitions})
+
+    assert position_of(older) == Position(5000, {"metrics/0": PartitionPosition(50, 20, 5000, "")})

@@ -50,3 +50,15 @@ def test_a_broker_that_takes_no_text_gets_none():
     short.leave_out()
 
     assert (short.text(5000), short.start_text()) == ("", "")
+
+
+def test_the_id_of_the_topic_is_written_and_read_back():
+    texts = [metadata().text(5000, "a"), metadata().text(None, "a"), metadata().start_text("a")]
+
+    assert texts == ['{"v":1,"wm":5000,"id":"a"}', '{"v":1,"id":"a"}', '{"v":1,"id":"a"}']
+    assert [metadata().read("m/0", text) for text in texts] == ["a", "a", "a"]
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"v":1,"wm":5000}', '{"v":2,"id":"a"}', "[1]", "null"])
+def test_a_text_without_an_id_gives_none(text):
+    assert metadata().read("m/0", text) == ""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import Future
+from types import SimpleNamespace
+from uuid import UUID
 
 import confluent_kafka
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, Uuid
 
 from monitor.config.kafka import KafkaConfig
 from monitor.errors import SourceError
-from monitor.kafka import confluent_client
+from monitor.kafka import confluent_client, kafka_python_client
 from monitor.kafka.client import (
     FatalClientError,
     FencedError,
@@ -82,7 +85,12 @@ def test_a_file_that_is_missing_ends_the_start(tmp_path):
 
 def test_a_setting_that_the_library_refuses_ends_the_start_with_its_message():
     with pytest.raises(SourceError, match=r"source.kafka: .*no\.such\.option"):
-        confluent_client.ConfluentClient({"group.id": "g", "no.such.option": 1}, ["any"], max_records=10)
+        confluent_client.ConfluentClient(
+            {"group.id": "g", "no.such.option": 1},
+            ["any"],
+            max_records=10,
+            topic_ids=confluent_client._TopicIds({}),
+        )
 
 
 @pytest.mark.parametrize(
@@ -193,3 +201,68 @@ def test_a_partition_that_may_not_be_read_is_not_damaged():
     with pytest.raises(FatalClientError) as raised:
         errors.raise_pending(has_partitions=True)
     assert not isinstance(raised.value, UnreadableError)
+
+
+class Admin:
+    """Keeps what is asked for each topic open until it is answered."""
+
+    def __init__(self, options, logger):
+        self.questions = []
+
+    def describe_topics(self, topics, request_timeout):
+        assert isinstance(topics, TopicCollection)
+        self.questions.append({topic: Future() for topic in ("a", "old", "missing")})
+        return self.questions[-1]
+
+
+@pytest.fixture
+def topic_ids(monkeypatch):
+    monkeypatch.setattr(confluent_client, "AdminClient", Admin)
+    return confluent_client._TopicIds({})
+
+
+def answer(question, topic_id):
+    missing = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, "none")
+    question["a"].set_result(SimpleNamespace(topic_id=topic_id))
+    question["old"].set_result(SimpleNamespace(topic_id=Uuid(0, 0)))  # of a broker without ids
+    question["missing"].set_exception(KafkaException(missing))
+
+
+def test_ids_are_given_by_the_call_after_their_answer_and_topics_without_one_are_left_out(topic_ids):
+    assert topic_ids.ask(["a", "old", "missing"], 0.0) == {}
+    assert topic_ids.ask(["a", "old", "missing"], 0.0) == {}
+    (question,) = topic_ids._admin.questions  # it is still open
+
+    answer(question, Uuid(1, 2))
+
+    # Six bits a letter: the 1 is bit 63, in letter 10 of bits 60 to 65: 000100, which is E. The 2 is bit 126,
+    # in letter 21 of bits 126 to 131: 100000, which is g.
+    assert topic_ids.ask(["a", "old", "missing"], 0.0) == {"a": "AAAAAAAAAAEAAAAAAAAAAg"}
+    assert len(topic_ids._admin.questions) == 2
+
+
+def test_an_answer_that_is_waited_for_is_one_to_a_new_question(topic_ids, monkeypatch):
+    topic_ids.ask(["a"], 0.0)
+
+    def answer_both(answers, timeout_seconds):
+        assert timeout_seconds == 2.0
+        answer(topic_ids._admin.questions[0], Uuid(1, 2))
+        answer(topic_ids._admin.questions[1], Uuid(0, 1))
+
+    monkeypatch.setattr(confluent_client, "wait", answer_both)
+    assert topic_ids.ask(["a"], 2.0) == {"a": "AAAAAAAAAAAAAAAAAAAAAQ"}
+
+
+def test_an_id_is_written_as_kafka_python_has_it(topic_ids, monkeypatch):
+    unsafe = Uuid(0xFBEF - (1 << 16) << 48, 0)  # bytes FB EF, and zeros: letters 62, 62 and 60 of base64
+    uuid = UUID("fbef0000-0000-0000-0000-000000000000")
+    monkeypatch.setattr(confluent_client, "wait", lambda *_: answer(topic_ids._admin.questions[0], unsafe))
+
+    assert topic_ids.ask(["a"], 2.0) == {"a": "--8AAAAAAAAAAAAAAAAAAA"}
+    assert kafka_python_client._id_text(uuid.bytes) == "--8AAAAAAAAAAAAAAAAAAA"
+
+
+def test_an_answer_that_does_not_come_in_time_leaves_the_id_unknown(topic_ids, monkeypatch):
+    monkeypatch.setattr(confluent_client, "wait", lambda answers, timeout_seconds: None)
+
+    assert topic_ids.ask(["a"], 2.0) == {}

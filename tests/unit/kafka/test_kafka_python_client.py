@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from uuid import UUID
 
 import pytest
 from kafka import TopicPartition
@@ -13,8 +14,11 @@ from kafka.errors import (
     GroupAuthorizationFailedError,
     InvalidRequestError,
     KafkaConnectionError,
+    KafkaTimeoutError,
     OffsetMetadataTooLargeError,
     OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
 )
 
 from monitor.config.kafka import KafkaConfig
@@ -189,3 +193,69 @@ def test_what_is_no_matter_of_the_records_names_none(error, partition):
         client.poll(1.0)
 
     assert not isinstance(raised.value, UnreadableError)
+
+
+class Cluster(Consumer):
+    """A consumer whose cluster's metadata comes with the next answer, or whose question for it fails."""
+
+    def __init__(self, ids, *, api_version=(2, 8), error=None):
+        super().__init__()
+        self.config = {"api_version": api_version}
+        self._manager = SimpleNamespace(wait_for=None)
+        self._cluster = SimpleNamespace(request_update=self._request, topic_id={}.get)
+        self._net = SimpleNamespace(run=self._run)
+        self._ids, self._error = ids, error
+
+    def _request(self):
+        self.calls.append("update")
+        return "future"
+
+    def _run(self, wait_for, future, timeout_ms):
+        self.calls.append((future, timeout_ms))
+        if self._error:
+            raise self._error
+        self._cluster.topic_id = self._ids.get
+
+
+def topic_ids(consumer, *, timeout_seconds=2.0):
+    client = kafka_python_client.KafkaPythonClient(consumer, ["m"])
+    return client.topic_ids(["m", "n"], timeout_seconds=timeout_seconds)
+
+
+def test_the_ids_of_topics_are_those_of_the_newest_metadata():
+    consumer = Cluster({"m": UUID(int=(1 << 64) + 2), "n": UUID(int=0)})  # zeros: it does not exist
+
+    assert topic_ids(consumer) == {"m": "AAAAAAAAAAEAAAAAAAAAAg"}  # as in test_confluent_client.py
+    assert consumer.calls == ["update", ("future", 2000)]
+
+
+def test_a_broker_before_2_8_is_not_asked_for_ids():
+    consumer = Cluster({}, api_version=(2, 7))
+
+    assert topic_ids(consumer) == {}
+    assert consumer.calls == []
+
+
+@pytest.mark.parametrize("error", [UnknownTopicOrPartitionError(), TopicAuthorizationFailedError()])
+def test_a_topic_that_is_missing_or_forbidden_has_no_id(error):
+    assert topic_ids(Cluster({"m": UUID(int=1)}, error=error)) == {}
+
+
+def test_without_waiting_the_ids_are_those_of_the_last_metadata():
+    consumer = Cluster({"m": UUID(int=1)})
+    consumer._cluster.topic_id = {"m": UUID(int=2)}.get
+
+    assert topic_ids(consumer, timeout_seconds=0.0) == {"m": "AAAAAAAAAAAAAAAAAAAAAg"}
+    assert consumer.calls == ["update"]
+
+
+def test_an_answer_that_does_not_come_in_time_leaves_the_ids_of_the_last_metadata():
+    consumer = Cluster({}, error=KafkaTimeoutError())
+    consumer._cluster.topic_id = {"m": UUID(int=2)}.get
+
+    assert topic_ids(consumer) == {"m": "AAAAAAAAAAAAAAAAAAAAAg"}
+
+
+def test_a_connection_that_breaks_at_the_question_for_ids_is_transient():
+    with pytest.raises(RetriableError):
+        topic_ids(Cluster({}, error=KafkaConnectionError("away")))

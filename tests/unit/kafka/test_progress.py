@@ -363,3 +363,45 @@ def test_a_wall_clock_that_is_set_back_holds_time_where_it_was_until_it_is_there
 
     record(progress, "m/0", 2, 3_607_000, now=3.0)
     assert advance(progress, now=3.0, clock_ms=3_607_000) == 3_607_000
+
+
+# The topic that a position is of
+
+
+def test_the_id_of_the_topic_goes_with_the_position():
+    resumed = Position(None, {"m/0": PartitionPosition(7, 7, topic_id="a")})
+    progress = ReadProgress(rewind_ms=320, idle_seconds=10.0, resumed=resumed)
+    assert (progress.topic_id("m/0"), progress.topic_id("m/1")) == ("a", "")
+
+    progress.assign("m/1", 3, 0.0, "b")
+    progress.assign("m/1", 5, 0.0)  # elsewhere in the same topic
+    assert progress.position().partitions == {
+        "m/0": PartitionPosition(7, 7, topic_id="a"),
+        "m/1": PartitionPosition(5, 5, topic_id="b"),
+    }
+
+    progress.hold("m/1", 4)
+    assert progress.position().partitions["m/1"] == PartitionPosition(4, 4, topic_id="b")
+
+
+def test_the_same_offset_of_another_topic_is_a_beginning():
+    progress = ReadProgress(rewind_ms=320, idle_seconds=10.0)
+    assert progress.assign("m/0", 5, 0.0, "a")
+    progress.record("m/0", first_offset=4, next_offset=5, newest_ms=1000, now=0.0)
+
+    assert not progress.assign("m/0", 5, 0.0, "a")
+    assert not progress.assign("m/0", 5, 0.0)
+    assert progress.newest_ms("m/0") == 1000
+    assert progress.assign("m/0", 5, 0.0, "b")
+    assert (progress.newest_ms("m/0"), progress.topic_id("m/0")) == (NOTHING_YET, "b")
+
+
+def test_an_id_that_is_learned_later_begins_nothing():
+    progress = ReadProgress(rewind_ms=320, idle_seconds=10.0)
+    progress.assign("m/0", 5, 0.0)
+    progress.record("m/0", first_offset=4, next_offset=5, newest_ms=1000, now=0.0)
+
+    progress.learn_topic_id("m/0", "a")
+    progress.learn_topic_id("m/0", "")
+
+    assert (progress.topic_id("m/0"), progress.newest_ms("m/0")) == ("a", 1000)

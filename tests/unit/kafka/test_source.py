@@ -268,6 +268,80 @@ def test_a_truncated_log_is_read_from_where_it_parts(open_source, kafka):
     assert read(batches[1]) == list(range(15, 100))
 
 
+def test_a_topic_that_is_made_again_while_it_is_read_is_read_from_its_new_beginning(
+    open_source, kafka, clock
+):
+    kafka.topics, kafka.logs[M0] = {"m": "a"}, seconds(0, 50)
+    source = open_source(on_gap="latest")
+    source.poll(1.0)
+    assert source.position().partitions["m/0"].topic_id == "a"
+
+    kafka.topics, kafka.logs[M0] = {"m": "b"}, seconds(200, 290)  # more than were read
+    clock.advance(5.0)
+    batches = [source.poll(1.0) for _ in range(2)]
+
+    assert [read(batch) for batch in batches] == [list(range(200, 290)), []]
+    assert [batch.report.n_recreated for batch in batches] == [{"m": 1}, {}]
+    assert source.position().partitions["m/0"] == PartitionPosition(90, 0, 289_000, "b")
+
+
+def test_what_was_fetched_of_a_topic_before_it_was_made_again_is_handed_out_first(open_source, kafka, clock):
+    kafka.topics = {"m": "a"}
+    source = open_source(max_poll_records=60)
+    source.poll(1.0)
+
+    kafka.topics, kafka.logs[M0] = {"m": "b"}, seconds(200, 210)
+    clock.advance(5.0)
+
+    assert [read(source.poll(1.0)) for _ in range(2)] == [list(range(60, 100)), list(range(200, 210))]
+
+
+def test_a_topic_that_was_made_again_while_the_daemon_was_stopped_is_read_from_its_new_beginning(
+    open_source, kafka
+):
+    kafka.topics = {"m": "b"}
+    kafka.group = {M0: Committed(20, '{"v":1,"wm":19000,"id":"a"}')}
+    resumed = Position(19_000, {"m/0": PartitionPosition(20, 20, 19_000, "a")})
+
+    batch = open_source(start="latest", resumed=resumed).poll(1.0)
+
+    assert read(batch) == list(range(100))
+    assert batch.report.n_recreated == {"m": 1}
+    assert kafka.group == {M0: Committed(0, '{"v":1,"id":"b"}')}
+
+
+def test_the_id_of_a_topic_is_committed_with_each_position_of_it(open_source, kafka):
+    kafka.topics = {"m": "a"}
+    source = open_source()
+    source.poll(1.0)
+
+    source.commit(source.position())
+
+    assert kafka.group == {M0: Committed(0, '{"v":1,"wm":99000,"id":"a"}')}
+
+
+def test_the_id_of_a_topic_is_learned_once_its_broker_gives_ids(open_source, kafka, clock):
+    source = open_source()
+    source.poll(1.0)
+    kafka.topics = {"m": "a"}
+    clock.advance(1.0)
+
+    assert (read(source.poll(1.0)), source.position().partitions["m/0"].topic_id) == ([], "a")
+
+
+def test_a_broker_that_does_not_give_an_id_while_a_topic_is_read_delays_nothing(open_source, kafka, clock):
+    kafka.topics = {"m": "a"}
+    source = open_source()
+    source.poll(1.0)
+    kafka.logs[M0] += seconds(100, 110)
+    kafka.errors = {"topic_ids": [AWAY]}
+    clock.advance(5.0)
+
+    batch = source.poll(1.0)
+
+    assert (read(batch), batch.ready, batch.report.errors) == (list(range(100, 110)), True, {})
+
+
 @pytest.mark.parametrize("call", ["poll", "commit"])
 def test_a_member_that_is_fenced_ends_the_daemon(open_source, kafka, call):
     source = open_source(group_instance_id="one")

@@ -30,6 +30,7 @@ def test_counts_begin_anew_with_each_report():
     builder = Setup().builder
     builder.count_records("m", fetched([b"abc", b"de"], n_empty=1))
     builder.count_lost("m", 4)
+    builder.count_recreated("m")
     builder.count_commit("done")
     builder.count_error("retried")
     builder.count_rebalance()
@@ -38,10 +39,10 @@ def test_counts_begin_anew_with_each_report():
     report = builder.report(NOW_MS)
     assert (report.n_records, report.n_bytes, report.n_lost) == ({"m": 3}, {"m": 5}, {"m": 4})
     assert (report.commits, report.errors, report.n_rebalances) == ({"done": 1}, {"retried": 1}, 1)
-    assert report.dead_letters == {"sent": 2, "withheld": 1}
+    assert (report.dead_letters, report.n_recreated) == ({"sent": 2, "withheld": 1}, {"m": 1})
 
     report = builder.report(NOW_MS)
-    assert (report.n_records, report.n_bytes, report.n_lost) == ({}, {}, {})
+    assert (report.n_records, report.n_bytes, report.n_lost, report.n_recreated) == ({}, {}, {}, {})
     assert (report.commits, report.errors, report.n_rebalances, report.dead_letters) == ({}, {}, 0, {})
 
 

@@ -10,6 +10,7 @@ from monitor.kafka.client import Committed, Partition, RetriableError
 from monitor.kafka.commit_metadata import CommitMetadata
 from monitor.kafka.progress import ReadProgress
 from monitor.kafka.start_offsets import Restart, StartOffsets
+from monitor.kafka.topic_identity import TopicIdentity
 from monitor.sources.position import PartitionPosition, Position
 from monitor.testing import FakeClock
 
@@ -21,10 +22,14 @@ def kafka():
     return FakeKafka(m_0=[b"x"] * 10, m_1=[b"x"] * 20)
 
 
-def start_offsets(*, resumed=None, now=0.0, metadata=None, **settings):
+OF_A = Position(5000, {"m/0": PartitionPosition(6, 4, 5000, "a")})
+
+
+def start_offsets(*, resumed=None, now=0.0, metadata=None, recreated=None, **settings):
     config = KafkaConfig(topics=["m"], **settings)
+    identity = TopicIdentity(FakeClock(now), [].append if recreated is None else recreated.append)
     progress = ReadProgress(rewind_ms=320, idle_seconds=10.0, resumed=resumed)
-    return StartOffsets(config, FakeClock(now), progress, metadata or CommitMetadata())
+    return StartOffsets(config, FakeClock(now), progress, metadata or CommitMetadata(), identity)
 
 
 def test_a_position_of_ours_counts_before_a_commit(kafka):
@@ -104,3 +109,72 @@ def test_a_topic_whose_name_has_a_slash_is_known_by_its_partitions():
     starts = start_offsets(resumed=resumed, start="latest").find(kafka, sorted(kafka.logs))
 
     assert starts.offsets == {Partition("a/b", 0): 1, Partition("a/b", 1): 0}
+
+
+# A topic that was deleted and made again
+
+
+def test_a_position_of_the_topic_that_there_is_counts_and_so_does_that_of_an_earlier_version(kafka):
+    kafka.topics = {"m": "a"}
+
+    for resumed in (OF_A, RESUMED):
+        recreated = []
+        starts = start_offsets(resumed=resumed, recreated=recreated).find(kafka, [M0])
+        assert (starts.offsets, starts.new, starts.topic_ids) == ({M0: 6}, [], {M0: "a"})
+        assert recreated == []
+
+
+def test_a_position_counts_where_the_broker_gives_no_ids_and_keeps_the_id_that_it_had(kafka):
+    kafka.group = {M1: Committed(2, '{"v":1,"id":"c"}')}
+
+    starts = start_offsets(resumed=OF_A).find(kafka, [M0, M1])
+
+    assert (starts.offsets, starts.topic_ids) == ({M0: 6, M1: 2}, {M0: "a", M1: "c"})
+
+
+def test_a_topic_that_was_made_again_is_read_from_its_beginning_whatever_start_and_on_gap_say(kafka, caplog):
+    kafka.topics = {"m": "b"}
+    recreated = []
+
+    starts = start_offsets(resumed=OF_A, recreated=recreated, start="latest", on_gap="latest").find(
+        kafka, [M0, M1]
+    )
+
+    assert (starts.offsets, starts.new, starts.topic_ids) == ({M0: 0, M1: 0}, [M0, M1], {M0: "b", M1: "b"})
+    assert recreated == ["m"]
+    assert len(caplog.messages) == 1
+
+
+@pytest.mark.parametrize(
+    ("metadata", "offset"),
+    [('{"v":1,"id":"b"}', 2), ('{"v":1,"wm":5000,"id":"a"}', 0), ('{"v":1,"wm":5000}', 0), ("", 0)],
+    ids=["of the new topic", "of the old topic", "of an earlier version", "without a text"],
+)
+def test_behind_a_position_of_another_topic_only_a_commit_of_this_topic_counts(kafka, metadata, offset):
+    kafka.topics = {"m": "b"}
+    kafka.group = {M0: Committed(2, metadata)}
+
+    starts = start_offsets(resumed=OF_A, start="latest").find(kafka, [M0])
+
+    assert starts.offsets == {M0: offset}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "offset"), [('{"v":1,"id":"a"}', 0), ('{"v":1,"id":"b"}', 2), ('{"v":1}', 2)]
+)
+def test_without_a_position_a_commit_counts_unless_it_is_of_another_topic(kafka, metadata, offset):
+    kafka.topics = {"m": "b"}
+    kafka.group = {M0: Committed(2, metadata)}
+
+    assert start_offsets(start="latest").find(kafka, [M0]).offsets == {M0: offset}
+
+
+@pytest.mark.parametrize("what", ["after_gap", "after_truncation"])
+def test_an_error_of_a_topic_that_was_made_again_is_not_taken_for_that_of_a_gap(kafka, caplog, what):
+    kafka.topics = {"m": "b"}
+    kafka.first = {M0: 3, M1: 0}
+
+    restarts = list(getattr(start_offsets(resumed=OF_A, on_gap="latest"), what)(kafka, {M0: 500}))
+
+    assert restarts == [Restart(M0, 3, 0, "b")]
+    assert [line.split(":")[0] for line in caplog.messages] == ["topic recreated topic=m"]

@@ -15,6 +15,7 @@ def test_what_a_source_with_topics_did_is_counted_and_where_it_stands_is_shown(s
             {"done": 1},
             {"rebuilt": 1},
             n_rebalances=2,
+            n_recreated={"m": 1},
             lag={("m", 0): 5, ("m", 1): 6},
         ),
         ready=True,
@@ -25,6 +26,7 @@ def test_what_a_source_with_topics_did_is_counted_and_where_it_stands_is_shown(s
     assert shown[of("barograph_kafka_records_total", topic="m")] == 7
     assert shown[of("barograph_kafka_bytes_total", topic="m")] == 300
     assert shown[of("barograph_kafka_records_lost_total", topic="m")] == 7
+    assert shown[of("barograph_kafka_topics_recreated_total", topic="m")] == 1
     assert shown[of("barograph_kafka_commits_total", result="done")] == 1
     assert shown[of("barograph_kafka_commits_total", result="failed")] == 0
     assert shown[of("barograph_kafka_errors_total", reaction="rebuilt")] == 1

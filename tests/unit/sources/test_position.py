@@ -9,7 +9,7 @@ from monitor.sources.position import NOTHING_YET, PartitionPosition, Position
 
 def test_a_position_is_empty_by_default():
     assert (Position().time_ms, dict(Position().partitions)) == (None, {})
-    assert PartitionPosition(7, 5).newest_ms == NOTHING_YET
+    assert (PartitionPosition(7, 5).newest_ms, PartitionPosition(7, 5).topic_id) == (NOTHING_YET, "")
 
 
 def test_no_event_time_is_before_every_sample():
