@@ -6,7 +6,8 @@
 Each size runs in a process of its own: the whole daemon with default settings and a model, its clock set
 forward second by second. Records are InfluxDB lines as Telegraf sends them, in each step one for ten channels
 of an entity. Counted is the CPU time of the whole process: decoding, judging, the step history, checkpoints
-(every 10 s) and a rendered `/metrics` every second; not counted are the Kafka client and trainings.
+(every 10 s, or at 5 MB/s) and a rendered `/metrics` every second; not counted are the Kafka client and
+trainings.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from monitor.testing import FakeClock
 START = 1_700_000_000
 CHANNELS_IN_A_LINE = 10
 SIZES = ("1x100@2", "10x100@10", "100x100@10", "1000x10@10", "10000x1@60", "500x100@60")
-LEAST_SECONDS = 60  # measured, behind the warm-up: six checkpoints
+LEAST_SECONDS = 60  # measured, behind the warm-up: six checkpoints of up to 50 MB
 LEAST_STEPS = 4
 SEGMENT_STEPS = 8  # of the history that the bytes of a step are measured in, at least
 
@@ -72,7 +73,7 @@ class Cost:
 
     core_ratio: float
     memory_bytes: int  # the process's peak
-    checkpoint_bytes: int  # written again and again, every `checkpoint_seconds`
+    checkpoint_bytes: int  # written again and again, every `checkpoint_seconds` or at 5 MB/s
     model_bytes: int
     history_bytes_a_day: float
     n_judged: int

@@ -40,8 +40,8 @@ class Checkpoint:
     about: Mapping[str, Any]
 
 
-def save_checkpoint(checkpoint: Checkpoint, file: Path) -> None:
-    """Replace the checkpoint file in one move; the old one stays if that fails.
+def save_checkpoint(checkpoint: Checkpoint, file: Path) -> int:
+    """Replace the checkpoint file in one move, and give its size in bytes; the old one stays if that fails.
 
     Raises
     ------
@@ -56,13 +56,15 @@ def save_checkpoint(checkpoint: Checkpoint, file: Path) -> None:
         "sha256": _checksum(body, checkpoint.about),
         "about": checkpoint.about,
     }
+    content = json.dumps(head).encode() + b"\n" + body
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(file, json.dumps(head).encode() + b"\n" + body)
+        replace_file(file, content)
     except OSError as error:
         raise CheckpointError(
             f"cannot write the checkpoint {file}: {error.strerror}. The previous one stays."
         ) from error
+    return len(content)
 
 
 def load_checkpoint(file: Path) -> Checkpoint | None:

@@ -384,8 +384,6 @@ class Counters:
 
 def test_the_readme_s_five_minutes_work_as_typed(kafka, start, tmp_path):
     topic = kafka.topic("telegraf", 3)
-    section = (ROOT / "README.md").read_text().partition("## From Kafka\n")[2].partition("\n## ")[0]
-    typed = [line.strip() for line in section.splitlines() if line.startswith("    .venv/bin/barograph ")]
     producer = confluent_kafka.Producer({"bootstrap.servers": kafka.servers[0], "log_level": 0})
     over = threading.Event()
     rng = np.random.default_rng(0)
@@ -415,7 +413,7 @@ def test_the_readme_s_five_minutes_work_as_typed(kafka, start, tmp_path):
     address = f"127.0.0.1:{free_port()}"
     environment = {"PYTHONPATH": str(ROOT), "BAROGRAPH_WEB__LISTEN": address}
     try:
-        *checks, run = [as_typed(line, kafka.servers[0]) for line in typed]
+        *checks, run = typed("From Kafka", kafka.servers[0])
         assert [command[3] for command in checks] == ["topics", "topics", "check-config"]
         for command in checks:
             ran = subprocess.run(
@@ -445,10 +443,126 @@ def test_the_readme_s_five_minutes_work_as_typed(kafka, start, tmp_path):
         live.join()
 
 
-def as_typed(line, server):
-    """Give a command of the README, with the broker's address and this Python in place of its own."""
-    command = shlex.split(line.replace("127.0.0.1:9092", server))
-    return [sys.executable, "-m", "monitor", *command[1:]]
+def test_the_readme_s_path_ends_an_episode_and_catches_the_next_fault(kafka, start, tmp_path):
+    *checks, run = typed("From Kafka", kafka.servers[0])
+    retrain = next(command for command in typed("Retraining", kafka.servers[0]) if command[3] == "retrain")
+    address = f"127.0.0.1:{free_port()}"
+    environment = {
+        "PYTHONPATH": str(ROOT),
+        "BAROGRAPH_WEB__LISTEN": address,
+        "BAROGRAPH_HISTORY__SEGMENT_SECONDS": "60",
+    }
+
+    def printed(command):
+        ran = subprocess.run(
+            command,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={**os.environ, **environment},
+            timeout=120,
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    def shown(name):
+        assert daemon.poll() is None, (tmp_path / "daemon.log").read_text()
+        return metric(exported(address), name)
+
+    def is_open():
+        return shown('barograph_anomaly{watch="host",entity="web1"}') == 1
+
+    def catch_and_close(n_closed):
+        queues.is_hung = True
+        wait_for("an episode", is_open, seconds=30)
+        queues.is_hung = False
+        n_recovered = 'barograph_episodes_resolved_total{reason="recovered",watch="host"}'
+        wait_for("its end", lambda: shown(n_recovered) == n_closed, seconds=60)
+        closed_until = 'barograph_watermark_timestamp_seconds{watch="host"}'
+        rest_ends = shown(closed_until) + 32 / 2  # half a window of 32 steps
+        wait_for("the end of the rest behind it", lambda: shown(closed_until) > rest_ends, seconds=60)
+
+    with Queues(kafka.servers[0], kafka.topic("queues", 3)) as queues:
+        for command in checks:
+            printed([part.replace("telegraf", "queues") for part in command])
+        daemon = start("daemon", *run, cwd=tmp_path, **environment)
+        wait_for("web1", lambda: shown('barograph_judged{watch="host",entity="web1"}') == 1)
+        assert not is_open()
+
+        catch_and_close(1)  # by the baselines
+        trained = printed([*retrain, "--config", "mine.toml"])
+        (version,) = (path.name for path in (tmp_path / "data/bundles/host").iterdir() if path.is_dir())
+        assert version in trained
+        serves = f'barograph_model_info{{version="{version}",watch="host"}}'
+        wait_for("the model to serve", lambda: shown(serves) == 1)
+        catch_and_close(2)
+        queues.is_hung = True
+        wait_for("another episode", is_open, seconds=30)
+
+        assert stop(daemon) == 0
+    listed = printed([sys.executable, "-m", "monitor", "episodes", "--config", "mine.toml", "--json"])
+    found = [json.loads(line) for line in listed.splitlines()]
+    assert [(row["entity"], row["reason"]) for row in found] == [
+        ("web1", "recovered"),
+        ("web1", "recovered"),
+        ("web1", None),
+    ]
+
+
+FIELDS = ("depth", "done", "used", "threads", "latency")
+# How far each goes with two waves: what belongs together is what a network learns and the baselines do not.
+SWINGS = np.array([[5.0, 2.0, 0.0, 3.0, 1.0], [0.0, 1.0, 4.0, -2.0, 3.0]])
+
+
+class Queues:
+    """Two hosts that report a service's load for each second of event time, until the block ends.
+
+    Their time begins 55 minutes ago. 20 minutes are there at once, then ten seconds pass in each second.
+    Where `is_hung` is set, the queue of web1 is longer.
+    """
+
+    def __init__(self, server, topic):
+        self.is_hung = False
+        self._topic = topic
+        self._producer = confluent_kafka.Producer({"bootstrap.servers": server, "log_level": 0})
+        self._rng = np.random.default_rng(0)
+        self._over = threading.Event()
+        self._second = int(time.time()) - 3300
+        self._live = threading.Thread(target=self._go_on)
+
+    def __enter__(self):
+        for _ in range(1200):
+            self._send()
+        assert self._producer.flush(30) == 0
+        self._live.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        self._live.join()
+
+    def _go_on(self):
+        while not self._over.wait(0.1):
+            if self._second < time.time():
+                self._send()
+            self._producer.poll(0)
+
+    def _send(self):
+        swing = np.sin(self._second / np.array([4.0, 9.0]))
+        for host in ("web1", "web2"):
+            values = 20.0 + swing @ SWINGS + self._rng.normal(0, 0.3, 5)
+            values[0] += 120 * (self.is_hung and host == "web1")
+            fields = ",".join(f"{name}={value}" for name, value in zip(FIELDS, values.tolist(), strict=True))
+            self._producer.produce(self._topic, f"queue,host={host} {fields} {self._second}000000000", host)
+        self._second += 1
+
+
+def typed(chapter, server):
+    """Give the commands of a chapter of the README, for another broker and with this Python."""
+    text = (ROOT / "README.md").read_text().partition(f"## {chapter}\n")[2].partition("\n## ")[0]
+    lines = [line for line in text.splitlines() if line.startswith("    .venv/bin/barograph ")]
+    commands = [shlex.split(line.replace("127.0.0.1:9092", server), comments=True) for line in lines]
+    return [[sys.executable, "-m", "monitor", *command[1:]] for command in commands]
 
 
 # OpenTelemetry Collector

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from monitor.alerting.alert import Alert, ChannelShare
+from monitor.alerting.alert_age import AlertAgeFilter
 from monitor.config.explain import parse_config
-from monitor.daemon.checkpoints import capture, continues, position_of, undelivered_of
+from monitor.daemon.checkpoints import CheckpointKeeper, capture, continues, position_of, undelivered_of
+from monitor.metrics.instruments import Metrics
 from monitor.sources.position import PartitionPosition, Position
 from monitor.storage.checkpoint import Checkpoint
+from monitor.testing import FakeClock
 
 
 def source(**settings):
@@ -79,3 +83,32 @@ def test_a_checkpoint_from_before_positions_had_the_id_of_their_topic_is_read():
     older = Checkpoint({}, {"position_ms": 5000, "partitions": partitions})
 
     assert position_of(older) == Position(5000, {"metrics/0": PartitionPosition(50, 20, 5000, "")})
+
+
+def test_a_large_checkpoint_is_due_at_most_at_five_megabytes_a_second(tmp_path):
+    clock = FakeClock()
+    keeper = CheckpointKeeper(
+        tmp_path / "state",
+        [],
+        AlertAgeFilter({}),
+        source=source(),
+        metrics=Metrics(CollectorRegistry(), []),
+        clock=clock,
+        every_seconds=1.0,
+    )
+    clock.advance(1.0)
+    assert keeper.is_due()
+
+    keeper.save(Position(5000, {"m" * 10_000_000: PartitionPosition(1, 1)}))  # 2 s of writing
+
+    clock.advance(1.9)
+    assert not keeper.is_due()
+    clock.advance(0.2)
+    assert keeper.is_due()
+
+    keeper.save(POSITION)
+
+    clock.advance(0.9)
+    assert not keeper.is_due()
+    clock.advance(0.2)
+    assert keeper.is_due()
