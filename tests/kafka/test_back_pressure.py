@@ -20,13 +20,13 @@ def numbered(sample, n, *, first=0, **labels):
     return [sample(T0 + k * 1000, k, **labels) for k in range(first, first + n)]
 
 
-def produce_at_once(cluster, topic, payloads):
-    """Put records into a topic as one batch: the mock cluster answers a fetch with one."""
+def produce_at_once(cluster, topic, payloads, *, partition=0):
+    """Put records into a partition as one batch: the mock cluster answers a fetch with one."""
     producer = confluent_kafka.Producer(
         {"bootstrap.servers": ",".join(cluster.servers), "linger.ms": 10_000, "log_level": 0}
     )
     for payload in payloads:
-        producer.produce(topic, payload, partition=0)
+        producer.produce(topic, payload, partition=partition)
     assert producer.flush(20) == 0
 
 
@@ -55,7 +55,7 @@ def clock():
 def test_what_a_poll_brought_is_handed_out_in_pieces_of_so_many_bytes(cluster, open_kafka, until, sample):
     topic = cluster.topic(2)
     for partition in range(2):
-        cluster.produce(topic, numbered(sample, 20, pad="x" * 1000), partition=partition)
+        produce_at_once(cluster, topic, numbered(sample, 20, pad="x" * 1000), partition=partition)
     source = open_kafka(topic, max_batch_bytes=5000)
 
     batches = filled(until(source, has(40)))
