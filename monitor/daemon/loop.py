@@ -111,8 +111,9 @@ class Loop:
         views = self._views()
         self._count(batch, decision, filtered, views, duration_seconds=self.clock.monotonic() - started)
         self._log(batch, decision, views)
-        # Before it is rendered: what a scrape has shown survives the daemon.
-        if not is_saved and self.checkpoints.is_due():
+        # Before it is rendered: what a scrape has shown survives the daemon. So does what an operator has
+        # accepted, also where nobody was notified of it: its request goes next.
+        if not is_saved and (accepted or self.checkpoints.is_due()):
             self._save()
             is_saved = True
         if self.operator_requests is not None:

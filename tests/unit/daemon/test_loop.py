@@ -471,6 +471,21 @@ def test_an_accepted_episode_is_notified_and_saved_before_its_request_goes(loop,
     assert lines[:5] == ["finish", "save", "finish", "save", "finish"]
 
 
+def test_an_accepted_episode_of_a_muted_entity_is_saved_before_its_request_goes(loop, noise):
+    outlet, lines = Outlet(), []
+
+    loop(
+        batches_with_a_fault(noise),
+        outlet,
+        record=lambda alerts, notified, muted=False: None,
+        save=lambda position, undelivered: lines.append("save"),
+        requests=lambda watch: Requests(watch, lines, accepts_before=3, muted={("w", "web1")}),
+    )
+
+    assert outlet.alerts == []
+    assert lines[:4] == ["finish", "finish", "save", "finish"]
+
+
 def test_nobody_is_notified_of_a_muted_entity_and_no_scrape_shows_its_episode_as_open(loop, noise):
     outlet, recorded = Outlet(), []
     fault = noise(5, start_step=200, shift=50.0, seed=1)
