@@ -27,10 +27,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from models.baselines import WindowPca
 from models.bundle import Bundle
-from models.detector import Detector, Trained
+from models.detector import Detector
 from models.network import Autoencoder
 from models.raw_scores import error_windows, fit_error_scale
+from models.trained import Trained
 from monitor.config.explain import parse_config
 from monitor.config.schema import Config
 from monitor.daemon.build import build_daemon
@@ -212,7 +214,10 @@ def save_model(config: Config, size: Size) -> None:
         resolution=np.full(size.n_channels, 0.1),
         step_seconds=size.step_seconds,
         block_steps=settings.block_steps,
-        trained=Trained(network, fit_error_scale(errors), None),
+        # A model of several channels always has a PCA, and then no memory of neighbours.
+        trained=Trained(
+            network, fit_error_scale(errors), WindowPca.fit(normal, normal) if size.n_channels > 1 else None
+        ),
     )
     history = rng.normal(50, 5, (model.window_length + 100, size.n_entities, size.n_channels))
     for first in range(0, size.n_entities, 1000):

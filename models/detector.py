@@ -17,16 +17,12 @@ from models.baselines import GaussianBaseline, NeighbourBaseline
 from models.dataset import WindowIndex, gather_windows, index_windows, windows_of
 from models.limits import Budget, OwnLimits, PeakHistogram, block_peaks
 from models.peak_records import GROSS_SURPRISE, PeakRecords
-from models.raw_scores import (
-    NetworkRawScores,
-    RowErrorScales,
-    raw_score_windows,
-)
+from models.raw_scores import NetworkRawScores, RowErrorScales, raw_score_windows
 from models.row_arrays import RowArrays, row_array
 from models.scaling import Scaling, fit_scaling_and_rest
 from models.season import SeasonProfile
 from models.settings import ModelSettings
-from models.tail import MEMORY_STEPS, TailBank
+from models.tail import TailBank, tails_of_memories
 from models.trained import Trained, fit_row_error_scales, min_thresholds, raw_score_weights
 
 __all__ = ["WARMING_STEPS", "BlockRawScores", "Detector", "calibration_episodes"]
@@ -92,14 +88,8 @@ class Detector(RowArrays):
         self.own_limits: OwnLimits | None = None
         n_channels = len(resolution)
         self.scaling = Scaling(n_rows, channels=n_channels)
-        # Baselines with a memory can learn out of a false alarm that too little history raised, and rare
-        # high raw scores must not wear away from their tail. A network and a PCA stay as they were fitted:
-        # with these settings the first faults became their tail (3 of a recording's 12 caught, not 12).
-        self.tails = (
-            TailBank(n_rows, len(self.weights), young_steps=MEMORY_STEPS, max_learned=5.0)
-            if self._uses_neighbour
-            else TailBank(n_rows, len(self.weights))
-        )
+        make_tails = tails_of_memories if self._uses_neighbour else TailBank
+        self.tails = make_tails(n_rows, len(self.weights))
         self.records = PeakRecords(n_rows)
         self.gaussian = GaussianBaseline(n_rows, channels=n_channels)
         n_windows = settings.memory_windows if self._uses_neighbour else 0

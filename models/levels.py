@@ -102,10 +102,9 @@ class Levels(RowArrays):
         second, spread = median_and_spread(window[middle:])
         level, _ = median_and_spread(window)
         shift = level - self.before[rows]
-        noise = np.fmax(np.fmax(self.noise[rows], spread), _MIN_NOISE * scale)
+        noise, has_moved = self._moved(rows, shift, spread, scale)
+        allowed = np.maximum(_STABLE_NOISE * noise, _STABLE_SHARE * np.abs(shift))
         with np.errstate(invalid="ignore"):
-            has_moved = self.blamed[rows] & (np.abs(shift) > _MATERIAL * noise)
-            allowed = np.maximum(_STABLE_NOISE * noise, _STABLE_SHARE * np.abs(shift))
             is_stable = np.abs(second - first) <= allowed
         counts = has_moved & (is_stable | ~has_moved).all(axis=1, keepdims=True)
         return np.asarray(np.where(counts, shift, 0.0))
@@ -153,9 +152,7 @@ class Levels(RowArrays):
         """
         level, spread = median_and_spread(steps)
         shift = level - self.before[row]
-        noise = np.fmax(np.fmax(self.noise[row], spread), _MIN_NOISE * scale)
-        with np.errstate(invalid="ignore"):
-            has_moved = self.blamed[row] & (np.abs(shift) > _MATERIAL * noise)
+        _, has_moved = self._moved(row, shift, spread, scale)
         return np.asarray(np.where(has_moved, shift, 0.0))
 
     def declare(
@@ -175,9 +172,8 @@ class Levels(RowArrays):
             The newest that are still needed; those of the new level are the last of them.
         """
         self.accept(row, shift, time_ms=time_ms)
-        channel = int(np.argmax(np.abs(shift) / np.maximum(self.shift_noise[row], 1e-12)))
-        is_new = np.abs(steps[:, channel] - self.before[row, channel]) > np.abs(shift[channel]) / 2
-        n_new = len(steps) if is_new.all() else int(np.argmin(is_new[::-1]))
+        channel = self._clearest(row, shift)
+        n_new = _n_newest_off(steps[:, channel], self.before[row, channel], shift[channel])
         self._join(row, newest_step + 1 - n_new, shift)
 
     def go_back(
@@ -201,10 +197,9 @@ class Levels(RowArrays):
         lasted = time_ms - self.shift_ms[row] >= lasting_ms
         self.shift[row] = back if lasted else self.offset[row]
         self.shift_ms[row], self.ended_ms[row] = time_ms, 0
-        channel = int(np.argmax(np.abs(back) / np.maximum(self.shift_noise[row], 1e-12)))
+        channel = self._clearest(row, back)
         level, _ = median_and_spread(steps[:-1, channel])
-        is_back = np.abs(steps[:, channel] - level) > np.abs(back[channel]) / 2
-        n_back = len(steps) if is_back.all() else int(np.argmin(is_back[::-1]))
+        n_back = _n_newest_off(steps[:, channel], level, back[channel])
         self._join(row, newest_step + 1 - n_back, back)
         return back
 
@@ -219,6 +214,18 @@ class Levels(RowArrays):
             times[times != 0] -= n_steps * step_ms
         self.joint = np.where(self.joint >= 0, np.maximum(self.joint - n_steps, -1), self.joint)
 
+    def _moved(
+        self,
+        rows: int | NDArray[np.int64],
+        shift: NDArray[np.float64],
+        spread: NDArray[np.float64],
+        scale: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Give the noise that shifts (..., C) are measured by, and which blamed channels have moved."""
+        noise = np.fmax(np.fmax(self.noise[rows], spread), _MIN_NOISE * scale)
+        with np.errstate(invalid="ignore"):
+            return noise, self.blamed[rows] & (np.abs(shift) > _MATERIAL * noise)
+
     def _miss(
         self, rows: NDArray[np.int64], steps: NDArray[np.float64], shift: NDArray[np.float64]
     ) -> NDArray[np.float64]:
@@ -232,6 +239,10 @@ class Levels(RowArrays):
         miss = np.abs(steps[-1] - level + shift)
         is_way = (shift != 0) & ~np.isnan(miss)
         return np.asarray(np.where(is_way, miss / np.maximum(allowed, 1e-12), np.inf))
+
+    def _clearest(self, row: int, shift: NDArray[np.float64]) -> int:
+        """Give the channel whose shift (C,) is the largest in units of its noise."""
+        return int(np.argmax(np.abs(shift) / np.maximum(self.shift_noise[row], 1e-12)))
 
     def _join(self, row: int, joint: int, jump: NDArray[np.float64]) -> None:
         self.joint, self.jump = self.joint.copy(), self.jump.copy()
@@ -288,3 +299,11 @@ def median_and_spread(values: NDArray[np.float64]) -> tuple[NDArray[np.float64],
         high = np.take_along_axis(ordered, above[None], axis=0)[0]
         quartiles.append(low + (high - low) * (position - below))
     return quartiles[1], (quartiles[2] - quartiles[0]) / _IQR_OF_NORMAL
+
+
+def _n_newest_off(
+    values: NDArray[np.float64], level: NDArray[np.floating] | np.floating, shift: np.floating
+) -> int:
+    """Count the newest values (T,) without a break that lie off a level by more than half of a shift."""
+    is_off = np.abs(values - level) > np.abs(shift) / 2
+    return len(values) if is_off.all() else int(np.argmin(is_off[::-1]))

@@ -193,29 +193,6 @@ def masked_huber(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
     return losses.sum() / known.sum().clamp(min=1.0)
 
 
-def choose_device(device: Device) -> torch.device:
-    """Resolve `auto` to CUDA if there is a usable GPU, else to the CPU; refuse CUDA without a GPU."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise TrainingError(
-            'model.device is "cuda", but PyTorch finds no usable GPU here. Use "auto" or "cpu".'
-        )
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
-
-
-def _chunks(windows: Tensor, length: int) -> tuple[Tensor, ...]:
-    """Cut windows (B, W, C) along time; if a chunk is shorter, it is the oldest one."""
-    n_first = windows.shape[1] % length
-    return torch.split(
-        windows, [n_first, *[length] * (windows.shape[1] // length)] if n_first else length, dim=1
-    )
-
-
-def _detached(state: _State) -> _State:
-    return (state[0].detach(), state[1].detach()) if isinstance(state, tuple) else state.detach()
-
-
 def gradient_norms_per_step(
     network: Autoencoder, windows: NDArray[np.float32], *, tbptt_steps: int = 0
 ) -> NDArray[np.float64]:
@@ -243,3 +220,26 @@ def gradient_norms_per_step(
         return np.zeros(windows.shape[1])
     per_step = gradient.norm(dim=2).double()  # (B, W, C) -> (B, W)
     return np.asarray(per_step.square().mean(dim=0).sqrt().numpy())
+
+
+def choose_device(device: Device) -> torch.device:
+    """Resolve `auto` to CUDA if there is a usable GPU, else to the CPU; refuse CUDA without a GPU."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise TrainingError(
+            'model.device is "cuda", but PyTorch finds no usable GPU here. Use "auto" or "cpu".'
+        )
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
+
+
+def _chunks(windows: Tensor, length: int) -> tuple[Tensor, ...]:
+    """Cut windows (B, W, C) along time; if a chunk is shorter, it is the oldest one."""
+    n_first = windows.shape[1] % length
+    return torch.split(
+        windows, [n_first, *[length] * (windows.shape[1] // length)] if n_first else length, dim=1
+    )
+
+
+def _detached(state: _State) -> _State:
+    return (state[0].detach(), state[1].detach()) if isinstance(state, tuple) else state.detach()

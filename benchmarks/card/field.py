@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.scaling import fit_scaling
-from monitor.detection.entities import resolution_of
+from monitor.detection.entities import resolutions
 
 from . import contenders, forests, learned
 from .contenders import Contender
@@ -101,8 +101,8 @@ def judge_trial(trial: Trial, name: str, seed: int, *, parts: tuple[str, ...] = 
 
 def _judge_entrant(trial: Trial, entrant: Entrant, seed: int) -> Judged:
     stream, n_train = trial.stream()
-    resolution = np.array([resolution_of(channel, trial.step_seconds) for channel in trial.channels])
-    scaled = fit_scaling(stream[:n_train], resolution).apply(stream)
+    learned = stream[:n_train]
+    scaled = fit_scaling(learned, resolutions(trial.channels, (), learned, trial.step_seconds)).apply(stream)
     known = ~np.isnan(scaled).all(axis=2)
     filled = _complete(scaled, n_train)
     n_fit = n_train - int(HELD_OUT_SHARE * n_train) if entrant.is_fitted else n_train

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models.detector import WARMING_STEPS
 from models.limits import PeakHistogram, block_peaks, limit_for_budget
 from models.peak_records import PeakRecords
-from models.tail import MEMORY_STEPS, TailBank
+from models.tail import TailBank, tails_of_memories
 from monitor.alerting.episodes import Changes, EpisodeBook
 from monitor.detection.settings import WatchSettings
 
@@ -36,11 +36,7 @@ class _Calibration:
     """Tails and peaks of `n` entities, as a detector keeps them for its own raw scores."""
 
     def __init__(self, n_rows: int, settings: WatchSettings, *, n_channels: int) -> None:
-        self.tails = (
-            TailBank(n_rows, 1, young_steps=MEMORY_STEPS, max_learned=5.0)
-            if n_channels == 1
-            else TailBank(n_rows, 1)
-        )
+        self.tails = tails_of_memories(n_rows, 1) if n_channels == 1 else TailBank(n_rows, 1)
         self.records = PeakRecords(n_rows)
         self.peaks = PeakHistogram(settings.block_steps * settings.step_seconds)
         self.calibrated = np.zeros(n_rows, bool)

@@ -18,7 +18,7 @@ from models.training import first_held_out
 from monitor.alerting.alert import Alert
 from monitor.config.watch import WatchConfig
 from monitor.detection.build import build_watch, known_entities
-from monitor.detection.entities import resolution_of
+from monitor.detection.entities import resolutions
 from monitor.detection.report import WatchReport
 from monitor.detection.scored_step import ScoredStep
 from monitor.detection.settings import WatchSettings
@@ -180,11 +180,11 @@ def _part_of(fit: Fit, settings: WatchSettings, history: History, *, network: bo
     """Give the trained detector with the network's raw scores alone, or without them; calibrated anew."""
     whole = fit.detector
     assert whole.trained is not None
-    resolution = np.array([resolution_of(channel, settings.step_seconds) for channel in history.channels])
+    resolution = resolutions(history.channels, history.counters, history.values, settings.step_seconds)
     part = Detector(
         settings.model,
         n_rows=whole.n_rows,
-        resolution=resolution,
+        resolution=whole.resolution,
         step_seconds=settings.step_seconds,
         block_steps=settings.block_steps,
         trained=whole.trained,
@@ -196,5 +196,6 @@ def _part_of(fit: Fit, settings: WatchSettings, history: History, *, network: bo
     part.weights = weights / weights.sum()
     scaled = fit_scaling(history.values, resolution).apply(history.values)
     held_out_from = first_held_out(scaled, settings.model.validation_share)
-    part.calibrate(np.arange(whole.n_rows), history.values, held_out_from=held_out_from)
+    rows = np.arange(whole.n_rows)
+    part.calibrate(rows, history.values, held_out_from=held_out_from, resolution=resolution)
     return part

@@ -18,7 +18,7 @@ from monitor.errors import ConfigError, HistoryError, MonitorError
 from monitor.text import printable
 
 if TYPE_CHECKING:
-    from monitor.alerting.mutes import OperatorAction, OperatorRequest
+    from monitor.alerting.mutes import OperatorAction, OperatorRequest, RequestKind
     from monitor.config.schema import Config
     from monitor.storage.alert_history import StoredEpisode
     from monitor.storage.data_dir import DataDir
@@ -177,7 +177,14 @@ def _load(config: Path) -> tuple[Config, DataDir]:
 
 
 def _of_entity(
-    kind: str, settings: Config, name: str, config: Path, *, why: str, now: float, until: float | None = None
+    kind: RequestKind,
+    settings: Config,
+    name: str,
+    config: Path,
+    *,
+    why: str,
+    now: float,
+    until: float | None = None,
 ) -> OperatorRequest:
     from monitor.alerting.mutes import OperatorRequest
 
@@ -187,7 +194,7 @@ def _of_entity(
     chosen_watches(settings, [watch], config)
     return OperatorRequest(
         id=uuid4().hex,
-        kind="mute" if kind == "mute" else "unmute",
+        kind=kind,
         watch=watch,
         entity=entity,
         who=operator(),

@@ -160,18 +160,8 @@ def _of_season(
     actual: NDArray[np.float64],
     usual: NDArray[np.float64],
 ) -> tuple[ChannelShare, ...]:
-    return tuple(
-        ChannelShare(
-            channel=channels[channel],
-            share=share,
-            actual=float(actual[channel]),
-            expected=float(usual[channel]),
-            since_ms=0,
-            at_ms=step.time_ms,
-            of_season=True,
-        )
-        for channel, share in _largest(np.nan_to_num(evidence, nan=0.0))
-    )
+    error = np.nan_to_num(evidence, nan=0.0)
+    return _at_newest(step, channels, error, actual, usual, of_season=True)
 
 
 def _newest_values(
@@ -185,6 +175,19 @@ def _newest_values(
     within, actual = valid.of_row(row), step.actual[row]
     expected = np.where(np.isnan(step.expected[row]), within.clip(actual), step.expected[row])
     error = step.channel_error[row] if broken is None else broken.astype(np.float64)
+    return _at_newest(step, channels, error, actual, expected)
+
+
+def _at_newest(
+    step: ScoredStep,
+    channels: Sequence[str],
+    error: NDArray[np.floating],
+    actual: NDArray[np.float64],
+    expected: NDArray[np.float64],
+    *,
+    of_season: bool = False,
+) -> tuple[ChannelShare, ...]:
+    """Name the channels with the largest of some errors (C,), with values at the newest step."""
     return tuple(
         ChannelShare(
             channel=channels[channel],
@@ -193,6 +196,7 @@ def _newest_values(
             expected=float(expected[channel]),
             since_ms=0,
             at_ms=step.time_ms,
+            of_season=of_season,
         )
         for channel, share in _largest(error)
     )

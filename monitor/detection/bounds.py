@@ -61,8 +61,11 @@ class BoundForecast:
             self.hours = _NOTHING
             return
         n_rows, n_channels = recent.values.shape[1:]
-        names = self._rules.names_of(entities[:n_rows], channels[:n_channels])
-        low, high = (np.broadcast_to(side, (n_rows, n_channels)) for side in self._rules.valid_range(names))
+        names = self._rules.names_of(entities, channels)
+        low, high = (
+            np.broadcast_to(side[:n_rows, :n_channels], (n_rows, n_channels))
+            for side in self._rules.valid_range(names)
+        )
         has_bound = np.isfinite(np.stack([low, high], axis=2))  # (n, C, 2)
         window_length = detector.settings.window_length
         if not has_bound.any() or len(recent.values) < window_length:

@@ -106,8 +106,10 @@ class MetricRules:
     def valid_range(self, names: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Give the lowest and the highest valid value, infinite where not set.
 
-        Both have shape (1, C); or, where each series is its own entity, (n, 1).
+        Both have shape (1, C); or, where each series is its own entity, (n, 1). Without rules it is (1, 1).
         """
+        if not self._rules:
+            return np.full((1, 1), -np.inf), np.full((1, 1), np.inf)
         self._lay_out(names)
         return self._valid_min, self._valid_max
 

@@ -95,8 +95,13 @@ def stop(process):
 
 
 def barograph(*arguments):
+    return printed([sys.executable, "-m", "monitor", *arguments], ROOT, {})
+
+
+def printed(command, folder, environment):
+    """Run a command in a folder, and give what it prints."""
     ran = subprocess.run(
-        [sys.executable, "-m", "monitor", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120
+        command, cwd=folder, capture_output=True, text=True, env={**os.environ, **environment}, timeout=120
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
@@ -416,15 +421,7 @@ def test_the_readme_s_five_minutes_work_as_typed(kafka, start, tmp_path):
         *checks, run = typed("From Kafka", kafka.servers[0])
         assert [command[3] for command in checks] == ["topics", "topics", "check-config"]
         for command in checks:
-            ran = subprocess.run(
-                command,
-                cwd=tmp_path,
-                capture_output=True,
-                text=True,
-                env={**os.environ, **environment},
-                timeout=120,
-            )
-            assert ran.returncode == 0, ran.stdout + ran.stderr
+            printed(command, tmp_path, environment)
         daemon = start("daemon", *run, cwd=tmp_path, **environment)
 
         def both_judged():
@@ -453,18 +450,6 @@ def test_the_readme_s_path_ends_an_episode_and_catches_the_next_fault(kafka, sta
         "BAROGRAPH_HISTORY__SEGMENT_SECONDS": "60",
     }
 
-    def printed(command):
-        ran = subprocess.run(
-            command,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            env={**os.environ, **environment},
-            timeout=120,
-        )
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        return ran.stdout
-
     def shown(name):
         assert daemon.poll() is None, (tmp_path / "daemon.log").read_text()
         return metric(exported(address), name)
@@ -484,13 +469,13 @@ def test_the_readme_s_path_ends_an_episode_and_catches_the_next_fault(kafka, sta
 
     with Queues(kafka.servers[0], kafka.topic("queues", 3)) as queues:
         for command in checks:
-            printed([part.replace("telegraf", "queues") for part in command])
+            printed([part.replace("telegraf", "queues") for part in command], tmp_path, environment)
         daemon = start("daemon", *run, cwd=tmp_path, **environment)
         wait_for("web1", lambda: shown('barograph_judged{watch="host",entity="web1"}') == 1)
         assert not is_open()
 
         catch_and_close(1)  # by the baselines
-        trained = printed([*retrain, "--config", "mine.toml"])
+        trained = printed([*retrain, "--config", "mine.toml"], tmp_path, environment)
         (version,) = (path.name for path in (tmp_path / "data/bundles/host").iterdir() if path.is_dir())
         assert version in trained
         serves = f'barograph_model_info{{version="{version}",watch="host"}}'
@@ -500,7 +485,8 @@ def test_the_readme_s_path_ends_an_episode_and_catches_the_next_fault(kafka, sta
         wait_for("another episode", is_open, seconds=30)
 
         assert stop(daemon) == 0
-    listed = printed([sys.executable, "-m", "monitor", "episodes", "--config", "mine.toml", "--json"])
+    episodes = [sys.executable, "-m", "monitor", "episodes", "--config", "mine.toml", "--json"]
+    listed = printed(episodes, tmp_path, environment)
     found = [json.loads(line) for line in listed.splitlines()]
     assert [(row["entity"], row["reason"]) for row in found] == [
         ("web1", "recovered"),
