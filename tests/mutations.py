@@ -486,8 +486,8 @@ MUTATIONS = [
         ),
     ),
     *in_module(
-        "monitor/sources/metric_files.py",
-        "unit/sources/test_metric_files.py",
+        "monitor/files/metric_files.py",
+        "unit/files/test_metric_files.py",
         (
             "columns.time_ms < layout.end_ms",
             "columns.time_ms <= layout.end_ms",

@@ -8,8 +8,8 @@ Begin with `main.py`: it registers the commands and turns errors into one line a
 - `run.py`: the daemon
 - `train.py`, `retrain.py`: a model from metric files, and from the daemon's history
 - `models.py`: list, inspect and switch models
-- `score.py`, with `score_files.py` and `row_writer.py`: scores of metric files, as CSV or Parquet
-- `forecast.py`, with `forecast_files.py` and `forecast_plot.py`: what follows the end of metric files
+- `score.py`: scores of metric files, as CSV or Parquet
+- `forecast.py`: what follows the end of metric files
 - `topics.py`, `dead_letters.py`: what a Kafka cluster holds; the records that could not be read
 - `decode.py`: the samples in dumped records
 - `episodes.py`: the alert history

@@ -39,9 +39,9 @@ def decode(
     from monitor.config.decode import DecodeConfig
     from monitor.config.load import load_config
     from monitor.decode.topic_decoders import TopicDecoders, check_format
+    from monitor.files.captures import read_capture
+    from monitor.files.decode_captures import decode_captured, json_lines, report
     from monitor.sample import SeriesTable
-    from monitor.sources.captures import read_capture
-    from monitor.sources.decode_captures import decode_captured, json_lines, report
 
     settings = load_config(config, environ=os.environ).decode if config else DecodeConfig()
     default = format_name or settings.format

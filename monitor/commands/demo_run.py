@@ -25,8 +25,8 @@ from monitor.daemon.build import build_daemon
 from monitor.daemon.daemon import Daemon
 from monitor.daemon.process import tune_process
 from monitor.errors import MonitorError
+from monitor.files.recorded import recorded_files
 from monitor.sample import SeriesTable
-from monitor.sources.recorded import recorded_files
 from monitor.storage.data_dir import DataDir
 from monitor.training.train import TrainedWatch, collect_history, train_watch
 

@@ -53,19 +53,19 @@ def forecast(
     overrides = {"source": {"kind": "replay", "replay": {"paths": files}}}
     settings = load_config(config, environ=os.environ, overrides=overrides)
     from monitor.commands.console import out
-    from monitor.commands.forecast_files import (
+    from monitor.commands.tables import accuracy_table, answers_table
+    from monitor.daemon.process import tune_process
+    from monitor.files.recorded import recorded_files
+    from monitor.offline.forecast_files import (
         answers,
         check_forecasts,
         forecast_files,
         parse_question,
         rows_of,
     )
-    from monitor.commands.row_writer import open_writer
-    from monitor.commands.score_files import choose_watch
-    from monitor.commands.tables import accuracy_table, answers_table
-    from monitor.daemon.process import tune_process
+    from monitor.offline.row_writer import open_writer
+    from monitor.offline.score_files import choose_watch
     from monitor.sample import SeriesTable
-    from monitor.sources.recorded import recorded_files
     from monitor.storage.data_dir import DataDir
 
     tune_process()
@@ -90,7 +90,7 @@ def forecast(
             writer.write(rows_of(made))
         print(f"wrote {output}", file=sys.stderr)
     if picture is not None:
-        from monitor.commands.forecast_plot import forecast_plot
+        from monitor.offline.forecast_plot import forecast_plot
 
         _write_picture(picture, forecast_plot(chosen.name, made, questions))
     out.print(accuracy_table(chosen.name, made.channels, made.accuracy, step_seconds=chosen.step_seconds))

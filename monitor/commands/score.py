@@ -32,11 +32,11 @@ def score(
     overrides = {"source": {"kind": "replay", "replay": {"paths": files}}}
     settings = load_config(config, environ=os.environ, overrides=overrides)
     from monitor.commands.console import scoring_progress
-    from monitor.commands.row_writer import open_writer
-    from monitor.commands.score_files import choose_watch, score_recorded
     from monitor.daemon.process import tune_process
+    from monitor.files.recorded import recorded_files
+    from monitor.offline.row_writer import open_writer
+    from monitor.offline.score_files import choose_watch, score_recorded
     from monitor.sample import SeriesTable
-    from monitor.sources.recorded import recorded_files
     from monitor.storage.data_dir import DataDir
 
     tune_process()

@@ -28,10 +28,10 @@ from monitor.alerting.text import (
     value_text,
 )
 from monitor.commands.demo_recording import DemoOutcome
-from monitor.commands.forecast_files import Question
 from monitor.daemon.status import WatchStatus
+from monitor.files.decode_captures import N_SHOWN
+from monitor.offline.forecast_files import Question
 from monitor.sample import Columns, SeriesTable, is_stale
-from monitor.sources.decode_captures import N_SHOWN
 from monitor.storage.alert_history import LatestValues, StoredEpisode
 from monitor.text import printable
 from monitor.training.gate import TrainingOutcome

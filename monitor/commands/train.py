@@ -66,8 +66,8 @@ def train(
     from monitor.commands.console import out
     from monitor.commands.tables import training_table
     from monitor.daemon.process import tune_process
+    from monitor.files.recorded import recorded_files
     from monitor.sample import SeriesTable
-    from monitor.sources.recorded import recorded_files
     from monitor.storage.data_dir import DataDir
     from monitor.training.train import collect_history
 

@@ -39,6 +39,7 @@ from monitor.daemon.served_watch import ModelLoader, ServedWatch
 from monitor.daemon.watch_log import WatchLog
 from monitor.decode.topic_decoders import TopicDecoders
 from monitor.detection.pipeline import Pipeline
+from monitor.files.recorded import recorded_files
 from monitor.kafka.dead_letter_producer import DeadLetterProducer
 from monitor.kafka.libraries import library_of
 from monitor.kafka.record_decoder import Decoding
@@ -49,7 +50,6 @@ from monitor.outlets.outlet import Outlet
 from monitor.sample import SeriesTable
 from monitor.sources.host import HostSource
 from monitor.sources.position import Position
-from monitor.sources.recorded import recorded_files
 from monitor.sources.replay import ReplaySource
 from monitor.sources.source import Source
 from monitor.storage.alert_history import AlertHistory

@@ -1,6 +1,6 @@
 """Recorded samples, replayed in the order of their event times at a chosen speed.
 
-`metric_files.py` reads the files; here is only the time at which their samples arrive.
+`monitor/files/` reads the files; here is only the time at which their samples arrive.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import threading
 import numpy as np
 
 from monitor.clock import Clock
+from monitor.files.metric_files import Recorded
 from monitor.sample import Columns, no_samples
-from monitor.sources.metric_files import Recorded
 from monitor.sources.position import Position
 from monitor.sources.source import Batch
 

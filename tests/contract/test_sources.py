@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from monitor.files.metric_files import Recorded
 from monitor.sample import SeriesTable, concatenate
 from monitor.sources.host import HostSource
-from monitor.sources.metric_files import Recorded
 from monitor.sources.replay import ReplaySource
 from monitor.sources.source import Batch
 from monitor.testing import FakeClock, ListSource, samples

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from models.bundle import Bundle, load_bundle, save_bundle
-from monitor.commands.forecast_files import Question, answers, check_forecasts, forecast_files
 from monitor.config.watch import WatchConfig
+from monitor.offline.forecast_files import Question, answers, check_forecasts, forecast_files
 from monitor.sample import Columns, SeriesTable, concatenate, labels_of
 from monitor.storage.step_history import History
 from monitor.training.train import fit_watch

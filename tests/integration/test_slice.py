@@ -11,8 +11,8 @@ from monitor.clock import SystemClock
 from monitor.commands.demo_recording import load_recording
 from monitor.config.load import load_config
 from monitor.daemon.build import build_daemon
+from monitor.files.recorded import recorded_files
 from monitor.sample import SeriesTable
-from monitor.sources.recorded import recorded_files
 from monitor.storage.data_dir import DataDir
 from monitor.training.train import collect_history, train_watch
 

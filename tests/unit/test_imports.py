@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 BELOW_THE_DAEMON = (
-    "models clock errors log_limit sample text alerting decode detection config outlets web storage sources "
-    "kafka training metrics"
+    "models clock errors log_limit sample text alerting decode detection config outlets web storage files "
+    "sources kafka training metrics"
 )
 # What each folder of `monitor` (and each module beside them) may import of ours.
 TABLE = {
@@ -30,13 +30,15 @@ TABLE = {
     "outlets": "alerting",
     "web": "errors",
     "storage": "clock errors sample alerting detection models",
-    "sources": "clock errors sample text decode config",
+    "files": "errors sample text decode config",
+    "sources": "clock errors sample text decode config files",
     "kafka": "sources decode config clock errors log_limit sample text",
     "training": "clock errors sample config detection storage models",
     "metrics": "sample alerting detection sources kafka storage training",
     "discovery": "errors sample text kafka decode detection config",
     "daemon": BELOW_THE_DAEMON,
-    "commands": f"{BELOW_THE_DAEMON} discovery daemon",
+    "offline": BELOW_THE_DAEMON,
+    "commands": f"{BELOW_THE_DAEMON} discovery daemon offline",
     "__main__": "commands",
 }
 # Of a folder, the modules that others may import, where that is not all.

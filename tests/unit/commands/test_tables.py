@@ -12,7 +12,6 @@ from models.limits import Limit
 from monitor.alerting.alert import Alert, ChannelShare
 from monitor.alerting.mutes import OperatorRequest
 from monitor.commands.demo_recording import Episode, Fault, judge_episodes
-from monitor.commands.forecast_files import Question
 from monitor.commands.tables import (
     accuracy_table,
     alert_text,
@@ -27,6 +26,7 @@ from monitor.commands.tables import (
     training_table,
 )
 from monitor.daemon.status import WatchStatus
+from monitor.offline.forecast_files import Question
 from monitor.sample import STALE_NAN, SeriesTable
 from monitor.storage.alert_history import LatestValues, StoredEpisode
 from monitor.testing import samples

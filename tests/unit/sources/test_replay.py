@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from monitor.files.metric_files import Recorded
 from monitor.sample import Columns, SeriesTable, concatenate
-from monitor.sources.metric_files import Recorded
 from monitor.sources.position import Position
 from monitor.sources.replay import ReplaySource
 from monitor.testing import FakeClock, samples

@@ -8,8 +8,8 @@ import pytest
 from full_disk import full_disk
 
 from monitor.errors import MonitorError
+from monitor.files.metric_files import FileLayout, read_files
 from monitor.sample import SeriesTable
-from monitor.sources.metric_files import FileLayout, read_files
 from monitor.storage.recorder import Recorder, record
 from monitor.testing import FakeClock
 

@@ -26,9 +26,9 @@ from monitor.decode.native import SampleFields, decode_native_columns, decode_na
 from monitor.decode.record import Decoder, Record
 from monitor.decode.topic_decoders import TopicDecoders
 from monitor.errors import SourceError
+from monitor.files.captures import NoCaptureError, captured_lines, file_bytes
+from monitor.files.decode_captures import decode_captured
 from monitor.sample import Columns, SeriesTable, concatenate, labels_of, no_samples
-from monitor.sources.captures import NoCaptureError, captured_lines, file_bytes
-from monitor.sources.decode_captures import decode_captured
 
 if TYPE_CHECKING:
     import pandas as pd

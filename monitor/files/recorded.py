@@ -7,8 +7,8 @@ import logging
 from monitor.config.schema import Config
 from monitor.config.times import parse_time
 from monitor.decode.topic_decoders import TopicDecoders
+from monitor.files.metric_files import FileLayout, Recorded, find_files, read_files
 from monitor.sample import SeriesTable
-from monitor.sources.metric_files import FileLayout, Recorded, find_files, read_files
 
 __all__ = ["recorded_files"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from monitor.decode.record import Record
 from monitor.errors import SourceError
-from monitor.sources.captures import read_capture
+from monitor.files.captures import read_capture
 
 
 def b64(raw):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from monitor.commands.forecast_files import FileForecast, Question
+from monitor.offline.forecast_files import FileForecast, Question
 
 __all__ = ["N_PANELS", "forecast_plot"]
 

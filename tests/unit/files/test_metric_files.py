@@ -14,8 +14,8 @@ import pytest
 from monitor.decode.formats import FormatSettings
 from monitor.decode.topic_decoders import TopicDecoders
 from monitor.errors import SourceError
+from monitor.files.metric_files import FileLayout, find_files, read_files
 from monitor.sample import SeriesTable
-from monitor.sources.metric_files import FileLayout, find_files, read_files
 
 WIDE = "timestamp,cpu,queue\n1000,0.5,3\n2000,0.75,4\n"
 AS_READ = {

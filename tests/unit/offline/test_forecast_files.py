@@ -6,7 +6,8 @@ from forecasters import HORIZON, W, forecaster
 
 from models.forecast import Forecast
 from models.forecast_baselines import compare
-from monitor.commands.forecast_files import (
+from monitor.errors import ConfigError, MonitorError
+from monitor.offline.forecast_files import (
     FileForecast,
     Question,
     answers,
@@ -15,7 +16,6 @@ from monitor.commands.forecast_files import (
     parse_question,
     rows_of,
 )
-from monitor.errors import ConfigError, MonitorError
 from monitor.sample import Columns, concatenate, labels_of
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import orjson
 
 from monitor.decode.record import Decoder, Rejection
+from monitor.files.captures import Captured
 from monitor.sample import Columns, SeriesTable, concatenate, is_stale
-from monitor.sources.captures import Captured
 from monitor.text import printable
 
 __all__ = ["N_SHOWN", "DecodeOutcome", "decode_captured", "json_lines", "report"]

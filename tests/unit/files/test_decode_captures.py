@@ -9,9 +9,9 @@ import pytest
 from monitor.decode.formats import FormatSettings
 from monitor.decode.record import Record
 from monitor.decode.topic_decoders import TopicDecoders
+from monitor.files.captures import Captured
+from monitor.files.decode_captures import DecodeOutcome, decode_captured, json_lines, report
 from monitor.sample import STALE_NAN, Columns, SeriesTable, labels_of
-from monitor.sources.captures import Captured
-from monitor.sources.decode_captures import DecodeOutcome, decode_captured, json_lines, report
 from monitor.testing import samples
 
 

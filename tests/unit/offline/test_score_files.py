@@ -10,13 +10,13 @@ import pytest
 from models.bundle import Bundle
 from models.fit_detector import fit_detector
 from models.settings import ModelSettings
-from monitor.commands.row_writer import open_writer
-from monitor.commands.score_files import choose_watch, score_recorded
 from monitor.config.explain import parse_config
 from monitor.detection.swap import align_rows
 from monitor.errors import ConfigError, MonitorError
+from monitor.files.recorded import recorded_files
+from monitor.offline.row_writer import open_writer
+from monitor.offline.score_files import choose_watch, score_recorded
 from monitor.sample import SeriesTable
-from monitor.sources.recorded import recorded_files
 
 START_S = 1_700_000_000
 

@@ -8,8 +8,8 @@ from PIL import Image
 
 from models.forecast import Forecast
 from models.forecast_baselines import compare
-from monitor.commands.forecast_files import FileForecast, Question
-from monitor.commands.forecast_plot import N_PANELS, forecast_plot
+from monitor.offline.forecast_files import FileForecast, Question
+from monitor.offline.forecast_plot import N_PANELS, forecast_plot
 
 
 def forecast_of(n_rows, n_channels=1):

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitor.commands.row_writer import open_writer
 from monitor.errors import MonitorError
+from monitor.offline.row_writer import open_writer
 
 BLOCKS = (
     {"entity": ["a", "b"], "score": np.array([0.5, np.nan])},

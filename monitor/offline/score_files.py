@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from models.bundle import Bundle
 from monitor.clock import SystemClock
-from monitor.commands.row_writer import RowWriter
 from monitor.config.schema import Config
 from monitor.config.watch import WatchConfig
 from monitor.detection.build import build_entities, build_watch
@@ -20,8 +19,9 @@ from monitor.detection.scored_step import Reason, ScoredStep
 from monitor.detection.view import WatchObserver
 from monitor.detection.watch import Watch
 from monitor.errors import ConfigError, MonitorError
+from monitor.files.metric_files import Recorded
+from monitor.offline.row_writer import RowWriter
 from monitor.sample import UNKNOWN, Columns, SeriesTable
-from monitor.sources.metric_files import Recorded
 from monitor.sources.replay import ReplaySource
 
 __all__ = ["choose_watch", "score_recorded"]

@@ -7,8 +7,8 @@ import pytest
 
 from monitor.config.explain import parse_config
 from monitor.errors import SourceError
+from monitor.files.recorded import recorded_files
 from monitor.sample import SeriesTable
-from monitor.sources.recorded import recorded_files
 
 
 def config_of(folder, decode=None, **replay):

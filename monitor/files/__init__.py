@@ -1,0 +1,9 @@
+"""Files that hold metrics or dumped records, read into columns of samples.
+
+May import: `errors`, `sample`, `text`, `monitor.decode` and `monitor.config`.
+
+Begin with `metric_files.py`: it finds files and reads them into columns.
+
+- `recorded.py`: the same, as the configuration says
+- `captures.py`, `decode_captures.py`: files of dumped records or HTTP bodies; decoding and reporting them
+"""

@@ -1,0 +1,10 @@
+"""What commands do with metric files, without a daemon: scores and forecasts, written as tables and pictures.
+
+May import what is below the daemon, and nothing of `monitor.commands`.
+
+Begin with `score_files.py`: it sends recorded samples through the daemon's own path.
+
+- `score_files.py`: one row for each entity and step
+- `forecast_files.py`, `forecast_plot.py`: what follows the end of metric files, and its picture
+- `row_writer.py`: rows as CSV or Parquet
+"""
