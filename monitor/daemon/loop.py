@@ -30,7 +30,7 @@ __all__ = ["Loop"]
 
 log = logging.getLogger(__name__)
 
-_POLL_SECONDS = 1.0  # the longest that a stop signal waits
+_POLL_SECONDS = 0.5  # the longest that a stop signal waits, and an operator's request
 _RENDER_SECONDS = 1.0  # the greatest age of a scrape's text: scrapes come every few seconds
 _COMMIT_SECONDS = 5.0  # also without progress: a fenced member of a Kafka group learns of it by a commit
 
@@ -125,6 +125,8 @@ class Loop:
         if self.operator_requests is None:
             return []
         accepted = self.operator_requests.take()
+        if self.operator_requests.has_taken:
+            self._rendered_at = -math.inf  # the next scrape shows what came of them
         muted = self.operator_requests.muted()
         self.notifier.mute(muted, self.pipeline.watches)
         self.metrics.entities_muted(muted)

@@ -39,6 +39,11 @@ class OperatorRequests:
         self._taken: list[OperatorRequest] = []  # done, and not saved yet
         self._known: set[str] = set()  # by id: a file that cannot be removed is no new request
 
+    @property
+    def has_taken(self) -> bool:
+        """Some requests are done and not saved yet."""
+        return bool(self._taken)
+
     def muted(self) -> AbstractSet[tuple[str, str]]:
         """Give the entities that are muted now, each with its watch."""
         return self._mutes.muted(self._clock.now())

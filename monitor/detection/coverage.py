@@ -81,19 +81,25 @@ class Coverage:
         self,
         expected: NDArray[np.bool_],
         *,
+        filling_ms: NDArray[np.int64],
         newest_ms: int | None,
         now_ms: int,
         longest_delay_ms: int,
+        step_ms: int,
         finished: bool = False,
     ) -> None:
         """Find the expected entities (n,) whose newest judged step is not as fresh as steps can be.
 
         A step's age is measured from the newest sample, plus the time since that came: so a source that
         trails the clock by a constant time loses nothing. A daemon that has just begun has not had the
-        time to close a step: until it has, none is missing. Nor is an entity that is just expected.
+        time to close a step: until it has, none is missing. Nor is an entity that is just expected, nor one
+        that a model knows while its first window fills: it is shown by steps as fresh as they can be.
 
         Parameters
         ----------
+        filling_ms : ndarray, shape (m,)
+            The end of the newest step of each entity whose first window fills, and 0 of the others; entities
+            that it is too short for have shown nothing.
         newest_ms : int or None
             Event time of the newest sample; None before the first.
         now_ms : int
@@ -121,8 +127,10 @@ class Coverage:
         else:
             oldest_ms = newest_ms + (now_ms - self._arrived_ms) - longest_delay_ms
             judged_ms = _padded(self._judged_ms, len(expected))
-            is_due = (judged_ms > 0) | (now_ms - self._expected_ms >= longest_delay_ms)
-            self._missing = expected & is_due & ((judged_ms < oldest_ms) | (judged_ms == 0))
+            # A step more: where all channels are counters, an entity's first step has no rate.
+            is_due = (judged_ms > 0) | (now_ms - self._expected_ms >= longest_delay_ms + step_ms)
+            fresh_ms = np.where(judged_ms > 0, judged_ms, _padded(filling_ms, len(expected)))
+            self._missing = expected & is_due & ((fresh_ms < oldest_ms) | (fresh_ms == 0))
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give the arrays by name: what a restart goes on from, and what `barograph status` shows."""

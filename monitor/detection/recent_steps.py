@@ -50,6 +50,11 @@ class SeenRows(RowArrays):
         last = np.where(self.last_seen >= 0, self.last_seen, self.known_since)
         return (last + 1) * step_ms + stale_ms
 
+    def filling_ms(self, step_ms: int, window_length: int) -> NDArray[np.int64]:
+        """Give the end of each entity's newest step (n,) while its first window fills; else 0."""
+        is_filling = (self.last_seen >= 0) & (self.n_seen < window_length)
+        return np.where(is_filling, (self.last_seen + 1) * step_ms, 0)
+
     def shift_time(self, n_steps: int) -> None:
         """Move all times back by so many steps."""
         was_seen = self.last_seen >= 0

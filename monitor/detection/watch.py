@@ -340,9 +340,13 @@ class Watch:
         coverage = self._judge.coverage
         coverage.update(
             expected,
+            filling_ms=self.scorer.recent.seen.filling_ms(
+                self.grid.step_ms, self.scorer.settings.window_length
+            ),
             newest_ms=self.grid.newest_ms,
             now_ms=now_ms,
             longest_delay_ms=self.grid.longest_delay_ms,
+            step_ms=self.grid.step_ms,
             finished=finished,
         )
         report.n_matching = self.entities.n_matching

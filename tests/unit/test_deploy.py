@@ -230,6 +230,99 @@ def test_every_panel_that_shows_entities_of_all_watches_leads_to_each_of_them(da
         assert values["var-watch"] == f"${{{labels}.watch:percentencode}}"
 
 
+OF_EVERY_SCRAPE = {"job", "instance"}
+
+
+def labels_of_metrics():
+    """Give the labels of every series that a query may name, those of a scrape's target among them."""
+    rows = re.findall(r"^\| `(\w+)` \| \w+ \| ([\w, ]*) \|", reference(), re.MULTILINE)
+    known = {name: {label for label in labels.split(", ") if label} for name, labels in rows}
+    for name in exported() - known.keys():  # a histogram's parts
+        known[name] = known[re.sub("_(bucket|sum|count)$", "", name)] | {"le"}
+    of_rules = {label for rule in alerts() for label in [*grouped_by(rule["expr"]), *rule["labels"]]}
+    known |= {"up": set(), "ALERTS": {"alertname", "alertstate"} | of_rules}
+    return {name: labels | OF_EVERY_SCRAPE for name, labels in known.items()}
+
+
+def grouped_by(expr):
+    """Give the labels that the series of an expression keep."""
+    lists = re.findall(r"\bby \(([^)]*)\)", expr)
+    return {label.strip() for labels in lists for label in labels.split(",")}
+
+
+def wrong_labels(expr, known):
+    """Give the labels that an expression asks for and its metrics do not have."""
+    wrong = {
+        (name, label)
+        for name, selector in re.findall(r"(\w+)\{([^}]*)\}", expr)
+        for label in re.findall(r'(\w+)(?:=~|!~|!=|=)"', selector)
+        if label not in known[name]
+    }
+    matched_on = {label for labels in re.findall(r"\bon \(([^)]*)\)", expr) for label in labels.split(", ")}
+    of_all = set.union(*(known[name] for name in metrics_in(expr)))
+    return wrong | {(expr, label) for label in (grouped_by(expr) | matched_on) - of_all}
+
+
+def test_labels_that_a_metric_does_not_have_are_found_in_an_expression():
+    known = {"a": {"x", "le"}, "b": {"y"}}
+
+    assert wrong_labels('sum by (x) (a{x="1"}) and on (y) max by (y) (b{y=~"$z"})', known) == set()
+    assert wrong_labels('max by (x) (b{y!="",z=~"1"})', known) == {
+        ("b", "z"),
+        ('max by (x) (b{y!="",z=~"1"})', "x"),
+    }
+
+
+def test_every_query_of_the_dashboard_asks_for_labels_that_its_metrics_have(dashboard):
+    known = labels_of_metrics()
+    targets = [target for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    shown = [(target["expr"], target["legendFormat"]) for target in targets]
+    shown += [(layer["expr"], layer["titleFormat"]) for layer in dashboard["annotations"]["list"]]
+    variables = [one["query"]["query"] for one in dashboard["templating"]["list"] if one["type"] == "query"]
+
+    assert known["barograph_episode_share"] == {"watch", "entity", "channel", "job", "instance"}
+    assert known["barograph_batch_duration_seconds_bucket"] == {"le", "job", "instance"}
+    assert len(shown) > 30
+    for expr, text in shown:
+        assert wrong_labels(expr, known) == set()
+        assert set(re.findall(r"\{\{(\w+)\}\}", text)) <= grouped_by(expr), text
+    assert len(variables) == 3
+    for query in variables:
+        expr, label = re.fullmatch(r"label_values\((.+), (\w+)\)", query).groups()
+        assert wrong_labels(expr, known) == set()
+        assert {label} <= set.union(*(known[name] for name in metrics_in(expr)))
+
+
+def test_every_link_takes_its_values_from_labels_that_the_panel_s_series_have(dashboard):
+    n_links = 0
+    for panel in dashboard["panels"]:
+        for link in entity_links(panel) if panel["type"] != "row" else []:
+            n_links += 1
+            url = re.sub(r"\$\{([^}]*)\}", "0", link["url"])
+            assert re.fullmatch(r"/d/[\w-]+\?(var-\w+=0&)+0", url), url  # nothing is left unclosed
+            taken = re.findall(r"\$\{__(?:field\.labels|data\.fields)\.(\w+)(?::\w+)?\}", link["url"])
+            assert taken == ["watch", "entity"]
+            for target in panel["targets"]:
+                assert set(taken) <= grouped_by(target["expr"])
+
+    assert n_links == 6
+
+
+def test_every_variable_that_the_dashboard_names_exists(dashboard):
+    own = {one["name"] for one in dashboard["templating"]["list"]}
+    of_grafana = {"__rate_interval", "__url_time_range", "__field", "__data", "__all"}
+    text = json.dumps(dashboard)
+
+    named = set(re.findall(r"\$\{?(\w+)", text))
+
+    assert named - of_grafana == own
+    order = [one["name"] for one in dashboard["templating"]["list"]]
+    for number, one in enumerate(dashboard["templating"]["list"]):  # each depends on earlier ones alone
+        assert set(re.findall(r"\$\{?(\w+)", json.dumps(one))) - of_grafana <= set(order[:number])
+    repeated = {panel["repeat"] for panel in dashboard["panels"] if "repeat" in panel}
+    assert repeated == {"channel"} <= own
+
+
 def test_every_number_has_a_unit_but_scores_and_surprises(dashboard):
     bare = set()
     for panel in dashboard["panels"]:

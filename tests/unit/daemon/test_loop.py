@@ -439,11 +439,13 @@ class Requests:
         self._watch, self._lines, self._muted = watch, lines, muted
         self._accepts_before = accepts_before
         self._n_batches = 0
+        self.has_taken = False
 
     def take(self):
         self._n_batches += 1
         still_open = [alert.identity for alert in self._watch.open_alerts.values()]
-        if self._n_batches != self._accepts_before:
+        self.has_taken = self._n_batches == self._accepts_before
+        if not self.has_taken:
             return []
         return [self._watch.accept(identity, "anna") for identity in still_open]
 
@@ -484,6 +486,30 @@ def test_an_accepted_episode_of_a_muted_entity_is_saved_before_its_request_goes(
 
     assert outlet.alerts == []
     assert lines[:4] == ["finish", "finish", "save", "finish"]
+
+
+def test_a_request_is_taken_within_half_a_second_and_the_next_scrape_shows_what_came_of_it(loop, noise):
+    clock, asked = FakeClock(1000.0), []
+
+    class Source(ListSource):
+        def poll(self, timeout_seconds):
+            asked.append(timeout_seconds)
+            clock.advance(0.1)  # a turn in which no text is due but for the request
+            return super().poll(timeout_seconds)
+
+    _, exposition, _ = loop(
+        [],
+        Outlet(),
+        source=Source(batches_with_a_fault(noise)),
+        clock=clock,
+        stop=StopAfter(3),
+        requests=lambda watch: Requests(watch, [], accepts_before=3),
+    )
+
+    assert max(asked) <= 0.5
+    assert (
+        b'barograph_episodes_resolved_total{reason="accepted by operator",watch="w"} 1.0' in exposition.text
+    )
 
 
 def test_nobody_is_notified_of_a_muted_entity_and_no_scrape_shows_its_episode_as_open(loop, noise):

@@ -1,4 +1,4 @@
-"""How many of the expected entities are judged. A step may end 30 s behind the newest sample."""
+"""How many of the expected entities are judged. A step is 10 s, and may end 30 s behind the newest sample."""
 
 import numpy as np
 
@@ -7,8 +7,16 @@ from monitor.detection.coverage import Coverage
 ALL = np.array([True, True])
 
 
-def count(coverage, newest_ms, now_ms, expected=ALL, **options):
-    coverage.update(expected, newest_ms=newest_ms, now_ms=now_ms, longest_delay_ms=30_000, **options)
+def count(coverage, newest_ms, now_ms, expected=ALL, filling_ms=(), **options):
+    coverage.update(
+        expected,
+        filling_ms=np.array(filling_ms, np.int64),
+        newest_ms=newest_ms,
+        now_ms=now_ms,
+        longest_delay_ms=30_000,
+        step_ms=10_000,
+        **options,
+    )
     return coverage.n_judged
 
 
@@ -120,6 +128,24 @@ def test_an_entity_that_is_just_expected_is_not_missing_before_it_can_have_been_
 
     assert count(coverage, 60_000, 60_000, grown) == 2  # the second has just shown enough
     coverage.take(89_000, np.array([True, False]))
-    assert count(coverage, 89_999, 89_999, grown) == 2
-    assert count(coverage, 90_000, 90_000, grown) == 1
+    assert count(coverage, 99_999, 99_999, grown) == 2
+    assert count(coverage, 100_000, 100_000, grown) == 1
     assert coverage.view().since_ms.tolist() == [89_000, 60_000]
+
+
+def test_an_entity_whose_first_window_fills_is_missing_only_once_its_steps_end():
+    coverage = Coverage()
+    count(coverage, None, 0)
+
+    assert count(coverage, 60_000, 60_000, filling_ms=[50_000]) == 1  # the second has shown nothing
+    assert count(coverage, 80_000, 80_000, filling_ms=[50_000, 0]) == 1
+    assert count(coverage, 80_001, 80_001, filling_ms=[50_000, 0]) == 0
+    assert coverage.view().since_ms.tolist() == [0, 0]  # neither was ever judged
+
+
+def test_an_entity_that_was_judged_is_missing_however_it_fills_a_window_again():
+    coverage = Coverage()
+    count(coverage, None, 0)
+    coverage.take(60_000, ALL)
+
+    assert count(coverage, 200_000, 200_000, filling_ms=[200_000, 200_000]) == 0

@@ -126,3 +126,10 @@ def test_steps_follow_their_channel_and_a_channel_that_is_new_was_a_gap():
     held.rearrange_channels(np.array([1, -1]))
 
     np.testing.assert_array_equal(held.values, [[[2, NAN]], [[4, NAN]]])
+
+
+def test_a_first_window_fills_until_as_many_steps_have_shown_the_entity():
+    held = recent((1, NAN, 7), (2, NAN, NAN), (3, NAN, 8))  # steps 10, 11 and 12
+
+    assert held.seen.filling_ms(1000, 4).tolist() == [13_000, 0, 13_000]
+    assert held.seen.filling_ms(1000, 3).tolist() == [0, 0, 13_000]

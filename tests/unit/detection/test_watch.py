@@ -6,11 +6,14 @@ from forecasters import forecaster
 from metric_stream import LEVELS, NEEDED, Stream, watch
 from stage_settings import alert_policy
 
+from models.bundle import Bundle
 from monitor.detection.build import build_scorer, build_watch
 from monitor.detection.pipeline import Pipeline
 from monitor.detection.view import WatchObserver
 from monitor.sample import Columns, concatenate, labels_of, no_samples
+from monitor.storage.step_history import History
 from monitor.testing import samples
+from monitor.training.train import fit_watch
 
 GONE = alert_policy(close_seconds=10, rest_seconds=10, accept_after_seconds=200)
 
@@ -167,6 +170,31 @@ def test_a_source_that_trails_the_clock_steadily_is_covered():
         stream.now += 1
 
     assert (report.n_expected, report.n_judged) == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["load", "requests_total"])  # a counter has no rate in its first step
+def test_a_first_start_with_a_model_misses_only_those_who_send_nothing_while_windows_fill(
+    quiet_watch, table, name
+):
+    config = quiet_watch(model={"hidden": 4, "latent": 2, "epochs": 1}, lateness_seconds=1.0)
+    past = np.random.default_rng(0).normal(100, 1, (400, 2, 1))
+    history = History(("web1", "web2"), (name,), past, 0, 400_000)
+    bundle = Bundle(fit_watch(config.settings(), history).detector, history.channels, history.entities, {})
+    pipeline = Pipeline([build_watch(config.settings(), bundle)], table, max_future_ms=0)
+    number = table.intern(name, labels_of({"host": "web1"}))
+    judged = {}
+
+    for tenth in range(5001, 5300):  # ten turns a second; web1 sends every second, web2 never
+        now_ms = 100 * tenth
+        time_ms = np.array([now_ms] if tenth % 10 == 0 else [], np.int64)
+        columns = Columns(np.full(len(time_ms), number, np.int32), time_ms, 10.0 * tenth + 0.0 * time_ms)
+        report = pipeline.process(columns, now_ms).reports["w"]
+        judged[now_ms - 500_100] = (report.n_judged, report.n_expected)
+
+    # A step closes 3.5 s behind the clock at most, and the first that shows anything may be the second one.
+    assert {counts for after_ms, counts in judged.items() if after_ms < 4500} == {(2, 2)}
+    assert {counts for after_ms, counts in judged.items() if after_ms >= 4500} == {(1, 2)}
+    assert pipeline.watches[0].last_scored.judged.tolist() == [True, False]  # a window of 8 has been full
 
 
 def test_behind_the_end_of_its_source_nothing_is_judged():
