@@ -432,13 +432,14 @@ def test_what_is_refused_is_counted_while_the_daemon_is_ready_and_judges(trained
         (
             lambda folder: (folder / "labels.csv").write_text("kind,start_ms\ncpu_hog,1\n"),
             "mine/labels.csv",
-            'barograph: mine/labels.csv has no column "timestamp". It has: kind, start_ms. '
+            'barograph: mine/labels.csv has no column "timestamp", nor another that is called like a time. '
+            "It has: kind, start_ms. "
             "Set source.replay.time_column",
         ),
         (
             lambda folder: (folder / "web1.csv").write_text(""),
             "mine/web1.csv",
-            "barograph: cannot read mine/web1.csv: No columns to parse",
+            "barograph: cannot read mine/web1.csv: there is no text in it",
         ),
         (lambda folder: None, "mine", "barograph: nothing to replay at mine: expected .parquet, .csv"),
     ],
