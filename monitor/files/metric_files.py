@@ -28,7 +28,7 @@ from monitor.decode.topic_decoders import TopicDecoders
 from monitor.errors import SourceError
 from monitor.files.captures import NoCaptureError, captured_lines, file_bytes
 from monitor.files.decode_captures import decode_captured
-from monitor.sample import Columns, SeriesTable, concatenate, labels_of, no_samples
+from monitor.sample import Columns, Kind, SeriesTable, concatenate, labels_of, no_samples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -303,15 +303,27 @@ def _from_long(
     label_names = [str(name) for name in frame.columns if name not in _LONG_COLUMNS]
     identity = frame[["name", *label_names]].astype("string").fillna("")
     codes, distinct = pd.MultiIndex.from_frame(identity).factorize()
+    counters = _counters_of(file)
     numbers = []
     for name, *values in distinct:
         labels = dict(zip(label_names, map(str, values), strict=True))
-        numbers.append(table.intern(str(name), labels_of(labels)))
+        kind = Kind.COUNTER if name in counters else None
+        numbers.append(table.intern(str(name), labels_of(labels), kind))
     number = np.array(numbers, np.int32)[codes]
     times, good = _times(frame["time"], layout.time_unit, file, tally)
     value, n_texts = _numbers(frame["value"])
     tally.count_bad("bad_value", n_texts)
     return Columns(number[good], times, value[good])
+
+
+def _counters_of(file: Path) -> frozenset[str]:
+    """Give the names that a file calls counters; `metric_kinds` loads pyarrow, which only tables need."""
+    from monitor.files.metric_kinds import counters_of
+
+    try:
+        return counters_of(file)
+    except ValueError as error:  # pyarrow's ArrowInvalid
+        raise SourceError(f"cannot read {file}: {' '.join(str(error).split())}") from error
 
 
 def _numbers(column: pd.Series[Any]) -> tuple[NDArray[np.float64], int]:
