@@ -40,8 +40,9 @@ log = logging.getLogger(__name__)
 
 # Of due checkpoints: a series takes 10 to 16 kB, so 50,000 of them every 10 s were 52 MB/s.
 _MOST_BYTES_PER_SECOND = 5e6
-_NEW_IN_REPLAY = {"format", "time_zone", "delimiter", "decimal", "thousands"}
-_NOT_IDENTITY = {"kafka", "max_series"}  # settings of a source that its positions do not depend on
+# Settings of a source that its positions do not depend on; those of Prometheus may hold secrets.
+_NOT_IDENTITY = {"kafka", "max_series", "prometheus"}
+_NEW_IN_REPLAY = {"format", "time_zone", "delimiter", "decimal", "thousands"}  # left out where not set
 _STATE_KEYS = frozenset(
     {
         "name",
@@ -265,6 +266,9 @@ def _identity(source: SourceConfig) -> str:
     if source.kind == "kafka":
         servers = sorted(source.kafka.bootstrap_servers)
         return json.dumps({"kind": "kafka", "servers": servers, "group_id": source.kafka.group_id})
+    if source.kind == "prometheus":
+        # A position is an event time, or a place in the daemon's own log: the same for every server.
+        return json.dumps({"kind": "prometheus", "mode": source.prometheus.mode})
     replay = source.replay
     # Written as versions before `auto` had these defaults, and without what they did not have, so that a
     # state of theirs is resumed: what they could read is read the same.
