@@ -65,6 +65,12 @@ class CheckpointKeeper:
         None where no state is kept: `save` then does nothing.
     every_seconds : float
         Real time after which another checkpoint is due; a checkpoint too large for that is due more rarely.
+
+    Attributes
+    ----------
+    stored : Position or None
+        The source's position in the last checkpoint that could be saved; where no state is kept, in the last
+        that would have been.
     """
 
     def __init__(
@@ -87,6 +93,7 @@ class CheckpointKeeper:
         self._every_seconds = every_seconds
         self._saved_at = clock.monotonic()
         self._n_bytes = 0  # of the last checkpoint
+        self.stored: Position | None = None
 
     def is_due(self) -> bool:
         """Return whether the last checkpoint is old enough for another one.
@@ -104,6 +111,7 @@ class CheckpointKeeper:
         """
         self._saved_at = self._clock.monotonic()
         if self._file is None:
+            self.stored = position
             return
         watches = [(served.config, served.version, served.watch) for served in self._watches]
         try:
@@ -119,6 +127,7 @@ class CheckpointKeeper:
             self._metrics.storage.checkpoint_failed()
             log.error("checkpoint failed error=%s", error)
         else:
+            self.stored = position
             self._metrics.storage.checkpoint_saved(self._clock.now())
 
 
