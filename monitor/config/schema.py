@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from monitor.config.decode import DecodeConfig
 from monitor.config.kafka import KafkaConfig
+from monitor.config.prometheus import REQUESTS_OF_LOG, PrometheusConfig, is_loopback
 from monitor.config.table import NotNegative, Positive, Table
 from monitor.config.watch import WatchConfig
 
@@ -37,11 +38,12 @@ class ReplayConfig(Table):
 class SourceConfig(Table):
     """`[source]`: where samples come from."""
 
-    kind: Literal["host", "kafka", "replay"] = "host"
+    kind: Literal["host", "kafka", "prometheus", "replay"] = "host"
     max_future_seconds: NotNegative = 60.0
     max_series: Annotated[int, Field(ge=1)] = 500_000
     host: HostConfig = HostConfig()
     kafka: KafkaConfig = KafkaConfig()
+    prometheus: PrometheusConfig = PrometheusConfig()
     replay: ReplayConfig = ReplayConfig()
 
     @model_validator(mode="after")
@@ -97,6 +99,30 @@ class Config(Table):
     history: HistoryConfig = HistoryConfig()
     alerts: AlertsConfig = AlertsConfig()
     watch: Annotated[list[WatchConfig], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _receives_from_known_senders(self) -> Config:
+        prometheus = self.source.prometheus
+        is_open = not prometheus.is_authenticated and not prometheus.allow_unauthenticated
+        if self.source.kind == "prometheus" and is_open and not is_loopback(self.web.listen):
+            raise ValueError(
+                f'web.listen is "{self.web.listen}", so that other machines can send samples, and '
+                "source.prometheus has neither receive_username with receive_password nor "
+                "receive_bearer_token: set one, or listen on 127.0.0.1, or set allow_unauthenticated = true"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_room_for_requests(self) -> Config:
+        prometheus = self.source.prometheus
+        largest = max(prometheus.max_request_bytes, self.decode.max_record_bytes)
+        if self.source.kind == "prometheus" and prometheus.max_log_bytes < REQUESTS_OF_LOG * largest:
+            raise ValueError(
+                f"source.prometheus.max_log_bytes is {prometheus.max_log_bytes}, expected {REQUESTS_OF_LOG} "
+                "times the larger of max_request_bytes and decode.max_record_bytes, which is "
+                f"{REQUESTS_OF_LOG * largest}: a request that never fits would be sent again for ever"
+            )
+        return self
 
     @model_validator(mode="after")
     def _stores_what_it_learns_from(self) -> Config:

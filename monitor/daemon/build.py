@@ -34,6 +34,7 @@ from monitor.daemon.loop import Loop
 from monitor.daemon.notifier import Notifier
 from monitor.daemon.operator_requests import OperatorRequests
 from monitor.daemon.process import tune_process
+from monitor.daemon.receiver_build import build_receiver
 from monitor.daemon.retraining import Retraining, report_training
 from monitor.daemon.served_watch import ModelLoader, ServedWatch
 from monitor.daemon.watch_log import WatchLog
@@ -47,6 +48,7 @@ from monitor.kafka.source import KafkaSource
 from monitor.metrics.exposition import Exposition, enough_series
 from monitor.metrics.instruments import Metrics
 from monitor.outlets.outlet import Outlet
+from monitor.remote_write.source import RemoteWriteSource
 from monitor.sample import SeriesTable
 from monitor.sources.host import HostSource
 from monitor.sources.position import Position
@@ -138,6 +140,8 @@ def build_source(config: Config, table: SeriesTable, clock: Clock, *, resumed: P
         return HostSource(table, clock, interval_seconds=host.interval_seconds, host=host.host)
     if config.source.kind == "kafka":
         return _build_kafka_source(config, table, clock, resumed=resumed)
+    if config.source.kind == "prometheus":
+        return build_receiver(config, table, clock, resumed=resumed)
     speed = config.source.replay.speed
     return ReplaySource(
         recorded_files(config, table),
@@ -240,7 +244,7 @@ class _Builder:
         loop.exposition.render(views, notifier.withheld)
         return Daemon(
             loop,
-            self.web(loop.exposition, loop.health),
+            self.web(loop.exposition, loop.health, source),
             lock,
             alert_history=alert_history,
             on_stalled=on_stalled,
@@ -254,13 +258,14 @@ class _Builder:
             cap = enough_series(watch.max_series for watch in self.config.watch)
         return Exposition(self.metrics, cap, all_channels=web.export_all_channels)
 
-    def web(self, exposition: Exposition, health: Health) -> WebServer:
+    def web(self, exposition: Exposition, health: Health, source: Source) -> WebServer:
         return WebServer(
             self.config.web.listen,
             exposition=lambda: exposition.text,
             health=health,
             monotonic=self.clock.monotonic,
             stalled_after_seconds=self.config.stalled_after_seconds,
+            routes=source.routes if isinstance(source, RemoteWriteSource) else (),
         )
 
     def pipeline(self, served: Sequence[ServedWatch], table: SeriesTable) -> Pipeline:

@@ -40,7 +40,8 @@ log = logging.getLogger(__name__)
 
 # Of due checkpoints: a series takes 10 to 16 kB, so 50,000 of them every 10 s were 52 MB/s.
 _MOST_BYTES_PER_SECOND = 5e6
-_NOT_IDENTITY = {"kafka", "max_series"}  # settings of a source that its positions do not depend on
+# Settings of a source that its positions do not depend on.
+_NOT_IDENTITY = {"kafka", "prometheus", "max_series"}
 _STATE_KEYS = frozenset(
     {
         "name",
@@ -273,6 +274,8 @@ def _identity(source: SourceConfig) -> str:
     if source.kind == "kafka":
         servers = sorted(source.kafka.bootstrap_servers)
         return json.dumps({"kind": "kafka", "servers": servers, "group_id": source.kafka.group_id})
+    if source.kind == "prometheus":
+        return json.dumps({"kind": "prometheus", "mode": source.prometheus.mode})
     return source.model_dump_json(exclude=_NOT_IDENTITY)
 
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from write_requests import logged, open_source
 
 from monitor.files.metric_files import Recorded
+from monitor.remote_write.write_ahead_log import WriteAheadLog
 from monitor.sample import SeriesTable, concatenate
 from monitor.sources.host import HostSource
 from monitor.sources.replay import ReplaySource
@@ -50,8 +52,8 @@ FINITE = {
     "replay at speed 10": lambda resumed=None: replay_source(10.0, resumed),
 }
 KAFKA = {"kafka": "kafka-python", "confluent": "confluent"}
-EVERY = [*FINITE, "host", *KAFKA]
-LASTING = [*FINITE, *KAFKA]  # they can continue from a position
+EVERY = [*FINITE, "host", "remote write", *KAFKA]
+LASTING = [*FINITE, "remote write", *KAFKA]  # they can continue from a position
 
 
 @pytest.fixture
@@ -59,6 +61,8 @@ def make(request):
     """Give a function that builds a source, by its name; called again, it opens the same source."""
     if request.param in KAFKA:
         return request.getfixturevalue("kafka_source")
+    if request.param == "remote write":
+        return request.getfixturevalue("remote_write_source")
     return {**FINITE, "host": host_source}[request.param]
 
 
@@ -83,6 +87,30 @@ def kafka_source(cluster, open_kafka, sample):
     def build(resumed=None):
         table = SeriesTable()
         return open_kafka(topic, table=table, resumed=resumed, max_poll_records=25), table
+
+    return build
+
+
+@pytest.fixture
+def remote_write_source(tmp_path):
+    """Write the recording to a log, a request a sample, as a receiver does."""
+    table, columns, order = recording()
+    wal = WriteAheadLog(tmp_path / "log", max_bytes=1 << 20)
+    wal.append(
+        [
+            logged(
+                [columns.value[row]],
+                name=table[int(columns.series[row])].name,
+                start_ms=int(columns.time_ms[row]),
+            )
+            for row in order.tolist()
+        ]
+    )
+    wal.close()
+
+    def build(resumed=None):
+        table = SeriesTable()
+        return open_source(tmp_path / "log", FakeClock(1e9), table=table, resumed=resumed), table
 
     return build
 
@@ -171,6 +199,7 @@ def test_a_source_goes_on_behind_its_position_and_no_sample_is_missing_or_comes_
     make, until, monkeypatch
 ):
     monkeypatch.setattr("monitor.sources.replay._BATCH_SAMPLES", 30)
+    monkeypatch.setattr("monitor.remote_write.source._BATCH_SAMPLES", 30)
     source, table = make()
     batches = until(source, lambda batches: any(len(batch.columns) for batch in batches))
     before = keyed(batches, table)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 BELOW_THE_DAEMON = (
     "models clock errors log_limit sample text alerting decode detection config outlets web storage files "
-    "sources kafka training metrics"
+    "sources kafka remote_write training metrics"
 )
 # What each folder of `monitor` (and each module beside them) may import of ours.
 TABLE = {
@@ -33,6 +33,7 @@ TABLE = {
     "files": "errors sample text decode config",
     "sources": "clock errors sample text decode config files",
     "kafka": "sources decode config clock errors log_limit sample text",
+    "remote_write": "sources decode clock errors log_limit sample text models",
     "training": "clock errors sample config detection storage models",
     "metrics": "sample alerting detection sources kafka storage training",
     "discovery": "errors sample text kafka decode detection config",
@@ -45,6 +46,8 @@ TABLE = {
 ONLY = {
     ("alerting", "models"): ("models.row_arrays",),
     ("kafka", "sources"): ("monitor.sources.source", "monitor.sources.position"),
+    ("remote_write", "sources"): ("monitor.sources.source", "monitor.sources.position"),
+    ("remote_write", "models"): ("models.atomic_file",),
     ("metrics", "sources"): ("monitor.sources.source",),
     ("metrics", "kafka"): ("monitor.kafka.dead_letter",),
     ("metrics", "storage"): ("monitor.storage.step_history_reader",),
@@ -63,6 +66,8 @@ PURE = (
     "monitor.kafka.commit_metadata",
     "monitor.kafka.format_check",
     "monitor.kafka.progress",
+    "monitor.remote_write.authentication",
+    "monitor.remote_write.watermark",
     "monitor.discovery.advice",
     "monitor.discovery.survey",
     "monitor.discovery.suggest",
@@ -86,7 +91,7 @@ LIBRARIES = {
         "monitor.storage.action_rows",
         "monitor.storage.episode_rows",
     ),
-    "starlette": ("monitor.web",),
+    "starlette": ("monitor.web", "monitor.remote_write.receiver", "monitor.remote_write.source"),
     "uvicorn": ("monitor.web",),
     "torch": ("models", "monitor.daemon.process"),
 }
