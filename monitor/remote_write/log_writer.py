@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
+from monitor.remote_write.recent_requests import DecodedRequest
 from monitor.remote_write.write_ahead_log import LogError, LoggedRequest
 
 __all__ = ["LogWriter"]
@@ -18,6 +19,7 @@ _CLOSE_SECONDS = 5.0
 
 class _Waiting(NamedTuple):
     request: LoggedRequest
+    decoded: DecodedRequest
     written: Future[None]
 
 
@@ -29,11 +31,13 @@ class LogWriter:
     append : callable
         Writes requests to disk, as `WriteAheadLog.append` does.
     on_written : callable
-        Called after each write, in the writer's thread.
+        Given, in the writer's thread, what was written: the offset behind each request, and its samples.
     """
 
     def __init__(
-        self, append: Callable[[Sequence[LoggedRequest]], None], on_written: Callable[[], None]
+        self,
+        append: Callable[[Sequence[LoggedRequest]], Sequence[int]],
+        on_written: Callable[[Sequence[tuple[int, DecodedRequest]]], None],
     ) -> None:
         self._append = append
         self._on_written = on_written
@@ -42,7 +46,7 @@ class LogWriter:
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
-    def submit(self, request: LoggedRequest) -> Future[None]:
+    def submit(self, request: LoggedRequest, decoded: DecodedRequest) -> Future[None]:
         """Give what is done once the request is on disk, or fails with `LogError`."""
         written: Future[None] = Future()
         written.set_running_or_notify_cancel()  # a sender that hangs up cannot take it back
@@ -53,7 +57,7 @@ class LogWriter:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="remote-write-log", daemon=True)
                 self._thread.start()
-            self._waiting.put(_Waiting(request, written))
+            self._waiting.put(_Waiting(request, decoded, written))
         return written
 
     def close(self) -> None:
@@ -88,11 +92,11 @@ class LogWriter:
 
     def _write(self, group: Sequence[_Waiting]) -> None:
         try:
-            self._append([waiting.request for waiting in group])
+            ends = self._append([waiting.request for waiting in group])
+            self._on_written([(end, waiting.decoded) for end, waiting in zip(ends, group, strict=True)])
         except Exception as error:  # whoever waits for it raises it
             for waiting in group:
                 waiting.written.set_exception(error)
         else:
             for waiting in group:
                 waiting.written.set_result(None)
-            self._on_written()

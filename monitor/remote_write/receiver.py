@@ -20,6 +20,7 @@ from monitor.decode.record import Limits
 from monitor.log_limit import RateLimit, times_before
 from monitor.remote_write.authentication import Authentication
 from monitor.remote_write.receiver_counts import ReceiverCounts
+from monitor.remote_write.recent_requests import DecodedRequest
 from monitor.remote_write.request_check import CheckedRequest, RefusedError, check_body, form_of
 from monitor.remote_write.write_ahead_log import LogError, LoggedRequest
 
@@ -56,7 +57,7 @@ class Receiver:
 
     def __init__(
         self,
-        submit: Callable[[LoggedRequest], Future[None]],
+        submit: Callable[[LoggedRequest, DecodedRequest], Future[None]],
         counts: ReceiverCounts,
         *,
         authentication: Authentication,
@@ -101,8 +102,8 @@ class Receiver:
             checked = await asyncio.get_running_loop().run_in_executor(
                 self._threads, check_body, bytes(body), form, self._limits
             )
-            if checked.logged is not None:
-                await self._write(checked.logged)
+            if checked.logged is not None and checked.decoded is not None:
+                await self._write(checked.logged, checked.decoded)
         finally:
             self._n_waiting_bytes -= len(body)
         self._counts.count_accepted(checked.n_samples + checked.n_histograms, len(body))
@@ -131,9 +132,9 @@ class Receiver:
             text = f"the body did not come within {_MAX_BODY_SECONDS:.0f} s"
             raise RefusedError(HTTPStatus.REQUEST_TIMEOUT, text) from error
 
-    async def _write(self, logged: LoggedRequest) -> None:
+    async def _write(self, logged: LoggedRequest, decoded: DecodedRequest) -> None:
         try:
-            await asyncio.wrap_future(self._submit(logged))
+            await asyncio.wrap_future(self._submit(logged, decoded))
         except LogError as error:
             self._counts.count_log_failure()
             raise RefusedError(

@@ -16,6 +16,7 @@ import zstandard
 
 from monitor.decode.record import Limits, Record, RejectedError
 from monitor.decode.remote_write import decode_remote_write
+from monitor.remote_write.recent_requests import DecodedRequest
 from monitor.remote_write.write_ahead_log import LoggedRequest
 from monitor.sample import SeriesTable
 from monitor.text import printable
@@ -60,11 +61,12 @@ class RequestForm:
 class CheckedRequest:
     """What could be read of a body.
 
-    `logged` is what goes to the log; None where there is no sample. `rejected` counts what could not be read
-    by reason, and `details` describes the first of each reason.
+    `logged` is what goes to the log, and `decoded` its samples; None where there is none. `rejected` counts
+    what could not be read by reason, and `details` describes the first of each reason.
     """
 
     logged: LoggedRequest | None
+    decoded: DecodedRequest | None = None
     n_samples: int = 0
     n_histograms: int = 0
     rejected: Mapping[str, int] = field(default_factory=dict)
@@ -118,13 +120,16 @@ def check_body(body: bytes, form: RequestForm, limits: Limits) -> CheckedRequest
             raise _too_large(error.detail) from error
         return CheckedRequest(None, rejected={error.reason: 1}, details=(f"{error.reason}: {error.detail}",))
     # A table of its own: the daemon's belongs to the loop's thread.
-    decoded = decode_remote_write([Record(block, -1, _HEADERS[form.version])], SeriesTable(), limits)
+    table = SeriesTable()
+    decoded = decode_remote_write([Record(block, -1, _HEADERS[form.version])], table, limits)
     for rejection in decoded.rejections:
         if rejection.reason == _TOO_LARGE and not len(decoded.columns):
             raise _too_large(rejection.detail)
     n_columns = len(decoded.columns)
+    series = tuple(table[number] for number in range(len(table)))
     return CheckedRequest(
         LoggedRequest(block, form.version, n_columns) if n_columns else None,
+        DecodedRequest(decoded.columns, series) if n_columns else None,
         n_samples=n_columns - 2 * decoded.n_histograms,  # a histogram is read as its count and its sum
         n_histograms=decoded.n_histograms,
         rejected=decoded.rejected,

@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from starlette.routing import BaseRoute
 
 from monitor.clock import Clock
-from monitor.decode.record import DEFAULT_LIMITS, Limits
+from monitor.decode.record import DEFAULT_LIMITS, Limits, Record
 from monitor.decode.remote_write import decode_remote_write
 from monitor.log_limit import RateLimit
 from monitor.remote_write.authentication import Authentication
 from monitor.remote_write.log_writer import LogWriter
 from monitor.remote_write.receiver import Receiver
 from monitor.remote_write.receiver_counts import ReceiverCounts
+from monitor.remote_write.recent_requests import DecodedRequest, RecentRequests
 from monitor.remote_write.request_check import record_of
 from monitor.remote_write.watermark import ReceivedTime
-from monitor.remote_write.write_ahead_log import WriteAheadLog
-from monitor.sample import Columns, SeriesTable, no_samples
+from monitor.remote_write.write_ahead_log import LogPiece, WriteAheadLog
+from monitor.sample import Columns, SeriesTable, concatenate
 from monitor.sources.position import NOTHING_YET, PartitionPosition, Position
 from monitor.sources.source import Batch, ReceiverReport
 
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 _PARTITION = "remote_write/0"  # the log is a single partition
 _BATCH_BYTES = 8 << 20  # of snappy blocks
 _BATCH_SAMPLES = 100_000  # decoded in about two seconds
+_RECENT_SAMPLES = 100_000  # half a kilobyte each, where every sample is of another series
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +77,8 @@ class RemoteWriteSource:
         self._clock = clock
         self._arrived = threading.Event()
         self._counts = ReceiverCounts()
-        self._writer = LogWriter(wal.append, self._arrived.set)
+        self._recent = RecentRequests(_RECENT_SAMPLES)
+        self._writer = LogWriter(wal.append, self._announce)
         self._receiver = Receiver(
             self._writer.submit,
             self._counts,
@@ -103,11 +106,8 @@ class RemoteWriteSource:
         piece = self._wal.read(self._offset, most_bytes=_BATCH_BYTES, most_samples=_BATCH_SAMPLES)
         self._offset = piece.next_offset
         now_ms = round(self._clock.now() * 1000)
-        columns = no_samples()
+        columns = self._decode(piece)
         if piece.requests:
-            # What could not be read of them was counted when they came.
-            records = [record_of(request) for request in piece.requests]
-            columns = decode_remote_write(records, self._table, self._settings.limits).columns
             self._time.record(self._newest_ms(columns, now_ms), self._clock.monotonic())
         complete_ms = self._time.advance(self._clock.monotonic(), clock_ms=now_ms)
         counted = self._counts.collect()
@@ -146,6 +146,31 @@ class RemoteWriteSource:
         self._receiver.close()
         self._writer.close()
         self._wal.close()
+
+    def _announce(self, written: Sequence[tuple[int, DecodedRequest]]) -> None:
+        for end, decoded in written:
+            self._recent.add(end, decoded)
+        self._arrived.set()
+
+    def _decode(self, piece: LogPiece) -> Columns:
+        """Give the samples of requests in their order. What cannot be read was counted when they came."""
+        parts: list[Columns] = []
+        records: list[Record] = []
+
+        def decode_records() -> None:
+            if records:
+                parts.append(decode_remote_write(records, self._table, self._settings.limits).columns)
+            records.clear()
+
+        for request, end in zip(piece.requests, piece.ends, strict=True):
+            decoded = self._recent.take(end)
+            if decoded is None:
+                records.append(record_of(request))
+            else:
+                decode_records()
+                parts.append(decoded.numbered(self._table))
+        decode_records()
+        return concatenate(parts)
 
     def _newest_ms(self, columns: Columns, now_ms: int) -> int | None:
         """Give the newest time that is credible, not ahead of the clock; None where there is none."""

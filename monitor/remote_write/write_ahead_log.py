@@ -15,13 +15,14 @@ A file that a crash has cut is used up to its last whole record. What was cut wa
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import logging
 import os
 import struct
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -59,9 +60,10 @@ class LoggedRequest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LogPiece:
-    """What was read of the log: some requests, the offset after them, and the damaged places among them."""
+    """What was read: some requests, the offset behind each, where to read on, and the damaged places."""
 
     requests: tuple[LoggedRequest, ...]
+    ends: tuple[int, ...]
     next_offset: int
     n_damaged: int = 0
 
@@ -128,8 +130,8 @@ class WriteAheadLog:
         with self._lock:
             return sum(segment.n_bytes for segment in self._segments)
 
-    def append(self, requests: Sequence[LoggedRequest]) -> None:
-        """Write requests, and return once they are on disk.
+    def append(self, requests: Sequence[LoggedRequest]) -> list[int]:
+        """Write requests, and give the offset behind each once they are on disk.
 
         Raises
         ------
@@ -138,7 +140,8 @@ class WriteAheadLog:
         LogError
             If they cannot be written. Nothing of them will be read, unless the machine fails too.
         """
-        data = b"".join(map(_encoded, requests))
+        records = [_encoded(request) for request in requests]
+        data = b"".join(records)
         if self.n_bytes + len(data) > self._max_bytes:
             self.close()  # so that a checkpoint can free this file too
             raise LogFullError(
@@ -152,9 +155,11 @@ class WriteAheadLog:
         except OSError as error:
             self._abandon(len(data))
             raise LogError(f"cannot write to {self._folder}: {error.strerror}") from error
+        begin = segment.end
         with self._lock:
             segment.extend(len(data))
             self.n_unread += sum(request.n_samples for request in requests)
+        return [begin + size for size in itertools.accumulate(map(len, records))]
 
     def has_more(self, offset: int) -> bool:
         """Tell whether there is something to read at an offset or behind it."""
@@ -164,11 +169,11 @@ class WriteAheadLog:
     def read(self, offset: int, *, most_bytes: int, most_samples: int) -> LogPiece:
         """Read the requests from an offset on, up to a number of bytes or samples, but one at least.
 
-        Behind a damaged record, reading continues in the next file.
+        Behind a damaged record, or where a file is gone, reading continues in the next file.
 
         Raises
         ------
-        OSError
+        SourceError
             If the disk cannot be read.
         """
         with self._lock:
@@ -178,9 +183,10 @@ class WriteAheadLog:
                 if segment.end > max(offset, segment.start)
             ]
         requests: list[LoggedRequest] = []
+        ends: list[int] = []
         n_bytes = n_samples = n_damaged = 0
         for file, begin, end, start in stretches:
-            with file.open("rb") as stream:
+            with self._stream(file) as stream:
                 stream.seek(begin)
                 while (position := stream.tell()) < end and n_bytes < most_bytes and n_samples < most_samples:
                     request = _decoded(stream)
@@ -195,11 +201,26 @@ class WriteAheadLog:
                     n_bytes += len(request.body)
                     n_samples += request.n_samples
                     offset = start + stream.tell()
+                    ends.append(offset)
             if n_bytes >= most_bytes or n_samples >= most_samples:
                 break
         with self._lock:
             self.n_unread = max(0, self.n_unread - n_samples)
-        return LogPiece(tuple(requests), offset, n_damaged)
+        return LogPiece(tuple(requests), tuple(ends), offset, n_damaged)
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _stream(file: Path) -> Iterator[BinaryIO]:
+        """Open a file to read; one that somebody has deleted is empty."""
+        try:
+            with file.open("rb") as stream:
+                yield stream
+        except FileNotFoundError:
+            yield io.BytesIO()
+        except OSError as error:
+            raise SourceError(
+                f"cannot read {file}: {error.strerror}. A restart continues at the checkpoint"
+            ) from error
 
     def release(self, offset: int) -> None:
         """Delete the files of which everything lies before an offset, but for the one that is written to.

@@ -62,9 +62,14 @@ def test_what_is_logged_decodes_to_what_was_sent(form, message):
 
     assert (checked.n_samples, checked.n_histograms, checked.rejected) == (2, 0, {})
     assert (checked.logged.version, checked.logged.n_samples) == (form.version, 2)
-    decoded = decode_remote_write([record_of(checked.logged)], SeriesTable())
-    assert decoded.columns.value.tolist() == [1.5, 2.5]
-    assert decoded.columns.time_ms.tolist() == [TIME_MS, TIME_MS + 1000]
+    table, other = SeriesTable(), SeriesTable()
+    from_log = decode_remote_write([record_of(checked.logged)], table).columns
+    at_once = checked.decoded.numbered(other)
+    for columns in (from_log, at_once):
+        assert columns.value.tolist() == [1.5, 2.5]
+        assert columns.time_ms.tolist() == [TIME_MS, TIME_MS + 1000]
+        assert columns.series.tolist() == [0, 0]
+    assert table[0] == other[0]
 
 
 def test_a_body_in_zstd_is_logged_as_snappy():

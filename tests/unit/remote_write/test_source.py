@@ -26,6 +26,27 @@ def test_a_batch_is_bounded_and_the_rest_comes_with_the_next(tmp_path, clock, mo
     source.close()
 
 
+def test_requests_come_in_their_order_whether_they_are_decoded_already_or_not(served, monkeypatch):
+    server = served()
+    server.post(message_1([1.0], name="a"))
+    append(server.source, logged([2.0], name="b"), logged([3.0], name="c"))
+    server.post(message_1([4.0], name="d"))
+    n_decoded = []
+    decode = source_module.decode_remote_write
+
+    def counting(records, *more):
+        n_decoded.append(len(records))
+        return decode(records, *more)
+
+    monkeypatch.setattr(source_module, "decode_remote_write", counting)
+
+    batch = server.source.poll(0.0)
+
+    assert batch.columns.value.tolist() == [1.0, 2.0, 3.0, 4.0]
+    assert [server.source._table[number].name for number in batch.columns.series] == ["a", "b", "c", "d"]
+    assert sum(n_decoded) == 2
+
+
 def test_samples_are_complete_up_to_the_newest_that_is_credible(tmp_path, clock):
     source = open_source(tmp_path, clock)
     now_ms = round(clock.now() * 1000)

@@ -178,6 +178,45 @@ def test_behind_damage_reading_goes_on_in_the_next_file(opened, tmp_path, small_
     assert "log cut" in caplog.text
 
 
+def test_a_file_that_somebody_deletes_is_skipped_and_counted(opened, tmp_path, small_files, caplog):
+    wal = opened()
+    for number in range(3):
+        wal.append(numbered(number))
+    files(tmp_path)[1].unlink()
+
+    piece = wal.read(0, **MOST)
+
+    assert list(piece.requests) == numbered(0, 2)
+    assert piece.n_damaged == 1
+    assert "log damaged" in caplog.text
+    wal.release(piece.next_offset)
+    wal.append(numbered(3))
+    assert read(wal, piece.next_offset) == numbered(3)
+
+
+def test_a_disk_that_cannot_be_read_ends_the_daemon_with_one_line(opened, monkeypatch):
+    wal = opened()
+    wal.append(numbered(1))
+
+    def failing(file, mode):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "open", failing)
+
+    with pytest.raises(SourceError, match="Input/output error"):
+        wal.read(0, **MOST)
+
+
+def test_the_offset_behind_each_request_is_given_by_writer_and_reader_alike(opened, small_files):
+    wal = opened()
+
+    written = [*wal.append(numbered(1, 2)), *wal.append(numbered(3))]
+
+    piece = wal.read(0, **MOST)
+    assert list(piece.ends) == written
+    assert piece.next_offset == written[-1]
+
+
 def test_an_offset_never_comes_again_even_where_the_files_were_deleted(opened, tmp_path):
     wal = opened()
     wal.append(numbered(1, 2))
