@@ -209,6 +209,7 @@ class _Builder:
             metrics=metrics,
             clock=clock,
             every_seconds=config.checkpoint_seconds,
+            on_stored=source.release if isinstance(source, RemoteWriteSource) else None,
         )
         notifier = Notifier(
             outlets,

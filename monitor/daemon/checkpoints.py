@@ -66,12 +66,9 @@ class CheckpointKeeper:
         None where no state is kept: `save` then does nothing.
     every_seconds : float
         Real time after which another checkpoint is due; a checkpoint too large for that is due more rarely.
-
-    Attributes
-    ----------
-    stored : Position or None
-        The source's position in the last checkpoint that could be saved; where no state is kept, in the last
-        that would have been.
+    on_stored : callable, optional
+        Given the source's position of each checkpoint once that is on disk, or where no state is kept. A
+        commit does not tell: it follows a checkpoint that could not be saved too.
     """
 
     def __init__(
@@ -84,6 +81,7 @@ class CheckpointKeeper:
         metrics: Metrics,
         clock: Clock,
         every_seconds: float,
+        on_stored: Callable[[Position], None] | None = None,
     ) -> None:
         self._file = file
         self._watches = watches
@@ -94,7 +92,7 @@ class CheckpointKeeper:
         self._every_seconds = every_seconds
         self._saved_at = clock.monotonic()
         self._n_bytes = 0  # of the last checkpoint
-        self.stored: Position | None = None
+        self._on_stored = on_stored
 
     def is_due(self) -> bool:
         """Return whether the last checkpoint is old enough for another one.
@@ -112,7 +110,7 @@ class CheckpointKeeper:
         """
         self._saved_at = self._clock.monotonic()
         if self._file is None:
-            self.stored = position
+            self._report_stored(position)
             return
         watches = [(served.config, served.version, served.watch) for served in self._watches]
         try:
@@ -128,8 +126,12 @@ class CheckpointKeeper:
             self._metrics.storage.checkpoint_failed()
             log.error("checkpoint failed error=%s", error)
         else:
-            self.stored = position
             self._metrics.storage.checkpoint_saved(self._clock.now())
+            self._report_stored(position)
+
+    def _report_stored(self, position: Position) -> None:
+        if self._on_stored is not None:
+            self._on_stored(position)
 
 
 def load_usable(file: Path, source: SourceConfig, metrics: Metrics) -> Checkpoint | None:

@@ -57,16 +57,16 @@ class Loop:
     judging_log: JudgingLog
     clock: Clock
     operator_requests: OperatorRequests | None = None
-    _begun: Position = field(init=False)  # where reading began: committed until a checkpoint is saved
+    _position: Position = field(init=False)  # of the last checkpoint: nothing newer is committed
     _committed_at: float = field(init=False)
     _rendered_at: float = field(default=-math.inf, init=False)
 
     def run(self, stop: threading.Event, *, exit_at_end: bool = False) -> None:
         """Run until `stop` is set, or until the source ends where that is asked for."""
-        self._begun = self.source.position()
+        self._position = self.source.position()
         self._committed_at = self.clock.monotonic()
         has_ended = False
-        self.notifier.notify_undelivered(self._begun)
+        self.notifier.notify_undelivered(self._position)
         while not stop.is_set():
             batch = self.source.poll(_POLL_SECONDS)
             is_saved = self._process(batch)
@@ -101,7 +101,8 @@ class Loop:
         filtered = self.notifier.filter(decision, self.pipeline, batch.now_ms)
         is_saved = False
         if filtered.notified or filtered.summary:
-            self.notifier.notify(filtered.notified, self.source.position(), filtered.summary)
+            self._position = self.source.position()
+            self.notifier.notify(filtered.notified, self._position, filtered.summary)
             is_saved = True
         self.notifier.catch_up()
         if self.retraining is not None and self.retraining.after_step(decision):
@@ -177,9 +178,9 @@ class Loop:
         return [watch.view() for watch in self.pipeline.watches]
 
     def _save(self) -> None:
-        self.checkpoints.save(self.source.position())
+        self._position = self.source.position()
+        self.checkpoints.save(self._position)
 
     def _commit(self) -> None:
-        # Nothing newer than a checkpoint on disk: a source may delete what it has committed.
-        self.source.commit(self.checkpoints.stored or self._begun)
+        self.source.commit(self._position)
         self._committed_at = self.clock.monotonic()

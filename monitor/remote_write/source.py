@@ -136,7 +136,14 @@ class RemoteWriteSource:
         )
 
     def commit(self, position: Position) -> None:
-        """Delete the files of the log that a checkpoint covers."""
+        """Senders were told already; see `release`."""
+
+    def release(self, position: Position) -> None:
+        """Delete the files of the log that are covered by the position of a checkpoint on disk.
+
+        Not by `commit`, which follows a checkpoint that could not be saved too: the one before it, from which
+        a restart goes on, still needs them.
+        """
         before = position.partitions.get(_PARTITION)
         if before is not None:
             self._wal.release(before.offset)

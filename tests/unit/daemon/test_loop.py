@@ -305,17 +305,6 @@ def test_what_is_kept_is_committed_every_five_seconds_and_nothing_newer(loop, no
     assert diary == ["poll", "poll", "commit 0", "poll", "poll", "commit 3"]
 
 
-def test_what_could_not_be_saved_is_not_committed(loop, noise, monkeypatch):
-    """A source may delete what it has committed; the checkpoint of before still needs that."""
-    clock, diary = FakeClock(1000.0), []
-    source = SlowSource(batches_with_a_fault(noise), clock, diary)
-    monkeypatch.setattr(Checkpoints, "save", lambda keeper, position, undelivered=(): diary.append("failed"))
-
-    loop([], Outlet(), source=source, clock=clock, save_seconds=1e9)
-
-    assert {entry for entry in diary if entry.startswith("commit")} == {"commit 0"}
-
-
 def test_what_was_alerted_is_kept_at_once(loop, noise):
     clock, diary = FakeClock(1000.0), []
     source = SlowSource(batches_with_a_fault(noise), clock, diary)

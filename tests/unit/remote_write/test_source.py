@@ -5,6 +5,7 @@ from __future__ import annotations
 from write_requests import TIME_MS, logged, message_1, open_source
 
 from monitor.remote_write import source as source_module
+from monitor.remote_write import write_ahead_log
 from monitor.sources.position import Position
 
 
@@ -112,3 +113,18 @@ def test_a_request_ends_the_wait_of_a_poll(served):
 
     assert server.source._arrived.is_set()
     assert len(server.source.poll(10.0).columns) == 1
+
+
+def test_a_commit_deletes_nothing_and_a_checkpoint_on_disk_does(tmp_path, clock, monkeypatch):
+    monkeypatch.setattr(write_ahead_log, "_SEGMENT_BYTES", 1)
+    source = open_source(tmp_path, clock)
+    for number in range(3):
+        append(source, logged([number]))
+    source.poll(0.0)
+
+    source.commit(source.position())
+    assert len(list(tmp_path.glob("*.log"))) == 3
+
+    source.release(source.position())
+    assert len(list(tmp_path.glob("*.log"))) == 1
+    source.close()
