@@ -106,7 +106,7 @@ def test_a_body_over_the_limit_is_refused_with_and_without_its_length_declared(s
     large = os.urandom(3000)
 
     assert server.post(body=large).status_code == 413
-    assert server.post(body=iter([large[:1000], large[1000:]])).status_code == 413
+    assert server.post(body=iter([large[:1000], large[1000:2000]])).status_code == 413
     assert server.post().status_code == 204
 
 
@@ -119,6 +119,15 @@ def test_bodies_that_wait_together_are_bounded_in_memory(served, monkeypatch):
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "5"
     monkeypatch.undo()
+    assert server.post().status_code == 204
+
+
+def test_what_was_answered_no_longer_counts_as_waiting(served, monkeypatch):
+    monkeypatch.setattr(receiver, "_MAX_WAITING_BYTES", 100)
+    server = served()
+
+    assert [server.post().status_code for _ in range(5)] == [204] * 5
+    assert server.post(body=bytes(99)).status_code == 400
     assert server.post().status_code == 204
 
 

@@ -250,9 +250,11 @@ def test_a_full_log_refuses_and_takes_again_once_there_is_room(opened, small_fil
     assert read(wal)[-1:] == numbered(99)
 
 
-def test_a_log_that_is_full_with_one_file_takes_again_once_that_is_covered(opened, tmp_path):
+def test_a_log_that_is_full_with_one_file_takes_again_once_that_is_covered(opened, tmp_path, monkeypatch):
+    monkeypatch.setattr(write_ahead_log, "_SEGMENTS_OF_LIMIT", 1)
     wal = opened(max_bytes=1000)
     fill(wal)
+    assert len(files(tmp_path)) == 1
 
     offset = wal.read(0, **MOST).next_offset
     wal.release(offset)
@@ -302,6 +304,24 @@ def test_after_a_sync_that_failed_nothing_more_is_written_to_that_file(opened, t
 
     assert read(wal) == numbered(1, 3)
     assert len(files(tmp_path)) == 2
+
+
+def test_after_a_sync_that_failed_the_offsets_of_what_failed_are_not_used_again(opened, monkeypatch):
+    """After a crash it may turn out to be on disk all the same."""
+    wal = opened()
+
+    def failing(*arguments):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", failing)
+        patched.setattr(os, "ftruncate", failing)
+        with pytest.raises(LogError):
+            wal.append(numbered(1))
+    wal.append(numbered(2))
+    wal.close()
+
+    assert read(opened()) == numbered(1, 2)
 
 
 def test_a_file_that_cannot_be_deleted_is_tried_again(opened, tmp_path, small_files, monkeypatch, caplog):
