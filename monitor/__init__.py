@@ -7,7 +7,8 @@ From the command line down to the leaves; a folder imports none of those above i
 - `daemon`: builds and runs the service
 - `discovery`: what a Kafka cluster's topics hold, and settings for it
 - `metrics`, `web`: what is exported, and the HTTP server
-- `kafka`, `prometheus`, `sources`: where samples come from; `files`: metric files and dumped records
+- `kafka`, `prometheus`, `remote_write`, `sources`: where samples come from
+- `files`: metric files and dumped records
 - `training`, `storage`: how models are made, and what is kept on disk
 - `config`: `config.toml` to settings
 - `outlets`: where notifications go

@@ -36,6 +36,76 @@ def in_module(file: str, test_file: str, *changes: tuple[str, str, str]) -> list
 
 MUTATIONS = [
     *in_module(
+        "monitor/remote_write/write_ahead_log.py",
+        "unit/remote_write/test_write_ahead_log.py",
+        (
+            "if segment.end <= offset and segment is not self._written",
+            "if segment.end <= offset",
+            "test_files_are_deleted_once_they_are_covered_but_for_the_last",
+        ),
+        (
+            "self.close()  # so that",
+            "pass  # so that",
+            "test_a_log_that_is_full_with_one_file_takes_again_once_that_is_covered",
+        ),
+        (
+            "self._next_start = segment.end + n_bytes",
+            "self._next_start = segment.end",
+            "test_after_a_sync_that_failed_the_offsets_of_what_failed_are_not_used_again",
+        ),
+        (
+            "zlib.crc32(rest) != checksum",
+            "False",
+            "test_behind_damage_reading_goes_on_in_the_next_file",
+        ),
+    ),
+    *in_module(
+        "monitor/remote_write/write_ahead_log.py",
+        "unit/remote_write/test_receiver.py",
+        (
+            "os.fdatasync(descriptor)",
+            "pass",
+            "test_nothing_is_acknowledged_before_it_is_on_disk",
+        ),
+    ),
+    *in_module(
+        "monitor/remote_write/watermark.py",
+        "unit/remote_write/test_watermark.py",
+        (
+            "min(reached_ms, clock_ms)",
+            "reached_ms",
+            "test_it_never_goes_back_and_never_passes_the_clock",
+        ),
+        (
+            "self._last_at = now  # a sender",
+            "self._last_at = -1e9  # a sender",
+            "test_a_sender_that_catches_up_is_not_overtaken_by_the_clock",
+        ),
+    ),
+    *in_module(
+        "monitor/remote_write/source.py",
+        "unit/remote_write/test_source.py",
+        (
+            "else:\n                decode_records()\n",
+            "else:\n",
+            "test_requests_come_in_their_order_whether_they_are_decoded_already_or_not",
+        ),
+    ),
+    *in_module(
+        "monitor/remote_write/receiver.py",
+        "unit/remote_write/test_receiver.py",
+        (
+            "self._n_waiting_bytes -= len(body)",
+            "self._n_waiting_bytes += len(body)",
+            "test_what_was_answered_no_longer_counts_as_waiting",
+        ),
+        (
+            "if len(body) + len(chunk) > self._max_request_bytes:",
+            "if len(chunk) > self._max_request_bytes:",
+            "test_a_body_over_the_limit_is_refused_with_and_without_its_length_declared",
+        ),
+    ),
+    *in_module(
         "monitor/discovery/survey.py",
         "unit/discovery/test_survey.py",
         (

@@ -7,8 +7,8 @@ Begin with `schema.py`. A key is a field there, with its default; `config.toml` 
 the settings that `WatchConfig.settings()` and `DecodeConfig.settings` make.
 
 - `schema.py`: the whole of config.toml, and the smaller tables
-- `watch.py`, `kafka.py`, `decode.py`: the tables `[[watch]]`, `[source.kafka]`, `[decode]`
-- `prometheus.py`: the table `[source.prometheus]`
+- `watch.py`, `kafka.py`, `prometheus.py`, `decode.py`: the tables `[[watch]]`, `[source.kafka]`,
+  `[source.prometheus]`, `[decode]`
 - `table.py`: the base of all tables
 - `find.py`: which file is used when none is named; `default.toml` is a link to the shipped config.toml
 - `load.py`: from the file, the environment and files of secrets to one checked configuration

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from monitor.config.decode import DecodeConfig
 from monitor.config.kafka import KafkaConfig
-from monitor.config.prometheus import PrometheusConfig
+from monitor.config.prometheus import REQUESTS_OF_LOG, PrometheusConfig, is_loopback
 from monitor.config.table import NotNegative, Positive, Table
 from monitor.config.watch import WatchConfig
 
@@ -93,6 +93,11 @@ class SourceConfig(Table):
     prometheus: PrometheusConfig = PrometheusConfig()
     replay: ReplayConfig = ReplayConfig()
 
+    @property
+    def receives(self) -> bool:
+        """Whether others send samples to the daemon."""
+        return self.kind == "prometheus" and self.prometheus.receives
+
     @model_validator(mode="after")
     def _has_topics(self) -> SourceConfig:
         if self.kind == "kafka" and not self.kafka.topics:
@@ -148,6 +153,30 @@ class Config(Table):
     watch: Annotated[list[WatchConfig], Field(min_length=1)]
 
     @model_validator(mode="after")
+    def _receives_from_known_senders(self) -> Config:
+        prometheus = self.source.prometheus
+        is_open = not prometheus.is_authenticated and not prometheus.allow_unauthenticated
+        if self.source.receives and is_open and not is_loopback(self.web.listen):
+            raise ValueError(
+                f'web.listen is "{self.web.listen}", so that other machines can send samples, and '
+                "source.prometheus has neither receive_username with receive_password nor "
+                "receive_bearer_token: set one, or listen on 127.0.0.1, or set allow_unauthenticated = true"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_room_for_requests(self) -> Config:
+        prometheus = self.source.prometheus
+        largest = max(prometheus.max_request_bytes, self.decode.max_record_bytes)
+        if self.source.receives and prometheus.max_log_bytes < REQUESTS_OF_LOG * largest:
+            raise ValueError(
+                f"source.prometheus.max_log_bytes is {prometheus.max_log_bytes}, expected {REQUESTS_OF_LOG} "
+                "times the larger of max_request_bytes and decode.max_record_bytes, which is "
+                f"{REQUESTS_OF_LOG * largest}: a request that never fits would be sent again for ever"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _stores_what_it_learns_from(self) -> Config:
         scheduled = [watch.name for watch in self.watch if watch.retrain.is_scheduled]
         if scheduled and not self.history.max_bytes:
@@ -161,7 +190,7 @@ class Config(Table):
     @model_validator(mode="after")
     def _asks_for_something(self) -> Config:
         prometheus = self.source.prometheus
-        if self.source.kind != "prometheus" or prometheus.mode != "query_range":
+        if self.source.kind != "prometheus" or prometheus.receives:
             return self
         if not any(watch.query for watch in self.watch):
             raise ValueError(

@@ -4,6 +4,7 @@ May import every folder but `commands` and `discovery`; only `commands` imports 
 `loop`.
 
 - `build`: builds every part from the configuration, and nothing else here does
+- `prometheus_build`: the same for the sources of Prometheus
 - `daemon`: starts, runs and stops the parts in order
 - `loop`: poll, judge, notify, checkpoint, commit; its thread owns all state
 - `notifier`: alerts to the alert history and the outlets

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -35,12 +34,12 @@ from monitor.daemon.loop import Loop
 from monitor.daemon.notifier import Notifier
 from monitor.daemon.operator_requests import OperatorRequests
 from monitor.daemon.process import tune_process
+from monitor.daemon.prometheus_build import build_prometheus_source
 from monitor.daemon.retraining import Retraining, report_training
 from monitor.daemon.served_watch import ModelLoader, ServedWatch
 from monitor.daemon.watch_log import WatchLog
 from monitor.decode.topic_decoders import TopicDecoders
 from monitor.detection.pipeline import Pipeline
-from monitor.errors import ConfigError
 from monitor.files.recorded import recorded_files
 from monitor.kafka.dead_letter_producer import DeadLetterProducer
 from monitor.kafka.libraries import library_of
@@ -49,9 +48,7 @@ from monitor.kafka.source import KafkaSource
 from monitor.metrics.exposition import Exposition, enough_series
 from monitor.metrics.instruments import Metrics
 from monitor.outlets.outlet import Outlet
-from monitor.prometheus.api import PrometheusApi
-from monitor.prometheus.http import HttpClient, connection_of
-from monitor.prometheus.polling import PollingSource, WatchQuery
+from monitor.remote_write.source import RemoteWriteSource
 from monitor.sample import SeriesTable
 from monitor.sources.host import HostSource
 from monitor.sources.position import Position
@@ -144,38 +141,13 @@ def build_source(config: Config, table: SeriesTable, clock: Clock, *, resumed: P
     if config.source.kind == "kafka":
         return _build_kafka_source(config, table, clock, resumed=resumed)
     if config.source.kind == "prometheus":
-        return _build_prometheus_source(config, table, clock, resumed=resumed)
+        return build_prometheus_source(config, table, clock, resumed=resumed)
     speed = config.source.replay.speed
     return ReplaySource(
         recorded_files(config, table),
         clock,
         speed=math.inf if speed == "max" else float(speed),
         after_ms=resumed.time_ms if resumed else None,
-    )
-
-
-def _build_prometheus_source(
-    config: Config, table: SeriesTable, clock: Clock, *, resumed: Position | None
-) -> PollingSource:
-    prometheus = config.source.prometheus
-    if prometheus.mode != "query_range":
-        raise ConfigError(
-            f'source.prometheus.mode is "{prometheus.mode}", expected "query_range": nothing else is built in'
-        )
-    queries = [
-        WatchQuery(watch.name, watch.query, watch.step_ms, watch.settings().rewind_ms)
-        for watch in config.watch
-        if watch.query
-    ]
-    return PollingSource(
-        PrometheusApi(HttpClient(connection_of(prometheus), clock)),
-        table,
-        clock,
-        queries,
-        lag_ms=round(prometheus.lag_seconds * 1000),
-        max_catch_up_ms=round(prometheus.max_catch_up_seconds * 1000),
-        rng=random.Random(),  # noqa: S311 - of waits, no secret
-        resumed=resumed,
     )
 
 
@@ -237,6 +209,7 @@ class _Builder:
             metrics=metrics,
             clock=clock,
             every_seconds=config.checkpoint_seconds,
+            on_stored=source.release if isinstance(source, RemoteWriteSource) else None,
         )
         notifier = Notifier(
             outlets,
@@ -272,7 +245,7 @@ class _Builder:
         loop.exposition.render(views, notifier.withheld)
         return Daemon(
             loop,
-            self.web(loop.exposition, loop.health),
+            self.web(loop.exposition, loop.health, source),
             lock,
             alert_history=alert_history,
             on_stalled=on_stalled,
@@ -286,13 +259,14 @@ class _Builder:
             cap = enough_series(watch.max_series for watch in self.config.watch)
         return Exposition(self.metrics, cap, all_channels=web.export_all_channels)
 
-    def web(self, exposition: Exposition, health: Health) -> WebServer:
+    def web(self, exposition: Exposition, health: Health, source: Source) -> WebServer:
         return WebServer(
             self.config.web.listen,
             exposition=lambda: exposition.text,
             health=health,
             monotonic=self.clock.monotonic,
             stalled_after_seconds=self.config.stalled_after_seconds,
+            routes=source.routes if isinstance(source, RemoteWriteSource) else (),
         )
 
     def pipeline(self, served: Sequence[ServedWatch], table: SeriesTable) -> Pipeline:

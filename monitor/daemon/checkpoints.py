@@ -67,6 +67,9 @@ class CheckpointKeeper:
         None where no state is kept: `save` then does nothing.
     every_seconds : float
         Real time after which another checkpoint is due; a checkpoint too large for that is due more rarely.
+    on_stored : callable, optional
+        Given the source's position of each checkpoint once that is on disk, or where no state is kept. A
+        commit does not tell: it follows a checkpoint that could not be saved too.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class CheckpointKeeper:
         metrics: Metrics,
         clock: Clock,
         every_seconds: float,
+        on_stored: Callable[[Position], None] | None = None,
     ) -> None:
         self._file = file
         self._watches = watches
@@ -89,6 +93,7 @@ class CheckpointKeeper:
         self._every_seconds = every_seconds
         self._saved_at = clock.monotonic()
         self._n_bytes = 0  # of the last checkpoint
+        self._on_stored = on_stored
 
     def is_due(self) -> bool:
         """Return whether the last checkpoint is old enough for another one.
@@ -106,6 +111,7 @@ class CheckpointKeeper:
         """
         self._saved_at = self._clock.monotonic()
         if self._file is None:
+            self._report_stored(position)
             return
         watches = [(served.config, served.version, served.watch) for served in self._watches]
         try:
@@ -122,6 +128,11 @@ class CheckpointKeeper:
             log.error("checkpoint failed error=%s", error)
         else:
             self._metrics.storage.checkpoint_saved(self._clock.now())
+            self._report_stored(position)
+
+    def _report_stored(self, position: Position) -> None:
+        if self._on_stored is not None:
+            self._on_stored(position)
 
 
 def load_usable(file: Path, source: SourceConfig, metrics: Metrics) -> Checkpoint | None:

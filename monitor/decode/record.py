@@ -75,11 +75,12 @@ class Decoded:
     """The samples of a batch of records, in their order, and what was rejected.
 
     A value is NaN where the producer wrote a gap (null, NaN, an infinity), and `monitor.sample.STALE_NAN`
-    where it marked the end of the series.
+    where it marked the end of the series. `n_histograms` native histograms gave two of the samples each.
     """
 
     columns: Columns
     rejections: tuple[Rejection, ...] = ()
+    n_histograms: int = 0
 
     @property
     def rejected(self) -> dict[str, int]:

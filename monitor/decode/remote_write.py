@@ -182,6 +182,7 @@ class _Batch:
         self._known_2: dict[
             object, dict[object, int]
         ] = {}  # by symbol table: references mean nothing without theirs
+        self._n_histograms = 0
         self.rejections = Rejections()
 
     def read(self, index: int, data: bytes, version: int) -> None:
@@ -202,7 +203,7 @@ class _Batch:
         exponent = value.view(np.int64) & _EXPONENT
         value[(exponent == _EXPONENT) & ~is_stale(value)] = np.nan
         columns = Columns(np.array(self._numbers, np.int32), np.array(self._times_ms, np.int64), value)
-        return Decoded(columns, tuple(self.rejections))
+        return Decoded(columns, tuple(self.rejections), self._n_histograms)
 
     def _protocol_2(self, data: bytes) -> _Protocol:
         """Read the symbols of a request, which may be anywhere in it."""
@@ -216,11 +217,12 @@ class _Batch:
 
     def _read_series(self, index: int, data: bytes, position: int, stop: int, protocol: _Protocol) -> None:
         """Read one series, or nothing of it."""
-        n_before = len(self._numbers)
+        n_before, n_histograms = len(self._numbers), self._n_histograms
         try:
             self._add_series(index, data, position, stop, protocol)
         except (RejectedError, IndexError) as error:  # an index past the end of the request
             del self._numbers[n_before:], self._times_ms[n_before:], self._values[n_before:]
+            self._n_histograms = n_histograms
             self.rejections.add(index, error if isinstance(error, RejectedError) else cut_off())
 
     def _add_series(self, index: int, data: bytes, position: int, stop: int, protocol: _Protocol) -> None:
@@ -335,6 +337,7 @@ class _Batch:
         if time_ms is None:
             return
         metric_type = _UNSPECIFIED if hint == _RESET_HINT_GAUGE else _HISTOGRAM_TYPE
+        self._n_histograms += 1
         for suffix, value in (("_count", _STALE if total == _STALE else count), ("_sum", total)):
             number = protocol.known.get((key, suffix))
             if number is None:

@@ -15,10 +15,11 @@ from monitor.detection.view import WatchView
 from monitor.metrics.catalogue import Catalogue
 from monitor.metrics.kafka_metrics import KafkaMetrics
 from monitor.metrics.model_metrics import ModelMetrics
+from monitor.metrics.remote_write_metrics import RemoteWriteMetrics
 from monitor.metrics.storage_metrics import StorageMetrics
 from monitor.metrics.watch_metrics import DEPRECATED_NAMES, WatchCounters, WatchGauges
 from monitor.sample import SeriesTable
-from monitor.sources.source import SourceReport
+from monitor.sources.source import ReceiverReport, SourceReport
 
 __all__ = ["Metrics"]
 
@@ -66,6 +67,7 @@ class Metrics:
             "barograph_source_ready", "1 while the source is open and answers, else 0."
         )
         self._kafka = KafkaMetrics(self.catalogue)
+        self._remote_write = RemoteWriteMetrics(self.catalogue)
         self._series = self.catalogue.gauge(
             "barograph_series", "Series known, whether a watch takes them or not."
         )
@@ -149,10 +151,12 @@ class Metrics:
         """Count the episodes among withheld alerts that ended without a notification."""
         self._counters.count_withheld(alerts)
 
-    def source_polled(self, report: SourceReport | None, *, ready: bool) -> None:
-        """Show whether the source is open, and count what it did, where it has topics."""
+    def source_polled(self, report: SourceReport | ReceiverReport | None, *, ready: bool) -> None:
+        """Show whether the source is open, and count what it did, where it has topics or is sent requests."""
         self._ready.set(ready)
-        if report is not None:
+        if isinstance(report, ReceiverReport):
+            self._remote_write.count(report)
+        elif report is not None:
             self._kafka.count(report)
 
     def series_known(self, table: SeriesTable) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 from monitor.sample import Columns
 from monitor.sources.position import Position
 
-__all__ = ["Batch", "Source", "SourceReport"]
+__all__ = ["Batch", "ReceiverReport", "Source", "SourceReport"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,31 @@ class SourceReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiverReport:
+    """What a source that is sent requests did since its last batch, and its present state.
+
+    Parameters
+    ----------
+    requests : mapping
+        Number of answers by HTTP status.
+    n_samples, n_bytes : int
+        Samples that were acknowledged, and the bytes of their requests.
+    n_log_failures, n_log_damaged : int
+        Requests that could not be written to the log, and damaged places found in it.
+    n_log_bytes, n_unread_samples : int
+        Size of the log, and samples in it that were not processed yet.
+    """
+
+    requests: Mapping[int, int] = field(default_factory=dict)
+    n_samples: int = 0
+    n_bytes: int = 0
+    n_log_failures: int = 0
+    n_log_damaged: int = 0
+    n_log_bytes: int = 0
+    n_unread_samples: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """What a poll returns.
 
@@ -86,7 +111,7 @@ class Batch:
     complete_ms: int | None = None
     delivered_ms: int | None = None
     ready: bool = True
-    report: SourceReport | None = None
+    report: SourceReport | ReceiverReport | None = None
 
 
 class Source(Protocol):

@@ -7,6 +7,7 @@ training/<watch>.json      the outcome of the last training
 checkpoint/state           what survives a restart
 episodes.sqlite            the alert history
 requests/                  what operators ask of the running daemon
+remote_write/              received requests, until a checkpoint covers them
 """
 
 from __future__ import annotations
@@ -51,6 +52,11 @@ class DataDir:
     def requests_folder(self) -> Path:
         """Where commands put what an operator asks of the running daemon."""
         return self.folder / "requests"
+
+    @property
+    def remote_write_folder(self) -> Path:
+        """Where requests of remote write are logged before they are acknowledged."""
+        return self.folder / "remote_write"
 
     def registry(self, watch: str) -> Registry:
         """Give the versions of a watch's model."""

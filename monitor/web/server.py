@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import uvicorn
@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from monitor.errors import MonitorError
 
@@ -56,6 +56,8 @@ class WebServer:
         Gives the text of a scrape, already rendered.
     stalled_after_seconds : float
         The loop counts as hung, and the daemon as unhealthy, when it has not turned for this time.
+    routes : sequence of BaseRoute
+        What else is served, beside its own paths.
 
     Raises
     ------
@@ -71,6 +73,7 @@ class WebServer:
         health: Health,
         monotonic: Callable[[], float],
         stalled_after_seconds: float = 60.0,
+        routes: Sequence[BaseRoute] = (),
     ) -> None:
         self._exposition = exposition
         self._health = health
@@ -78,14 +81,15 @@ class WebServer:
         self._stalled_after = stalled_after_seconds
         self._socket = _listen(listen)
         self.address = "{}:{}".format(*self._socket.getsockname()[:2])
-        routes = [
+        all_routes = [
             Route("/", self._index),
             Route("/metrics", self._metrics),
             Route("/-/healthy", self._healthy),
             Route("/-/ready", self._ready),
+            *routes,
         ]
         config = uvicorn.Config(
-            Starlette(routes=routes),
+            Starlette(routes=all_routes),
             log_config=None,
             access_log=False,
             lifespan="off",

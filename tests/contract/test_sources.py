@@ -5,11 +5,13 @@ import random
 import numpy as np
 import pytest
 from fake_prometheus import FakePrometheus
+from write_requests import logged, open_source
 
 from monitor.files.metric_files import Recorded
 from monitor.prometheus.api import PrometheusApi
 from monitor.prometheus.http import Connection, HttpClient
 from monitor.prometheus.polling import PollingSource, WatchQuery
+from monitor.remote_write.write_ahead_log import WriteAheadLog
 from monitor.sample import SeriesTable, concatenate
 from monitor.sources.host import HostSource
 from monitor.sources.replay import ReplaySource
@@ -56,8 +58,8 @@ FINITE = {
     "replay at speed 10": lambda resumed=None: replay_source(10.0, resumed),
 }
 KAFKA = {"kafka": "kafka-python", "confluent": "confluent"}
-EVERY = [*FINITE, "host", "prometheus", *KAFKA]
-LASTING = [*FINITE, "prometheus", *KAFKA]  # they can continue from a position
+EVERY = [*FINITE, "host", "prometheus", "remote write", *KAFKA]
+LASTING = [*FINITE, "prometheus", "remote write", *KAFKA]  # they can continue from a position
 
 
 @pytest.fixture
@@ -67,6 +69,8 @@ def make(request):
         return request.getfixturevalue("kafka_source")
     if request.param == "prometheus":
         return request.getfixturevalue("polling_source")
+    if request.param == "remote write":
+        return request.getfixturevalue("remote_write_source")
     return {**FINITE, "host": host_source}[request.param]
 
 
@@ -126,6 +130,30 @@ def kafka_source(cluster, open_kafka, sample):
     def build(resumed=None):
         table = SeriesTable()
         return open_kafka(topic, table=table, resumed=resumed, max_poll_records=25), table
+
+    return build
+
+
+@pytest.fixture
+def remote_write_source(tmp_path):
+    """Write the recording to a log, a request a sample, as a receiver does."""
+    table, columns, order = recording()
+    wal = WriteAheadLog(tmp_path / "log", max_bytes=1 << 20)
+    wal.append(
+        [
+            logged(
+                [columns.value[row]],
+                name=table[int(columns.series[row])].name,
+                start_ms=int(columns.time_ms[row]),
+            )
+            for row in order.tolist()
+        ]
+    )
+    wal.close()
+
+    def build(resumed=None):
+        table = SeriesTable()
+        return open_source(tmp_path / "log", FakeClock(1e9), table=table, resumed=resumed), table
 
     return build
 
@@ -214,6 +242,7 @@ def test_a_source_goes_on_behind_its_position_and_no_sample_is_missing_or_comes_
     make, until, monkeypatch
 ):
     monkeypatch.setattr("monitor.sources.replay._BATCH_SAMPLES", 30)
+    monkeypatch.setattr("monitor.remote_write.source._BATCH_SAMPLES", 30)
     source, table = make()
     batches = until(source, lambda batches: any(len(batch.columns) for batch in batches))
     before = keyed(batches, table)

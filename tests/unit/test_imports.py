@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 BELOW_THE_DAEMON = (
     "models clock errors log_limit sample text alerting decode detection config outlets web storage files "
-    "sources kafka prometheus training metrics"
+    "sources kafka prometheus remote_write training metrics"
 )
 # What each folder of `monitor` (and each module beside them) may import of ours.
 TABLE = {
@@ -34,6 +34,7 @@ TABLE = {
     "sources": "clock errors sample text decode config files",
     "kafka": "sources decode config clock errors log_limit sample text",
     "prometheus": "sources config clock errors log_limit sample",
+    "remote_write": "sources decode clock errors log_limit sample text models",
     "training": "clock errors sample config detection storage models",
     "metrics": "sample alerting detection sources kafka storage training",
     "discovery": "errors sample text kafka decode detection config",
@@ -47,6 +48,8 @@ ONLY = {
     ("alerting", "models"): ("models.row_arrays",),
     ("kafka", "sources"): ("monitor.sources.source", "monitor.sources.position"),
     ("prometheus", "sources"): ("monitor.sources.source", "monitor.sources.position"),
+    ("remote_write", "sources"): ("monitor.sources.source", "monitor.sources.position"),
+    ("remote_write", "models"): ("models.atomic_file",),
     ("metrics", "sources"): ("monitor.sources.source",),
     ("metrics", "kafka"): ("monitor.kafka.dead_letter",),
     ("metrics", "storage"): ("monitor.storage.step_history_reader",),
@@ -68,6 +71,8 @@ PURE = (
     "monitor.prometheus.answers",
     "monitor.prometheus.kinds",
     "monitor.prometheus.ranges",
+    "monitor.remote_write.authentication",
+    "monitor.remote_write.watermark",
     "monitor.discovery.advice",
     "monitor.discovery.survey",
     "monitor.discovery.suggest",
@@ -92,7 +97,7 @@ LIBRARIES = {
         "monitor.storage.action_rows",
         "monitor.storage.episode_rows",
     ),
-    "starlette": ("monitor.web",),
+    "starlette": ("monitor.web", "monitor.remote_write.receiver", "monitor.remote_write.source"),
     "uvicorn": ("monitor.web",),
     "torch": ("models", "monitor.daemon.process"),
 }

@@ -131,3 +131,24 @@ def test_settings_of_prometheus_do_not_matter_to_other_sources():
     kept = capture([], source=SourceConfig(), position=Position())
 
     assert continues(kept, SourceConfig.model_validate({"prometheus": {"bearer_token": "s3cret"}}))
+
+
+def test_only_a_checkpoint_that_is_on_disk_is_reported_as_stored(tmp_path):
+    stored = []
+    file = tmp_path / "checkpoint" / "state"
+    keeper = CheckpointKeeper(
+        file,
+        [],
+        AlertAgeFilter({}),
+        source=source(),
+        metrics=Metrics(CollectorRegistry(), []),
+        clock=FakeClock(0.0),
+        every_seconds=10.0,
+        on_stored=stored.append,
+    )
+    keeper.save(Position(1000))
+
+    file.parent.joinpath(".state.new").mkdir()  # where the next one is written
+    keeper.save(Position(2000))
+
+    assert stored == [Position(1000)]

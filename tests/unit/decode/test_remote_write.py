@@ -585,3 +585,14 @@ def test_whatever_is_written_is_read_by_both_versions(series):
         for _, _, points in series
         for value, time_ms in points
     ]
+
+
+def test_native_histograms_are_counted_and_those_of_a_rejected_series_are_not():
+    whole = series_1(UP, histogram(4, TIME, count=1, total=2.0), histogram(4, TIME + 1, count=1, total=2.0))
+    nameless = series_1({"job": "node"}, histogram(4, TIME, count=1, total=2.0))
+
+    decoded = decode_remote_write([Record(snappy(whole + nameless))], SeriesTable())
+
+    assert decoded.n_histograms == 2
+    assert len(decoded.columns) == 4
+    assert decoded.rejected

@@ -5,6 +5,8 @@ import urllib.error
 import urllib.request
 
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 from monitor.errors import MonitorError
 from monitor.web.server import Health, WebServer, check_address
@@ -43,6 +45,18 @@ def test_metrics_are_what_was_rendered(server):
 
 def test_an_unknown_path_is_not_found(server):
     assert get(server, "/metric")[0] == 404
+
+
+def test_what_is_handed_in_is_served_beside_its_own_paths(health):
+    route = Route("/more", lambda request: PlainTextResponse("more\n"))
+    server = WebServer(
+        "127.0.0.1:0", exposition=lambda: b"one 1\n", health=health, monotonic=lambda: 0.0, routes=[route]
+    )
+    try:
+        assert get(server, "/more") == (200, b"more\n")
+        assert get(server, "/metrics") == (200, b"one 1\n")
+    finally:
+        server.close()
 
 
 def test_ready_only_after_the_first_batch(server, health):
