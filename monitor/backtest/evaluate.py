@@ -45,12 +45,14 @@ class Page:
 class Quality:
     """How pages and labelled incidents fit together.
 
-    `caught` runs parallel to `incidents`: the first page that opened within each, or None. `is_true` runs
-    parallel to `pages`: whether it overlaps an incident of its entity.
+    `caught` runs parallel to `incidents`: the first page that opened within each, or None; so does `covered`:
+    whether one was not caught, but lies in a page that had opened before or had caught another. `is_true`
+    runs parallel to `pages`: whether it overlaps an incident of its entity.
     """
 
     incidents: tuple[Incident, ...]
     caught: tuple[Page | None, ...]
+    covered: tuple[bool, ...]
     pages: tuple[Page, ...]
     is_true: tuple[bool, ...]
 
@@ -119,14 +121,18 @@ def judge_pages(pages: Iterable[Page], incidents: Sequence[Incident], *, grace_m
     ordered = tuple(sorted(pages, key=lambda page: page.opened_ms))
     incidents = sorted(incidents, key=lambda incident: incident.start_ms)
     caught: list[Page | None] = [None] * len(incidents)
+    overlapped = [False] * len(incidents)
     is_true = []
     for page in ordered:
         hit = [number for number, incident in enumerate(incidents) if _overlap(page, incident, grace_ms)]
         is_true.append(bool(hit))
+        for number in hit:
+            overlapped[number] = True
         within = [number for number in hit if incidents[number].start_ms <= page.opened_ms]
         if within and caught[within[0]] is None:
             caught[within[0]] = page
-    return Quality(tuple(incidents), tuple(caught), ordered, tuple(is_true))
+    covered = tuple(seen and page is None for seen, page in zip(overlapped, caught, strict=True))
+    return Quality(tuple(incidents), tuple(caught), covered, ordered, tuple(is_true))
 
 
 def match_pages(first: Sequence[Page], second: Sequence[Page], *, slack_ms: int) -> Matching:

@@ -81,6 +81,7 @@ def _quality_figures(quality: Quality | None) -> Figures:
     return {
         "incidents": len(quality.incidents),
         "caught": quality.n_caught,
+        "covered": sum(quality.covered),
         "precision": _rounded(quality.precision),
         "recall": _rounded(quality.recall),
         "median_delay_seconds": _rounded(quality.median_delay_seconds, 1),
@@ -172,8 +173,11 @@ def _label_figures(quality: Quality) -> Figures:
                 "seconds": (incident.end_ms - incident.start_ms) / 1000,
                 "caught_by": None if page is None else f"{page.watch}/{page.entity}",
                 "delay_seconds": None if page is None else (page.opened_ms - incident.start_ms) / 1000,
+                "is_covered": covered,
             }
-            for incident, page in zip(quality.incidents, quality.caught, strict=True)
+            for incident, page, covered in zip(
+                quality.incidents, quality.caught, quality.covered, strict=True
+            )
         ],
     }
 

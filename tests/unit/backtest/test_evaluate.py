@@ -19,6 +19,8 @@ def test_a_page_that_was_open_before_is_true_but_catches_nothing():
     quality = judge_pages([page(5, 50)], [Incident(10, 100)], grace_ms=0)
 
     assert (quality.is_true, quality.caught, quality.recall) == ((True,), (None,), 0.0)
+    assert quality.covered == (True,)
+    assert judge_pages([], [Incident(10, 100)], grace_ms=0).covered == (False,)
 
 
 def test_a_page_of_another_entity_is_false():
