@@ -4,7 +4,8 @@ May import what is below the daemon, and nothing of `monitor.commands`. It alone
 
 Begin with `runs.py`: each watch learns the first part of the samples and is judged on the rest.
 
-- `runs.py`, `replay.py`: a configuration over recorded samples; one watch of it
+- `inputs.py`: what a watch is replayed from: metric files, or the daemon's own steps
+- `runs.py`, `replay.py`: a configuration over recorded metrics; one watch of it
 - `pictures.py`, `budgets.py`, `simple_rule.py`: what follows a replay step by step: the curves of the worst
   episodes, the episodes under other budgets, the three-sigma rule
 - `evaluate.py`: episodes against labels, and against those of another detector

@@ -8,16 +8,10 @@ from typing import Protocol
 
 from models.bundle import Bundle
 from monitor.alerting.alert import Alert
-from monitor.clock import SystemClock
-from monitor.detection.build import build_watch
-from monitor.detection.pipeline import Pipeline
+from monitor.backtest.inputs import WatchInput
 from monitor.detection.scored_step import ScoredStep
-from monitor.detection.settings import WatchSettings
 from monitor.detection.view import WatchObserver
 from monitor.detection.watch import Watch
-from monitor.files.metric_files import Recorded
-from monitor.sample import Columns, SeriesTable
-from monitor.sources.replay import ReplaySource
 
 __all__ = ["Cost", "Probe", "Replayed", "replay_watch"]
 
@@ -103,67 +97,61 @@ class _Follower:
 
 
 def replay_watch(
-    settings: WatchSettings,
+    recorded: WatchInput,
     champion: Bundle | None,
-    samples: Columns,
-    table: SeriesTable,
     *,
+    begin_ms: int,
     from_ms: int,
     probes: Sequence[Probe] = (),
     cpu_clock: Callable[[], float],
     progress: Callable[[float], None] = lambda share: None,
 ) -> Replayed:
-    """Judge a watch's recorded samples, in the order of their event times, as fast as the machine can.
+    """Judge a watch's recorded metrics, in the order of their event times, as fast as the machine can.
 
     Parameters
     ----------
     champion : Bundle, optional
         It is changed; without one the baselines judge alone.
-    samples : Columns
-        Ordered by event time. Those before `from_ms` fill windows and memories.
-    from_ms : int
-        What opens until then is not reported.
+    begin_ms, from_ms : int
+        Where the replay begins, and up to when it only fills windows and memories: nothing that opens until
+        then is reported.
     cpu_clock : callable
         Gives this process's processor time, in seconds.
     progress : callable
-        Called with the share of samples that are done.
+        Called with the share that is done.
 
     Raises
     ------
     ConfigError
         If the champion was trained with another step or window than is configured.
     """
-    watch = build_watch(settings, champion)
+    watch = recorded.build(champion)
     follower = _Follower(watch, probes, from_ms=from_ms, cpu_clock=cpu_clock)
-    pipeline = Pipeline([watch], table, max_future_ms=0)
-    source = ReplaySource(Recorded(samples, ()), SystemClock())
     newest: dict[str, Alert] = {}
     as_opened: dict[str, Alert] = {}
-    n_done, cpu_seconds, finished = 0, 0.0, False
-    while not finished:
-        batch = source.poll(0.0)
-        finished = batch.finished
+    n_samples, cpu_seconds = 0, 0.0
+    parts = recorded.feed(watch, begin_ms)
+    while True:
         started = cpu_clock()
-        decision = pipeline.process(batch.columns, batch.now_ms, finished=finished)
+        fed = next(parts, None)
         cpu_seconds += cpu_clock() - started
-        for alert in decision.alerts:
+        if fed is None:
+            break
+        for alert in fed.alerts:
             if alert.opened_ms > from_ms:
                 as_opened.setdefault(alert.identity, alert)
                 newest[alert.identity] = alert
-        n_done += len(batch.columns)
-        progress(n_done / max(1, len(samples)))
+        n_samples += fed.n_samples
+        progress(fed.share)
     newest |= {alert.identity: alert for alert in watch.open_alerts.values() if alert.opened_ms > from_ms}
+    state_bytes = sum(array.nbytes for array in watch.state().values())
     return Replayed(
         watch=watch,
         from_ms=from_ms,
-        until_ms=int(samples.time_ms[-1]) if len(samples) else from_ms,
+        until_ms=recorded.last_ms,
         alerts=tuple(sorted(newest.values(), key=lambda alert: alert.opened_ms)),
         as_opened=as_opened,
         n_steps=follower.n_steps,
         n_judged=follower.n_judged,
-        cost=Cost(
-            max(0.0, cpu_seconds - follower.seconds),
-            len(samples),
-            sum(array.nbytes for array in watch.state().values()),
-        ),
+        cost=Cost(max(0.0, cpu_seconds - follower.seconds), n_samples, state_bytes),
     )

@@ -1,4 +1,4 @@
-"""A configuration over recorded samples: each watch learns the first part, and is judged on the rest."""
+"""A configuration over recorded metrics: each watch learns the first part, and is judged on the rest."""
 
 from __future__ import annotations
 
@@ -6,24 +6,20 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from models.bundle import Bundle
 from models.errors import TrainingError
 from models.training import Epoch
 from monitor.alerting.text import duration_text, time_text
 from monitor.backtest.budgets import BudgetProbe, BudgetTrial, budgets_around
 from monitor.backtest.evaluate import Page, page_of
+from monitor.backtest.inputs import WatchInput
 from monitor.backtest.pictures import Picture, PictureProbe
 from monitor.backtest.replay import Probe, Replayed, replay_watch
 from monitor.backtest.simple_rule import ThreeSigmaProbe
 from monitor.config.watch import WatchConfig
-from monitor.detection.build import build_entities
 from monitor.errors import ConfigError, MonitorError
-from monitor.sample import Columns, SeriesTable
 from monitor.storage.step_history import History
-from monitor.training.train import collect_history, fit_watch, metadata_of
+from monitor.training.train import fit_watch, metadata_of
 
 __all__ = ["N_WORST", "Plan", "Progress", "WatchRun", "run_watches"]
 
@@ -103,15 +99,19 @@ class _Learned:
 
 def run_watches(
     watches: Sequence[WatchConfig],
-    columns: Columns,
-    table: SeriesTable,
+    input_of: Callable[[WatchConfig], WatchInput | str],
     plan: Plan,
     *,
     cpu_clock: Callable[[], float],
     now: float,
     progress: Progress,
 ) -> tuple[list[WatchRun], list[str]]:
-    """Run every watch that has series in the files, one after the other.
+    """Run every watch that has recorded metrics, one after the other.
+
+    Parameters
+    ----------
+    input_of : callable
+        Gives a watch's recorded metrics, or says why there are none.
 
     Returns
     -------
@@ -125,16 +125,16 @@ def run_watches(
     """
     runs, skipped = [], []
     for watch in watches:
-        samples = _samples_of(watch, columns, table)
-        if not len(samples):
-            skipped.append(f"watch {watch.name}: none of its series is in these files")
+        recorded = input_of(watch)
+        if isinstance(recorded, str):
+            skipped.append(recorded)
             continue
         try:
-            learned = _learn(watch, samples, table, plan, cpu_clock=cpu_clock, now=now, progress=progress)
+            learned = _learn(watch, recorded, plan, cpu_clock=cpu_clock, now=now, progress=progress)
         except TrainingError as error:
             skipped.append(str(error))
             continue
-        runs.append(_run(watch, learned, samples, table, plan, cpu_clock=cpu_clock, progress=progress))
+        runs.append(_run(watch, learned, recorded, plan, cpu_clock=cpu_clock, progress=progress))
     if not runs:
         raise MonitorError(
             f"nothing was judged: {'; '.join(skipped)}. Compare the watches' `metrics`, `match` and `by` "
@@ -143,21 +143,9 @@ def run_watches(
     return runs, skipped
 
 
-def _samples_of(watch: WatchConfig, columns: Columns, table: SeriesTable) -> Columns:
-    entities = build_entities(watch.settings())
-    entities.update(table)
-    chosen = np.flatnonzero(entities.select(columns.series))
-    return _take(columns, chosen)
-
-
-def _take(columns: Columns, chosen: NDArray[np.int64] | slice) -> Columns:
-    return Columns(columns.series[chosen], columns.time_ms[chosen], columns.value[chosen])
-
-
 def _learn(
     watch: WatchConfig,
-    samples: Columns,
-    table: SeriesTable,
+    recorded: WatchInput,
     plan: Plan,
     *,
     cpu_clock: Callable[[], float],
@@ -165,18 +153,18 @@ def _learn(
     progress: Progress,
 ) -> _Learned:
     if plan.champion_of is not None:
-        return _with_champion(watch, samples, table, plan.champion_of(watch.name))
-    first_ms, last_ms = int(samples.time_ms[0]), int(samples.time_ms[-1])
+        return _with_champion(recorded, plan.champion_of(watch.name))
+    first_ms, last_ms = recorded.first_ms, recorded.last_ms
     length_ms = plan.train_share * (last_ms - first_ms)
     if plan.train_days is not None:
         length_ms = plan.train_days * _MS_PER_DAY
         if length_ms >= last_ms - first_ms:
             raise ConfigError(
-                f"--train-days {plan.train_days:g}: the files hold only {duration_text(last_ms - first_ms)} "
+                f"--train-days {plan.train_days:g}: there are only {duration_text(last_ms - first_ms)} "
                 f"of watch {watch.name}, so nothing would be left to judge"
             )
     from_ms = first_ms + round(length_ms)
-    history = _history_before(watch, samples, table, from_ms)
+    history = recorded.history_before(from_ms)
     if history is None:
         raise TrainingError(f"watch {watch.name}: it has no usable value before {time_text(from_ms)}")
     settings, started = watch.settings(), cpu_clock()
@@ -187,11 +175,9 @@ def _learn(
     return _Learned(bundle, model, (), from_ms, history, cpu_clock() - started)
 
 
-def _with_champion(
-    watch: WatchConfig, samples: Columns, table: SeriesTable, champion: Champion | None
-) -> _Learned:
+def _with_champion(recorded: WatchInput, champion: Champion | None) -> _Learned:
     """Judge what the model has not seen; where it has seen everything, judge all of it and say so."""
-    first_ms, last_ms = int(samples.time_ms[0]), int(samples.time_ms[-1])
+    first_ms, last_ms = recorded.first_ms, recorded.last_ms
     if champion is None:
         caveat = (
             "it has no model: its baselines judge alone, and need a window and 100 steps before they begin"
@@ -206,22 +192,14 @@ def _with_champion(
         )
         return _Learned(bundle, f"model {version}", (caveat,), first_ms, None)
     from_ms = max(first_ms, seen_ms)
-    history = _history_before(watch, samples, table, from_ms) if from_ms > first_ms else None
+    history = recorded.history_before(from_ms) if from_ms > first_ms else None
     return _Learned(bundle, f"model {version}", (), from_ms, history)
-
-
-def _history_before(
-    watch: WatchConfig, samples: Columns, table: SeriesTable, until_ms: int
-) -> History | None:
-    end = int(np.searchsorted(samples.time_ms, until_ms))
-    return collect_history(watch.settings(), _take(samples, slice(end)), table) if end else None
 
 
 def _run(
     watch: WatchConfig,
     learned: _Learned,
-    samples: Columns,
-    table: SeriesTable,
+    recorded: WatchInput,
     plan: Plan,
     *,
     cpu_clock: Callable[[], float],
@@ -235,13 +213,11 @@ def _run(
         simple = ThreeSigmaProbe(watch.name, settings.alert, learned.history)
     probes: list[Probe] = [probe for probe in (pictures, trials, simple) if probe is not None]
     lead_in_ms = _LEAD_IN_WINDOWS * watch.window_length * watch.step_ms
-    begin = int(np.searchsorted(samples.time_ms, learned.from_ms - lead_in_ms))
     with progress.replaying(watch.name) as on_share:
         replayed = replay_watch(
-            settings,
+            recorded,
             learned.champion,
-            _take(samples, slice(begin, None)),
-            table,
+            begin_ms=learned.from_ms - lead_in_ms,
             from_ms=learned.from_ms,
             probes=probes if plan.in_detail else (),
             cpu_clock=cpu_clock,

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from monitor.backtest.evaluate import Incident
+from monitor.backtest.inputs import sample_input
 from monitor.backtest.outcome import Backtest, Side
 from monitor.backtest.runs import Plan, Progress, run_watches
 from monitor.config.explain import parse_config
@@ -69,8 +70,7 @@ def runs_of(plan, **changes):
     columns, table = samples()
     return run_watches(
         config_of(**changes).watch,
-        columns,
-        table,
+        lambda watch: sample_input(watch, columns, table),
         plan,
         cpu_clock=itertools.count(step=0.001).__next__,
         now=0.0,

@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 from backtests import FAULT_INCIDENT, HOSTILE, N_STEPS, START_MS, STEP_MS, config_of, samples
 
+from monitor.backtest.inputs import SampleInput
 from monitor.backtest.replay import replay_watch
 
 
@@ -18,11 +19,11 @@ def replay(from_ms, probes=(), settings=None, **more):
     columns, table = samples()
     clock = itertools.count()
     settings = settings or config_of().watch[0].settings()
+    recorded = SampleInput(settings, columns, table)
     return replay_watch(
-        settings,
+        recorded,
         None,
-        columns,
-        table,
+        begin_ms=0,
         from_ms=from_ms,
         probes=probes,
         cpu_clock=lambda: float(next(clock)),

@@ -49,7 +49,7 @@ def test_without_a_model_the_baselines_judge_and_the_report_says_so():
 
 
 def test_days_that_leave_nothing_to_judge_are_a_wrong_option():
-    with pytest.raises(ConfigError, match="--train-days 1: the files hold only 83 min of watch web"):
+    with pytest.raises(ConfigError, match="--train-days 1: there are only 83 min of watch web"):
         runs_of(Plan(train_days=1.0))
 
 

@@ -73,6 +73,7 @@ def test_the_champion_and_a_version_are_compared_without_a_training(folder):
         (["--train-days", "30"], "nothing would be left to judge"),
         (["--against-version", "v9"], "--against-version v9: no watch has that version"),
         (["--train-share", "2"], "--train-share"),
+        (["--history"], "expected metric files to judge, or --history in place of them"),
     ],
 )
 def test_a_wrong_option_is_named_and_ends_with_2(folder, options, message):
@@ -92,3 +93,10 @@ def test_files_of_no_watch_and_a_report_that_cannot_be_written_end_with_1(folder
     assert (unmatched.returncode, unwritable.returncode) == (1, 1)
     assert "nothing was judged: watch web: none of its series is in these files" in unmatched.stderr
     assert "cannot write no/r.html" in unwritable.stderr
+
+
+def test_without_files_the_stored_steps_are_judged_and_a_missing_history_says_so(folder):
+    ran = barograph("backtest", "--history", cwd=folder)
+
+    assert ran.returncode == 1
+    assert "watch web: data/history/web has no steps that were stored under these settings" in ran.stderr
