@@ -6,6 +6,7 @@ Begin with `runs.py`: each watch learns the first part of the samples and is jud
 
 - `inputs.py`: what a watch is replayed from: metric files, or the daemon's own steps
 - `runs.py`, `replay.py`: a configuration over recorded metrics; one watch of it
+- `schedule.py`: the retraining schedule, in event time
 - `pictures.py`, `budgets.py`, `simple_rule.py`: what follows a replay step by step: the curves of the worst
   episodes, the episodes under other budgets, the three-sigma rule
 - `evaluate.py`: episodes against labels, and against those of another detector

@@ -120,6 +120,15 @@ def _watch_figures(backtest: Backtest, run: WatchRun) -> Figures:
             "state_bytes": cost.state_bytes,
             "times_real_time": _rounded(replayed.seconds / cost.cpu_seconds, 1) if cost.cpu_seconds else None,
         },
+        "trainings": [
+            {
+                "at": time_text(training.at_ms),
+                "result": training.outcome.result,
+                "serves": training.serves,
+                "reason": training.outcome.reason,
+            }
+            for training in run.trainings
+        ],
         "budgets": budgets,
     }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -35,8 +36,12 @@ __all__ = ["Fed", "SampleInput", "StepInput", "WatchInput", "history_input", "sa
 
 @dataclass(frozen=True, slots=True)
 class Fed:
-    """What a part of the input has come to: alerts, how many samples it had, and the share that is done."""
+    """What a part of the input has come to: alerts, how many samples it had, and the share that is done.
 
+    `now_ms` is the event time up to which everything has been fed.
+    """
+
+    now_ms: int
     alerts: tuple[Alert, ...]
     n_samples: int
     share: float
@@ -59,8 +64,8 @@ class WatchInput(Protocol):
     def build(self, champion: Bundle | None) -> Watch:
         """Build the watch that takes this input."""
 
-    def feed(self, watch: Watch, begin_ms: int) -> Iterator[Fed]:
-        """Let a watch judge everything from an event time on, part by part."""
+    def feed(self, watch: Watch, begin_ms: int, stops_ms: Sequence[int] = ()) -> Iterator[Fed]:
+        """Let a watch judge everything from an event time on; a part ends at each of the stops, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +95,23 @@ class SampleInput:
         """Build the watch that takes these samples."""
         return build_watch(self.settings, champion)
 
-    def feed(self, watch: Watch, begin_ms: int) -> Iterator[Fed]:
+    def feed(self, watch: Watch, begin_ms: int, stops_ms: Sequence[int] = ()) -> Iterator[Fed]:
         """Let a watch judge the samples from an event time on, in batches as those of a replay."""
-        samples = _take(self.samples, slice(int(np.searchsorted(self.samples.time_ms, begin_ms)), None))
         pipeline = Pipeline([watch], self.table, max_future_ms=0)
-        source = ReplaySource(Recorded(samples, ()), SystemClock())
-        n_done, finished = 0, False
-        while not finished:
-            batch = source.poll(0.0)
-            finished = batch.finished
-            decision = pipeline.process(batch.columns, batch.now_ms, finished=finished)
-            n_done += len(batch.columns)
-            yield Fed(decision.alerts, len(batch.columns), n_done / max(1, len(samples)))
+        first, *edges = np.searchsorted(self.samples.time_ms, [begin_ms, *stops_ms]).tolist()
+        ends = [*edges, len(self.samples)]
+        n_all, n_done = max(1, len(self.samples) - first), 0
+        for start, end, stop_ms in zip([first, *edges], ends, [*stops_ms, None], strict=True):
+            source = ReplaySource(Recorded(_take(self.samples, slice(start, end)), ()), SystemClock())
+            is_done = start >= end
+            while not is_done:
+                batch = source.poll(0.0)
+                is_done = batch.finished
+                is_last = is_done and end == len(self.samples)
+                decision = pipeline.process(batch.columns, batch.now_ms, finished=is_last)
+                n_done += len(batch.columns)
+                now_ms = stop_ms if is_done and stop_ms is not None else batch.now_ms
+                yield Fed(now_ms, decision.alerts, len(batch.columns), n_done / n_all)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,18 +147,22 @@ class StepInput:
         channels = self.steps.channels if champion is None else champion.channels
         return aligned_watch(self.settings, champion, self.steps.entities, channels)
 
-    def feed(self, watch: Watch, begin_ms: int) -> Iterator[Fed]:
+    def feed(self, watch: Watch, begin_ms: int, stops_ms: Sequence[int] = ()) -> Iterator[Fed]:
         """Let a watch judge the steps from an event time on, in blocks of steps that follow each other."""
         step_ms = self.settings.step_ms
         numbers = self.steps.step_numbers(step_ms)[:, 0]
         begin = int(np.searchsorted(numbers, begin_ms // step_ms))
         values = _in_channels(self.steps, watch.entities.channels)
-        breaks = begin + 1 + np.flatnonzero(np.diff(numbers[begin:]) != 1)
-        for start, end in zip([begin, *breaks.tolist()], [*breaks.tolist(), len(numbers)], strict=True):
+        gaps = begin + 1 + np.flatnonzero(np.diff(numbers[begin:]) != 1)
+        stops = np.searchsorted(numbers, [-(-stop_ms // step_ms) for stop_ms in stops_ms])
+        edges = np.unique(np.concatenate([[begin, len(numbers)], gaps, stops]).astype(np.int64))
+        edges = edges[edges >= begin].tolist()
+        for start, end in itertools.pairwise(edges):
             for block in blocks_of(values[start:end], step_ms, first_step=int(numbers[start])):
                 alerts = watch.judge(block, WatchReport())
-                done = block.first_step + len(block.values) - numbers[begin]
-                yield Fed(tuple(alerts), _count(block), float(done / (numbers[-1] + 1 - numbers[begin])))
+                next_step = block.first_step + len(block.values)
+                done = (next_step - numbers[begin]) / (numbers[-1] + 1 - numbers[begin])
+                yield Fed(next_step * step_ms, tuple(alerts), _count(block), float(done))
 
 
 def sample_input(watch: WatchConfig, columns: Columns, table: SeriesTable) -> SampleInput | str:

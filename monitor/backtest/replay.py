@@ -13,7 +13,7 @@ from monitor.detection.scored_step import ScoredStep
 from monitor.detection.view import WatchObserver
 from monitor.detection.watch import Watch
 
-__all__ = ["Cost", "Probe", "Replayed", "replay_watch"]
+__all__ = ["Between", "Cost", "Probe", "Replayed", "replay_watch"]
 
 _US_PER_SECOND = 1e6
 
@@ -23,6 +23,17 @@ class Probe(Protocol):
 
     def observe(self, scored: ScoredStep, watch: Watch) -> None:
         """Take a step that was judged."""
+
+
+class Between(Protocol):
+    """Something that happens between two parts of a replay, as a training does."""
+
+    @property
+    def stops_ms(self) -> Sequence[int]:
+        """Event times at which a part of the input ends."""
+
+    def advance(self, watch: Watch, alerts: Sequence[Alert], now_ms: int) -> None:
+        """Act at the end of a part: everything up to an event time was fed, and these are all episodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +115,7 @@ def replay_watch(
     from_ms: int,
     probes: Sequence[Probe] = (),
     cpu_clock: Callable[[], float],
+    between: Between | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Replayed:
     """Judge a watch's recorded metrics, in the order of their event times, as fast as the machine can.
@@ -117,6 +129,8 @@ def replay_watch(
         then is reported.
     cpu_clock : callable
         Gives this process's processor time, in seconds.
+    between : Between, optional
+        What happens between two parts of the input.
     progress : callable
         Called with the share that is done.
 
@@ -130,7 +144,7 @@ def replay_watch(
     newest: dict[str, Alert] = {}
     as_opened: dict[str, Alert] = {}
     n_samples, cpu_seconds = 0, 0.0
-    parts = recorded.feed(watch, begin_ms)
+    parts = recorded.feed(watch, begin_ms, () if between is None else between.stops_ms)
     while True:
         started = cpu_clock()
         fed = next(parts, None)
@@ -142,6 +156,8 @@ def replay_watch(
                 as_opened.setdefault(alert.identity, alert)
                 newest[alert.identity] = alert
         n_samples += fed.n_samples
+        if between is not None:
+            between.advance(watch, [*newest.values(), *watch.open_alerts.values()], fed.now_ms)
         progress(fed.share)
     newest |= {alert.identity: alert for alert in watch.open_alerts.values() if alert.opened_ms > from_ms}
     state_bytes = sum(array.nbytes for array in watch.state().values())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from models.bundle import Bundle
 from models.errors import TrainingError
+from models.registry import Registry
 from models.training import Epoch
 from monitor.alerting.text import duration_text, time_text
 from monitor.backtest.budgets import BudgetProbe, BudgetTrial, budgets_around
@@ -15,6 +18,7 @@ from monitor.backtest.evaluate import Page, page_of
 from monitor.backtest.inputs import WatchInput
 from monitor.backtest.pictures import Picture, PictureProbe
 from monitor.backtest.replay import Probe, Replayed, replay_watch
+from monitor.backtest.schedule import MOST_TRAININGS, ReplayRetraining, Retrained
 from monitor.backtest.simple_rule import ThreeSigmaProbe
 from monitor.config.watch import WatchConfig
 from monitor.errors import ConfigError, MonitorError
@@ -44,12 +48,15 @@ class Plan:
         Days that are learned, in place of the share.
     in_detail : bool
         Also draw the worst episodes, try other budgets, and run the simple rule.
+    retrains : bool
+        Follow the schedule of `[watch.retrain]`.
     """
 
     champion_of: Callable[[str], Champion | None] | None = None
     train_share: float = 0.5
     train_days: float | None = None
     in_detail: bool = True
+    retrains: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,7 @@ class WatchRun:
     trials: tuple[BudgetTrial, ...] = ()
     simple: tuple[Page, ...] | None = None
     train_seconds: float = 0.0
+    trainings: tuple[Retrained, ...] = ()
 
     @property
     def name(self) -> str:
@@ -213,7 +221,12 @@ def _run(
         simple = ThreeSigmaProbe(watch.name, settings.alert, learned.history)
     probes: list[Probe] = [probe for probe in (pictures, trials, simple) if probe is not None]
     lead_in_ms = _LEAD_IN_WINDOWS * watch.window_length * watch.step_ms
-    with progress.replaying(watch.name) as on_share:
+    with ExitStack() as stack:
+        retraining = None
+        if plan.retrains and watch.retrain.is_scheduled:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="barograph-backtest-")))
+            retraining = _retraining(watch, learned, recorded, Registry(folder / watch.name), cpu_clock)
+        on_share = stack.enter_context(progress.replaying(watch.name))
         replayed = replay_watch(
             recorded,
             learned.champion,
@@ -221,17 +234,46 @@ def _run(
             from_ms=learned.from_ms,
             probes=probes if plan.in_detail else (),
             cpu_clock=cpu_clock,
+            between=retraining,
             progress=on_share,
         )
     stages = replayed.watch
     return WatchRun(
         config=watch,
         model=learned.model,
-        caveats=learned.caveats,
+        caveats=(*learned.caveats, *_cut(retraining)),
         replayed=replayed,
         pages=tuple(page_of(alert) for alert in replayed.alerts),
         pictures=pictures.finish(stages),
         trials=trials.trials(stages) if plan.in_detail else (),
         simple=simple.pages(stages) if simple is not None and plan.in_detail else None,
-        train_seconds=learned.seconds,
+        train_seconds=learned.seconds + (0.0 if retraining is None else retraining.cpu_seconds),
+        trainings=() if retraining is None else tuple(retraining.trainings),
     )
+
+
+def _retraining(
+    watch: WatchConfig,
+    learned: _Learned,
+    recorded: WatchInput,
+    registry: Registry,
+    cpu_clock: Callable[[], float],
+) -> ReplayRetraining:
+    """Follow a watch's schedule, with the model that judges at first as the champion."""
+    if learned.champion is not None:
+        registry.promote(registry.save(learned.champion, now=learned.from_ms / 1000))
+    return ReplayRetraining(
+        watch,
+        recorded,
+        registry,
+        from_ms=learned.from_ms,
+        until_ms=recorded.last_ms,
+        trainer=fit_watch,
+        cpu_clock=cpu_clock,
+    )
+
+
+def _cut(retraining: ReplayRetraining | None) -> tuple[str, ...]:
+    if retraining is None or not retraining.is_cut:
+        return ()
+    return (f"only the first {MOST_TRAININGS} trainings of its schedule were run",)

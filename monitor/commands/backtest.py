@@ -51,6 +51,9 @@ def backtest(
     no_train: Annotated[
         bool, typer.Option("--no-train", help="Judge by the champions in data_dir; train nothing.")
     ] = False,
+    no_retrain: Annotated[
+        bool, typer.Option("--no-retrain", help="Do not follow the schedules in [watch.retrain].")
+    ] = False,
     against: Annotated[
         Path | None, typer.Option(help="Another configuration, to compare with on the same files.")
     ] = None,
@@ -96,7 +99,12 @@ def backtest(
     incidents = _incidents(settings, labels, has_files=not history)
     fired = read_alerts(alerts) if alerts is not None else None
     champions = partial(_champion, settings, "")
-    plan = Plan(champion_of=champions if no_train else None, train_share=train_share, train_days=train_days)
+    plan = Plan(
+        champion_of=champions if no_train else None,
+        train_share=train_share,
+        train_days=train_days,
+        retrains=not no_retrain,
+    )
     recorded = _stored(settings) if history else _read(settings)
     tune_process()  # behind the reading: from here on freed memory is not returned, and reading frees much
     side = _side(config.name, settings, watch or [], recorded.input_of, plan)

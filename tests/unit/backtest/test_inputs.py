@@ -84,6 +84,19 @@ def test_samples_begin_and_end_where_they_are_asked_to():
     assert len(recorded.history_before(START_MS + 100 * STEP_MS).values) == 100
 
 
+@pytest.mark.parametrize("kind", ["samples", "steps"])
+def test_a_part_ends_at_each_stop_and_the_alerts_are_the_same(kind, stored):
+    recorded = SampleInput(SETTINGS, *samples()) if kind == "samples" else history_input(WATCH, stored[0])
+    stops = [START_MS + 333_000, START_MS + 410 * STEP_MS, START_MS + 410 * STEP_MS]
+
+    parts = list(recorded.feed(recorded.build(None), 0, stops))
+
+    ends = [part.now_ms for part in parts]
+    for stop_ms in stops:
+        assert any(stop_ms <= end < stop_ms + STEP_MS for end in ends)
+    assert [alert for part in parts for alert in part.alerts] == fed(recorded)[0]
+
+
 def test_a_watch_takes_only_its_series_and_says_so_where_there_are_none():
     columns, table = samples()
 
