@@ -60,7 +60,9 @@ def _plural(count: int, noun: str) -> str:
 
 def _use_figures(use: BudgetUse) -> Figures:
     status = "over the budget" if use.is_over else "within the budget"
-    if use.is_short and not use.is_over:
+    if use.is_above and not use.is_short:
+        status = "above the budget, by no more than chance explains"
+    elif use.is_short and not use.is_over:
         status = "within the budget, as far as so short a time can show"
     return {
         "alerts": use.n_alerts,
@@ -71,6 +73,7 @@ def _use_figures(use: BudgetUse) -> Figures:
         "allowed_a_week": _rounded(use.a_week(use.allowed)),
         "most_by_chance": use.most,
         "is_over": use.is_over,
+        "is_above": use.is_above,
         "status": status,
     }
 
@@ -155,7 +158,10 @@ def _headline(backtest: Backtest, watches: Sequence[Figures], quality: Quality |
             f"{rate_text(allowed)}."
         )
     status = f"Over the budget: {', '.join(over)}" if over else "Within the budget"
-    if not over and any("so short" in watch["status"] for watch in watches):
+    above = [watch["watch"] for watch in watches if watch["status"].startswith("above")]
+    if not over and above:
+        status = f"Above the budget, by no more than chance explains: {', '.join(above)}"
+    elif not over and any("so short" in watch["status"] for watch in watches):
         status = "Within the budget, as far as so short a time can show"
     return {
         "headline": text,

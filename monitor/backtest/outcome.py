@@ -59,6 +59,11 @@ class BudgetUse:
         return self.n_counted > self.most
 
     @property
+    def is_above(self) -> bool:
+        """True where there are more alerts than allowed, but no more than chance explains."""
+        return self.allowed < self.n_counted <= self.most
+
+    @property
     def is_short(self) -> bool:
         """True where the budget allows less than one alert in that time: staying below it shows little."""
         return self.allowed < 1

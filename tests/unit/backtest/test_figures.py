@@ -47,6 +47,19 @@ def test_too_many_alerts_name_the_watch_that_is_over_its_budget():
     assert (figures["status"], figures["is_over"]) == ("Over the budget: web", True)
 
 
+def test_more_than_the_budget_is_not_called_within_where_chance_explains_it():
+    run = trained_side().runs[0]
+    config = run.config.model_copy(update={"budget": "1/hour"})
+    days = replace(run.replayed, until_ms=run.replayed.from_ms + 2 * 3_600_000)
+    pages = tuple(Page("web", "web1", run.replayed.from_ms + n, None) for n in range(1, 5))
+    run = replace(run, config=config, replayed=days, pages=pages)
+
+    figures = figures_of(labelled_backtest(side=replace(trained_side(), runs=(run,)), incidents=None))
+
+    assert figures["status"] == "Above the budget, by no more than chance explains: web"
+    assert not figures["is_over"]
+
+
 def simple_verdict(own, simple, **more):
     """Give the verdict on a rule that opens at some ms after the fault began, beside ours."""
 

@@ -15,6 +15,7 @@ def use(n_alerts, allowed, n_false=None):
 def test_more_alerts_than_chance_explains_are_over_the_budget():
     assert not use(3, 1.0).is_over
     assert use(4, 1.0).is_over
+    assert [use(n, 1.0).is_above for n in (1, 2, 3, 4)] == [False, True, True, False]
 
 
 def test_where_labels_tell_only_false_alerts_count():
