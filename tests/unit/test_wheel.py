@@ -101,6 +101,13 @@ def test_a_wheel_has_the_shipped_configuration(wheel):
         assert archive.read("monitor/config/default.toml") == (ROOT / "config.toml").read_bytes()
 
 
+def test_a_wheel_has_what_a_backtests_report_is_made_of(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        for name in ("report.html.j2", "report.css", "report.js"):
+            part = f"monitor/backtest/{name}"
+            assert archive.read(part) == (ROOT / part).read_bytes()
+
+
 def test_a_source_distribution_has_every_module_and_what_an_installation_is_built_from(sdist, tmp_path):
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
