@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import csv
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from monitor.backtest.evaluate import Incident
 from monitor.config.schema import Config
 from monitor.config.times import parse_time
-from monitor.errors import ConfigError, SourceError
-from monitor.files.metric_files import find_files
+from monitor.errors import ConfigError
+from monitor.files.layout import FileLayout
+from monitor.files.metric_files import find_files, tables_of
+from monitor.files.recorded import file_layout
+from monitor.files.tables import time_column_of
+from monitor.files.times import read_times
 
 __all__ = ["incidents_in_files", "incidents_of_flags", "read_incidents"]
 
@@ -69,13 +69,12 @@ def incidents_in_files(config: Config) -> list[Incident]:
     SourceError
         If a file cannot be read.
     """
-    incidents: list[Incident] = []
-    for file in find_files(config.source.replay.paths).files:
-        try:
-            incidents += _incidents_of_file(file, config)
-        except (OSError, EOFError, ValueError, zlib.error, pa.ArrowException) as error:
-            raise SourceError(f"cannot read the labels of {file}: {' '.join(str(error).split())}") from error
-    return incidents
+    layout = file_layout(config)
+    return [
+        incident
+        for file in find_files(config.source.replay.paths).files
+        for incident in _incidents_of_file(file, layout)
+    ]
 
 
 def incidents_of_flags(
@@ -111,40 +110,19 @@ def _incident(
     )
 
 
-def _incidents_of_file(file: Path, config: Config) -> list[Incident]:
-    is_parquet = file.suffix == ".parquet"
-    if file.name.endswith((".jsonl", ".jsonl.gz")):
-        return []
-    names = [
-        str(name)
-        for name in (pq.read_schema(file).names if is_parquet else pd.read_csv(file, nrows=0).columns)
-    ]
-    time_column = config.source.replay.time_column
-    labels = [name for name in names if any(fnmatchcase(name, pattern) for pattern in _LABEL_COLUMNS)]
-    if not labels or time_column not in names:
-        return []  # a long file, or a wide one without labels
-    columns = [time_column, *labels]
-    frame = (
-        pd.read_parquet(file, columns=columns)
-        if is_parquet
-        else pd.read_csv(file, usecols=columns, dtype=str)
-    )
-    times = _times_ms(frame[time_column], config.source.replay.time_unit)
-    order = np.argsort(times[~np.isnan(times)], kind="stable")
-    usable = frame[~np.isnan(times)].iloc[order]
-    time_ms = times[~np.isnan(times)][order].astype(np.int64)
-    flag = np.zeros(len(usable), bool)
-    for name in labels:
-        flag |= np.array([str(value).strip().lower() not in _NO for value in usable[name]], bool)
-    stem = file.name.removesuffix(".gz").rsplit(".", 1)[0]
-    return incidents_of_flags(time_ms, flag, entity=stem)
+def _incidents_of_file(file: Path, layout: FileLayout) -> Iterator[Incident]:
+    for table, reading in tables_of(file, layout):
+        labels = [name for name in table.names if any(fnmatchcase(name, like) for like in _LABEL_COLUMNS)]
+        if not labels or {"time", "name", "value"} <= set(table.names):
+            continue  # without labels, or a long table
+        times = read_times(table[time_column_of(table.names, reading)], reading)
+        flag = np.zeros(len(table), bool)
+        for name in labels:
+            flag |= np.array([_is_flag(cell) for cell in table[name].to_pylist()], bool)
+        order = np.argsort(times.time_ms, kind="stable")
+        flag = flag[times.good][order]
+        yield from incidents_of_flags(times.time_ms[order], flag, entity=reading.stem)
 
 
-def _times_ms(column: pd.Series[Any], unit: str) -> NDArray[np.float64]:
-    """Give event times in ms as floats, NaN where there is none."""
-    if unit == "iso":
-        parsed = pd.to_datetime(column, utc=True, format="ISO8601", errors="coerce")
-        whole = parsed.to_numpy("datetime64[ms]").astype(np.int64).astype(np.float64)
-        return np.where(parsed.isna().to_numpy(), np.nan, whole)
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    return np.asarray(np.round(numbers * (1000.0 if unit == "s" else 1.0)))
+def _is_flag(cell: Any) -> bool:
+    return cell is not None and str(cell).strip().lower() not in _NO

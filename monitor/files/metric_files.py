@@ -7,7 +7,7 @@ delimiter, marks, zone) are in `FileLayout`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from monitor.files.zabbix import (
 )
 from monitor.sample import Columns, SeriesTable, concatenate
 
-__all__ = ["FileLayout", "FoundFiles", "Recorded", "find_files", "read_files", "with_recorded"]
+__all__ = ["FileLayout", "FoundFiles", "Recorded", "find_files", "read_files", "tables_of", "with_recorded"]
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +106,24 @@ def read_files(
     order = np.argsort(joined.time_ms, kind="stable")
     ordered = Columns(joined.series[order], joined.time_ms[order], joined.value[order])
     return Recorded(ordered, tuple(tally.n_bad.items()), read_as, tuple(tally.warnings))
+
+
+def tables_of(file: Path, layout: FileLayout) -> Iterator[tuple[TableData, Reading]]:
+    """Give the tables of a file as they are, each with what reads its cells; none where it holds no table.
+
+    Raises
+    ------
+    SourceError
+        If the file cannot be read.
+    """
+    reading = Reading(file, layout, SeriesTable(), Tally())
+    if file.suffix == ".parquet":
+        yield _parquet(reading), reading
+        return
+    detected = detect(file_bytes(file), reading)
+    if detected.format == "table" and detected.documents is None:
+        for text_table in read_text_tables(detected.text, reading):
+            yield TableData(*_named(text_table, reading), text_table.delimiter), reading
 
 
 def with_recorded(outcome: DecodeOutcome, recorded: Recorded) -> DecodeOutcome:
