@@ -37,9 +37,8 @@ log = logging.getLogger(__name__)
 _LENGTHS = struct.Struct("<II")  # length of the body, CRC-32 of all that follows
 _ABOUT = struct.Struct("<IB")  # number of samples, version
 _SEGMENT_BYTES = 16 << 20  # a file is begun anew at this size: so much that is processed may stay on disk
-_SEGMENTS_OF_LIMIT = (
-    4  # but of a small log at least so many files, or it would be full with what is processed
-)
+# But a small log has so many files at least: otherwise it would be full of what is processed already.
+_SEGMENTS_OF_LIMIT = 4
 
 
 class LogError(SourceError):
