@@ -22,6 +22,8 @@ _MATERIAL = 4.0  # times the noise: a change of level
 _STABLE_NOISE = 1.5  # times the noise: between the halves of a window of 32, white noise stays below 0.9
 _STABLE_SHARE = 0.05  # of the change: a ramp of the same slope passes only when it is ten windows long
 _BLAMED_SHARE = 0.1  # of an entity's squared error
+_SECOND_FACTOR = 1.2  # of a channel's highest error in an episode: what is beyond it is a second fault's
+_SECOND_SHARE = 0.25  # of its squared error, where its value has moved again by half as much
 _RETURN_NOISE = 3.0  # times the noise ...
 _RETURN_SHARE = 0.25  # ... and of the change: how far a return may miss the old level
 
@@ -36,6 +38,8 @@ class Levels(RowArrays):
     before = row_array(np.float64, "channels", fill=np.nan)  # median of the L steps before it
     noise = row_array(np.float64, "channels", fill=np.nan)  # robust spread of those steps
     blamed = row_array(np.bool_, "channels")  # had much of the error while over the limit
+    highest_error = row_array(np.float64, "channels")  # within that episode, or one that it followed
+    followed_ms = row_array(np.int64)  # when a second fault last began an episode within another one
     ended_ms = row_array(np.int64)  # when that episode ended
     shift = row_array(np.float64, "channels")  # the change to come back from, new minus old; 0: none
     offset = row_array(np.float64, "channels")  # of the present level from the model's own centre
@@ -48,6 +52,7 @@ class Levels(RowArrays):
         self,
         row: int,
         window: NDArray[np.float64],
+        centre: NDArray[np.float64],
         scale: NDArray[np.float64],
         *,
         since_ms: int,
@@ -61,22 +66,76 @@ class Levels(RowArrays):
         Parameters
         ----------
         window : ndarray, shape (T, C)
-            The steps before the onset.
-        scale : ndarray, shape (C,)
+            The steps before the onset. Where only half of them or less have a value, the centre counts.
+        centre, scale : ndarray, shape (C,)
             The channels' own.
         """
         is_near = self.ended_ms[row] > 0 and since_ms - self.ended_ms[row] < near_ms
         self.since_ms[row] = since_ms
         self.blamed[row] = False
+        self.highest_error[row] = 0.0
         if not is_near:
-            self.before[row], spread = median_and_spread(window)
+            level, spread = median_and_spread(window)
+            n_known = (~np.isnan(window)).sum(axis=0)
+            is_few = (n_known > 0) & (2 * n_known <= len(window))
+            self.before[row] = np.where(is_few, centre, level)
             self.noise[row] = np.fmax(spread, _MIN_NOISE * scale)
 
     def blame(self, rows: NDArray[np.int64], channel_error: NDArray[np.float64]) -> None:
         """Note which channels have much of the error (m, C) of entities that are over their limit."""
+        self.highest_error[rows] = np.fmax(self.highest_error[rows], channel_error)
         squared = channel_error**2
         most = np.minimum(_BLAMED_SHARE * squared.sum(axis=1), squared.max(axis=1, initial=0.0))
         self.blamed[rows] |= (squared >= most[:, None]) & (squared > 0)
+
+    def begin_again(self, row: int, *, since_ms: int) -> None:
+        """Note that an episode follows another one, which is not over: what was before that counts still."""
+        self.since_ms[row] = self.followed_ms[row] = since_ms
+        self.blamed[row] = False
+
+    def second_fault(
+        self,
+        rows: NDArray[np.int64],
+        steps: NDArray[np.float64],
+        channel_error: NDArray[np.float64],
+        scale: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Give the share of open episodes' squared error (m,) that a second fault brings; 0 without one.
+
+        A second fault is sudden: the newest step differs by 4 noises from the level of the L steps before,
+        and not towards the level before the episode. Of such a channel counts the squared error beyond 1.2
+        times its highest within the episode. Errors are capped, so of one that leaves the range of these L
+        steps by half of its first change, a quarter of the squared error counts at least.
+
+        Parameters
+        ----------
+        steps : ndarray, shape (T, m, C)
+            The newest step and the L before it.
+        channel_error, scale : ndarray, shape (m, C)
+            Of the newest step; the channels' own.
+        """
+        newest, earlier = steps[-1], steps[:-1]
+        level, spread = median_and_spread(earlier)
+        displacement = level - self.before[rows]
+        noise = np.fmax(self.noise[rows], _MIN_NOISE * scale)
+        known = ~np.isnan(earlier)
+        highest = np.where(known, earlier, -np.inf).max(axis=0)
+        lowest = np.where(known, earlier, np.inf).min(axis=0)
+        with np.errstate(invalid="ignore"):
+            is_sudden = np.abs(newest - level) > _MATERIAL * np.fmax(spread, _MIN_NOISE * scale)
+            has_moved = np.abs(displacement) > _MATERIAL * noise
+            leads_back = has_moved & ((newest - level) * displacement < 0)
+            beyond = np.maximum(newest - highest, lowest - newest)
+            moves_again = beyond >= 0.5 * np.fmax(np.abs(displacement), _MATERIAL * noise)
+        squared = channel_error**2
+        more = np.maximum(squared - (_SECOND_FACTOR * self.highest_error[rows]) ** 2, 0.0)
+        more = np.where(moves_again, np.fmax(more, _SECOND_SHARE * squared), more)
+        more = np.where(is_sudden & ~leads_back, more, 0.0)
+        return np.asarray(more.sum(axis=1) / np.maximum(squared.sum(axis=1), 1e-12))
+
+    def n_behind(self, rows: NDArray[np.int64], time_ms: int, step_ms: int) -> NDArray[np.int64]:
+        """Count the steps (m,) from the onsets of episodes to a time."""
+        return np.asarray((time_ms - self.since_ms[rows]) // step_ms)
 
     def changes(
         self, rows: NDArray[np.int64], window: NDArray[np.float64], scale: NDArray[np.float64]
@@ -206,11 +265,12 @@ class Levels(RowArrays):
     def forget_shifts(self) -> None:
         """Begin anew with a model that has its own scaling; what was before open episodes is kept."""
         self.shift, self.offset = np.zeros_like(self.shift), np.zeros_like(self.offset)
+        self.highest_error = np.full_like(self.highest_error, np.inf)  # its errors are no measure for the old
         self.joint, self.jump = np.full_like(self.joint, -1), np.zeros_like(self.jump)
 
     def shift_time(self, n_steps: int, step_ms: int) -> None:
         """Move all times back by so many steps."""
-        for times in (self.since_ms, self.ended_ms, self.shift_ms):
+        for times in (self.since_ms, self.ended_ms, self.shift_ms, self.followed_ms):
             times[times != 0] -= n_steps * step_ms
         self.joint = np.where(self.joint >= 0, np.maximum(self.joint - n_steps, -1), self.joint)
 

@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 __all__ = ["Alert", "ChannelShare", "EpisodeProgress", "LevelChange", "ResolveReason", "alert_of"]
 
-ResolveReason = Literal["recovered", "level changed", "accepted", "accepted by operator", "gone", "retracted"]
+ResolveReason = Literal[
+    "recovered", "another fault", "level changed", "accepted", "accepted by operator", "gone", "retracted"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,15 +54,17 @@ class AlertPolicy:
 class Changes:
     """What one step changed: entity rows, each array of shape (n_changed,).
 
-    `engaged` left idle; `lapsed` were over the limit for too short a time to open. `recovered`, `levelled`
-    and `accepted` ended; `gone` ended because their entities have been stale for too long. `returned` went
-    back to an earlier level instead of leaving idle. `suppressed` counts, by reason, the over-limit scores
-    that became part of no episode.
+    `engaged` left idle; `lapsed` were over the limit for too short a time to open. The open episodes of
+    `followed` ended because a second fault opened another one: they are among the `opened`, too.
+    `recovered`, `levelled` and `accepted` ended; `gone` ended because their entities have been stale for too
+    long. `returned` went back to an earlier level instead of leaving idle. `suppressed` counts, by reason,
+    the over-limit scores that became part of no episode.
     """
 
     engaged: NDArray[np.int64]
     lapsed: NDArray[np.int64]
     opened: NDArray[np.int64]
+    followed: NDArray[np.int64]
     recovered: NDArray[np.int64]
     levelled: NDArray[np.int64]
     accepted: NDArray[np.int64]
@@ -80,6 +82,7 @@ class EpisodeBook(RowArrays):
     _below_since_ms = row_array(np.int64)  # 0 while the score is not below the close score
     _rest_until_ms = row_array(np.int64)
     _n_held = row_array(np.int64)  # over-limit scores while pending
+    _second_since_ms = row_array(np.int64)  # 0 while an open episode shows no second fault
 
     def __init__(self, policy: AlertPolicy) -> None:
         super().__init__(0)
@@ -103,6 +106,7 @@ class EpisodeBook(RowArrays):
         vetoed: NDArray[np.bool_] | None = None,
         levelled: NDArray[np.bool_] | None = None,
         returning: NDArray[np.bool_] | None = None,
+        second: NDArray[np.bool_] | None = None,
     ) -> Changes:
         """Take the scores (n,) of one step, which ends at `time_ms`; NaN where an entity was not judged.
 
@@ -114,6 +118,8 @@ class EpisodeBook(RowArrays):
             True where an open episode ends: it has become a stable new level.
         returning : ndarray, shape (n,), optional
             True where an entity that would leave idle goes back to an earlier level: it rests instead.
+        second : ndarray, shape (n,), optional
+            True where a second fault shows in an open episode: after the hold, an episode of its own follows.
         """
         self.grow(len(score))
         policy = self._policy
@@ -160,10 +166,19 @@ class EpisodeBook(RowArrays):
         ended = recovered | ends_anew | accepted | returned
         self.phase[ended] = Phase.RESTING
         self._rest_until_ms[ended] = time_ms + policy.rest_ms
+
+        shows = np.zeros_like(is_open) if second is None else is_open & second & ~ended
+        self._second_since_ms[judged & ~shows] = 0
+        self._second_since_ms[shows & (self._second_since_ms == 0)] = time_ms
+        followed = shows & (time_ms - self._second_since_ms >= policy.hold_seconds * 1000)
+        self.over_since_ms[followed] = self._second_since_ms[followed]
+        self.opened_ms[followed] = time_ms
+        self._second_since_ms[followed] = 0
         return Changes(
             engaged=np.flatnonzero(engaged),
             lapsed=np.flatnonzero(lapsed),
-            opened=np.flatnonzero(opened),
+            opened=np.flatnonzero(opened | followed),
+            followed=np.flatnonzero(followed),
             recovered=np.flatnonzero(recovered),
             levelled=np.flatnonzero(ends_anew),
             accepted=np.flatnonzero(accepted),
@@ -182,7 +197,8 @@ class EpisodeBook(RowArrays):
         self.over_since_ms -= n_ms
         self.opened_ms -= n_ms
         self._rest_until_ms -= n_ms
-        self._below_since_ms[self._below_since_ms != 0] -= n_ms
+        for since_ms in (self._below_since_ms, self._second_since_ms):
+            since_ms[since_ms != 0] -= n_ms
 
     def gone_from_ms(self, stale_from_ms: NDArray[np.int64]) -> NDArray[np.int64]:
         """Tell from when on entities (n,) count as gone that are stale from the given times.
@@ -208,6 +224,7 @@ class EpisodeBook(RowArrays):
             engaged=_NO_ROWS,
             lapsed=lapsed,
             opened=_NO_ROWS,
+            followed=_NO_ROWS,
             recovered=_NO_ROWS,
             levelled=_NO_ROWS,
             accepted=_NO_ROWS,
@@ -226,6 +243,10 @@ class EpisodeBook(RowArrays):
         other = EpisodeBook(self._policy)
         other.load_state(arrays)
         return other
+
+    def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Copy arrays that `state` gave; earlier versions knew no second faults."""
+        super().load_state({"_second_since_ms": np.zeros_like(arrays["opened_ms"])} | dict(arrays))
 
     def _blank(self, n_rows: int) -> EpisodeBook:
         other = EpisodeBook(self._policy)

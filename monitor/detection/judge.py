@@ -201,7 +201,7 @@ class Judge:
             book = self.book.snapshot(len(scored.score))
             self.snapshots.append(Snapshot(scored.time_ms, scored.snapshot, book, dict(self.open_alerts)))
         score = np.where(scored.judged | broken, scored.score, np.nan)
-        changes, shifts = self._update_book(scored, score, vetoed)
+        changes, shifts = self._update_book(scored, score, vetoed, broken)
         self._freeze_and_thaw(changes)
         higher = [row for row, alert in self.open_alerts.items() if is_higher(alert, scored, row)]
         shown = [*changes.opened.tolist(), *higher]
@@ -224,7 +224,11 @@ class Judge:
         return self._update_alerts(scored, changes, levels, explained)
 
     def _update_book(
-        self, scored: ScoredStep, score: NDArray[np.float64], vetoed: NDArray[np.bool_]
+        self,
+        scored: ScoredStep,
+        score: NDArray[np.float64],
+        vetoed: NDArray[np.bool_],
+        broken: NDArray[np.bool_],
     ) -> tuple[Changes, dict[int, NDArray[np.float64]]]:
         """Take a step's scores (n,) into the episodes.
 
@@ -233,7 +237,7 @@ class Judge:
         tuple
             What changed; by row, the change of level (C,) of each episode that ended with one.
         """
-        levelled, returning = np.zeros(len(score), bool), np.zeros(len(score), bool)
+        levelled, returning, second = (np.zeros(len(score), bool) for _ in range(3))
         self.book.grow(len(score))
         due = self.scorer.levels.due(scored, np.flatnonzero(self.book.is_open))
         shifts = dict(zip(due.tolist(), self.scorer.levels.changes(scored, due), strict=True))
@@ -241,8 +245,11 @@ class Judge:
         over = np.flatnonzero((score >= 1.0) & ~vetoed & ~self.book.frozen)
         if over.size:
             returning[over] = self.scorer.levels.returning(scored, over)
+        again = np.flatnonzero((score >= 1.0) & ~vetoed & ~broken & self.book.is_open)
+        if again.size:
+            second[again] = self.scorer.levels.second_faults(scored, again, self.scorer.limits())
         changes = self.book.update(
-            scored.time_ms, score, vetoed=vetoed, levelled=levelled, returning=returning
+            scored.time_ms, score, vetoed=vetoed, levelled=levelled, returning=returning, second=second
         )
         if changes.recovered.size:  # the score is low again: is the level back, too?
             rows = changes.recovered
@@ -262,6 +269,8 @@ class Judge:
         if scored.past is not None:
             for row in changes.engaged.tolist():
                 self.scorer.levels.begin(row, scored.time_ms, scored.past)
+            for row in changes.followed.tolist():
+                self.scorer.levels.begin(row, scored.time_ms, scored.past, follows=True)
         for row in changes.returned.tolist():
             self.scorer.levels.go_back(row, scored)
         for row in changes.levelled.tolist():
@@ -283,7 +292,8 @@ class Judge:
         explained: Mapping[int, tuple[ChannelShare, ...]],
     ) -> list[Alert]:
         time_ms = scored.time_ms
-        alerts = [self._opened(row, scored, explained[row]) for row in changes.opened.tolist()]
+        alerts = [self._resolved(row, time_ms, "another fault") for row in changes.followed.tolist()]
+        alerts += [self._opened(row, scored, explained[row]) for row in changes.opened.tolist()]
         for row, alert in self.open_alerts.items():
             self.open_alerts[row] = at_peak(alert, scored, row, explained)
         alerts += [self._resolved(row, time_ms, "recovered") for row in changes.recovered.tolist()]

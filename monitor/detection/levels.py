@@ -18,14 +18,24 @@ from monitor.detection.settings import WatchSettings
 __all__ = ["LevelTracker", "RecordedLevels", "StepLevels", "level_changes"]
 
 _SOON_STEPS = 4  # a return is found within so many steps
-_SETTLED = 8  # times L, from the onset of an episode on: a level that is stable then has changed for good
+# Times L, from the onset of an episode on: a level that is stable then has changed for good. The least number
+# counts where the other would come after an episode is accepted anyway.
+_SETTLED, _LEAST_SETTLED = 24, 8
 
 
 class StepLevels(Protocol):
     """What a judge asks of levels: of the live ones, and of those that were recorded the first time."""
 
-    def begin(self, row: int, since_ms: int, past: NDArray[np.float64]) -> None:
-        """Remember an entity's levels before an episode that begins at the last of some steps (T, n, C)."""
+    def begin(self, row: int, since_ms: int, past: NDArray[np.float64], *, follows: bool = False) -> None:
+        """Remember an entity's levels before an episode that begins at the last of some steps (T, n, C).
+
+        If it `follows` another one, which is not over, what was before that counts still.
+        """
+
+    def second_faults(
+        self, step: ScoredStep, rows: NDArray[np.int64], limits: NDArray[np.float64]
+    ) -> NDArray[np.bool_]:
+        """Tell in which open episodes (m,) a second fault is over the limit; `limits` are of all (n,)."""
 
     def due(self, step: ScoredStep, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give those of some entities with open episodes that are to be asked for new levels at this step."""
@@ -65,13 +75,50 @@ class LevelTracker:
         self._step_ms = settings.step_ms
         self._lasting_ms = round(settings.alert.accept_after_seconds * 1000)
         self._detector = detector
+        n_before_accepted = self._lasting_ms // self._step_ms - self.n_steps
+        least, most = _LEAST_SETTLED * self.n_steps, _SETTLED * self.n_steps
+        self._with_second = np.empty(0, np.int64)  # rows, of the step that is being judged
+        self._n_settled = min(most, max(least, n_before_accepted))
 
-    def begin(self, row: int, since_ms: int, past: NDArray[np.float64]) -> None:
-        """Remember an entity's levels before an episode that begins at the last of some steps (T, n, C)."""
+    def begin(self, row: int, since_ms: int, past: NDArray[np.float64], *, follows: bool = False) -> None:
+        """Remember an entity's levels before an episode that begins at the last of some steps (T, n, C).
+
+        If it `follows` another one, which is not over, what was before that counts still.
+        """
         detector = self._detector()
-        if detector is not None:
-            window, scale = past[-1 - self.n_steps : -1, row], detector.scaling.scale[row]
-            self.rows.begin(row, window, scale, since_ms=since_ms, near_ms=self.n_steps * self._step_ms)
+        if follows:
+            self.rows.begin_again(row, since_ms=since_ms)
+        elif detector is not None:
+            window, scaling = past[-1 - self.n_steps : -1, row], detector.scaling
+            near_ms = self.n_steps * self._step_ms
+            self.rows.begin(
+                row, window, scaling.centre[row], scaling.scale[row], since_ms=since_ms, near_ms=near_ms
+            )
+
+    def second_faults(
+        self, step: ScoredStep, rows: NDArray[np.int64], limits: NDArray[np.float64]
+    ) -> NDArray[np.bool_]:
+        """Tell in which open episodes (m,) a second fault is over the limit; `limits` are of all (n,).
+
+        None is in the first L steps: the fault itself may grow there. The raw scores that a second fault
+        would have alone follow from its share of the squared error.
+        """
+        found, detector, learnable = np.zeros(len(rows), bool), self._detector(), step.learnable
+        if detector is None or learnable is None or step.past is None:
+            return found
+        place = np.full(len(step.score), -1)
+        place[learnable.rows] = np.arange(len(learnable.rows))
+        is_old = self.rows.n_behind(rows, step.time_ms, self._step_ms) >= self.n_steps
+        asked = np.flatnonzero(is_old & (place[rows] >= 0))
+        which = rows[asked]
+        if which.size:
+            scale = detector.scaling.scale[which]
+            error = step.channel_error[which]
+            share = self.rows.second_fault(which, step.past[:, which], error, scale)
+            raw_scores = learnable.raw_scores[place[which]] * np.sqrt(share)[:, None]
+            found[asked] = detector.surprise(which, raw_scores) >= limits[which]
+        self._with_second = rows[found]
+        return found
 
     def end(self, row: int, time_ms: int) -> None:
         """Note when an episode ended."""
@@ -79,7 +126,9 @@ class LevelTracker:
 
     def blame(self, step: ScoredStep, frozen: NDArray[np.bool_]) -> None:
         """Note which channels of those `frozen` (n,) in an episode are to blame for a step over the limit."""
-        over = np.flatnonzero(frozen & (step.score >= 1.0))
+        # An error that a second fault brings is no measure for itself while that is held.
+        over = np.setdiff1d(np.flatnonzero(frozen & (step.score >= 1.0)), self._with_second)
+        self._with_second = np.empty(0, np.int64)
         if over.size:
             self.rows.blame(over, step.channel_error[over])
 
@@ -88,15 +137,17 @@ class LevelTracker:
 
         That is each quarter of L behind the onset.
         """
-        return np.asarray(rows[self._n_behind(step, rows) % (self.n_steps // 4) == 0])
+        return np.asarray(
+            rows[self.rows.n_behind(rows, step.time_ms, self._step_ms) % (self.n_steps // 4) == 0]
+        )
 
     def changes(self, step: ScoredStep, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Give by how much open episodes' channels (m, C) have come to new levels; 0 where they have not.
 
-        None has before an episode has lasted 8 L steps: what comes and goes meanwhile is a fault.
+        None has before an episode has lasted 24 L steps: what comes and goes meanwhile is a fault.
         """
         shifts, detector = np.zeros((len(rows), step.actual.shape[1])), self._detector()
-        old_enough = self._n_behind(step, rows) >= _SETTLED * self.n_steps
+        old_enough = self.rows.n_behind(rows, step.time_ms, self._step_ms) >= self._n_settled
         which = rows[old_enough]
         if detector is not None and step.past is not None and which.size:
             scale = detector.scaling.scale[which]
@@ -175,12 +226,12 @@ class LevelTracker:
             if name.startswith("levels.")
         }
         self.rows = Levels(n_rows, channels=n_channels)
-        if of_rows:
-            self.rows.load_state(of_rows)
-
-    def _n_behind(self, step: ScoredStep, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Count the steps of some entities from the onset of their episode to this step."""
-        return np.asarray((step.time_ms - self.rows.since_ms[rows]) // self._step_ms)
+        if of_rows:  # earlier versions knew no second faults
+            unknown = {
+                "highest_error": np.zeros_like(of_rows["before"]),
+                "followed_ms": np.zeros_like(of_rows["since_ms"]),
+            }
+            self.rows.load_state(unknown | of_rows)
 
     def _move(self, row: int, shift: NDArray[np.float64]) -> None:
         detector = self._detector()
@@ -196,18 +247,27 @@ class RecordedLevels:
     ----------
     shifts : ndarray, shape (T, m, C)
         By how much the levels changed at each step.
+    follows : ndarray, shape (T, m)
+        True where a second fault began an episode at a step.
     """
 
-    def __init__(self, shifts: NDArray[np.float64]) -> None:
-        self._shifts = shifts
-        self._shift, self._soon = shifts[0], shifts[0]
+    def __init__(self, shifts: NDArray[np.float64], follows: NDArray[np.bool_]) -> None:
+        self._shifts, self._follows_at = shifts, follows
+        self.at_step(0)
 
     def at_step(self, t: int) -> None:
         """Say which step is judged next."""
+        self._follows = self._follows_at[t]
         self._shift, self._soon = self._shifts[t], np.abs(self._shifts[t : t + _SOON_STEPS]).sum(axis=0)
 
-    def begin(self, row: int, since_ms: int, past: NDArray[np.float64]) -> None:
+    def begin(self, row: int, since_ms: int, past: NDArray[np.float64], *, follows: bool = False) -> None:
         """Leave the entity to its snapshots, which say what it was judged by."""
+
+    def second_faults(
+        self, step: ScoredStep, rows: NDArray[np.int64], limits: NDArray[np.float64]
+    ) -> NDArray[np.bool_]:
+        """Tell in which episodes a second fault began at this step the first time."""
+        return np.asarray(self._follows[rows])
 
     def due(self, step: ScoredStep, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give those of some entities whose level changed at this step."""

@@ -56,7 +56,10 @@ class Rescorer:
         centre = self.detector.scaling.centre
         centres = [snapshot.get("centre", centre) for snapshot in self._snapshots] + [centre]
         self._shifts = np.array([after - before for before, after in pairwise(centres)])
-        self.levels = RecordedLevels(self._shifts)
+        followed_ms = first.levels.rows.followed_ms[rows]
+        followed = [snapshot.get("followed_ms", followed_ms) for snapshot in self._snapshots] + [followed_ms]
+        self._followed_ms = np.array(followed)
+        self.levels = RecordedLevels(self._shifts, np.diff(self._followed_ms, axis=0) != 0)
         unmoved = {"joint": np.full(len(rows), -1), "jump": np.zeros_like(centre)}
         self._levels = [
             (of_step, *(snapshot.get(name, unmoved[name]) for name in unmoved))
@@ -83,7 +86,15 @@ class Rescorer:
                 past = on_present_level(steps, closed.first_step - n_before, joint, jump, centre)
                 scaled = scale_block(past[n_before - window + 1 :], detector)
             detector.season.begin_step(closed.end_ms(t), learns=False)
-            snapshot = snapshot_of(self._limits, seen, self.elevated_since, detector, joint=joint, jump=jump)
+            snapshot = snapshot_of(
+                self._limits,
+                seen,
+                self.elevated_since,
+                detector,
+                joint=joint,
+                jump=jump,
+                followed_ms=self._followed_ms[t],
+            )
             self._recent.count_step(closed.first_step + t, closed.values[t])
             step = score_step(
                 closed,

@@ -245,10 +245,11 @@ def snapshot_of(
     *,
     joint: NDArray[np.int64],
     jump: NDArray[np.float64],
+    followed_ms: NDArray[np.int64],
 ) -> dict[str, NDArray[np.generic]]:
     """Give by name what the next step is judged by; arrays that are written into are copied.
 
-    `joint` and `jump` are those of `Levels`.
+    `joint`, `jump` and `followed_ms` are those of `Levels`.
     """
     return {
         "limits": limits,
@@ -258,6 +259,7 @@ def snapshot_of(
         "centre": detector.scaling.centre,
         "joint": joint,
         "jump": jump,
+        "followed_ms": followed_ms.copy(),
         **{f"detector.{name}": array for name, array in detector.snapshot().items()},
     }
 

@@ -280,7 +280,15 @@ class Scorer:
             snapshot = None
             if self.settings.revision_steps and detector is not None:
                 elevated = self._rows.elevated_since
-                snapshot = snapshot_of(limits, self.recent.seen, elevated, detector, joint=joint, jump=jump)
+                snapshot = snapshot_of(
+                    limits,
+                    self.recent.seen,
+                    elevated,
+                    detector,
+                    joint=joint,
+                    jump=jump,
+                    followed_ms=levels.followed_ms,
+                )
             self.recent.count_step(block.first_step + t, block.values[t])
             step = score_step(
                 block,

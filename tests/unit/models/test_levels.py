@@ -6,6 +6,7 @@ import pytest
 from models.levels import Levels, level_steps, median_and_spread, on_present_level
 
 ROW = np.array([0])
+CENTRE = np.array([10.0, 50.0])
 SCALE = np.ones((1, 2))
 
 
@@ -15,7 +16,7 @@ def noise(n_steps=32, *, seed=1, level=(10.0, 50.0)):
 
 def begun(*, blames=(5.0, 0.1)):
     levels = Levels(1, channels=2)
-    levels.begin(0, noise(), SCALE[0], since_ms=100, near_ms=50)
+    levels.begin(0, noise(), CENTRE, SCALE[0], since_ms=100, near_ms=50)
     levels.blame(ROW, np.array([blames]))
     return levels
 
@@ -85,7 +86,7 @@ def test_none_has_changed_as_long_as_a_blamed_channel_still_moves():
 
 def test_what_was_before_is_unknown_without_a_value():
     levels = Levels(1, channels=2)
-    levels.begin(0, np.full((32, 2), np.nan), SCALE[0], since_ms=100, near_ms=50)
+    levels.begin(0, np.full((32, 2), np.nan), CENTRE, SCALE[0], since_ms=100, near_ms=50)
     levels.blame(ROW, np.ones((1, 2)))
 
     assert not changes(levels, noise(level=(90.0, 90.0))).any()
@@ -96,7 +97,7 @@ def test_an_episode_near_behind_another_has_the_reference_of_that(gap_ms, refere
     levels = begun()
     levels.ended_ms[0] = 200
 
-    levels.begin(0, noise(level=(20.0, 50.0)), SCALE[0], since_ms=200 + gap_ms, near_ms=50)
+    levels.begin(0, noise(level=(20.0, 50.0)), CENTRE, SCALE[0], since_ms=200 + gap_ms, near_ms=50)
 
     assert levels.before[0, 0] == pytest.approx(reference, abs=1.0)
 
@@ -167,3 +168,50 @@ def test_times_move_back_with_the_clock():
 
     assert (levels.since_ms[0], levels.shift_ms[0], levels.ended_ms[0]) == (80, 4980, 0)
     assert levels.joint.tolist() == [498]
+
+
+# Second faults
+
+
+def steps_with(newest):
+    """Give 32 steps around a change of the first channel by 10, and a newest one."""
+    return np.vstack([noise(seed=2, level=(20.0, 50.0)), [newest]])[:, None]
+
+
+def share(newest, error, *, highest=(5.0, 1.0)):
+    levels = begun()
+    levels.highest_error[0] = highest
+    return levels.second_fault(ROW, steps_with(newest), np.array([error]), SCALE)[0]
+
+
+def test_the_share_of_a_second_fault_is_the_squared_error_beyond_the_highest_of_the_episode():
+    expected = (36.0 - (1.2 * 1.0) ** 2) / (25.0 + 36.0)
+
+    assert share((20.0, 80.0), (5.0, 6.0)) == pytest.approx(expected)
+
+
+def test_a_slow_change_or_one_towards_the_level_before_is_no_second_fault():
+    assert share((20.0, 51.0), (5.0, 6.0)) == 0.0
+    assert share((12.0, 50.0), (9.0, 1.0)) == 0.0
+
+
+def test_errors_at_their_cap_count_where_the_value_moves_again_by_half():
+    assert share((30.0, 50.0), (5.0, 0.0)) == pytest.approx(0.25)
+    assert share((23.5, 50.0), (5.0, 0.0)) == 0.0
+
+
+def test_a_new_model_finds_second_faults_by_values_only():
+    levels = begun()
+    levels.forget_shifts()
+
+    assert levels.second_fault(ROW, steps_with((20.0, 80.0)), np.array([[5.0, 6.0]]), SCALE)[0] > 0.0
+    assert np.isinf(levels.highest_error).all()
+
+
+def test_few_values_before_an_episode_are_no_level_and_the_centre_counts():
+    levels, window = Levels(1, channels=2), np.full((32, 2), np.nan)
+    window[-4:] = 90.0
+
+    levels.begin(0, window, CENTRE, SCALE[0], since_ms=100, near_ms=50)
+
+    assert levels.before[0].tolist() == CENTRE.tolist()
