@@ -9,13 +9,16 @@ from typing import Annotated
 
 import typer
 
+from monitor.commands.options import print_read_as
 from monitor.errors import ConfigError, MonitorError
 
 
 def decode(
     files: Annotated[
         list[Path],
-        typer.Argument(help="Captures (JSON lines with base64 payloads), or raw payloads; .gz too."),
+        typer.Argument(
+            help="Captures (JSON lines with base64 payloads), raw payloads, or metric files; .gz too."
+        ),
     ],
     format_name: Annotated[
         str,
@@ -39,11 +42,16 @@ def decode(
     from monitor.config.decode import DecodeConfig
     from monitor.config.load import load_config
     from monitor.decode.topic_decoders import TopicDecoders, check_format
-    from monitor.files.captures import read_capture
+    from monitor.files.captures import file_bytes, read_capture
     from monitor.files.decode_captures import decode_captured, json_lines, report
+    from monitor.files.detect import is_metric_file
+    from monitor.files.layout import FileLayout, Reading, Tally
+    from monitor.files.metric_files import read_files, with_recorded
+    from monitor.files.recorded import file_layout
     from monitor.sample import SeriesTable
 
-    settings = load_config(config, environ=os.environ).decode if config else DecodeConfig()
+    loaded = load_config(config, environ=os.environ) if config else None
+    settings = loaded.decode if loaded else DecodeConfig()
     default = format_name or settings.format
     try:
         check_format(default, list(settings.mapped))
@@ -51,8 +59,17 @@ def decode(
         raise ConfigError(f"--format {error}") from error
     decoders = TopicDecoders(settings.settings, {} if format_name else settings.topics, default)
     table = SeriesTable()
-    records = [record for file in files for record in read_capture(file)]
+    layout = file_layout(loaded) if loaded else FileLayout()
+    readings = {
+        file: Reading(file, layout, SeriesTable(), Tally()) for file in ([] if format_name else files)
+    }
+    metric_files = [file for file, reading in readings.items() if is_metric_file(file_bytes(file), reading)]
+    records = [record for file in files if file not in metric_files for record in read_capture(file)]
     outcome = decode_captured(records, decoders.of, table)
+    if metric_files:
+        recorded = read_files(metric_files, layout, table)
+        outcome = with_recorded(outcome, recorded)
+        print_read_as(recorded.read_as)
     if as_json:
         sys.stdout.buffer.writelines(json_lines(outcome.columns, table))
         sys.stdout.flush()

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from monitor.commands.options import FIRST_FOUND, ConfigFile, print_rejected
+from monitor.commands.options import FIRST_FOUND, ConfigFile, print_read_as, print_rejected
 from monitor.errors import MonitorError
 
 _N_HORIZONS = 10  # of the model, that are forecast behind a file's end where nothing else is asked for
@@ -72,8 +72,9 @@ def forecast(
     questions = [parse_question(text) for text in until or []]
     table = SeriesTable()
     recorded = recorded_files(settings, table)
+    print_read_as(recorded.read_as)
     print_rejected(recorded.n_bad)
-    chosen = choose_watch(settings, table, watch)
+    chosen = choose_watch(settings, table, watch, recorded.columns)
     serving = DataDir(settings.data_dir).registry(chosen.name).serving(_print_refused)
     champion = check_forecasts(chosen, serving[1] if serving else None)
     made = forecast_files(

@@ -69,6 +69,12 @@ def column_and_value(text: str) -> tuple[str, str]:
     return column, value
 
 
+def print_read_as(lines: Sequence[str]) -> None:
+    """Print to stderr how files were read: format, units, marks and zone."""
+    for line in lines:
+        print(line, file=sys.stderr)
+
+
 def print_rejected(n_bad: Sequence[tuple[str, int]]) -> None:
     """Print to stderr how many records could not be read, by reason."""
     if n_bad:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from monitor.commands.options import FIRST_FOUND, ConfigFile, print_rejected
+from monitor.commands.options import FIRST_FOUND, ConfigFile, print_read_as, print_rejected
 
 
 def score(
@@ -42,8 +42,9 @@ def score(
     tune_process()
     table = SeriesTable()
     recorded = recorded_files(settings, table)
+    print_read_as(recorded.read_as)
     print_rejected(recorded.n_bad)
-    chosen = choose_watch(settings, table, watch)
+    chosen = choose_watch(settings, table, watch, recorded.columns)
     registry = DataDir(settings.data_dir).registry(chosen.name)
     serving = registry.serving(_print_refused)
     if serving is None:

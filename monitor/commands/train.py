@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models.errors import TrainingError
-from monitor.commands.options import FIRST_FOUND, ConfigFile, chosen_watches, column_and_value, print_rejected
+from monitor.commands.options import (
+    FIRST_FOUND,
+    ConfigFile,
+    chosen_watches,
+    column_and_value,
+    print_read_as,
+    print_rejected,
+)
 from monitor.errors import MonitorError
 
 if TYPE_CHECKING:
@@ -67,6 +74,7 @@ def train(
     from monitor.commands.tables import training_table
     from monitor.daemon.process import tune_process
     from monitor.files.recorded import recorded_files
+    from monitor.offline.suggested_watch import suggested_watch
     from monitor.sample import SeriesTable
     from monitor.storage.data_dir import DataDir
     from monitor.training.train import collect_history
@@ -75,6 +83,7 @@ def train(
     DataDir(settings.data_dir).prepare()
     table = SeriesTable()
     recorded = recorded_files(settings, table, first_share=share)
+    print_read_as(recorded.read_as)
     print_rejected(recorded.n_bad)
     results, errors = [], []
     for watch_config in chosen:
@@ -91,7 +100,8 @@ def train(
     if not results and not errors:
         raise MonitorError(
             "nothing was trained: no series of these files belongs to a watch. "
-            "Compare the watches' `metrics`, `match` and `by` with the files."
+            "Compare the watches' `metrics`, `match` and `by` with the files. "
+            f"{suggested_watch(table, recorded.columns)}"
         )
     if results:
         out.print(training_table(results))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 
@@ -26,12 +27,58 @@ class ReplayConfig(Table):
 
     paths: list[str] = []
     speed: Positive | Literal["max"] = "max"
-    time_column: str = "timestamp"
-    time_unit: Literal["s", "ms", "iso"] = "ms"
+    format: Literal[
+        "auto", "table", "grafana", "prometheus", "openmetrics", "influx", "cloudwatch", "zabbix",
+        "victoriametrics", "messages",
+    ] = "auto"  # fmt: skip
+    time_column: str = "auto"
+    time_unit: str = "auto"
+    time_zone: str = "UTC"
+    delimiter: str = "auto"
+    decimal: Literal["auto", ".", ","] = "auto"
+    thousands: str = "auto"
     exclude: list[str] = ["label", "label_*", "split"]
     where: dict[str, str] = {}
     start: str = ""
     end: str = ""
+
+    @field_validator("time_unit")
+    @classmethod
+    def _is_unit(cls, value: str) -> str:
+        if value not in ("auto", "s", "ms", "us", "ns", "iso") and "%" not in value:
+            raise ValueError(
+                'expected "auto", "s", "ms", "us", "ns", "iso", or a pattern such as "%d.%m.%Y %H:%M:%S"'
+            )
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, OSError, ZoneInfoNotFoundError) as error:
+            raise ValueError('expected the name of a time zone, such as "UTC" or "Europe/Berlin"') from error
+        return value
+
+    @field_validator("delimiter")
+    @classmethod
+    def _is_delimiter(cls, value: str) -> str:
+        if value != "auto" and (len(value) != 1 or value in '"\n\r'):
+            raise ValueError('expected "auto" or one character, such as ";" or "\\t"')
+        return value
+
+    @field_validator("thousands")
+    @classmethod
+    def _is_mark(cls, value: str) -> str:
+        if value not in ("auto", "", ".", ",", " ", "'", "_"):
+            raise ValueError("""expected "auto", "" for none, ".", ",", " ", "'" or "_\"""")
+        return value
+
+    @model_validator(mode="after")
+    def _has_two_marks(self) -> ReplayConfig:
+        if self.decimal == self.thousands != "auto":
+            raise ValueError(f'decimal and thousands are both "{self.decimal}": a number could not be read')
+        return self
 
 
 class SourceConfig(Table):

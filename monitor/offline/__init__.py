@@ -6,5 +6,6 @@ Begin with `score_files.py`: it sends recorded samples through the daemon's own 
 
 - `score_files.py`: one row for each entity and step
 - `forecast_files.py`, `forecast_plot.py`: what follows the end of metric files, and its picture
+- `suggested_watch.py`: the watch that would take the series of some files
 - `row_writer.py`: rows as CSV or Parquet
 """

@@ -21,14 +21,19 @@ from monitor.detection.watch import Watch
 from monitor.errors import ConfigError, MonitorError
 from monitor.files.metric_files import Recorded
 from monitor.offline.row_writer import RowWriter
+from monitor.offline.suggested_watch import suggested_watch
 from monitor.sample import UNKNOWN, Columns, SeriesTable
 from monitor.sources.replay import ReplaySource
 
 __all__ = ["choose_watch", "score_recorded"]
 
 
-def choose_watch(config: Config, table: SeriesTable, name: str) -> WatchConfig:
+def choose_watch(
+    config: Config, table: SeriesTable, name: str, columns: Columns | None = None
+) -> WatchConfig:
     """Find the watch to which series of the table belong: the named watch, else the only such watch.
+
+    With `columns` an error also suggests the step of a watch that would take them.
 
     Raises
     ------
@@ -49,7 +54,7 @@ def choose_watch(config: Config, table: SeriesTable, name: str) -> WatchConfig:
     if not matching:
         raise MonitorError(
             f"no series of these files belongs to {f'watch {name}' if name else 'any watch'}. "
-            "Compare `metrics`, `match` and `by` with the files."
+            f"Compare `metrics`, `match` and `by` with the files. {suggested_watch(table, columns)}"
         )
     if len(matching) > 1:
         names = ", ".join(watch.name for watch in matching)

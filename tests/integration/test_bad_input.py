@@ -432,7 +432,8 @@ def test_what_is_refused_is_counted_while_the_daemon_is_ready_and_judges(trained
         (
             lambda folder: (folder / "labels.csv").write_text("kind,start_ms\ncpu_hog,1\n"),
             "mine/labels.csv",
-            'barograph: mine/labels.csv has no column "timestamp". It has: kind, start_ms. '
+            'barograph: mine/labels.csv has no column "timestamp", nor another that is called like a time. '
+            "It has: kind, start_ms. "
             "Set source.replay.time_column",
         ),
         (

@@ -10,6 +10,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}  # of this tree, wherever the command runs
 WATCH = """
+[source.replay]
+time_unit = "ms"
+
 [[watch]]
 name = "{0}"
 by = ["entity"]

@@ -17,7 +17,7 @@ def test_the_three_sigma_rule_raises_an_episode_where_a_metric_leaves_its_band(t
     file.write_text(f"timestamp,load,constant\n{rows}")
     watch = {"name": "w", "by": ["entity"], "step_seconds": 1.0, "window_length": 8, "lateness_seconds": 0.0}
     watch["alert"] = {"close_seconds": 5.0, "rest_seconds": 5.0}
-    source = {"kind": "replay", "replay": {"paths": [str(file)]}}
+    source = {"kind": "replay", "replay": {"paths": [str(file)], "time_unit": "ms"}}
     config = parse_config({"source": source, "watch": [watch]}, origin="test")
 
     episodes = three_sigma(config.watch[0], Recording((file,), (), N_FAULT_FREE * 1000), config)

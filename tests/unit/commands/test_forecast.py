@@ -60,6 +60,7 @@ def test_without_a_model_it_says_what_to_set_and_run(folder):
 
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
+        "read as table (web1.csv)\n"
         "barograph: watch web1 has no model to forecast with. "
         'Set head = "joint" in its [watch.model], and run `barograph train --watch web1`.\n'
     )

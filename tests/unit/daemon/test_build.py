@@ -94,7 +94,7 @@ def test_a_schedule_needs_the_file_of_the_settings(built, tmp_path, caplog):
 
 
 def test_the_source_is_of_the_configured_kind(tmp_path, table):
-    (tmp_path / "web1.csv").write_text("timestamp,load\n1000,1.0\n")
+    (tmp_path / "web1.csv").write_text("timestamp,load\n1767571200000,1.0\n")
     replay = {"kind": "replay", "replay": {"paths": [str(tmp_path / "web1.csv")]}}
     clock = FakeClock(0.0)
 

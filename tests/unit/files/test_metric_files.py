@@ -34,9 +34,12 @@ def write(file, text):
 
 
 def read(*files, **layout):
-    """Read files; give each series' samples as `(time_ms, value)`, and the counts of what was bad."""
+    """Read files; give each series' samples as `(time_ms, value)`, and the counts of what was bad.
+
+    The times of these tests are small numbers of ms, which are no times of today.
+    """
     table = SeriesTable()
-    recorded = read_files(files, FileLayout(**layout), table)
+    recorded = read_files(files, FileLayout(**{"time_unit": "ms", **layout}), table)
     columns = recorded.columns
     series = {}
     for number, time_ms, value in zip(
@@ -138,7 +141,8 @@ def test_a_file_without_a_time_column_says_what_it_has(tmp_path):
 
     with pytest.raises(
         SourceError,
-        match=r'web1\.csv has no column "timestamp"\. It has: when, cpu\. Set source\.replay\.time_column',
+        match=r'web1\.csv has no column "timestamp", nor another that is called like a time\. '
+        r"It has: when, cpu\. Set source\.replay\.time_column",
     ):
         read(file)
 
@@ -255,7 +259,7 @@ def test_a_file_without_a_single_good_time_names_the_setting_to_look_at(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("written", "shown"), [("17000000000000000", "17000000000000000"), ("1e30", r"1e\+30")]
+    ("written", "shown"), [("17000000000000000", "17000000000000000"), ("1e30", r"1e30")]
 )
 def test_a_time_that_cannot_be_read_is_shown_as_it_is_written(tmp_path, written, shown):
     file = write(tmp_path / "web1.csv", f"timestamp,cpu\n{written},1\n")
@@ -269,7 +273,7 @@ def test_unsorted_files_are_put_in_order_and_merged(tmp_path):
     second = write(tmp_path / "web2.csv", "timestamp,cpu\n2000,2\n4000,4\n")
     table = SeriesTable()
 
-    columns = read_files([first, second], FileLayout(), table).columns
+    columns = read_files([first, second], FileLayout(time_unit="ms"), table).columns
 
     assert columns.time_ms.tolist() == [1000, 2000, 3000, 4000]
     assert columns.value.tolist() == [1.0, 2.0, 3.0, 4.0]
@@ -490,7 +494,6 @@ BROKEN_GZIP = gzip.compress(b"")[:10] + b"\xff" * 40  # a good header, and no bl
     ("name", "content"),
     [
         ("web1.csv", b""),
-        ("web1.csv", b"timestamp,cpu\n1000,1\n2000,2,3,4\n"),
         ("web1.csv", b"timestamp,cpu\n1000,\xff\xfe\n"),
         ("web1.csv.gz", b"timestamp,cpu\n1000,1\n"),
         ("web1.csv.gz", TORN_GZIP),
@@ -502,7 +505,7 @@ BROKEN_GZIP = gzip.compress(b"")[:10] + b"\xff" * 40  # a good header, and no bl
         ("any.jsonl.gz", BROKEN_GZIP),
     ],
     ids=[
-        "empty", "ragged", "no text", "not compressed", "torn", "broken", "no parquet", "empty parquet",
+        "empty", "no text", "not compressed", "torn", "broken", "no parquet", "empty parquet",
         "messages not compressed", "messages torn", "messages broken",
     ],
 )  # fmt: skip
@@ -528,9 +531,9 @@ def test_files_are_found_in_folders_and_by_patterns_each_once_in_order(tmp_path)
     assert find_files([str(tmp_path / "*.csv*"), str(b), str(tmp_path)]).files == (a, b, deep)
 
 
-@pytest.mark.parametrize("name", ["nowhere.csv", "*.parquet", "notes.txt"])
+@pytest.mark.parametrize("name", ["nowhere.csv", "*.parquet", "notes.doc"])
 def test_a_path_that_names_nothing_to_replay_is_an_error_that_says_which(tmp_path, name):
-    write(tmp_path / "notes.txt", "nothing")
+    write(tmp_path / "notes.doc", "nothing")
 
     with pytest.raises(SourceError, match=r"nothing to replay at .*expected \.parquet, \.csv"):
         find_files([str(tmp_path / name)])
@@ -558,7 +561,8 @@ def test_a_file_whose_name_looks_like_a_pattern_is_found_by_its_name(tmp_path):
 def read_folder(folder, **layout):
     files = find_files([str(folder)])
     table = SeriesTable()
-    recorded = read_files(files.files, FileLayout(**layout), table, in_folder=files.in_folder)
+    settings = FileLayout(**{"time_unit": "ms", **layout})
+    recorded = read_files(files.files, settings, table, in_folder=files.in_folder)
     return [str(table[number]) for number in range(len(table))], recorded
 
 
@@ -571,7 +575,8 @@ def test_a_recordings_folder_is_usable_as_it_is_and_its_labels_are_passed_over(t
     assert series == list(AS_READ)
     assert len(recorded.columns) == 4
     assert [record.getMessage() for record in caplog.records] == [
-        f'file gave no sample: {labels} has no column "timestamp". It has: kind, start_ms, end_ms. '
+        f'file gave no sample: {labels} has no column "timestamp", nor another that is called like a time. '
+        "It has: kind, start_ms, end_ms. "
         "Set source.replay.time_column, or give a long file with the columns time, name, value."
     ]
 

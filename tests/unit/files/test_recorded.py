@@ -48,7 +48,9 @@ def test_tables_are_read_with_the_settings_of_the_replay(tmp_path):
 def test_a_share_of_each_file_may_be_read(tmp_path):
     (tmp_path / "web1.csv").write_text("timestamp,cpu\n" + "".join(f"{1000 * k},1\n" for k in range(11)))
 
-    assert read(config_of(tmp_path), first_share=0.3) == ({'cpu{entity="web1"}': [0, 1000, 2000]}, {})
+    config = config_of(tmp_path, time_unit="ms")
+
+    assert read(config, first_share=0.3) == ({'cpu{entity="web1"}': [0, 1000, 2000]}, {})
 
 
 def dumped(topic, payload):

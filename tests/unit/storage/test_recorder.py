@@ -171,7 +171,7 @@ def test_a_recording_replays_as_the_samples_that_were_read(tmp_path, suffix):
     recorder.close()
     table = SeriesTable()
 
-    columns = read_files([path], FileLayout(), table).columns
+    columns = read_files([path], FileLayout(time_unit="ms"), table).columns
 
     read = {
         (str(table[number]), time): value
