@@ -3,11 +3,11 @@
 From the command line down to the leaves; a folder imports none of those above it:
 
 - `commands`: the command line; `__main__` starts it
-- `offline`: scores and forecasts of files
+- `offline`: scores and forecasts of files, and the past from Prometheus
 - `daemon`: builds and runs the service
 - `discovery`: what a Kafka cluster's topics hold, and settings for it
 - `metrics`, `web`: what is exported, and the HTTP server
-- `kafka`, `sources`: where samples come from; `files`: metric files and dumped records
+- `kafka`, `prometheus`, `sources`: where samples come from; `files`: metric files and dumped records
 - `training`, `storage`: how models are made, and what is kept on disk
 - `config`: `config.toml` to settings
 - `outlets`: where notifications go

@@ -7,6 +7,7 @@ Begin with `main.py`: it registers the commands and turns errors into one line a
 
 - `run.py`: the daemon
 - `train.py`, `retrain.py`: a model from metric files, and from the daemon's history
+- `backfill.py`: the past from a Prometheus server
 - `models.py`: list, inspect and switch models
 - `score.py`: scores of metric files, as CSV or Parquet
 - `forecast.py`: what follows the end of metric files

@@ -19,7 +19,7 @@ from rich.progress import (
 
 from models.training import Epoch
 
-__all__ = ["out", "scoring_progress", "training_progress"]
+__all__ = ["backfill_progress", "out", "scoring_progress", "training_progress"]
 
 _FILE_WIDTH = 140  # columns of a table where stdout is no terminal
 
@@ -68,3 +68,20 @@ def scoring_progress(watch: str) -> Iterator[Callable[[float], None]]:
     with Progress(*columns, console=_err) as progress:
         task = progress.add_task(watch, total=1.0)
         yield lambda share: progress.update(task, completed=share)
+
+
+@contextmanager
+def backfill_progress(label: str) -> Iterator[Callable[[float, int], None]]:
+    """Show a bar with the time left while history is read; give a function for the share done and samples."""
+    columns = (
+        TextColumn("reading {task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[n_samples]} samples"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=_err) as progress:
+        task = progress.add_task(label, total=1.0, n_samples=0)
+        yield lambda share, n_samples: progress.update(task, completed=share, n_samples=n_samples)

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from models.errors import ModelError
+from monitor.commands.backfill import backfill
 from monitor.commands.check import check_config, healthcheck, status, version
 from monitor.commands.dead_letters import dead_letters
 from monitor.commands.decode import decode
@@ -52,7 +53,7 @@ def barograph(
     """Learn what is normal in your metrics, and raise an alert when something departs from it."""
 
 
-for command in (run, train, retrain, score, forecast, decode, topics, demo, episodes, record):
+for command in (run, train, retrain, backfill, score, forecast, decode, topics, demo, episodes, record):
     app.command()(command)
 app.command()(accept)
 app.command()(mute)

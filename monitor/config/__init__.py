@@ -8,6 +8,7 @@ the settings that `WatchConfig.settings()` and `DecodeConfig.settings` make.
 
 - `schema.py`: the whole of config.toml, and the smaller tables
 - `watch.py`, `kafka.py`, `decode.py`: the tables `[[watch]]`, `[source.kafka]`, `[decode]`
+- `prometheus.py`: the table `[source.prometheus]`
 - `table.py`: the base of all tables
 - `find.py`: which file is used when none is named; `default.toml` is a link to the shipped config.toml
 - `load.py`: from the file, the environment and files of secrets to one checked configuration

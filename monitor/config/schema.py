@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from monitor.config.decode import DecodeConfig
 from monitor.config.kafka import KafkaConfig
+from monitor.config.prometheus import PrometheusConfig
 from monitor.config.table import NotNegative, Positive, Table
 from monitor.config.watch import WatchConfig
 
@@ -89,6 +90,7 @@ class SourceConfig(Table):
     max_series: Annotated[int, Field(ge=1)] = 500_000
     host: HostConfig = HostConfig()
     kafka: KafkaConfig = KafkaConfig()
+    prometheus: PrometheusConfig = PrometheusConfig()
     replay: ReplayConfig = ReplayConfig()
 
     @model_validator(mode="after")

@@ -134,6 +134,7 @@ class WatchConfig(Table):
     gauges: list[str] = []
     match: dict[str, str] = {}
     by: list[str] | Literal["series"] = ["host"]
+    query: str = ""
     optional: bool = False
     step_seconds: Positive = 60.0
     window_length: Annotated[int, Field(ge=8, le=4096)] = 32

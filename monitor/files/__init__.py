@@ -13,5 +13,6 @@ Begin with `metric_files.py`: it reads files into columns, each in its format.
   Prometheus' notation
 - `messages.py`: JSON lines of dumped topics, and of Barograph itself
 - `recorded.py`: reads the files that the configuration names
+- `metric_kinds.py`: what a Parquet file says of its counters
 - `captures.py`, `decode_captures.py`: files of dumped records or HTTP bodies; decoding and reporting them
 """

@@ -199,13 +199,15 @@ def _parquet(reading: Reading) -> TableData:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from monitor.files.metric_kinds import counters_of
+
     try:
-        table = pq.read_table(reading.file)
+        table, counters = pq.read_table(reading.file), counters_of(reading.file)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise SourceError(f"cannot read {reading.file}: {' '.join(str(error).split())}") from error
     kept = [name for name in table.column_names if not name.startswith("__index_level_")]
     columns = [table.column(place) for place, name in enumerate(table.column_names) if name in kept]
-    return TableData(kept, columns)
+    return TableData(kept, columns, counters=counters)
 
 
 def _within(columns: Columns, layout: FileLayout) -> Columns:

@@ -8,8 +8,8 @@ repeat row after row is neither: its columns of text are labels, and its columns
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -21,7 +21,7 @@ from monitor.files.cells import holds_numbers, read_numbers
 from monitor.files.label_text import name_and_labels
 from monitor.files.layout import NoMetricsError, Reading, few
 from monitor.files.times import Times, read_times
-from monitor.sample import Columns, concatenate, labels_of, no_samples
+from monitor.sample import Columns, Kind, concatenate, labels_of, no_samples
 
 __all__ = [
     "TableData",
@@ -44,12 +44,16 @@ _N_SHOWN_NAMES = 8
 
 @dataclass(frozen=True, slots=True)
 class TableData:
-    """A table: names and pyarrow arrays of its columns, and the delimiter if it was text."""
+    """A table: names and pyarrow arrays of its columns, and the delimiter if it was text.
+
+    `counters` are the metrics that the file itself calls counters.
+    """
 
     names: list[str]
     columns: list[Any]
     delimiter: str = ""
     header_has_labels: bool = False  # as in Grafana's files: cpu{host="web1"}
+    counters: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.columns[0]) if self.columns else 0
@@ -62,7 +66,7 @@ class TableData:
         import pyarrow as pa
 
         rows = [column.filter(pa.array(mask)) for column in self.columns]
-        return TableData(self.names, rows, self.delimiter, self.header_has_labels)
+        return replace(self, columns=rows)
 
 
 def read_table(table: TableData, reading: Reading, *, time_unit: str = "") -> Columns:
@@ -191,10 +195,12 @@ def intern_rows(
     reading: Reading,
     *,
     splits: bool = False,
+    counters: Container[str] = (),
 ) -> NDArray[np.int32]:
     """Number the series of rows: a name, or one for each row, and the texts of each label, shape (n,).
 
-    `splits`: a name may have labels in braces, and a series without any gets the label `entity`.
+    `splits`: a name may have labels in braces, and a series without any gets the label `entity`. The names
+    in `counters` are known to be counters.
     """
     import pandas as pd
 
@@ -208,7 +214,8 @@ def intern_rows(
         if splits:
             series_name, own = name_and_labels(series_name)
             known = {**own, **known} or {"entity": reading.stem}
-        numbers.append(reading.table.intern(str(series_name), labels_of(known)))
+        kind = Kind.COUNTER if series_name in counters else None
+        numbers.append(reading.table.intern(str(series_name), labels_of(known), kind))
     return np.asarray(np.array(numbers, np.int32)[codes])
 
 
@@ -251,7 +258,9 @@ def _from_long(
     label_names = [name for name in table.names if name not in (time_name, name_column, value_column)]
     labels = {name.strip(): _texts(table[name]) for name in label_names}
     series = _texts(table[name_column])
-    numbers = intern_rows(series, labels, len(table), reading, splits=table.header_has_labels)
+    numbers = intern_rows(
+        series, labels, len(table), reading, splits=table.header_has_labels, counters=table.counters
+    )
     times = read_times(table[time_name], reading, unit=time_unit)
     (value,) = read_numbers([value_column], [table[value_column]], reading, delimiter=table.delimiter)
     reading.tally.count_bad("bad_value", value.n_texts)

@@ -239,6 +239,9 @@ def servers(tool, free_port, tmp_path_factory):
                 tool("prometheus", "prometheus"), self.folder("prometheus"), free_port(), target
             )
 
+        def process(self, command, log_file, **settings):
+            return Process(command, log_file, **settings)
+
         def daemon(self, folder, address, **environment):
             return Daemon(folder, address, **environment)
 

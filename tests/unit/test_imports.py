@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 BELOW_THE_DAEMON = (
     "models clock errors log_limit sample text alerting decode detection config outlets web storage files "
-    "sources kafka training metrics"
+    "sources kafka prometheus training metrics"
 )
 # What each folder of `monitor` (and each module beside them) may import of ours.
 TABLE = {
@@ -33,6 +33,7 @@ TABLE = {
     "files": "errors sample text decode config",
     "sources": "clock errors sample text decode config files",
     "kafka": "sources decode config clock errors log_limit sample text",
+    "prometheus": "sources config clock errors log_limit sample",
     "training": "clock errors sample config detection storage models",
     "metrics": "sample alerting detection sources kafka storage training",
     "discovery": "errors sample text kafka decode detection config",
@@ -45,6 +46,7 @@ TABLE = {
 ONLY = {
     ("alerting", "models"): ("models.row_arrays",),
     ("kafka", "sources"): ("monitor.sources.source", "monitor.sources.position"),
+    ("prometheus", "sources"): ("monitor.sources.source", "monitor.sources.position"),
     ("metrics", "sources"): ("monitor.sources.source",),
     ("metrics", "kafka"): ("monitor.kafka.dead_letter",),
     ("metrics", "storage"): ("monitor.storage.step_history_reader",),
@@ -63,6 +65,9 @@ PURE = (
     "monitor.kafka.commit_metadata",
     "monitor.kafka.format_check",
     "monitor.kafka.progress",
+    "monitor.prometheus.answers",
+    "monitor.prometheus.kinds",
+    "monitor.prometheus.ranges",
     "monitor.discovery.advice",
     "monitor.discovery.survey",
     "monitor.discovery.suggest",
@@ -79,6 +84,7 @@ PURE_ENOUGH = {("monitor.alerting.text", "datetime")}  # writes times, and asks 
 LIBRARIES = {
     "kafka": ("monitor.kafka",),
     "confluent_kafka": ("monitor.kafka",),
+    "httpx": ("monitor.prometheus.http",),
     "apscheduler": ("monitor.training", "monitor.config"),
     "prometheus_client": ("monitor.metrics", "monitor.daemon.build", "monitor.web.server"),
     "sqlite3": (
@@ -218,7 +224,7 @@ def run_python(*arguments):
 
 
 def test_the_command_line_loads_no_heavy_library_before_it_needs_one():
-    heavy = "'torch', 'pandas', 'pyarrow', 'uvicorn', 'starlette', 'apscheduler', 'kafka'"
+    heavy = "'torch', 'pandas', 'pyarrow', 'uvicorn', 'starlette', 'apscheduler', 'kafka', 'httpx'"
     code = f"import sys, monitor.commands.main; print(sorted({{{heavy}}} & set(sys.modules)))"
 
     ran = run_python("-c", code)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from models.training import Epoch
-from monitor.commands.console import scoring_progress, training_progress
+from monitor.commands.console import backfill_progress, scoring_progress, training_progress
 
 
 def test_progress_goes_to_stderr_and_a_training_that_stops_early_fills_its_bar(capfd):
@@ -29,3 +29,14 @@ def test_the_share_of_files_that_are_scored_is_shown(capfd):
     assert written.out == ""
     assert "scoring web" in written.err
     assert "25%" in written.err
+
+
+def test_what_is_read_of_the_past_is_shown_with_the_time_left(capfd):
+    with backfill_progress("out.parquet") as show:
+        show(0.25, 1234)
+
+    written = capfd.readouterr()
+    assert written.out == ""
+    assert "reading out.parquet" in written.err
+    assert "25%" in written.err
+    assert "1234 samples" in written.err

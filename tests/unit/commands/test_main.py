@@ -10,6 +10,7 @@ from command_line import WATCH, barograph
         "run",
         "train",
         "retrain",
+        "backfill",
         "score",
         "forecast",
         "demo",
