@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 _MOST_BYTES_PER_SECOND = 5e6
 # Settings of a source that its positions do not depend on; those of Prometheus may hold secrets.
 _NOT_IDENTITY = {"kafka", "max_series", "prometheus"}
+_NEW_IN_REPLAY = {"format", "time_zone", "delimiter", "decimal", "thousands"}  # left out where not set
 _STATE_KEYS = frozenset(
     {
         "name",
@@ -265,7 +266,20 @@ def _identity(source: SourceConfig) -> str:
     if source.kind == "kafka":
         servers = sorted(source.kafka.bootstrap_servers)
         return json.dumps({"kind": "kafka", "servers": servers, "group_id": source.kafka.group_id})
-    return source.model_dump_json(exclude=_NOT_IDENTITY)
+    replay = source.replay
+    # Written as versions before `auto` had these defaults, and without what they did not have, so that a
+    # state of theirs is resumed: what they could read is read the same.
+    earlier = {
+        "time_column": "timestamp" if replay.time_column == "auto" else replay.time_column,
+        "time_unit": "ms" if replay.time_unit == "auto" else replay.time_unit,
+    }
+    same = source.model_copy(update={"replay": replay.model_copy(update=earlier)})
+    fields = source.model_dump(include={"replay": _NEW_IN_REPLAY})["replay"]
+    changed = {name for name, value in fields.items() if value != type(replay).model_fields[name].default}
+    whole = same.model_dump(mode="json", exclude=_NOT_IDENTITY)
+    for name in _NEW_IN_REPLAY - changed:
+        whole["replay"].pop(name)
+    return json.dumps(whole, separators=(",", ":"), ensure_ascii=False)
 
 
 def _fingerprint(config: WatchConfig) -> str:

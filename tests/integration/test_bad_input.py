@@ -439,7 +439,7 @@ def test_what_is_refused_is_counted_while_the_daemon_is_ready_and_judges(trained
         (
             lambda folder: (folder / "web1.csv").write_text(""),
             "mine/web1.csv",
-            "barograph: cannot read mine/web1.csv: No columns to parse",
+            "barograph: cannot read mine/web1.csv: there is no text in it",
         ),
         (lambda folder: None, "mine", "barograph: nothing to replay at mine: expected .parquet, .csv"),
     ],
