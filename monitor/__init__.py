@@ -3,6 +3,7 @@
 From the command line down to the leaves; a folder imports none of those above it:
 
 - `commands`: the command line; `__main__` starts it
+- `backtest`: what would have happened over recorded metrics, as a report
 - `offline`: scores and forecasts of files, and the past from Prometheus
 - `daemon`: builds and runs the service
 - `discovery`: what a Kafka cluster's topics hold, and settings for it

@@ -10,6 +10,7 @@ Begin with `main.py`: it registers the commands and turns errors into one line a
 - `backfill.py`: the past from a Prometheus server
 - `models.py`: list, inspect and switch models
 - `score.py`: scores of metric files, as CSV or Parquet
+- `backtest.py`: what would have happened over metric files, as a report
 - `forecast.py`: what follows the end of metric files
 - `topics.py`, `dead_letters.py`: what a Kafka cluster holds; the records that could not be read
 - `decode.py`: the samples in dumped records

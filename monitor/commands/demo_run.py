@@ -16,6 +16,7 @@ from monitor.alerting.alert import Alert
 from monitor.alerting.alert_age import Summary
 from monitor.alerting.episodes import EpisodeBook
 from monitor.alerting.text import time_text
+from monitor.backtest.simple_rule import three_sigma_scores
 from monitor.clock import Clock
 from monitor.commands.demo_recording import DemoOutcome, Episode, Recording, judge_episodes
 from monitor.config.load import load_config
@@ -33,7 +34,6 @@ from monitor.training.train import TrainedWatch, collect_history, train_watch
 __all__ = ["Demo", "three_sigma"]
 
 _LEAD_IN_WINDOWS = 2  # fault-free windows replayed before the faults: a window must be full to be judged
-_SIGMAS = 3.0
 
 
 def three_sigma(watch: WatchConfig, recording: Recording, config: Config) -> list[Episode]:
@@ -50,10 +50,7 @@ def three_sigma(watch: WatchConfig, recording: Recording, config: Config) -> lis
     first_step = history.last_ms // watch.step_ms - len(values) + 2
     times_ms = (first_step + np.arange(len(values))) * watch.step_ms  # ends of steps
     learned = values[times_ms <= recording.fault_free_until_ms]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        deviations = np.abs(values - np.nanmean(learned, axis=0)) / np.nanstd(learned, axis=0)
-    deviations[np.isinf(deviations)] = np.nan  # a constant metric is left out
-    scores = np.nanmax(deviations, axis=2, initial=0.0) / _SIGMAS
+    scores = three_sigma_scores(values, np.nanmean(learned, axis=0), np.nanstd(learned, axis=0))
     book = EpisodeBook(watch.settings().alert)
     episodes = []
     for time_ms, score in zip(times_ms.tolist(), scores, strict=True):

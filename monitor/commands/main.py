@@ -13,6 +13,7 @@ import typer
 
 from models.errors import ModelError
 from monitor.commands.backfill import backfill
+from monitor.commands.backtest import backtest
 from monitor.commands.check import check_config, healthcheck, status, version
 from monitor.commands.dead_letters import dead_letters
 from monitor.commands.decode import decode
@@ -53,7 +54,20 @@ def barograph(
     """Learn what is normal in your metrics, and raise an alert when something departs from it."""
 
 
-for command in (run, train, retrain, backfill, score, forecast, decode, topics, demo, episodes, record):
+for command in (
+    run,
+    train,
+    retrain,
+    backfill,
+    score,
+    backtest,
+    forecast,
+    decode,
+    topics,
+    demo,
+    episodes,
+    record,
+):
     app.command()(command)
 app.command()(accept)
 app.command()(mute)

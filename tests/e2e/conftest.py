@@ -201,7 +201,8 @@ class Browser:
                 f"--user-data-dir={folder / 'profile'}",
             ],
         }
-        capabilities = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}}
+        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+        capabilities = {"capabilities": {"alwaysMatch": wanted}}
         self._session = f"/session/{self._post('/session', capabilities)['sessionId']}"
 
     def open(self, url):
@@ -214,6 +215,10 @@ class Browser:
         """Give the page as PNG, in a window of a size."""
         self._post(f"{self._session}/window/rect", {"width": width, "height": height})
         return base64.b64decode(self._http.get(f"{self._session}/screenshot").json()["value"])
+
+    def log(self):
+        """Give what the page and the browser have written to the console since the last call."""
+        return self._post(f"{self._session}/se/log", {"type": "browser"})
 
     def close(self):
         self._http.delete(self._session)

@@ -23,7 +23,7 @@ lateness_seconds = 0.0
 """
 
 
-def barograph(*arguments, cwd=ROOT):
+def barograph(*arguments, cwd=ROOT, seconds=60):
     """Run one command to its end."""
     command = [sys.executable, "-m", "monitor", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=seconds)

@@ -39,7 +39,8 @@ TABLE = {
     "discovery": "errors sample text kafka decode detection config",
     "daemon": BELOW_THE_DAEMON,
     "offline": BELOW_THE_DAEMON,
-    "commands": f"{BELOW_THE_DAEMON} discovery daemon offline",
+    "backtest": BELOW_THE_DAEMON,
+    "commands": f"{BELOW_THE_DAEMON} discovery daemon offline backtest",
     "__main__": "commands",
 }
 # Of a folder, the modules that others may import, where that is not all.
@@ -68,6 +69,12 @@ PURE = (
     "monitor.prometheus.answers",
     "monitor.prometheus.kinds",
     "monitor.prometheus.ranges",
+    "monitor.backtest.evaluate",
+    "monitor.backtest.figures",
+    "monitor.backtest.outcome",
+    "monitor.backtest.plots",
+    "monitor.backtest.report",
+    "monitor.backtest.summary",
     "monitor.discovery.advice",
     "monitor.discovery.survey",
     "monitor.discovery.suggest",
@@ -79,7 +86,10 @@ IMPURE = (
     "subprocess", "signal", "logging", "sqlite3", "psutil", "pandas", "pyarrow", "prometheus_client",
     "starlette", "uvicorn", "apscheduler", "kafka", "confluent_kafka", "fcntl", "resource",
 )  # fmt: skip
-PURE_ENOUGH = {("monitor.alerting.text", "datetime")}  # writes times, and asks no clock
+PURE_ENOUGH = {  # they write times, and ask no clock
+    ("monitor.alerting.text", "datetime"),
+    ("monitor.backtest.plots", "datetime"),
+}
 # Libraries that stay in one place, and the modules and folders that may import them.
 LIBRARIES = {
     "kafka": ("monitor.kafka",),
@@ -94,6 +104,7 @@ LIBRARIES = {
     ),
     "starlette": ("monitor.web",),
     "uvicorn": ("monitor.web",),
+    "jinja2": ("monitor.backtest",),
     "torch": ("models", "monitor.daemon.process"),
 }
 
