@@ -85,7 +85,7 @@ class ReplayConfig(Table):
 class SourceConfig(Table):
     """`[source]`: where samples come from."""
 
-    kind: Literal["host", "kafka", "replay"] = "host"
+    kind: Literal["host", "kafka", "prometheus", "replay"] = "host"
     max_future_seconds: NotNegative = 60.0
     max_series: Annotated[int, Field(ge=1)] = 500_000
     host: HostConfig = HostConfig()
@@ -155,6 +155,25 @@ class Config(Table):
                 f"history.max_bytes is 0, but watch.{scheduled[0]} is retrained from its history: raise "
                 "max_bytes, or "
                 "switch retrain off"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Config:
+        prometheus = self.source.prometheus
+        if self.source.kind != "prometheus" or prometheus.mode != "query_range":
+            return self
+        if not any(watch.query for watch in self.watch):
+            raise ValueError(
+                'source.prometheus.mode is "query_range", but no watch has a `query`: '
+                "there is nothing to ask for"
+            )
+        # An answer may take twice the timeout, and a turn of the loop two requests.
+        if self.stalled_after_seconds < 4 * prometheus.timeout_seconds:
+            raise ValueError(
+                f"stalled_after_seconds is {self.stalled_after_seconds:g}, expected at least four times "
+                f"source.prometheus.timeout_seconds ({prometheus.timeout_seconds:g} s): the loop would seem "
+                "to hang while it waits for an answer"
             )
         return self
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -39,6 +40,7 @@ from monitor.daemon.served_watch import ModelLoader, ServedWatch
 from monitor.daemon.watch_log import WatchLog
 from monitor.decode.topic_decoders import TopicDecoders
 from monitor.detection.pipeline import Pipeline
+from monitor.errors import ConfigError
 from monitor.files.recorded import recorded_files
 from monitor.kafka.dead_letter_producer import DeadLetterProducer
 from monitor.kafka.libraries import library_of
@@ -47,6 +49,9 @@ from monitor.kafka.source import KafkaSource
 from monitor.metrics.exposition import Exposition, enough_series
 from monitor.metrics.instruments import Metrics
 from monitor.outlets.outlet import Outlet
+from monitor.prometheus.api import PrometheusApi
+from monitor.prometheus.http import HttpClient, connection_of
+from monitor.prometheus.polling import PollingSource, WatchQuery
 from monitor.sample import SeriesTable
 from monitor.sources.host import HostSource
 from monitor.sources.position import Position
@@ -138,12 +143,39 @@ def build_source(config: Config, table: SeriesTable, clock: Clock, *, resumed: P
         return HostSource(table, clock, interval_seconds=host.interval_seconds, host=host.host)
     if config.source.kind == "kafka":
         return _build_kafka_source(config, table, clock, resumed=resumed)
+    if config.source.kind == "prometheus":
+        return _build_prometheus_source(config, table, clock, resumed=resumed)
     speed = config.source.replay.speed
     return ReplaySource(
         recorded_files(config, table),
         clock,
         speed=math.inf if speed == "max" else float(speed),
         after_ms=resumed.time_ms if resumed else None,
+    )
+
+
+def _build_prometheus_source(
+    config: Config, table: SeriesTable, clock: Clock, *, resumed: Position | None
+) -> PollingSource:
+    prometheus = config.source.prometheus
+    if prometheus.mode != "query_range":
+        raise ConfigError(
+            f'source.prometheus.mode is "{prometheus.mode}", expected "query_range": nothing else is built in'
+        )
+    queries = [
+        WatchQuery(watch.name, watch.query, watch.step_ms, watch.settings().rewind_ms)
+        for watch in config.watch
+        if watch.query
+    ]
+    return PollingSource(
+        PrometheusApi(HttpClient(connection_of(prometheus), clock)),
+        table,
+        clock,
+        queries,
+        lag_ms=round(prometheus.lag_seconds * 1000),
+        max_catch_up_ms=round(prometheus.max_catch_up_seconds * 1000),
+        rng=random.Random(),  # noqa: S311 - of waits, no secret
+        resumed=resumed,
     )
 
 

@@ -266,6 +266,9 @@ def _identity(source: SourceConfig) -> str:
     if source.kind == "kafka":
         servers = sorted(source.kafka.bootstrap_servers)
         return json.dumps({"kind": "kafka", "servers": servers, "group_id": source.kafka.group_id})
+    if source.kind == "prometheus":
+        # The position of a query is an event time, which is the same for every server.
+        return json.dumps({"kind": "prometheus", "mode": source.prometheus.mode})
     replay = source.replay
     # Written as versions before `auto` had these defaults, and without what they did not have, so that a
     # state of theirs is resumed: what they could read is read the same.

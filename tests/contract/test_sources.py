@@ -1,9 +1,15 @@
 """What every source promises, checked on the real ones and on the fake that tests use."""
 
+import random
+
 import numpy as np
 import pytest
+from fake_prometheus import FakePrometheus
 
 from monitor.files.metric_files import Recorded
+from monitor.prometheus.api import PrometheusApi
+from monitor.prometheus.http import Connection, HttpClient
+from monitor.prometheus.polling import PollingSource, WatchQuery
 from monitor.sample import SeriesTable, concatenate
 from monitor.sources.host import HostSource
 from monitor.sources.replay import ReplaySource
@@ -50,8 +56,8 @@ FINITE = {
     "replay at speed 10": lambda resumed=None: replay_source(10.0, resumed),
 }
 KAFKA = {"kafka": "kafka-python", "confluent": "confluent"}
-EVERY = [*FINITE, "host", *KAFKA]
-LASTING = [*FINITE, *KAFKA]  # they can continue from a position
+EVERY = [*FINITE, "host", "prometheus", *KAFKA]
+LASTING = [*FINITE, "prometheus", *KAFKA]  # they can continue from a position
 
 
 @pytest.fixture
@@ -59,6 +65,8 @@ def make(request):
     """Give a function that builds a source, by its name; called again, it opens the same source."""
     if request.param in KAFKA:
         return request.getfixturevalue("kafka_source")
+    if request.param == "prometheus":
+        return request.getfixturevalue("polling_source")
     return {**FINITE, "host": host_source}[request.param]
 
 
@@ -66,6 +74,41 @@ def make(request):
 def client(request):
     """Name the Kafka client of the source that a test asks for."""
     return KAFKA[request.node.callspec.params["make"]]
+
+
+@pytest.fixture
+def polling_source():
+    """Put the recording into a server, a third of which is past when it is opened for the first time."""
+    table, columns, _ = recording()
+    server = FakePrometheus()
+    for number in range(2):
+        chosen = columns.series == number
+        in_server = zip(columns.time_ms[chosen].tolist(), columns.value[chosen].tolist(), strict=True)
+        server.add(table[number].name, in_server)
+    clock = FakeClock(25.0)
+    opened = []
+
+    def build(resumed=None):
+        table = SeriesTable()
+        api = PrometheusApi(HttpClient(Connection(url=server.url), clock))
+        query = WatchQuery("all", '{__name__=~".+"}', step_ms=1000, rewind_ms=60_000)
+        source = PollingSource(
+            api,
+            table,
+            clock,
+            [query],
+            lag_ms=500,
+            max_catch_up_ms=60_000,
+            rng=random.Random(0),
+            resumed=resumed,
+        )
+        opened.append(source)
+        return source, table
+
+    yield build
+    for source in opened:
+        source.close()
+    server.close()
 
 
 @pytest.fixture

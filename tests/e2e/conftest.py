@@ -160,16 +160,19 @@ class Prometheus:
 class Daemon:
     """`barograph run` with the shipped settings, which the environment overrides."""
 
-    def __init__(self, folder, address, **environment):
+    def __init__(self, folder, address, *, config=None, **environment):
         self.url = f"http://{address}"
         self._folder = folder
+        self._options = ["--config", str(config)] if config else []
         self._environment = {"BAROGRAPH_WEB__LISTEN": address, **environment}
         self.process = None
 
     def start(self):
         """Start it, and wait until it is ready."""
         self.process = Process(
-            [sys.executable, "-u", "-m", "monitor", "run"], self._folder / "daemon.log", **self._environment
+            [sys.executable, "-u", "-m", "monitor", "run", *self._options],
+            self._folder / "daemon.log",
+            **self._environment,
         )
         wait_for("the daemon to be ready", self._is_ready, seconds=120)
 

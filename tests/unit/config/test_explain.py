@@ -27,7 +27,7 @@ def test_everything_wrong_is_told_at_once_each_with_its_place():
             "config.toml: data_dirr: unknown key; the nearest known one is data_dir",
             "config.toml: web.listen: found '9469': expected \"host:port\" with a port up to 65535, "
             'as in "127.0.0.1:9469"',
-            "config.toml: source.kind: found 'kafak', expected 'host', 'kafka' or 'replay'",
+            "config.toml: source.kind: found 'kafak', expected 'host', 'kafka', 'prometheus' or 'replay'",
             "config.toml: watch.web.step_seconds: found -1, expected greater than 0",
             "config.toml: watch.web.windw_length: unknown key; the nearest known one is window_length",
             "config.toml: watch.web.model.epoch: unknown key; the nearest known one is epochs",

@@ -103,3 +103,22 @@ def test_the_cap_of_exported_series_is_a_number_or_automatic():
 
     assert line.startswith("config.toml: web.max_exported_series: found -1, expected ")
     assert "'auto'" in line
+
+
+def test_asking_prometheus_without_a_query_is_refused():
+    source = {"kind": "prometheus", "prometheus": {"mode": "query_range"}}
+    (line,) = errors_of({"source": source, "watch": [{"name": "web"}]})
+
+    assert line.startswith(
+        'config.toml: the file: source.prometheus.mode is "query_range", but no watch has a `query`'
+    )
+    assert parsed(source=source, watch={"query": "up"}).watch[0].query == "up"
+
+
+def test_waiting_for_an_answer_must_not_look_like_a_loop_that_hangs():
+    source = {"kind": "prometheus", "prometheus": {"mode": "query_range", "timeout_seconds": 20.0}}
+    (line,) = errors_of({"source": source, "watch": [{"name": "web", "query": "up"}]})
+
+    assert (
+        "stalled_after_seconds is 60, expected at least four times source.prometheus.timeout_seconds" in line
+    )

@@ -10,8 +10,10 @@ import pytest
 
 from monitor.config.explain import parse_config
 from monitor.daemon.build import build_daemon, build_source, training_command
-from monitor.errors import LockedError, MonitorError
+from monitor.errors import ConfigError, LockedError, MonitorError
+from monitor.prometheus.polling import PollingSource
 from monitor.sources.host import HostSource
+from monitor.sources.position import Position
 from monitor.sources.replay import ReplaySource
 from monitor.testing import FakeClock
 
@@ -126,3 +128,23 @@ def test_a_scrape_has_room_for_what_the_watches_have_room_for_unless_a_number_is
 
     exposition = daemon.loop.exposition
     assert (exposition.max_series, exposition.all_channels) == (cap, all_channels)
+
+
+def test_a_prometheus_that_is_asked_is_polled_for_the_queries_of_the_watches(tmp_path, table):
+    source = {"kind": "prometheus", "prometheus": {"mode": "query_range", "url": "http://127.0.0.1:1"}}
+    changes = {"source": source, "watch": [{"name": "w", "query": "up"}, {"name": "other"}]}
+    built = build_source(config(tmp_path, **changes), table, FakeClock(1000.0), resumed=Position(500_000))
+    try:
+        assert isinstance(built, PollingSource)
+        assert built.position() == Position(500_000)
+    finally:
+        built.close()
+
+
+def test_a_mode_that_is_not_built_in_stops_the_start(tmp_path, table):
+    changes = {"source": {"kind": "prometheus"}, "watch": [{"name": "w", "query": "up"}]}
+
+    with pytest.raises(
+        ConfigError, match=r'source.prometheus.mode is "remote_write", expected "query_range"'
+    ):
+        build_source(config(tmp_path, **changes), table, FakeClock(1000.0), resumed=None)

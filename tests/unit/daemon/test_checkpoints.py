@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from monitor.alerting.alert import Alert, ChannelShare
 from monitor.alerting.alert_age import AlertAgeFilter
 from monitor.config.explain import parse_config
+from monitor.config.schema import SourceConfig
 from monitor.daemon.checkpoints import CheckpointKeeper, capture, continues, position_of, undelivered_of
 from monitor.metrics.instruments import Metrics
 from monitor.sources.position import PartitionPosition, Position
@@ -112,3 +113,21 @@ def test_a_large_checkpoint_is_due_at_most_at_five_megabytes_a_second(tmp_path):
     assert not keeper.is_due()
     clock.advance(0.2)
     assert keeper.is_due()
+
+
+def test_a_checkpoint_of_prometheus_goes_on_with_another_server_and_holds_no_secret():
+    first = {"mode": "query_range", "url": "http://a", "bearer_token": "s3cret"}
+    polled = SourceConfig.model_validate({"kind": "prometheus", "prometheus": first})
+    kept = capture([], source=polled, position=Position(1000))
+
+    assert "s3cret" not in str(kept.about)
+    assert position_of(kept) == Position(1000)
+    other = {"kind": "prometheus", "prometheus": {"mode": "query_range", "url": "http://b"}}
+    assert continues(kept, SourceConfig.model_validate(other))
+    assert not continues(kept, SourceConfig.model_validate({"kind": "host"}))
+
+
+def test_settings_of_prometheus_do_not_matter_to_other_sources():
+    kept = capture([], source=SourceConfig(), position=Position())
+
+    assert continues(kept, SourceConfig.model_validate({"prometheus": {"bearer_token": "s3cret"}}))
