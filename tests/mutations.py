@@ -36,6 +36,11 @@ def in_module(file: str, test_file: str, *changes: tuple[str, str, str]) -> list
 
 MUTATIONS = [
     *in_module(
+        "monitor/config/toml_text.py",
+        "unit/config/test_toml_text.py",
+        ('.replace("\\x7f", "\\\\u007f")', "", "test_a_setting_reads_back_as_it_was"),
+    ),
+    *in_module(
         "monitor/discovery/survey.py",
         "unit/discovery/test_survey.py",
         (
@@ -81,11 +86,6 @@ MUTATIONS = [
     *in_module(
         "monitor/discovery/suggested_settings.py",
         "unit/discovery/test_suggested_settings.py",
-        (
-            '.replace("\\x7f", "\\\\u007f")',
-            "",
-            "test_the_suggestion_is_a_configuration_that_takes_what_was_seen",
-        ),
         (
             "if isinstance(kafka.get(key), str):",
             "if kafka.get(key) is None:",
