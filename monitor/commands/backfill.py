@@ -240,7 +240,7 @@ def _print_report(report: BackfillReport) -> None:
 
 def _overrides(
     configured: Config, url: str, named: dict[str, str], timeout_seconds: float
-) -> dict[str, dict[str, dict[str, object]]]:
+) -> dict[str, object]:
     """Lay options over the settings; the settings' credentials are for the settings' server alone."""
     given = {key: value for key, value in named.items() if value}
     if url not in ("", configured.source.prometheus.url):
@@ -250,7 +250,11 @@ def _overrides(
     elif "username" in given:
         given = {"bearer_token": "", "password": "", **given}
     address = {"url": url} if url else {}
-    return {"source": {"prometheus": {**address, **given, "timeout_seconds": timeout_seconds}}}
+    return {
+        "source": {"prometheus": {**address, **given, "timeout_seconds": timeout_seconds}},
+        # Of a daemon, whose timeouts are shorter: nobody watches this command for a hang.
+        "stalled_after_seconds": max(configured.stalled_after_seconds, 4 * timeout_seconds),
+    }
 
 
 def _wanted(days: float, start: str, end: str, latest_ms: int) -> TimeRange:

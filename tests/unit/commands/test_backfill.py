@@ -147,3 +147,13 @@ def test_ctrl_c_ends_the_waiting_for_a_server_that_is_away(folder, server):
 
         assert process.wait(timeout=30) == 1
         assert "stopped before the end. Repeat the command to continue" in process.stderr.read()
+
+
+def test_a_configuration_that_the_daemon_polls_with_can_be_filled(folder):
+    text = (folder / "config.toml").read_text()
+    live = '[source]\nkind = "prometheus"\n\n[source.prometheus]\nmode = "query_range"'
+    (folder / "config.toml").write_text(text.replace("[source.prometheus]", live))
+
+    filled = backfill(folder, "--days", 0.1)
+
+    assert filled.returncode == 0, filled.stderr
