@@ -1,0 +1,96 @@
+import math
+import time
+
+import pytest
+from command_line import barograph
+from fake_prometheus import FakePrometheus
+
+
+@pytest.fixture
+def server():
+    fake = FakePrometheus()
+    yield fake
+    fake.close()
+
+
+def fill(server, *, hours):
+    now_ms = round(time.time()) * 1000
+    times = range(now_ms - hours * 3_600_000, now_ms + 600_000, 300_000)
+    for host in ("a", "b"):
+        server.add("node_load1", [(t, math.sin(t / 3e6)) for t in times], job="node", instance=host)
+
+
+def test_init_writes_a_configuration_that_check_config_accepts(server, tmp_path):
+    fill(server, hours=30)
+
+    ended = barograph("init", "--prometheus", server.url, "-o", "mine.toml", cwd=tmp_path)
+
+    assert ended.returncode == 0, ended.stderr
+    assert "watch node (node exporter): 2 entities by instance, 2 series" in ended.stderr
+    checked = barograph("check-config", "--config", "mine.toml", cwd=tmp_path)
+    assert checked.stdout == "mine.toml: good; source prometheus, watches node\n"
+
+
+def test_init_overwrites_nothing_unless_forced(server, tmp_path):
+    fill(server, hours=30)
+    (tmp_path / "mine.toml").write_text("precious")
+
+    refused = barograph("init", "--prometheus", server.url, "-o", "mine.toml", cwd=tmp_path)
+
+    assert (refused.returncode, (tmp_path / "mine.toml").read_text()) == (2, "precious")
+    assert "use --force" in refused.stderr
+    assert (
+        barograph("init", "--prometheus", server.url, "-o", "mine.toml", "--force", cwd=tmp_path).returncode
+        == 0
+    )
+
+
+def test_a_password_is_written_as_a_reference_and_sent(server, tmp_path):
+    fill(server, hours=30)
+    (tmp_path / "secret").write_text("open sesame\n")
+    options = ["--username", "u", "--password-file", "secret", "-o", "mine.toml"]
+
+    ended = barograph("init", "--prometheus", server.url, *options, cwd=tmp_path)
+
+    assert ended.returncode == 0, ended.stderr
+    text = (tmp_path / "mine.toml").read_text()
+    assert "sesame" not in text + ended.stderr
+    assert "from_file" in text
+    assert all(headers["Authorization"].startswith("Basic ") for _, _, headers in server.requests)
+
+
+def test_less_than_a_day_of_history_is_one_line_with_the_way_out(server, tmp_path):
+    fill(server, hours=5)
+
+    ended = barograph("quickstart", server.url, cwd=tmp_path)
+
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith(f"barograph: {server.url} holds 5.")
+    assert "needs a day" in ended.stderr
+    assert not (tmp_path / "barograph").exists()
+
+
+def test_a_server_that_is_no_prometheus_is_one_line(server, tmp_path):
+    ended = barograph("quickstart", f"{server.url}/elsewhere", cwd=tmp_path)
+
+    assert ended.returncode == 1
+    assert "Set the address to what comes before /api/v1" in ended.stderr
+
+
+def test_an_address_that_is_none_is_a_settings_error(tmp_path):
+    ended = barograph("quickstart", "prom", cwd=tmp_path)
+
+    assert ended.returncode == 2
+    assert "expected an address" in ended.stderr
+
+
+def test_a_configuration_for_another_server_is_not_used(tmp_path):
+    (tmp_path / "barograph").mkdir()
+    (tmp_path / "barograph/config.toml").write_text(
+        '[source.prometheus]\nurl = "http://other:9090"\n[[watch]]\nname = "a"\n'
+    )
+
+    ended = barograph("quickstart", "http://prom:9090", cwd=tmp_path)
+
+    assert ended.returncode == 2
+    assert "is for http://other:9090: name another folder with --output, or use --force" in ended.stderr
