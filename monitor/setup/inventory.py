@@ -17,7 +17,7 @@ from monitor.setup.sampled import Sampled, sampled_of, spacing_seconds
 __all__ = ["Inventory", "Retrying", "history_days", "sample_series", "scrape_seconds", "take_inventory"]
 
 _N_POINTS = 97  # both ends: a quarter of an hour apart where they cover a day
-_LEAST_HOURS, _MOST_HOURS = 1.0, 24.0
+_LEAST_HOURS, _MOST_HOURS = 0.25, 24.0
 _DAYS_STEP_MS = 3_600_000
 _SERIES_A_REQUEST = 1000  # times the points of a day: some megabytes
 _SPACING_SPAN_MS = 1_200_000
@@ -118,7 +118,7 @@ def sample_series(
     hours: float,
     now_ms: int,
 ) -> tuple[dict[str, list[Sampled]], list[str]]:
-    """Give the series of some metrics at points that lie evenly in the last hours, an hour to a day.
+    """Give the series of some metrics at points that lie evenly in the last quarter of an hour to day.
 
     Returns
     -------
