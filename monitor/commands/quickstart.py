@@ -119,6 +119,7 @@ def quickstart(
             _remove_old(history)
     with _stage(2, f"the last {days:g} days into {history}"):
         backfill(config=config, output=history, days=days, requests_per_second=_REQUESTS_PER_SECOND)
+    _interrupt_as_usual()
     with _stage(3, "what would have been found: a model of the first half judges the second"):
         backtest(files=[str(history)], config=config, output=report, json_file=output / "report.json")
     with _stage(4, "the models that serve, from all of it"):
@@ -194,8 +195,7 @@ def _print_suggestion(suggestion: Suggestion) -> None:
     for watch in suggestion.watches:
         by = ", ".join(watch.by) or "series"
         print(
-            f"watch {watch.name} ({watch.title}): {watch.n_entities} entities by {by}, "
-            f"{watch.n_series} series",
+            f"watch {watch.name} ({watch.title}): {watch.entities_text} by {by}, {watch.n_series} series",
             file=sys.stderr,
         )
     for line in suggestion.skipped:
@@ -230,6 +230,14 @@ def _remove_old(history: Path) -> None:
 
     history.unlink(missing_ok=True)
     shutil.rmtree(history.with_name(f"{history.name}.parts"), ignore_errors=True)
+
+
+def _interrupt_as_usual() -> None:
+    """Let Ctrl-C and SIGTERM end what now follows: until here a signal waited for the end of a request."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from monitor.setup.inventory import Inventory
 from monitor.setup.presets import Preset
 from monitor.text import escape_quotes
 
-__all__ = ["Candidate", "candidates_of"]
+__all__ = ["WANDERING", "Candidate", "candidates_of"]
 
 # Constants, times, parts of histograms, and what Prometheus writes about its own scrapes.
 _NEVER = (
@@ -20,6 +20,8 @@ _NEVER = (
 )  # fmt: skip
 # What a runtime says of itself: of interest only where nothing else is there.
 _RUNTIME = ("go_*", "process_*", "python_*", "nodejs_*")
+# Space on a disk, say: a rule that predicts when it ends does better than a model of what is usual.
+WANDERING = "levels that wander or only grow, for a threshold of your own"
 _MOST_SERIES_OF_A_METRIC = 2000  # a metric with more would be most of what is asked for
 
 
@@ -62,7 +64,7 @@ def candidates_of(inventory: Inventory, presets: Sequence[Preset], match: str) -
             preset.title,
             tuple(preset.chosen(inventory.names)),
             _joined(match, preset.match),
-            {},
+            {WANDERING: preset.ignored(inventory.names)},
             preset,
         )
         for preset in known

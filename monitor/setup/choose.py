@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from monitor.prometheus.kinds import MetricKinds
 from monitor.sample import Kind, kind_of, labels_of
-from monitor.setup.candidates import Candidate
+from monitor.setup.candidates import WANDERING, Candidate
 from monitor.setup.promql import rate_name, selector, watch_query
-from monitor.setup.sampled import Sampled, clock_like, moves, only_rises
+from monitor.setup.sampled import Sampled, clock_like, moves, only_rises, trends
 from monitor.setup.workload import Entity, entity_of, is_present_last, workload_of
 
 __all__ = ["ChosenWatch", "choose_watch", "shares"]
@@ -48,6 +48,11 @@ class ChosenWatch:
     n_entities: int
     n_series: int
     left_out: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def entities_text(self) -> str:
+        """How many entities there are, in words."""
+        return "1 entity" if self.n_entities == 1 else f"{self.n_entities} entities"
 
 
 @dataclass(slots=True)
@@ -110,6 +115,8 @@ def _draft(
             left_out["constant of late"].append(name)
         elif kinds[name] is Kind.GAUGE and clock_like(series):
             left_out["a time"].append(name)
+        elif kinds[name] is Kind.GAUGE and trends(series):
+            left_out[WANDERING].append(name)
         else:
             moving.append(name)
     if not moving:

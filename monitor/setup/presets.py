@@ -30,6 +30,10 @@ class Preset:
         """Tell whether metrics with these names are of this exporter."""
         return any(fnmatchcase(name, pattern) for pattern in self.identified_by for name in names)
 
+    def ignored(self, names: Collection[str]) -> list[str]:
+        """Give those of some names that are left out on purpose."""
+        return sorted(name for name in names if _fits_any(name, self.ignore))
+
     def chosen(self, names: Collection[str]) -> list[str]:
         """Give those of some names that are to be watched, the most important first."""
         found = [name for pattern in self.metrics for name in sorted(names) if fnmatchcase(name, pattern)]

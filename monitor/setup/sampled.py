@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Sampled", "clock_like", "moves", "only_rises", "sampled_of", "spacing_seconds"]
+__all__ = ["Sampled", "clock_like", "moves", "only_rises", "sampled_of", "spacing_seconds", "trends"]
 
 _CLOCK_TOLERANCE = 0.02  # of a second in each second: a time stamp, an uptime
+_TREND_MS = 20 * 3_600_000
+_TREND_SHARE = 0.8  # of all that a level moved in a day is left at the end
 _LEAST_MOVES = 2  # changes of a value among the points: fewer are a restart, or a new version
 
 
@@ -74,6 +76,18 @@ def clock_like(series: Collection[Sampled]) -> bool:
         usual = float(np.median(rate))
         n_like += any(abs(usual / unit - 1) < _CLOCK_TOLERANCE for unit in (1.0, 1000.0))
     return n_like > len(series) / 2
+
+
+def trends(series: Collection[Sampled]) -> bool:
+    """Tell whether most of a metric's series go in one direction for a day: back and forth makes a rhythm."""
+    n_long = n_trends = 0
+    for member in series:
+        change = np.diff(_finite(member.values))
+        if len(change) * member.step_ms < _TREND_MS or not np.any(change):
+            continue  # in less than a day a rhythm looks like a trend
+        n_long += 1
+        n_trends += bool(abs(change.sum()) > _TREND_SHARE * np.abs(change).sum())
+    return n_trends > n_long / 2
 
 
 def spacing_seconds(result: Sequence[Mapping[str, Any]]) -> float | None:

@@ -66,7 +66,7 @@ _REMOTE_WRITE = (
 def _watch_lines(watch: ChosenWatch, suggestion: Suggestion) -> Iterator[str]:
     yield "[[watch]]"
     yield f"name = {toml_value(watch.name)}"
-    yield toml_comment(f"{watch.title}: {watch.n_entities} entities, {watch.n_series} series")
+    yield toml_comment(f"{watch.title}: {watch.entities_text}, {watch.n_series} series")
     yield toml_setting("metrics", list(watch.metrics))
     if watch.rates:
         yield toml_comment("sums of rates a second, as the query makes them: those that end in _rate")

@@ -1,4 +1,4 @@
-from monitor.setup.candidates import candidates_of
+from monitor.setup.candidates import WANDERING, candidates_of
 from monitor.setup.inventory import Inventory
 from monitor.setup.presets import load_presets
 
@@ -17,6 +17,14 @@ def test_a_known_exporter_is_watched_by_its_preset_and_nothing_else_of_its_job()
 
     assert list(candidates) == ["node"]
     assert candidates["node"].names == ("node_load1",)
+
+
+def test_levels_that_wander_are_named_and_not_watched():
+    names = ("node_load1", "node_filesystem_avail_bytes")
+    (candidate,) = found({(name, "node"): 1 for name in names}).values()
+
+    assert candidate.names == ("node_load1",)
+    assert candidate.left_out == {WANDERING: ["node_filesystem_avail_bytes"]}
 
 
 def test_other_jobs_are_candidates_without_technicalities():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sampled_series import sampled
 
-from monitor.setup.sampled import clock_like, moves, only_rises, sampled_of, spacing_seconds
+from monitor.setup.sampled import clock_like, moves, only_rises, sampled_of, spacing_seconds, trends
 
 
 def test_an_answer_becomes_values_at_the_points_with_gaps():
@@ -32,6 +32,15 @@ def test_a_counter_rises_and_falls_to_nearly_nothing_only(text, expected):
 def test_a_time_rises_by_a_second_a_second():
     assert clock_like([sampled("1000 1010 1020 1030", step_ms=10_000)])
     assert not clock_like([sampled("1000 1040 1080 1120", step_ms=10_000)])
+
+
+def test_a_level_that_goes_one_way_for_a_day_has_a_trend_and_a_rhythm_has_none():
+    rising = " ".join(str(10 * hour + hour % 2) for hour in range(24))
+    rhythm = " ".join(str(abs(12 - hour)) for hour in range(24))
+
+    assert trends([sampled(rising, step_ms=3_600_000)])
+    assert not trends([sampled(rhythm, step_ms=3_600_000)])
+    assert not trends([sampled(rising, step_ms=900_000)])  # six hours: it may be the morning
 
 
 def test_the_spacing_is_the_usual_one():
