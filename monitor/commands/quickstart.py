@@ -64,7 +64,7 @@ def init(
             f"--output {output}: this file exists and is not overwritten. Name another file, or use --force"
         )
     connection = _connection(prometheus, username, password_file, token_file, ca_file, tenant)
-    wish = Wish(match=match, max_series=max_series, days=_DAYS)
+    wish = Wish(match=_matchers(match), max_series=max_series, days=_DAYS)
     suggestion = _suggestion(connection, wish)
     _write(output, suggestion, connection, data_dir="data")
     _print_suggestion(suggestion)
@@ -94,7 +94,6 @@ def quickstart(
     """
     from monitor.commands.backfill import backfill
     from monitor.commands.backtest import backtest
-    from monitor.commands.train import train
     from monitor.setup.suggestion import Wish
 
     config, history = output / "config.toml", output / "history.parquet"
@@ -106,7 +105,9 @@ def quickstart(
     else:
         connection = _connection(prometheus, username, password_file, token_file, ca_file, tenant)
         with _stage(1, f"what {prometheus} has"):
-            suggestion = _suggestion(connection, Wish(match=match, max_series=max_series, days=days))
+            suggestion = _suggestion(
+                connection, Wish(match=_matchers(match), max_series=max_series, days=days)
+            )
             if suggestion.days < _LEAST_DAYS:
                 raise MonitorError(
                     f"{prometheus} holds {24 * suggestion.days:.1f} hours of "
@@ -123,7 +124,7 @@ def quickstart(
     with _stage(3, "what would have been found: a model of the first half judges the second"):
         backtest(files=[str(history)], config=config, output=report, json_file=output / "report.json")
     with _stage(4, "the models that serve, from all of it"):
-        train(files=[str(history)], config=config)
+        _train_all(config, history)
     print(f"took {_minutes(time.monotonic() - began)}", file=sys.stderr)
     print(f"report: {report}")
     print(f"barograph check-config --config {config}")
@@ -164,6 +165,11 @@ def _suggestion(connection: dict[str, Any], wish: Wish) -> Suggestion:
         ) from error
     finally:
         api.close()
+
+
+def _matchers(text: str) -> str:
+    """Give matchers without the braces that people are used to."""
+    return text.strip().removeprefix("{").removesuffix("}").strip().rstrip(",")
 
 
 def _connection(
@@ -230,6 +236,29 @@ def _remove_old(history: Path) -> None:
 
     history.unlink(missing_ok=True)
     shutil.rmtree(history.with_name(f"{history.name}.parts"), ignore_errors=True)
+
+
+def _train_all(config: Path, history: Path) -> None:
+    """Train each watch; that some cannot be trained yet is no failure.
+
+    Raises
+    ------
+    TrainingError
+        If none can be trained.
+    """
+    from models.errors import TrainingError
+    from monitor.commands.train import train
+    from monitor.config.load import load_config
+    from monitor.storage.data_dir import DataDir
+
+    try:
+        train(files=[str(history)], config=config)
+    except TrainingError as error:
+        settings = load_config(config, environ=os.environ)
+        data_dir = DataDir(settings.data_dir)
+        if not any(data_dir.registry(watch.name).versions() for watch in settings.watch):
+            raise
+        print(f"{error}; its baselines judge until `barograph retrain`", file=sys.stderr)
 
 
 def _interrupt_as_usual() -> None:

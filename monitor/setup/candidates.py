@@ -37,6 +37,9 @@ class Candidate:
         Matchers that all its queries hold.
     left_out : dict
         Names that are not in question, by the reason.
+    job : str, optional
+        Whose series these are: other jobs may have metrics of the same names. Without one where only this
+        candidate has these names.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Candidate:
     match: str
     left_out: dict[str, list[str]]
     preset: Preset | None = None
+    job: str | None = None
 
 
 def candidates_of(inventory: Inventory, presets: Sequence[Preset], match: str) -> list[Candidate]:
@@ -91,9 +95,8 @@ def _of_job(
     name = _watch_name(job, used)
     used.add(name)
     condition = f'job="{escape_quotes(job)}"'
-    yield Candidate(
-        name, f"job {job}" if job else "no job", tuple(sorted(chosen)), _joined(match, condition), left_out
-    )
+    title = f"job {job}" if job else "no job"
+    yield Candidate(name, title, tuple(sorted(chosen)), _joined(match, condition), left_out, job=job)
 
 
 def _watch_name(job: str, used: Collection[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ class ChosenWatch:
         Names among them whose ending says something else.
     by : tuple of str
         Empty: each series is an entity.
+    match : dict
+        What tells its series from those of the other watches.
     left_out : dict
         Names that are not watched, by the reason.
     """
@@ -45,6 +48,7 @@ class ChosenWatch:
     rates: tuple[str, ...]
     by: tuple[str, ...]
     by_reason: str
+    match: dict[str, str]
     n_entities: int
     n_series: int
     left_out: dict[str, list[str]] = field(default_factory=dict)
@@ -175,7 +179,7 @@ def _watch(draft: _Draft, chosen: Sequence[str], n_series: int, rate_seconds: in
         query = watch_query(
             plain,
             rates,
-            labels=(*entity.labels, *draft.keep),
+            labels=tuple(dict.fromkeys((*entity.labels, *draft.keep, *(["job"] if candidate.job else [])))),
             match=candidate.match,
             rate_seconds=rate_seconds,
             pod_label=entity.pod_label,
@@ -194,6 +198,7 @@ def _watch(draft: _Draft, chosen: Sequence[str], n_series: int, rate_seconds: in
         rates=tuple(rates),
         by=entity.labels,
         by_reason=entity.reason,
+        match={} if candidate.job is None else {"job": re.sub(r"([*?[])", r"[\1]", candidate.job)},
         n_entities=len(draft.entities) if entity.labels else n_series,
         n_series=n_series,
         left_out={reason: names for reason, names in draft.left_out.items() if names},

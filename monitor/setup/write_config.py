@@ -78,6 +78,8 @@ def _watch_lines(watch: ChosenWatch, suggestion: Suggestion) -> Iterator[str]:
     if watch.gauges:
         yield toml_comment("levels, whatever the ending says")
         yield toml_setting("gauges", list(watch.gauges))
+    if watch.match:
+        yield toml_setting("match", watch.match)
     if watch.by_reason:
         yield toml_comment(f"an entity is {watch.by_reason}")
     yield toml_setting("by", list(watch.by) if watch.by else "series")

@@ -31,6 +31,20 @@ def test_init_writes_a_configuration_that_check_config_accepts(server, tmp_path)
     assert checked.stdout == "mine.toml: good; source prometheus, watches node\n"
 
 
+def test_matchers_may_stand_in_braces_as_in_promql(server, tmp_path):
+    fill(server, hours=30)
+
+    for match in ('{job="node"}', 'job="node"'):
+        ended = barograph(
+            "init", "--prometheus", server.url, "--match", match, "-o", "m.toml", "--force", cwd=tmp_path
+        )
+        assert ended.returncode == 0, ended.stderr
+    none = barograph("init", "--prometheus", server.url, "--match", 'job="x"', "-o", "n.toml", cwd=tmp_path)
+
+    assert none.returncode == 1
+    assert 'has no series that matches {job="x"} at this time' in none.stderr
+
+
 def test_init_overwrites_nothing_unless_forced(server, tmp_path):
     fill(server, hours=30)
     (tmp_path / "mine.toml").write_text("precious")

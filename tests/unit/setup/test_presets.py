@@ -23,6 +23,12 @@ def test_what_is_watched_begins_with_what_matters_most():
     assert chosen == ["node_cpu_seconds_total", "node_load1", "node_network_receive_errs_total"]
 
 
+def test_no_two_presets_watch_the_same_metric():
+    names = [pattern for preset in load_presets() for pattern in preset.metrics]
+
+    assert len(names) == len(set(names))
+
+
 @pytest.mark.parametrize("preset", load_presets(), ids=lambda preset: preset.name)
 def test_each_preset_watches_what_identifies_it_or_more(preset):
     assert preset.metrics

@@ -2,7 +2,9 @@ import math
 
 import pytest
 
+from monitor.detection.selector import SeriesSelector
 from monitor.errors import MonitorError
+from monitor.sample import Kind, Series, labels_of
 from monitor.setup.presets import load_presets
 from monitor.setup.suggestion import Wish, step_of, suggest
 
@@ -33,6 +35,26 @@ def test_a_server_becomes_watches_with_a_step_of_its_samples(server, api, retrie
     ]
     assert (found.n_series, found.scrape_seconds, found.step_seconds) == (4, 300.0, 300.0)
     assert found.days == pytest.approx(30 / 24, abs=1 / 24)
+
+
+def test_watches_of_jobs_with_the_same_metrics_take_their_own_series_only(server, api, retries):
+    times = range(NOW_MS - 1800 * MINUTE_MS, NOW_MS + 1, 5 * MINUTE_MS)
+    for job in ("shop", "ca*t"):
+        server.add("depth", [(time, math.sin(time / 3e6)) for time in times], job=job, instance="a")
+
+    cart, shop = suggestion_for(api, retries).watches
+
+    assert (shop.match, cart.match) == ({"job": "shop"}, {"job": "ca[*]t"})
+    for watch, job in ((shop, "shop"), (cart, "ca*t")):
+        assert "(__name__, instance, job)" in watch.query
+        assert f'job="{job}"' in watch.query
+        selector = SeriesSelector(metrics=watch.metrics, match=watch.match, by=watch.by, ignore=())
+        taken = [
+            other
+            for other in ("shop", "ca*t")
+            if selector.select(Series("depth", labels_of({"instance": "a", "job": other}), Kind.GAUGE))
+        ]
+        assert taken == [job]
 
 
 def test_matchers_choose(server, api, retries):

@@ -16,6 +16,7 @@ WATCH = ChosenWatch(
     rates=("b_total",),
     by=("instance",),
     by_reason="instance rather than pod",
+    match={"job": "a b"},
     n_entities=3,
     n_series=6,
     left_out={"constant of late": [f"m{number}" for number in range(20)]},
