@@ -58,8 +58,8 @@ _REMOTE_WRITE = (
     '# Instead, the server can send what it scrapes: mode = "remote_write", and in prometheus.yml',
     "#     remote_write:",
     "#       - url: http://THIS-HOST:9469/api/v1/write",
-    "# Then series come as they are: `query` is not evaluated, nothing is summed, and a metric that ends in",
-    "# `_rate` below must be named as the counter that it is made of. Train anew after the change.",
+    "# Then series come as they are: `query` is not evaluated, nothing is summed, no `workload` is made, and",
+    "# a metric that ends in `_rate` below must be named as the counter that it is made of. Train anew then.",
 )
 
 

@@ -149,6 +149,16 @@ def test_ctrl_c_ends_the_waiting_for_a_server_that_is_away(folder, server):
         assert "stopped before the end. Repeat the command to continue" in process.stderr.read()
 
 
+def test_a_long_expression_is_cut_where_it_is_shown(folder):
+    long = f'sum({{job="node",{"x" * 300}=""}})'
+
+    ended = backfill(folder, "--query", long, "--days", 0.01, "-o", "out.parquet")
+
+    (line,) = [line for line in ended.stderr.splitlines() if "is an expression" in line]
+    assert line.startswith('sum({job="node",xxx')
+    assert len(line) < 200
+
+
 def test_a_configuration_that_the_daemon_polls_with_can_be_filled(folder):
     text = (folder / "config.toml").read_text()
     live = '[source]\nkind = "prometheus"\n\n[source.prometheus]\nmode = "query_range"'

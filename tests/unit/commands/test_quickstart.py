@@ -108,3 +108,53 @@ def test_a_configuration_for_another_server_is_not_used(tmp_path):
 
     assert ended.returncode == 2
     assert "is for http://other:9090: name another folder with --output, or use --force" in ended.stderr
+
+
+SMALL = """
+data_dir = "barograph/data"
+
+[source]
+kind = "prometheus"
+
+[source.prometheus]
+mode = "query_range"
+url = "{url}"
+"""
+WATCH = """
+[[watch]]
+name = "{0}"
+metrics = ["{0}"]
+query = '{{__name__="{0}"}}'
+by = ["instance"]
+step_seconds = 60.0
+window_length = 8
+
+[watch.model]
+hidden = 8
+latent = 4
+epochs = 1
+windows_per_epoch = 64
+"""
+
+
+def test_a_configuration_that_is_there_is_used_and_a_watch_without_history_is_named(server, tmp_path):
+    now_ms = round(time.time()) * 1000
+    for name, hours in (("depth", 26), ("young", 1)):
+        times = range(now_ms - hours * 3_600_000, now_ms, 60_000)
+        server.add(name, [(t, math.sin(t / 3e6) + t % 7 / 50) for t in times], instance="a")
+    (tmp_path / "barograph").mkdir()
+    config = SMALL.format(url=server.url) + WATCH.format("depth") + WATCH.format("young")
+    (tmp_path / "barograph/config.toml").write_text(config)
+
+    ended = barograph("quickstart", server.url, "--days", "2", cwd=tmp_path, seconds=120)
+    again = barograph("quickstart", server.url, "--days", "2", cwd=tmp_path, seconds=120)
+
+    for ran in (ended, again):
+        assert ran.returncode == 0, ran.stderr
+        assert "is used as it is" in ran.stderr
+        assert "young" in ran.stderr
+        assert "its baselines judge until `barograph retrain`" in ran.stderr
+        assert ran.stdout.splitlines()[-1] == "barograph run --config barograph/config.toml"
+    assert "it goes on there" in again.stderr
+    assert (tmp_path / "barograph/config.toml").read_text() == config
+    assert (tmp_path / "barograph/data/bundles/depth/champion").exists()
