@@ -106,6 +106,39 @@ MUTATIONS = [
         ),
     ),
     *in_module(
+        "monitor/config/toml_text.py",
+        "unit/config/test_toml_text.py",
+        ('.replace("\\x7f", "\\\\u007f")', "", "test_a_setting_reads_back_as_it_was"),
+    ),
+    *in_module(
+        "monitor/setup/workload.py",
+        "unit/setup/test_workload.py",
+        (
+            "1 - len(first & last) / len(first | last)",
+            "0.0",
+            "test_churn_is_the_share_of_values_at_one_end_only",
+        ),
+        (
+            "if not first or not last:",
+            "if not last:",
+            "test_churn_is_the_share_of_values_at_one_end_only",
+        ),
+    ),
+    *in_module(
+        "monitor/setup/choose.py",
+        "unit/setup/test_choose.py",
+        (
+            "or entity.pod_label or entity.is_coarser",
+            "",
+            "test_pods_of_a_release_are_summed_to_their_workload",
+        ),
+        (
+            "if n_series + count > max_series",
+            "if n_series > max_series",
+            "test_what_finds_no_room_is_cut_off_at_the_end_of_a_preset",
+        ),
+    ),
+    *in_module(
         "monitor/discovery/survey.py",
         "unit/discovery/test_survey.py",
         (
@@ -151,11 +184,6 @@ MUTATIONS = [
     *in_module(
         "monitor/discovery/suggested_settings.py",
         "unit/discovery/test_suggested_settings.py",
-        (
-            '.replace("\\x7f", "\\\\u007f")',
-            "",
-            "test_the_suggestion_is_a_configuration_that_takes_what_was_seen",
-        ),
         (
             "if isinstance(kafka.get(key), str):",
             "if kafka.get(key) is None:",

@@ -12,6 +12,7 @@ Begin with `main.py`: it registers the commands and turns errors into one line a
 - `score.py`: scores of metric files, as CSV or Parquet
 - `backtest.py`: what would have happened over metric files, as a report
 - `forecast.py`: what follows the end of metric files
+- `quickstart.py`: `init`, a configuration for a Prometheus; `quickstart`, and all that follows, at once
 - `topics.py`, `dead_letters.py`: what a Kafka cluster holds; the records that could not be read
 - `decode.py`: the samples in dumped records
 - `episodes.py`: the alert history

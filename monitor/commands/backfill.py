@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _MAX_FAILURES = 12  # in a row: some five minutes
 _MAX_NAMED = 10  # metrics in a line
+_MOST_CHARACTERS = 120  # of a query that is shown
 
 
 def backfill(
@@ -109,7 +110,10 @@ def backfill(
         fetcher = SampleFetcher(api, table, retries)
         fetcher.prepare(queries, wanted.to_ms)
         for expression in fetcher.expressions:
-            print(f"{expression} is an expression: it is evaluated at steps, not read raw", file=sys.stderr)
+            print(
+                f"{_shortened(expression)} is an expression: it is evaluated at steps, not read raw",
+                file=sys.stderr,
+            )
         if output is not None:
             _to_file(output, fetcher, table, queries, wanted)
         else:
@@ -240,7 +244,7 @@ def _print_report(report: BackfillReport) -> None:
 
 def _overrides(
     configured: Config, url: str, named: dict[str, str], timeout_seconds: float
-) -> dict[str, dict[str, dict[str, object]]]:
+) -> dict[str, object]:
     """Lay options over the settings; the settings' credentials are for the settings' server alone."""
     given = {key: value for key, value in named.items() if value}
     if url not in ("", configured.source.prometheus.url):
@@ -250,7 +254,11 @@ def _overrides(
     elif "username" in given:
         given = {"bearer_token": "", "password": "", **given}
     address = {"url": url} if url else {}
-    return {"source": {"prometheus": {**address, **given, "timeout_seconds": timeout_seconds}}}
+    return {
+        "source": {"prometheus": {**address, **given, "timeout_seconds": timeout_seconds}},
+        # Of a daemon, whose timeouts are shorter: nobody watches this command for a hang.
+        "stalled_after_seconds": max(configured.stalled_after_seconds, 4 * timeout_seconds),
+    }
 
 
 def _wanted(days: float, start: str, end: str, latest_ms: int) -> TimeRange:
@@ -274,6 +282,11 @@ def _secret(file: Path | None, option: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise ConfigError(f"{option}: cannot read {file}: {reason}") from error
+
+
+def _shortened(expression: str) -> str:
+    text = " ".join(expression.split())
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 3]}..."
 
 
 def _print_wait(error: UnavailableError, seconds: float) -> None:

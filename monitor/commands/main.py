@@ -22,6 +22,7 @@ from monitor.commands.episodes import episodes
 from monitor.commands.forecast import forecast
 from monitor.commands.models import models
 from monitor.commands.operator_requests import accept, mute, unmute
+from monitor.commands.quickstart import init, quickstart
 from monitor.commands.record import record
 from monitor.commands.retrain import retrain
 from monitor.commands.run import run
@@ -55,8 +56,21 @@ def barograph(
 
 
 for command in (
-    run, train, retrain, backfill, score, backtest, forecast, decode, topics, demo, episodes, record
-):  # fmt: skip
+    quickstart,
+    init,
+    run,
+    train,
+    retrain,
+    backfill,
+    score,
+    backtest,
+    forecast,
+    decode,
+    topics,
+    demo,
+    episodes,
+    record,
+):
     app.command()(command)
 app.command()(accept)
 app.command()(mute)

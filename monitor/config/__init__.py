@@ -13,5 +13,6 @@ the settings that `WatchConfig.settings()` and `DecodeConfig.settings` make.
 - `find.py`: which file is used when none is named; `default.toml` is a link to the shipped config.toml
 - `load.py`: from the file, the environment and files of secrets to one checked configuration
 - `explain.py`: errors in words, with the nearest known key
+- `toml_text.py`: settings as TOML, for commands that write a configuration
 - `times.py`: times in settings and options
 """

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from monitor.config.kafka import KafkaConfig
+from monitor.config.toml_text import toml_comment, toml_setting, toml_table, toml_value
 from monitor.discovery.cluster import ClusterReport
 from monitor.discovery.suggest import WINDOW_LENGTH, SuggestedWatch, first_names
 
@@ -16,7 +15,6 @@ __all__ = ["suggestion_of", "toml_of", "user_settings"]
 
 _WARM_STEPS = WINDOW_LENGTH + 100  # steps before anything is judged
 _MANY_CHANNELS = 100
-_LINE_CHARACTERS = 96
 _SECRETS = ("sasl_password", "ssl_password")
 
 
@@ -80,18 +78,18 @@ def toml_of(
     """
     if is_live:
         seconds = max((watch.step_seconds for watch in watches), default=60.0) * _WARM_STEPS
-        start = _value(float(math.ceil(seconds / 60) * 60))
+        start = toml_value(float(math.ceil(seconds / 60) * 60))
         reason = "seconds back, the first time: enough to judge at once"
     else:
         start = '"earliest"'
         reason = "nothing new comes: from the first record on"
     lines = ["[source]", 'kind = "kafka"', "", "[source.kafka]"]
-    lines += [_setting(key, value) for key, value in kafka.items() if key not in ("topics", "start")]
-    lines += [_setting("topics", list(formats)), f"start = {start}  # {reason}", ""]
+    lines += [toml_setting(key, value) for key, value in kafka.items() if key not in ("topics", "start")]
+    lines += [toml_setting("topics", list(formats)), f"start = {start}  # {reason}", ""]
     if decode:
-        lines += _table("decode", decode)
+        lines += toml_table("decode", decode)
     lines.append("[decode.topics]")
-    lines += [f"{_value(topic)} = {_value(name)}" for topic, name in formats.items()]
+    lines += [f"{toml_value(topic)} = {toml_value(name)}" for topic, name in formats.items()]
     lines.append("")
     for watch in watches:
         lines += _watch_lines(watch)
@@ -102,68 +100,29 @@ def _watch_lines(watch: SuggestedWatch) -> Iterator[str]:
     group = watch.group
     entities = first_names(group.entities)
     yield "[[watch]]"
-    yield f"name = {_value(watch.name)}"
-    yield _comment(f"{len(group.entities)} entities ({entities}), {group.n_channels} channels in all")
+    yield f"name = {toml_value(watch.name)}"
+    yield toml_comment(f"{len(group.entities)} entities ({entities}), {group.n_channels} channels in all")
     if group.n_channels > _MANY_CHANNELS and watch.by:
-        yield _comment("many channels: keep those that you would look at yourself, by metrics or by ignore")
-    yield _setting("metrics", list(watch.metrics))
+        yield toml_comment(
+            "many channels: keep those that you would look at yourself, by metrics or by ignore"
+        )
+    yield toml_setting("metrics", list(watch.metrics))
     if watch.ignore:
-        yield _comment("these never fell, and rise as time does, or too rarely to be known as counters")
-        yield _setting("ignore", list(watch.ignore))
+        yield toml_comment("these never fell, and rise as time does, or too rarely to be known as counters")
+        yield toml_setting("ignore", list(watch.ignore))
     if watch.known_counters:
         names = first_names(watch.known_counters)
-        yield _comment(f"judged as rates a second: {len(watch.known_counters)} known counters ({names})")
+        yield toml_comment(f"judged as rates a second: {len(watch.known_counters)} known counters ({names})")
     if watch.counters:
-        yield _comment("these rise and never fall, but for resets: judged as rates a second, too")
-        yield _setting("counters", list(watch.counters))
+        yield toml_comment("these rise and never fall, but for resets: judged as rates a second, too")
+        yield toml_setting("counters", list(watch.counters))
     if watch.by:
-        yield _setting("by", list(watch.by))
+        yield toml_setting("by", list(watch.by))
     else:
         yield 'by = "series"  # no label names a host, an instance, a pod or a service'
-    yield f"step_seconds = {_value(watch.step_seconds)}"
-    yield f"lateness_seconds = {_value(watch.lateness_seconds)}"
+    yield f"step_seconds = {toml_value(watch.step_seconds)}"
+    yield f"lateness_seconds = {toml_value(watch.lateness_seconds)}"
     if watch.step_seconds >= 60:
-        yield f"stale_seconds = {_value(5 * watch.step_seconds)}"
+        yield f"stale_seconds = {toml_value(5 * watch.step_seconds)}"
     yield 'budget = "1/week"  # false episodes that you accept, all entities together'
     yield ""
-
-
-def _table(path: str, table: Mapping[str, Any]) -> list[str]:
-    """Write a table and those in it."""
-    plain = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
-    lines = [f"[{path}]", *(_setting(key, value) for key, value in plain.items()), ""] if plain else []
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            lines += _table(f"{path}.{_key(key)}", value)
-    return lines
-
-
-def _setting(key: str, value: object) -> str:
-    """Write a key and its value; a list that is too long for a line takes several."""
-    line = f"{_key(key)} = {_value(value)}"
-    if not isinstance(value, list) or len(line) <= _LINE_CHARACTERS:
-        return line
-    rows = [""]
-    for item in value:
-        text = f"{_value(item)}, "
-        if len(rows[-1]) + len(text) > _LINE_CHARACTERS - 4:
-            rows.append("")
-        rows[-1] += text
-    return "\n".join([f"{_key(key)} = [", *(f"    {row.rstrip()}" for row in rows), "]"])
-
-
-def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _value(key)
-
-
-def _value(value: object) -> str:
-    """Write a value as TOML: its strings are JSON's, except for one character."""
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _comment(text: str) -> str:
-    return "# " + "".join(character if character.isprintable() else "?" for character in text)

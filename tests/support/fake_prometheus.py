@@ -150,22 +150,26 @@ class FakePrometheus:
         return self._limited({"resultType": "matrix", "result": self._at(parameters["query"], times)})
 
     def _at(self, text, times, *, vector=False):
-        """Evaluate a selector or a `sum(selector)` at some times."""
-        summed = re.fullmatch(r"sum\((.*)\)", text)
+        """Evaluate a selector, or a `sum(selector)` or `count by (labels) (selector)`, at some times."""
+        grouped = re.fullmatch(r"(sum|count)(?: by \(([\w, ]*)\) )?\((.*)\)", text)
         lines = []
-        for labels, samples in self._matching(summed[1] if summed else text):
+        for labels, samples in self._matching(grouped[3] if grouped else text):
             values = {}
             for time in times:
                 seen = [value for t, value in samples if time - LOOKBACK_MS <= t <= time]
                 if seen:
                     values[time] = seen[-1]
             lines.append((labels, values))
-        if summed:
-            together = {}
-            for _, values in lines:
+        if grouped:
+            by = (grouped[2] or "").split(", ")
+            groups = {}
+            for labels, values in lines:
+                group = groups.setdefault(
+                    tuple((label, labels[label]) for label in by if label in labels), {}
+                )
                 for time, value in values.items():
-                    together[time] = together.get(time, 0.0) + value
-            lines = [({}, together)]
+                    group[time] = group.get(time, 0.0) + (value if grouped[1] == "sum" else 1.0)
+            lines = [(dict(group), values) for group, values in groups.items()]
         key = "value" if vector else "values"
         return [
             {"metric": labels, key: [[t / 1000, _text(v)] for t, v in sorted(values.items())]}

@@ -28,7 +28,10 @@ def test_every_error_of_a_configuration_is_shown_at_once_with_its_place(tmp_path
     lines = checked.stderr.splitlines()
     assert len(lines) == 4
     assert any("data_dri: unknown key; the nearest known one is data_dir" in line for line in lines)
-    assert any("source.kind: found 'kafak', expected 'host', 'kafka' or 'replay'" in line for line in lines)
+    assert any(
+        "source.kind: found 'kafak', expected 'host', 'kafka', 'prometheus' or 'replay'" in line
+        for line in lines
+    )
     assert any("watch.h.step_seconds: found 'fast', expected" in line for line in lines)
     assert any("watch.h.budget: found 'some'" in line for line in lines)
 

@@ -10,6 +10,8 @@ from command_line import WATCH, barograph
         "run",
         "train",
         "retrain",
+        "quickstart",
+        "init",
         "backfill",
         "score",
         "forecast",
