@@ -113,6 +113,7 @@ def log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the daemon logs its start and end
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each request
     kafka = logging.getLogger("kafka")  # of both libraries
     kafka.setLevel(logging.WARNING)
     kafka.propagate = False
