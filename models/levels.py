@@ -39,7 +39,8 @@ class Levels(RowArrays):
     noise = row_array(np.float64, "channels", fill=np.nan)  # robust spread of those steps
     blamed = row_array(np.bool_, "channels")  # had much of the error while over the limit
     highest_error = row_array(np.float64, "channels")  # within that episode, or one that it followed
-    followed_ms = row_array(np.int64)  # when a second fault last began an episode within another one
+    second_since_ms = row_array(np.int64)  # 0 while that episode shows no second fault over the limit
+    followed_ms = row_array(np.int64)  # onset of the last second fault that began an episode of its own
     ended_ms = row_array(np.int64)  # when that episode ended
     shift = row_array(np.float64, "channels")  # the change to come back from, new minus old; 0: none
     offset = row_array(np.float64, "channels")  # of the present level from the model's own centre
@@ -74,6 +75,7 @@ class Levels(RowArrays):
         self.since_ms[row] = since_ms
         self.blamed[row] = False
         self.highest_error[row] = 0.0
+        self.second_since_ms[row] = 0
         if not is_near:
             level, spread = median_and_spread(window)
             n_known = (~np.isnan(window)).sum(axis=0)
@@ -90,8 +92,14 @@ class Levels(RowArrays):
 
     def begin_again(self, row: int, *, since_ms: int) -> None:
         """Note that an episode follows another one, which is not over: what was before that counts still."""
-        self.since_ms[row] = self.followed_ms[row] = since_ms
+        self.since_ms[row], self.followed_ms[row] = since_ms, self.second_since_ms[row]
         self.blamed[row] = False
+
+    def show_second(self, rows: NDArray[np.int64], shows: NDArray[np.bool_], *, time_ms: int) -> None:
+        """Note in which open episodes (m,) a second fault shows over the limit at a step."""
+        is_new = shows & (self.second_since_ms[rows] == 0)
+        self.second_since_ms[rows[is_new]] = time_ms
+        self.second_since_ms[rows[~shows]] = 0
 
     def second_fault(
         self,
@@ -270,7 +278,7 @@ class Levels(RowArrays):
 
     def shift_time(self, n_steps: int, step_ms: int) -> None:
         """Move all times back by so many steps."""
-        for times in (self.since_ms, self.ended_ms, self.shift_ms, self.followed_ms):
+        for times in (self.since_ms, self.ended_ms, self.shift_ms, self.second_since_ms, self.followed_ms):
             times[times != 0] -= n_steps * step_ms
         self.joint = np.where(self.joint >= 0, np.maximum(self.joint - n_steps, -1), self.joint)
 

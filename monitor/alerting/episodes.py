@@ -82,7 +82,6 @@ class EpisodeBook(RowArrays):
     _below_since_ms = row_array(np.int64)  # 0 while the score is not below the close score
     _rest_until_ms = row_array(np.int64)
     _n_held = row_array(np.int64)  # over-limit scores while pending
-    _second_since_ms = row_array(np.int64)  # 0 while an open episode shows no second fault
 
     def __init__(self, policy: AlertPolicy) -> None:
         super().__init__(0)
@@ -106,7 +105,7 @@ class EpisodeBook(RowArrays):
         vetoed: NDArray[np.bool_] | None = None,
         levelled: NDArray[np.bool_] | None = None,
         returning: NDArray[np.bool_] | None = None,
-        second: NDArray[np.bool_] | None = None,
+        second_since_ms: NDArray[np.int64] | None = None,
     ) -> Changes:
         """Take the scores (n,) of one step, which ends at `time_ms`; NaN where an entity was not judged.
 
@@ -118,8 +117,9 @@ class EpisodeBook(RowArrays):
             True where an open episode ends: it has become a stable new level.
         returning : ndarray, shape (n,), optional
             True where an entity that would leave idle goes back to an earlier level: it rests instead.
-        second : ndarray, shape (n,), optional
-            True where a second fault shows in an open episode: after the hold, an episode of its own follows.
+        second_since_ms : ndarray, shape (n,), optional
+            Since when a second fault has shown in an open episode, 0 where none does: after the hold, an
+            episode of its own follows.
         """
         self.grow(len(score))
         policy = self._policy
@@ -167,13 +167,10 @@ class EpisodeBook(RowArrays):
         self.phase[ended] = Phase.RESTING
         self._rest_until_ms[ended] = time_ms + policy.rest_ms
 
-        shows = np.zeros_like(is_open) if second is None else is_open & second & ~ended
-        self._second_since_ms[judged & ~shows] = 0
-        self._second_since_ms[shows & (self._second_since_ms == 0)] = time_ms
-        followed = shows & (time_ms - self._second_since_ms >= policy.hold_seconds * 1000)
-        self.over_since_ms[followed] = self._second_since_ms[followed]
+        second = np.zeros_like(self.opened_ms) if second_since_ms is None else second_since_ms
+        followed = is_open & ~ended & (second > 0) & (time_ms - second >= policy.hold_seconds * 1000)
+        self.over_since_ms[followed] = second[followed]
         self.opened_ms[followed] = time_ms
-        self._second_since_ms[followed] = 0
         return Changes(
             engaged=np.flatnonzero(engaged),
             lapsed=np.flatnonzero(lapsed),
@@ -197,8 +194,7 @@ class EpisodeBook(RowArrays):
         self.over_since_ms -= n_ms
         self.opened_ms -= n_ms
         self._rest_until_ms -= n_ms
-        for since_ms in (self._below_since_ms, self._second_since_ms):
-            since_ms[since_ms != 0] -= n_ms
+        self._below_since_ms[self._below_since_ms != 0] -= n_ms
 
     def gone_from_ms(self, stale_from_ms: NDArray[np.int64]) -> NDArray[np.int64]:
         """Tell from when on entities (n,) count as gone that are stale from the given times.
@@ -243,10 +239,6 @@ class EpisodeBook(RowArrays):
         other = EpisodeBook(self._policy)
         other.load_state(arrays)
         return other
-
-    def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Copy arrays that `state` gave; earlier versions knew no second faults."""
-        super().load_state({"_second_since_ms": np.zeros_like(arrays["opened_ms"])} | dict(arrays))
 
     def _blank(self, n_rows: int) -> EpisodeBook:
         other = EpisodeBook(self._policy)

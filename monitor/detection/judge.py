@@ -237,7 +237,8 @@ class Judge:
         tuple
             What changed; by row, the change of level (C,) of each episode that ended with one.
         """
-        levelled, returning, second = (np.zeros(len(score), bool) for _ in range(3))
+        levelled, returning = np.zeros(len(score), bool), np.zeros(len(score), bool)
+        second_since_ms = np.zeros(len(score), np.int64)
         self.book.grow(len(score))
         due = self.scorer.levels.due(scored, np.flatnonzero(self.book.is_open))
         shifts = dict(zip(due.tolist(), self.scorer.levels.changes(scored, due), strict=True))
@@ -245,11 +246,19 @@ class Judge:
         over = np.flatnonzero((score >= 1.0) & ~vetoed & ~self.book.frozen)
         if over.size:
             returning[over] = self.scorer.levels.returning(scored, over)
-        again = np.flatnonzero((score >= 1.0) & ~vetoed & ~broken & self.book.is_open)
-        if again.size:
-            second[again] = self.scorer.levels.second_faults(scored, again, self.scorer.limits())
+        is_over = (score >= 1.0) & ~vetoed & ~broken
+        judged = np.flatnonzero(self.book.is_open & ~np.isnan(score))
+        if judged.size:
+            second_since_ms[judged] = self.scorer.levels.second_since_ms(
+                scored, judged, is_over[judged], self.scorer.limits()
+            )
         changes = self.book.update(
-            scored.time_ms, score, vetoed=vetoed, levelled=levelled, returning=returning, second=second
+            scored.time_ms,
+            score,
+            vetoed=vetoed,
+            levelled=levelled,
+            returning=returning,
+            second_since_ms=second_since_ms,
         )
         if changes.recovered.size:  # the score is low again: is the level back, too?
             rows = changes.recovered

@@ -32,10 +32,13 @@ class StepLevels(Protocol):
         If it `follows` another one, which is not over, what was before that counts still.
         """
 
-    def second_faults(
-        self, step: ScoredStep, rows: NDArray[np.int64], limits: NDArray[np.float64]
-    ) -> NDArray[np.bool_]:
-        """Tell in which open episodes (m,) a second fault is over the limit; `limits` are of all (n,)."""
+    def second_since_ms(
+        self, step: ScoredStep, rows: NDArray[np.int64], over: NDArray[np.bool_], limits: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """Tell since when a second fault has been over the limit in open episodes (m,); 0 where none is.
+
+        Those that are `over` (m,) the limit at all can show one; `limits` are of all entities (n,).
+        """
 
     def due(self, step: ScoredStep, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give those of some entities with open episodes that are to be asked for new levels at this step."""
@@ -77,7 +80,6 @@ class LevelTracker:
         self._detector = detector
         n_before_accepted = self._lasting_ms // self._step_ms - self.n_steps
         least, most = _LEAST_SETTLED * self.n_steps, _SETTLED * self.n_steps
-        self._with_second = np.empty(0, np.int64)  # rows, of the step that is being judged
         self._n_settled = min(most, max(least, n_before_accepted))
 
     def begin(self, row: int, since_ms: int, past: NDArray[np.float64], *, follows: bool = False) -> None:
@@ -95,30 +97,22 @@ class LevelTracker:
                 row, window, scaling.centre[row], scaling.scale[row], since_ms=since_ms, near_ms=near_ms
             )
 
-    def second_faults(
-        self, step: ScoredStep, rows: NDArray[np.int64], limits: NDArray[np.float64]
-    ) -> NDArray[np.bool_]:
-        """Tell in which open episodes (m,) a second fault is over the limit; `limits` are of all (n,).
+    def second_since_ms(
+        self, step: ScoredStep, rows: NDArray[np.int64], over: NDArray[np.bool_], limits: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """Tell since when a second fault has been over the limit in open episodes (m,); 0 where none is.
 
-        None is in the first L steps: the fault itself may grow there. The raw scores that a second fault
-        would have alone follow from its share of the squared error.
+        Those that are `over` (m,) the limit at all can show one; `limits` are of all entities (n,). None is
+        in the first L steps: the fault itself may grow there.
         """
-        found, detector, learnable = np.zeros(len(rows), bool), self._detector(), step.learnable
-        if detector is None or learnable is None or step.past is None:
-            return found
-        place = np.full(len(step.score), -1)
-        place[learnable.rows] = np.arange(len(learnable.rows))
-        is_old = self.rows.n_behind(rows, step.time_ms, self._step_ms) >= self.n_steps
-        asked = np.flatnonzero(is_old & (place[rows] >= 0))
-        which = rows[asked]
-        if which.size:
-            scale = detector.scaling.scale[which]
-            error = step.channel_error[which]
-            share = self.rows.second_fault(which, step.past[:, which], error, scale)
-            raw_scores = learnable.raw_scores[place[which]] * np.sqrt(share)[:, None]
-            found[asked] = detector.surprise(which, raw_scores) >= limits[which]
-        self._with_second = rows[found]
-        return found
+        shows = over & (self.rows.n_behind(rows, step.time_ms, self._step_ms) >= self.n_steps)
+        detector = self._detector()
+        if detector is None:
+            shows[:] = False
+        elif shows.any():
+            shows[shows] = _show_second_fault(self.rows, step, rows[shows], limits, detector)
+        self.rows.show_second(rows, shows, time_ms=step.time_ms)
+        return np.asarray(self.rows.second_since_ms[rows])
 
     def end(self, row: int, time_ms: int) -> None:
         """Note when an episode ended."""
@@ -126,9 +120,9 @@ class LevelTracker:
 
     def blame(self, step: ScoredStep, frozen: NDArray[np.bool_]) -> None:
         """Note which channels of those `frozen` (n,) in an episode are to blame for a step over the limit."""
+        over = np.flatnonzero(frozen & (step.score >= 1.0))
         # An error that a second fault brings is no measure for itself while that is held.
-        over = np.setdiff1d(np.flatnonzero(frozen & (step.score >= 1.0)), self._with_second)
-        self._with_second = np.empty(0, np.int64)
+        over = over[self.rows.second_since_ms[over] == 0]
         if over.size:
             self.rows.blame(over, step.channel_error[over])
 
@@ -226,10 +220,12 @@ class LevelTracker:
             if name.startswith("levels.")
         }
         self.rows = Levels(n_rows, channels=n_channels)
-        if of_rows:  # earlier versions knew no second faults
+        if of_rows:  # earlier versions knew no second faults: what their episodes' errors were is not known
+            no_time = np.zeros_like(of_rows["since_ms"])
             unknown = {
-                "highest_error": np.zeros_like(of_rows["before"]),
-                "followed_ms": np.zeros_like(of_rows["since_ms"]),
+                "highest_error": np.full_like(of_rows["before"], np.inf),
+                "second_since_ms": no_time,
+                "followed_ms": no_time,
             }
             self.rows.load_state(unknown | of_rows)
 
@@ -247,27 +243,27 @@ class RecordedLevels:
     ----------
     shifts : ndarray, shape (T, m, C)
         By how much the levels changed at each step.
-    follows : ndarray, shape (T, m)
-        True where a second fault began an episode at a step.
+    followed_ms : ndarray, shape (T, m)
+        Onset of the second fault that began an episode of its own at a step; 0 where none did.
     """
 
-    def __init__(self, shifts: NDArray[np.float64], follows: NDArray[np.bool_]) -> None:
-        self._shifts, self._follows_at = shifts, follows
+    def __init__(self, shifts: NDArray[np.float64], followed_ms: NDArray[np.int64]) -> None:
+        self._shifts, self._followed_ms = shifts, followed_ms
         self.at_step(0)
 
     def at_step(self, t: int) -> None:
         """Say which step is judged next."""
-        self._follows = self._follows_at[t]
+        self._followed_now_ms = self._followed_ms[t]
         self._shift, self._soon = self._shifts[t], np.abs(self._shifts[t : t + _SOON_STEPS]).sum(axis=0)
 
     def begin(self, row: int, since_ms: int, past: NDArray[np.float64], *, follows: bool = False) -> None:
         """Leave the entity to its snapshots, which say what it was judged by."""
 
-    def second_faults(
-        self, step: ScoredStep, rows: NDArray[np.int64], limits: NDArray[np.float64]
-    ) -> NDArray[np.bool_]:
-        """Tell in which episodes a second fault began at this step the first time."""
-        return np.asarray(self._follows[rows])
+    def second_since_ms(
+        self, step: ScoredStep, rows: NDArray[np.int64], over: NDArray[np.bool_], limits: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """Give the onset of the second fault that began an episode at this step the first time; 0: none."""
+        return np.asarray(self._followed_now_ms[rows])
 
     def due(self, step: ScoredStep, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give those of some entities whose level changed at this step."""
@@ -303,3 +299,29 @@ def level_changes(
         LevelChange(channels[channel], float(level[channel] - shift[channel]), float(level[channel]))
         for channel in moved
     )
+
+
+def _show_second_fault(
+    levels: Levels,
+    step: ScoredStep,
+    rows: NDArray[np.int64],
+    limits: NDArray[np.float64],
+    detector: Detector,
+) -> NDArray[np.bool_]:
+    """Tell which entities (m,) were over their limit by a second fault alone.
+
+    The raw scores that it would have follow from its share of the squared error.
+    """
+    found, learnable = np.zeros(len(rows), bool), step.learnable
+    if learnable is None or step.past is None:
+        return found
+    place = np.full(len(step.score), -1)
+    place[learnable.rows] = np.arange(len(learnable.rows))
+    scored = np.flatnonzero(place[rows] >= 0)
+    which = rows[scored]
+    share = levels.second_fault(
+        which, step.past[:, which], step.channel_error[which], detector.scaling.scale[which]
+    )
+    raw_scores = learnable.raw_scores[place[which]] * np.sqrt(share)[:, None]
+    found[scored] = detector.surprise(which, raw_scores) >= limits[which]
+    return found

@@ -59,7 +59,8 @@ class Rescorer:
         followed_ms = first.levels.rows.followed_ms[rows]
         followed = [snapshot.get("followed_ms", followed_ms) for snapshot in self._snapshots] + [followed_ms]
         self._followed_ms = np.array(followed)
-        self.levels = RecordedLevels(self._shifts, np.diff(self._followed_ms, axis=0) != 0)
+        has_followed = np.diff(self._followed_ms, axis=0) != 0
+        self.levels = RecordedLevels(self._shifts, np.where(has_followed, self._followed_ms[1:], 0))
         unmoved = {"joint": np.full(len(rows), -1), "jump": np.zeros_like(centre)}
         self._levels = [
             (of_step, *(snapshot.get(name, unmoved[name]) for name in unmoved))

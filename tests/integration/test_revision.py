@@ -385,6 +385,31 @@ def test_late_samples_change_no_level_that_was_found_nor_a_return(late, restart_
     )
 
 
+@pytest.mark.parametrize("hold_seconds", [0.0, 3.0])
+@pytest.mark.parametrize("late", [{(59, 0, 0)}, {(61, 0, 0)}, {(66, 0, 0), (69, 1, 1)}])
+def test_late_samples_change_no_second_fault_that_was_found(late, hold_seconds):
+    def run(missing):
+        stream = Stream(
+            seed=2, alert={"hold_seconds": hold_seconds, "close_seconds": 5.0, "rest_seconds": 5.0}
+        )
+        stream.warm()
+        both = stream.values(30, load=12.0, queue_depth=30.0)
+        values = np.concatenate([stream.values(60, load=12.0), both])
+        waiting = []
+        for at, step in enumerate(values):
+            here = {(0, host, metric) for when, host, metric in missing if when == at}
+            waiting += [(at + 4, point) for point in stream.send(step[None], missing=here)]
+            stream.take([point for due, point in waiting if due == at])
+        return stream
+
+    stream, undisturbed = run(late), run(set())
+
+    assert [kind for _, kind, _ in undisturbed.notified()] == ["opened", "another fault", "opened"]
+    assert stream.notified() == undisturbed.notified()
+    times = [(alert.since_ms, alert.opened_ms) for alert in stream.alerts]
+    assert times == [(alert.since_ms, alert.opened_ms) for alert in undisturbed.alerts]
+
+
 def test_steps_are_judged_again_around_the_level_of_their_time():
     def run(missing):
         stream = Stream(seed=2)

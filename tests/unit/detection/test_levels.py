@@ -260,20 +260,20 @@ def test_changes_are_worded_with_the_largest_first():
 def test_recorded_levels_answer_as_the_first_time():
     shifts = np.zeros((8, 2, 2))
     shifts[5, 1, 1] = 3.0
-    follows = np.zeros((8, 2), bool)
-    follows[3, 0] = True
-    recorded, rows = RecordedLevels(shifts, follows), np.array([0, 1])
+    followed_ms = np.zeros((8, 2), np.int64)
+    followed_ms[3, 0] = 30_000
+    recorded, rows, limits = RecordedLevels(shifts, followed_ms), np.array([0, 1]), np.ones(2)
 
     answers, second = [], []
     for t in range(8):
         recorded.at_step(t)
-        second.append(recorded.second_faults(None, rows, np.ones(2)).tolist())
+        second.append(recorded.second_since_ms(None, rows, np.zeros(2, bool), limits).tolist())
         answers.append((recorded.due(None, rows).tolist(), recorded.returning(None, rows).tolist()))
 
     assert [due for due, _ in answers] == [[], [], [], [], [], [1], [], []]
     assert [returning[1] for _, returning in answers] == [False, False, True, True, True, True, False, False]
     assert not any(returning[0] for _, returning in answers)
-    assert second == [[t == 3, False] for t in range(8)]
+    assert second == [[30_000 if t == 3 else 0, 0] for t in range(8)]
     recorded.at_step(5)
     assert recorded.changes(None, np.array([1])).tolist() == [[0.0, 3.0]]
 

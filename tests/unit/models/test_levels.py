@@ -200,6 +200,17 @@ def test_errors_at_their_cap_count_where_the_value_moves_again_by_half():
     assert share((23.5, 50.0), (5.0, 0.0)) == 0.0
 
 
+def test_a_second_fault_shows_from_its_first_step_on_until_it_is_gone():
+    levels, since_ms = begun(), []
+    for time_ms, shows in ((200, True), (210, True), (220, False), (230, True)):
+        levels.show_second(ROW, np.array([shows]), time_ms=time_ms)
+        since_ms.append(int(levels.second_since_ms[0]))
+    levels.begin_again(0, since_ms=240)
+
+    assert since_ms == [200, 200, 0, 230]
+    assert (levels.since_ms[0], levels.followed_ms[0]) == (240, 230)
+
+
 def test_a_new_model_finds_second_faults_by_values_only():
     levels = begun()
     levels.forget_shifts()
