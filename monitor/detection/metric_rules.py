@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.detection.scored_step import ScoredStep
+if TYPE_CHECKING:  # a step loads PyTorch, which takes seconds, and settings know these rules
+    from monitor.detection.scored_step import ScoredStep
 
 __all__ = ["MetricRule", "MetricRules", "ValueRange"]
 
