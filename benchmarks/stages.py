@@ -180,7 +180,7 @@ def _to_grid(pipeline: Pipeline, batches: list[Columns]) -> list[ClosedSteps]:
         watch.grid.add(
             LocatedSamples(
                 watch.entities.row_of[series],
-                watch.entities.channel_of[series],
+                watch.entities.column_of[series],
                 columns.time_ms[chosen],
                 columns.value[chosen],
                 watch.entities.kind[series],

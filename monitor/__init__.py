@@ -16,6 +16,7 @@ From the command line down to the leaves; a folder imports none of those above i
 - `outlets`: where notifications go
 - `decode`: records to samples
 - `detection`: samples to verdicts
+- `derive`: sums, ratios and quantiles of an entity's series, as channels
 - `alerting`: verdicts to episodes and alerts
 - leaves: `clock`, `errors`, `log_limit`, `sample`, `text`; `testing` has fakes for tests
 """

@@ -14,6 +14,7 @@ from models.limits import Budget
 from models.settings import ModelSettings
 from monitor.alerting.episodes import AlertPolicy
 from monitor.config.table import NotNegative, Positive, Table
+from monitor.derive.rules import DeriveKind, DeriveRule
 from monitor.detection.metric_rules import MetricRule
 from monitor.detection.settings import WatchSettings
 
@@ -124,6 +125,41 @@ class MetricConfig(Table):
         return self
 
 
+class DeriveConfig(Table):
+    """`[[watch.derive]]`: a channel that is made of an entity's series."""
+
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")]
+    kind: DeriveKind
+    of: Annotated[str, Field(min_length=1)]
+    match: dict[str, str] = {}
+    by: list[str] = []
+    over: str = ""
+    over_match: dict[str, str] = {}
+    quantile: Annotated[float, Field(gt=0, lt=1)] = 0.5
+
+    @model_validator(mode="after")
+    def _has_keys_of_kind(self) -> DeriveConfig:
+        of_others = {"over": "ratio", "over_match": "ratio", "quantile": "quantile"}
+        for key, kind in of_others.items():
+            if key in self.model_fields_set and self.kind != kind:
+                raise ValueError(f'`{key}` belongs to kind = "{kind}", and this is a "{self.kind}"')
+        if self.kind == "ratio" and not self.over:
+            raise ValueError(
+                'kind is "ratio", and `over` is not set: expected the metric of all, such as '
+                f'over = "{self.of}"'
+            )
+        if self.kind == "quantile" and "quantile" not in self.model_fields_set:
+            raise ValueError('kind is "quantile", and `quantile` is not set: expected for instance 0.99')
+        if self.kind == "ratio" and not self.name.endswith("_ratio"):
+            raise ValueError(
+                f'a ratio is named "{self.name}", expected a name that ends in _ratio: the end of a name '
+                "is the unit, and says what change means something"
+            )
+        if self.kind == "quantile" and "le" in self.by:
+            raise ValueError("`by` names le, which tells a histogram's buckets apart")
+        return self
+
+
 class WatchConfig(Table):
     """`[[watch]]`: which series are judged together, and how."""
 
@@ -150,6 +186,7 @@ class WatchConfig(Table):
     retrain: RetrainConfig = RetrainConfig()
     alert: AlertConfig = AlertConfig()
     metric: list[MetricConfig] = []
+    derive: list[DeriveConfig] = []
 
     @field_validator("name")
     @classmethod
@@ -203,6 +240,19 @@ class WatchConfig(Table):
             )
         return self
 
+    @model_validator(mode="after")
+    def _derives_for_entities(self) -> WatchConfig:
+        if self.derive and self.by == "series":
+            raise ValueError(
+                'by is "series", and there are `derive` tables: a derived channel is made of the series of '
+                "an entity. Set by to the labels that make one"
+            )
+        names = [rule.name for rule in self.derive]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f'two derived channels are named "{name}"')
+        return self
+
     @property
     def step_ms(self) -> int:
         """Event time between two grid steps, in milliseconds."""
@@ -244,16 +294,17 @@ class WatchConfig(Table):
             model=ModelSettings(window_length=self.window_length, **self.model.model_dump()),
             alert=policy,
             metric_rules=tuple(MetricRule(**metric.model_dump()) for metric in self.metric),
+            derive=tuple(DeriveRule(**{**rule.model_dump(), "by": tuple(rule.by)}) for rule in self.derive),
             history_shape=self.hash_of(_HISTORY_KEYS),
         )
 
     def hash_of(self, keys: frozenset[str]) -> str:
-        """Give a hash of some settings, `counters` and `gauges` always among them.
+        """Give a hash of some settings, `counters`, `gauges` and `derive` always among them.
 
         Those are left out where they are empty: hashes from before there were such keys stay the same.
         """
-        kinds = {key for key in ("counters", "gauges") if getattr(self, key)}
-        return hashlib.sha256(self.model_dump_json(include={*keys, *kinds}).encode()).hexdigest()
+        later = {key for key in ("counters", "gauges", "derive") if getattr(self, key)}
+        return hashlib.sha256(self.model_dump_json(include={*keys, *later}).encode()).hexdigest()
 
 
 def _check_cron(expression: str) -> None:

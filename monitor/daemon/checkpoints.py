@@ -177,6 +177,7 @@ def capture(
             "entities": watch.entities.entities,
             "channels": watch.entities.channels,
             "fixed": watch.entities.fixed,
+            "inputs": None if watch.entities.inputs is None else watch.entities.inputs.state(),
             "moments": watch.snapshots.about(),
             "open_alerts": {str(row): asdict(alert) for row, alert in watch.open_alerts.items()},
         }
@@ -242,10 +243,17 @@ def resume_watch(
         return build_watch(settings, champion, live=True), "settings changed"
     # The model's part of a state is in the order of the model's channels.
     same = about["version"] == version and (champion is None or tuple(about["channels"]) == champion.channels)
-    entities = known_entities(settings, about["entities"], about["channels"], fixed=about["fixed"], live=True)
-    watch = build_watch(settings, champion if same else None, entities=entities, live=True)
     arrays = _arrays_of(config.name, checkpoint, with_model=same)
     try:
+        entities = known_entities(
+            settings,
+            about["entities"],
+            about["channels"],
+            fixed=about["fixed"],
+            live=True,
+            inputs=about.get("inputs"),
+        )
+        watch = build_watch(settings, champion if same else None, entities=entities, live=True)
         open_alerts = {int(row): alert_of(fields) for row, fields in about["open_alerts"].items()}
         watch.load_state(arrays, open_alerts, about.get("moments"))
     except (KeyError, TypeError, ValueError) as error:

@@ -9,6 +9,7 @@ import numpy as np
 
 from monitor.alerting.text import time_text
 from monitor.clock import Clock
+from monitor.derive.inputs import DerivedInputs, rules_without_series
 from monitor.detection.pipeline import Decision, Pipeline
 from monitor.detection.view import WatchView
 from monitor.log_limit import RateLimit
@@ -60,6 +61,18 @@ class WatchLog:
             if is_fault and self._unmatched_limit.passes(watch.name) is not None:
                 reason = printable(watch.entities.explain_no_match(pipeline.table))
                 log.warning("watch %s: no matching series: %s", watch.name, reason)
+            elif not is_fault and watch.entities.inputs is not None and watch.entities.entities:
+                self._log_without_series(watch.name, watch.entities.inputs)
+
+    def _log_without_series(self, watch: str, inputs: DerivedInputs) -> None:
+        """Log each derived channel that the watch has no series for."""
+        for rule in rules_without_series(inputs):
+            if self._unmatched_limit.passes(f"{watch} {rule.name}") is not None:
+                metric = rule.over or rule.of
+                log.warning(
+                    "watch %s: derived channel %s: no series named %s with the labels asked for; they must "
+                    "also fit the watch's metrics, match and by", watch, rule.name, printable(metric),
+                )  # fmt: skip
 
     def log_coverage(self, views: Iterable[WatchView]) -> None:
         """Log the entities that are no longer judged, those that are again, and those that are given up."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from models.bundle import Bundle
 from models.limits import Budget
 from monitor.alerting.episodes import EpisodeBook
+from monitor.derive.derivation import Derivation
 from monitor.detection.entities import EntityTable
 from monitor.detection.grid import Grid
 from monitor.detection.metric_rules import MetricRules
@@ -57,7 +59,7 @@ def build_watch(
     return Watch(
         settings.name,
         entities,
-        build_grid(settings),
+        build_grid(settings, entities),
         build_scorer(settings, champion, entities, apart=apart),
         EpisodeBook(settings.alert),
         MetricRules(settings.metric_rules, by_series=not settings.entity_labels),
@@ -92,8 +94,17 @@ def known_entities(
     *,
     fixed: bool,
     live: bool = False,
+    inputs: Mapping[str, Any] | None = None,
 ) -> EntityTable:
-    """Build a watch's table of entities where some are known already; `live` as for `build_watch`."""
+    """Build a watch's table of entities where some are known already; `live` as for `build_watch`.
+
+    `inputs` is what those of derived channels gave as their state, where there are such channels.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If that state does not fit.
+    """
     table = EntityTable(
         metrics=settings.metrics,
         ignore=settings.ignore,
@@ -105,11 +116,20 @@ def known_entities(
         max_series=settings.max_series if live else None,
     )
     table.set_kinds(settings.counters, settings.gauges)
+    if settings.derive:
+        table.derive(settings.derive)
+    if table.inputs is not None and inputs is not None:
+        table.inputs.load_state(inputs)
     return table
 
 
-def build_grid(settings: WatchSettings) -> Grid:
-    """Build a watch's grid."""
+def build_grid(settings: WatchSettings, entities: EntityTable) -> Grid:
+    """Build a watch's grid; it derives the channels that the table of entities knows."""
+    derivation = None
+    if entities.inputs is not None:
+        derivation = Derivation(
+            entities.inputs, step_ms=settings.step_ms, revision_steps=settings.revision_steps
+        )
     return Grid(
         step_ms=settings.step_ms,
         lateness_ms=settings.lateness_ms,
@@ -118,6 +138,7 @@ def build_grid(settings: WatchSettings) -> Grid:
         max_gap_steps=settings.max_gap_steps,
         empty_steps=settings.empty_steps,
         revision_steps=settings.revision_steps,
+        derivation=derivation,
     )
 
 

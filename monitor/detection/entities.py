@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.scaling import smallest_departures
+from monitor.derive.inputs import DerivedInputs
+from monitor.derive.rules import DeriveRule, kind_of_input
 from monitor.detection.selector import SeriesSelector
 from monitor.sample import FORGOTTEN, UNKNOWN, Kind, Series, SeriesTable
 
-__all__ = ["EntityTable", "resolution_of", "resolutions"]
+__all__ = ["EntityTable", "channels_by_row", "grid_shape", "resolution_of", "resolutions"]
 
 # In place of a row. UNKNOWN: a series that the watch does not take.
 REFUSED = -2  # one that it would take, had it room
@@ -90,13 +92,17 @@ class EntityTable:
     fixed : bool, optional
         Whether new channels are ignored, and counted in `n_ignored`; if left out, where channels are given.
     max_series : int, optional
-        Entities times channels that there is room for: arrays hold a cell for each. A series that would need
-        more is refused and counted in `n_refused`; those that have a row keep it.
+        Entities times columns of the grid that there is room for: arrays hold a cell for each. A series that
+        would need more is refused and counted in `n_refused`; those that have a row keep it.
 
     Attributes
     ----------
-    row_of, channel_of, kind : ndarray
-        By series number. A row below 0 says why there is none: `UNKNOWN`, `REFUSED`, `VACANT` or `IGNORED`.
+    row_of, column_of, kind : ndarray
+        By series number: its row and column in the grid, and what its values mean. A row below 0 says why
+        there is none: `UNKNOWN`, `REFUSED`, `VACANT` or `IGNORED`. Columns are channels, but where there are
+        derived ones: then `inputs` knows them.
+    inputs : DerivedInputs or None
+        Where the series lie that derived channels are made of; None where there are no such channels.
     n_ignored, n_refused : int
         Series that have no row for these reasons now.
     counters : set of str
@@ -124,9 +130,10 @@ class EntityTable:
         self.fixed = bool(channels) if fixed is None else fixed
         self.max_series = max_series
         self._rows = {name: row for row, name in enumerate(self.entities)}
-        self._columns = {name: column for column, name in enumerate(self.channels)}
+        self.inputs: DerivedInputs | None = None
+        self._numbers = {name: number for number, name in enumerate(self.channels)}
         self.row_of = np.empty(0, np.int32)
-        self.channel_of = np.empty(0, np.int32)
+        self.column_of = np.empty(0, np.int32)
         self.kind = np.empty(0, np.int8)
         self.n_ignored = 0
         self.n_refused = 0
@@ -143,6 +150,13 @@ class EntityTable:
         """
         self._selector.set_kinds(counters, gauges)
 
+    def derive(self, rules: Sequence[DeriveRule]) -> None:
+        """Let channels be derived by these rules; to be called before any series is there.
+
+        The series that they are made of are no channels themselves.
+        """
+        self.inputs = DerivedInputs(rules, self.channels)
+
     def adopt(self, entities: Sequence[str], channels: Sequence[str]) -> NDArray[np.int64]:
         """Append the entities that another model knows, and take its channels; every series is located anew.
 
@@ -158,14 +172,16 @@ class EntityTable:
             if name not in self._rows:
                 self._rows[name] = len(self.entities)
                 self.entities.append(name)
-        order = np.array([self._columns.get(name, -1) for name in channels], np.int64)
+        order = np.array([self._numbers.get(name, -1) for name in channels], np.int64)
         self.channels = list(channels)
-        self._columns = {name: column for column, name in enumerate(self.channels)}
+        self._numbers = {name: number for number, name in enumerate(self.channels)}
+        if self.inputs is not None:
+            self.inputs.adopt(channels, order)
         self.version += 1
         self.fixed = True
         self.retain(entities)
         self.row_of = np.empty(0, np.int32)
-        self.channel_of = np.empty(0, np.int32)
+        self.column_of = np.empty(0, np.int32)
         self.kind = np.empty(0, np.int8)
         self.n_ignored = 0
         self.n_refused = 0
@@ -198,15 +214,29 @@ class EntityTable:
         self._rows = {name: row for row, name in enumerate(self.entities)}
         if self._selector.is_by_series:
             self.counters &= self._rows.keys()
+        if self.inputs is not None:
+            self.inputs.keep_rows(rows)
         self._is_lasting = np.empty(0, bool)
         self.version += 1
 
-    def forget_series(self, numbers: NDArray[np.int32]) -> None:
-        """Drop the rows of series that have lost their numbers: other series may be given these."""
+    def forget_series(self, numbers: NDArray[np.int32]) -> list[tuple[int, int]]:
+        """Drop the rows of series that have lost their numbers: other series may be given these.
+
+        Returns
+        -------
+        list of tuple
+            Rows and columns of the cells that are free by that.
+        """
         numbers = numbers[numbers < len(self.row_of)]
+        freed = []
+        if self.inputs is not None:
+            located = numbers[self.row_of[numbers] >= 0]
+            cells = zip(self.row_of[located].tolist(), self.column_of[located].tolist(), strict=True)
+            freed = [cell for cell in cells if self.inputs.forget(*cell)]
         self.n_ignored -= int((self.row_of[numbers] == IGNORED).sum())
         self.n_refused -= int((self.row_of[numbers] == REFUSED).sum())
         self.row_of[numbers] = VACANT
+        return freed
 
     def fix_channels(self) -> None:
         """Ignore new channels from now on: the model has its inputs."""
@@ -216,14 +246,14 @@ class EntityTable:
         """Locate the series that the table has gained, and those of `series` (n,) that are vacant."""
         located = [self._locate(table[number]) for number in range(len(self.row_of), len(table))]
         if located:
-            rows, channels, kinds = zip(*located, strict=True)
+            rows, columns, kinds = zip(*located, strict=True)
             self.row_of = np.concatenate([self.row_of, np.array(rows, np.int32)])
-            self.channel_of = np.concatenate([self.channel_of, np.array(channels, np.int32)])
+            self.column_of = np.concatenate([self.column_of, np.array(columns, np.int32)])
             self.kind = np.concatenate([self.kind, np.array(kinds, np.int8)])
         if series is not None:
             vacant = series[self.row_of[series] == VACANT]
             for number in dict.fromkeys(vacant.tolist()):
-                self.row_of[number], self.channel_of[number], self.kind[number] = self._locate(table[number])
+                self.row_of[number], self.column_of[number], self.kind[number] = self._locate(table[number])
 
     def select(self, series: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Tell which samples, by their series numbers, the watch takes."""
@@ -255,10 +285,16 @@ class EntityTable:
 
     def is_rate(self, n_rows: int, n_channels: int) -> NDArray[np.bool_]:
         """Tell which cells (n, C) hold a rate of something counted, which is never below 0."""
+        rows, channels = self.row_of, self.column_of
+        is_counter = (self.kind == Kind.COUNTER) & (rows >= 0)
+        if self.inputs is not None:
+            of_rates = self.inputs.rates()
+            rows = np.concatenate([rows[is_counter], of_rates.row])
+            channels = np.concatenate([self.inputs.channel_of(channels[is_counter]), of_rates.channel])
+            is_counter = channels >= 0
         rates = np.zeros((n_rows, n_channels), bool)
-        here = (self.kind == Kind.COUNTER) & (self.row_of >= 0)
-        here &= (self.row_of < n_rows) & (self.channel_of < n_channels)
-        rates[self.row_of[here], self.channel_of[here]] = True
+        here = is_counter & (rows < n_rows) & (channels < n_channels)
+        rates[rows[here], channels[here]] = True
         return rates
 
     def take(self, rows: NDArray[np.int64]) -> EntityTable:
@@ -270,16 +306,15 @@ class EntityTable:
             entities=[self.entities[row] for row in rows.tolist()],
             channels=self.channels,
         )
-        new_row = np.full(len(self.entities), UNKNOWN, np.int32)
-        new_row[rows] = np.arange(len(rows))
-        here = np.flatnonzero(self.row_of >= 0)
-        here = here[new_row[self.row_of[here]] >= 0]
-        other.row_of = new_row[self.row_of[here]]
-        other.channel_of, other.kind = self.channel_of[here], self.kind[here]
+        # Of its series it knows which channels are rates.
+        is_rate = self.is_rate(len(self.entities), len(self.channels))[rows]
+        row, channel = np.nonzero(is_rate)
+        other.row_of, other.column_of = row.astype(np.int32), channel.astype(np.int32)
+        other.kind = np.full(len(row), Kind.COUNTER, np.int8)
         return other
 
     def _locate(self, series: Series) -> tuple[int, int, Kind]:
-        """Give a series' row, channel and kind; a new entity or channel is added where there is room."""
+        """Give a series' row, column and kind; a new entity or channel is added where there is room."""
         if series is FORGOTTEN:
             return VACANT, UNKNOWN, series.kind
         selected = self._selector.select(series)
@@ -288,26 +323,60 @@ class EntityTable:
         kind = self._selector.kind_of(series)
         entity, channel = selected
         row = self._rows.get(entity)
-        column = self._columns.get(channel)
-        if column is None and self.fixed:
+        parts = self.inputs.parts_of(series) if self.inputs is not None else []
+        names = dict.fromkeys(part.channel for part in parts) if parts else (channel,)
+        taken = [name for name in names if name in self._numbers or not self.fixed]
+        # A derived channel is not made of a series of its own name, unless that is one of its parts.
+        is_hidden = not parts and self.inputs is not None and self.inputs.is_derived(channel)
+        if not taken or is_hidden:
             self.n_ignored += 1
             return IGNORED, UNKNOWN, kind
-        if not self._has_room(n_new_rows=int(row is None), n_new_columns=int(column is None)):
+        new = [name for name in taken if name not in self._numbers]
+        n_new_columns = len(new) + int(bool(parts) and self.inputs is not None and self.inputs.is_full(row))
+        if not _has_room(self, n_new_rows=int(row is None), n_new_columns=n_new_columns):
             self.n_refused += 1
             self.last_refused = series
             return REFUSED, UNKNOWN, kind
-        if column is None:
-            column = self._columns[channel] = len(self.channels)
-            self.channels.append(channel)
+        for name in new:
+            self._numbers[name] = len(self.channels)
+            self.channels.append(name)
+            if self.inputs is not None:
+                self.inputs.add_channel(name)
         if row is None:
             row = self._rows[entity] = len(self.entities)
             self.entities.append(entity)
+        if self.inputs is not None and parts:
+            kind = kind_of_input(series, [self.inputs.rules[part.rule] for part in parts], kind)
+            numbered = [(part, self._numbers[part.channel]) for part in parts if part.channel in taken]
+            self.counters |= self.inputs.counted(parts, kind)
+            return row, self.inputs.add_series(row, series, numbered, kind), kind
         if kind is not Kind.GAUGE:
             self.counters.add(entity if self._selector.is_by_series else channel)
-        return row, column, kind
+        number = self._numbers[channel]
+        return row, number if self.inputs is None else self.inputs.column_of[number], kind
 
-    def _has_room(self, *, n_new_rows: int, n_new_columns: int) -> bool:
-        if self.max_series is None or not (n_new_rows or n_new_columns):
-            return True
-        n_cells = (len(self.entities) + n_new_rows) * (len(self.channels) + n_new_columns)
-        return n_cells <= self.max_series
+
+def grid_shape(table: EntityTable) -> tuple[int, int]:
+    """Give the rows and columns that the grid of a watch needs now."""
+    n_columns = len(table.channels) if table.inputs is None else table.inputs.n_columns
+    return len(table.entities), n_columns
+
+
+def channels_by_row(table: EntityTable) -> dict[int, frozenset[int]]:
+    """Give the channels of each entity that has any series, by their numbers."""
+    channels: dict[int, set[int]] = {}
+    here = table.row_of >= 0
+    rows, columns = table.row_of[here].tolist(), table.column_of[here]
+    of_series = columns if table.inputs is None else table.inputs.channel_of(columns)
+    derived = () if table.inputs is None else table.inputs.derived_cells()
+    for row, channel in (*zip(rows, of_series.tolist(), strict=True), *derived):
+        if channel >= 0:
+            channels.setdefault(row, set()).add(channel)
+    return {row: frozenset(found) for row, found in channels.items()}
+
+
+def _has_room(table: EntityTable, *, n_new_rows: int, n_new_columns: int) -> bool:
+    if table.max_series is None or not (n_new_rows or n_new_columns):
+        return True
+    n_rows, n_columns = grid_shape(table)
+    return (n_rows + n_new_rows) * (n_columns + n_new_columns) <= table.max_series

@@ -12,11 +12,13 @@ add up to the step's rate, those of one time counted once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.derive.derivation import Derivation
 from monitor.detection.late_samples import ClosedBlocks
 from monitor.detection.rates import BlockRules, Carried, close_block
 from monitor.detection.steps import (
@@ -58,6 +60,8 @@ class Grid:
         Wholly empty steps given out before the rest of a long silence is skipped.
     revision_steps : int
         The newest closed steps for which late samples are still taken; none across a skipped silence.
+    derivation : Derivation, optional
+        Makes the channels of the watch out of the grid's; without it they are the same.
 
     Attributes
     ----------
@@ -79,8 +83,10 @@ class Grid:
         max_gap_steps: int,
         empty_steps: int,
         revision_steps: int = 0,
+        derivation: Derivation | None = None,
     ) -> None:
         self.step_ms = step_ms
+        self._derivation = derivation
         self._lateness_ms = lateness_ms
         self._idle_ms = idle_ms
         self._rules = BlockRules(
@@ -111,7 +117,7 @@ class Grid:
             return 0
         step = samples.time_ms // self.step_ms
         if self.next_step is None and opens:
-            self.next_step = self._first_step(int(samples.time_ms.min()))
+            self.next_step = _first_step(int(samples.time_ms.min()), self.step_ms, self._lateness_ms)
         newest_ms = int(samples.time_ms.max())
         self._newest_ms = newest_ms if self._newest_ms is None else max(self._newest_ms, newest_ms)
         on_time = step >= self.next_step if self.next_step is not None else np.ones(len(step), bool)
@@ -138,7 +144,11 @@ class Grid:
         if revision.newest_ms is not None:
             assert self.next_step is not None
             self._n_empty = self.next_step - 1 - revision.newest_ms // self.step_ms
-        return revision.reclosed
+        if self._derivation is None:
+            return revision.reclosed
+        reclosed = revision.reclosed
+        values = self._derivation.apply_again(reclosed.first_step, reclosed.rows, reclosed.values)
+        return replace(reclosed, values=values)
 
     def restart_at(self, first_ms: int) -> int:
         """Drop the open steps and what counters and gaps continue from, and begin anew.
@@ -156,7 +166,7 @@ class Grid:
             How many steps the grid went back.
         """
         assert self.next_step is not None
-        first_step = self._first_step(first_ms)
+        first_step = _first_step(first_ms, self.step_ms, self._lateness_ms)
         n_back = self.next_step - first_step
         self.next_step = first_step
         self._pending = no_located()
@@ -165,6 +175,8 @@ class Grid:
         self._n_empty = 0
         self._closed.clear()
         self._carried = self._carried.forgotten()
+        if self._derivation is not None:
+            self._derivation.restart()
         return n_back
 
     def close(
@@ -192,7 +204,7 @@ class Grid:
             return
         watermark_ms = self._watermark(self._newest_ms, now_ms, complete_ms, finished=finished)
         if self.next_step is None:
-            first = self._first_step(int(self._pending.time_ms.min()))
+            first = _first_step(int(self._pending.time_ms.min()), self.step_ms, self._lateness_ms)
             if watermark_ms // self.step_ms - self._rules.n_ahead <= first:
                 return
             self.next_step = first
@@ -251,9 +263,22 @@ class Grid:
         carried = Carried.of(**self._carried.state())
         carried.keep_rows(rows)
         self._carried = carried
+        if self._derivation is not None:
+            self._derivation.keep_rows(rows)
+
+    def forget_cells(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> None:
+        """Let the series that come next in some cells (k,) continue from nothing that was there."""
+        cells = np.zeros(self._carried.shape, bool)
+        here = (rows < cells.shape[0]) & (columns < cells.shape[1])  # others were never closed
+        cells[rows[here], columns[here]] = True
+        self._carried = self._carried.without(cells)
+        self._closed.forget_cells(cells)
 
     def rearrange_channels(self, order: NDArray[np.int64]) -> None:
         """Put the channels (C,) into another order, as `LocatedSamples.rearranged` does."""
+        if self._derivation is not None:  # its inputs have their columns for good
+            self._derivation.rearrange_channels(order)
+            return
         self._pending = self._pending.rearranged(order)
         self._closed.rearrange_channels(order)
         self._carried = self._carried.in_order(order)
@@ -268,6 +293,7 @@ class Grid:
             ),
             **self._carried.state(),
             **self._closed.state(),
+            **({} if self._derivation is None else self._derivation.state()),
         }
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -280,10 +306,8 @@ class Grid:
         carried = Carried(0, channels=0)
         carried.load_state(arrays)
         self._carried = self._closed.load_state(arrays, self._pending, carried.shape) or carried
-
-    def _first_step(self, first_ms: int) -> int:
-        """Give the oldest step to open: samples that follow may be older than the first, by the lateness."""
-        return first_ms // self.step_ms - -(-self._lateness_ms // self.step_ms)
+        if self._derivation is not None:
+            self._derivation.load_state(arrays)
 
     def _watermark(self, newest_ms: int, now_ms: int, complete_ms: int | None, *, finished: bool) -> int:
         if complete_ms is None:
@@ -328,4 +352,12 @@ class Grid:
         self.next_step = end
         is_all_empty = block.n_empty_last == n_steps
         self._n_empty = block.n_empty_last + (self._n_empty if is_all_empty else 0)
-        return ClosedSteps(first_step, self.step_ms, block.values)
+        values = block.values
+        if self._derivation is not None:
+            values = self._derivation.apply(first_step, values)
+        return ClosedSteps(first_step, self.step_ms, values)
+
+
+def _first_step(first_ms: int, step_ms: int, lateness_ms: int) -> int:
+    """Give the oldest step to open: samples that follow may be older than the first, by the lateness."""
+    return first_ms // step_ms - -(-lateness_ms // step_ms)

@@ -124,6 +124,12 @@ class ClosedBlocks:
         """Give the entity row of every sample that is kept or waits."""
         return np.concatenate([self._late.row, *(block.samples.row for block in self._blocks)])
 
+    def forget_cells(self, cells: NDArray[np.bool_]) -> None:
+        """Let nothing be carried into some cells, a mask (n, C) of all that there are now."""
+        for index, block in enumerate(self._blocks):
+            carried = block.carried.grown(cells.shape)
+            self._blocks[index] = replace(block, carried=carried.without(cells))
+
     def keep_rows(self, rows: NDArray[np.int64]) -> None:
         """Drop all but these rows and number them anew, in their order.
 

@@ -119,7 +119,7 @@ class Pipeline:
             self._forgot_ms = now_ms
             numbers = self.table.forget()
             for watch in self.watches:
-                watch.entities.forget_series(numbers)
+                watch.forget_series(numbers)
 
 
 def _accept(columns: Columns, latest_ms: int) -> tuple[Columns, dict[RejectReason, int]]:

@@ -95,6 +95,15 @@ class Carried(RowArrays):
             count=self.count, count_ms=self.count_ms, held=self.held, held_age=self.held_age + n_steps
         )
 
+    def without(self, cells: Bools) -> Carried:
+        """Give the arrays with nothing in some cells, a mask (n, C)."""
+        return Carried.of(
+            count=np.where(cells, np.nan, self.count),
+            count_ms=self.count_ms,
+            held=np.where(cells, np.nan, self.held),
+            held_age=self.held_age,
+        )
+
     def forgotten(self) -> Carried:
         """Give the same room with no values: neither rates nor gaps continue from them."""
         nothing = np.full(self.shape, np.nan)

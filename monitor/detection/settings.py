@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from models.limits import Budget
 from models.settings import ModelSettings
 from monitor.alerting.episodes import AlertPolicy
+from monitor.derive.rules import DeriveRule
 from monitor.detection.metric_rules import MetricRule
 from monitor.detection.steps import GapMode
 
@@ -68,6 +69,7 @@ class WatchSettings:
     model: ModelSettings
     alert: AlertPolicy
     metric_rules: tuple[MetricRule, ...]
+    derive: tuple[DeriveRule, ...]
     history_shape: str
 
     @property

@@ -12,7 +12,7 @@ from models.season import accept_season
 from monitor.alerting.alert import Alert, LevelChange
 from monitor.alerting.episodes import EpisodeBook
 from monitor.detection.bounds import BoundForecast
-from monitor.detection.entities import EntityTable
+from monitor.detection.entities import EntityTable, grid_shape
 from monitor.detection.grid import Grid
 from monitor.detection.judge import Judge
 from monitor.detection.levels import level_changes
@@ -151,16 +151,17 @@ class Watch:
             self._set_clock_back(int(located.time_ms.min()), report)
         n_conflicting = self.grid.n_conflicting
         report.n_late = self.grid.add(located, opens=complete_ms is None)
-        n_rows, n_channels = len(self.entities.entities), len(self.entities.channels)
+        n_rows, n_columns = grid_shape(self.entities)
         revised: list[Alert] = []
-        reclosed = self.grid.revise(n_rows=n_rows, n_channels=n_channels)
+        reclosed = self.grid.revise(n_rows=n_rows, n_channels=n_columns)
         if reclosed is not None:
             rejudge = Rejudge(self._judge, self.scorer, self._observers, notified_until_ms=notified_until_ms)
+            n_channels = len(self.entities.channels)
             revised = rejudge.process(reclosed, report, n_rows=n_rows, n_channels=n_channels)
         report.n_conflicting = self.grid.n_conflicting - n_conflicting
         alerts: list[Alert] = []
         blocks = self.grid.close(
-            now_ms, n_rows=n_rows, n_channels=n_channels, finished=finished, complete_ms=complete_ms
+            now_ms, n_rows=n_rows, n_channels=n_columns, finished=finished, complete_ms=complete_ms
         )
         for closed in blocks:
             alerts += self._judge.process(closed, report, notified_until_ms=notified_until_ms)
@@ -249,6 +250,13 @@ class Watch:
         for observer in self._observers:
             observer.on_forgotten(rows)
 
+    def forget_series(self, numbers: NDArray[np.int32]) -> None:
+        """Drop what is known of series (k,) that have lost their numbers."""
+        freed = self.entities.forget_series(numbers)
+        if freed:
+            rows, columns = np.array(freed, np.int64).T
+            self.grid.forget_cells(rows, columns)
+
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Give every array that the past has shaped, by stage and name."""
         parts = (
@@ -290,7 +298,7 @@ class Watch:
         report.n_samples = int((~np.isnan(values)).sum())  # the end of a series is NaN
         return LocatedSamples(
             self.entities.row_of[series],
-            self.entities.channel_of[series],
+            self.entities.column_of[series],
             columns.time_ms[chosen],
             values,
             self.entities.kind[series],

@@ -256,7 +256,7 @@ def group_of(entities: EntityTable, table: SeriesTable, surveys: Iterable[Survey
         spread.update(row for row, partitions in partitions_of.items() if len(partitions) > 1)
     judged = np.array(sorted(numbers), np.int64)
     rows = np.unique(entities.row_of[judged])
-    channels = np.unique(entities.channel_of[judged])
+    channels = np.unique(entities.column_of[judged])
     return Group(
         len(judged),
         entities=tuple(entities.entities[row] for row in rows),

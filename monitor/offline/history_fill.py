@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.detection.build import build_grid, known_entities
+from monitor.detection.entities import grid_shape
 from monitor.detection.settings import WatchSettings
 from monitor.detection.steps import ClosedSteps, LocatedSamples
 from monitor.errors import HistoryError
@@ -68,7 +69,7 @@ class HistoryFill:
         self.n_samples = 0
         self.n_rows = 0
         self.entities = known_entities(settings, (), (), fixed=False, live=True)
-        self._grid = build_grid(settings)
+        self._grid = build_grid(settings, self.entities)
         self.folder = folder
         self._queries = sorted(queries)
         self._covered: list[TimeRange] = []
@@ -135,11 +136,11 @@ class HistoryFill:
         self.n_samples += len(located.row)
         self._grid.add(located)
         complete_ms = span.to_ms + self.settings.lateness_ms  # nothing will come late
-        n_rows, n_channels = len(self.entities.entities), len(self.entities.channels)
+        n_rows, n_columns = grid_shape(self.entities)
         # What comes behind a hole is there already: no line is drawn from it into the hole.
         ends = span.to_ms != self._wanted_to_ms and any(span.to_ms == other.to_ms for other in self.spans)
         for closed in self._grid.close(
-            span.to_ms, n_rows=n_rows, n_channels=n_channels, finished=ends, complete_ms=complete_ms
+            span.to_ms, n_rows=n_rows, n_channels=n_columns, finished=ends, complete_ms=complete_ms
         ):
             self._count(closed)
             self._writer.add(closed)
@@ -152,7 +153,7 @@ class HistoryFill:
         series = series[chosen]
         return LocatedSamples(
             self.entities.row_of[series],
-            self.entities.channel_of[series],
+            self.entities.column_of[series],
             columns.time_ms[part][chosen],
             value[chosen],
             self.entities.kind[series],
@@ -171,7 +172,7 @@ class HistoryFill:
     def _begin(self, span: TimeRange) -> None:
         """Begin to fill a span: with what the last one ended with, where it ended there."""
         if span.from_ms != self._grid_until_ms:
-            self._grid = build_grid(self.settings)
+            self._grid = build_grid(self.settings, self.entities)
             self._grid_until_ms = span.from_ms
         self._unfinished = span
         self._begun = self._state()
@@ -222,6 +223,7 @@ class HistoryFill:
             "until_ms": self._grid_until_ms,
             "entities": list(self.entities.entities),
             "channels": list(self.entities.channels),
+            "inputs": None if self.entities.inputs is None else self.entities.inputs.state(),
         }
         return Checkpoint({**arrays, "newest_step": self._newest_step}, about)
 
@@ -256,8 +258,14 @@ class HistoryFill:
         self._unfinished = next((TimeRange(*pair) for pair in about["unfinished"]), None)
         self._grid_until_ms = about["until_ms"]
         self.entities = known_entities(
-            self.settings, about["entities"], about["channels"], fixed=False, live=True
+            self.settings,
+            about["entities"],
+            about["channels"],
+            fixed=False,
+            live=True,
+            inputs=about.get("inputs"),
         )
+        self._grid = build_grid(self.settings, self.entities)
         grid_state = {
             name.removeprefix("grid/"): array
             for name, array in saved.arrays.items()

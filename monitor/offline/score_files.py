@@ -13,7 +13,7 @@ from monitor.clock import SystemClock
 from monitor.config.schema import Config
 from monitor.config.watch import WatchConfig
 from monitor.detection.build import build_entities, build_watch
-from monitor.detection.entities import EntityTable
+from monitor.detection.entities import EntityTable, channels_by_row
 from monitor.detection.pipeline import Pipeline
 from monitor.detection.scored_step import Reason, ScoredStep
 from monitor.detection.view import WatchObserver
@@ -120,13 +120,11 @@ def _by_channels(
 
     Without a model the channels are those that are there: those of others must not be among them.
     """
-    channels_of: dict[int, set[int]] = {}
+    channels_of = channels_by_row(entities)
     numbers = np.flatnonzero(entities.row_of >= 0).tolist()
-    for number in numbers:
-        channels_of.setdefault(int(entities.row_of[number]), set()).add(int(entities.channel_of[number]))
     parts: dict[frozenset[int], tuple[SeriesTable, NDArray[np.int32]]] = {}
     for number in numbers:
-        channels = frozenset(channels_of[int(entities.row_of[number])])
+        channels = channels_of[int(entities.row_of[number])]
         # One place more: a sample without a series has the number -1.
         own_table, own = parts.setdefault(
             channels, (SeriesTable(), np.full(len(table) + 1, UNKNOWN, np.int32))

@@ -16,7 +16,7 @@ from models.limits import Limit, limit_for_budget
 from models.registry import Registry
 from models.training import Epoch, TrainingResult
 from monitor.detection.build import build_entities, build_grid
-from monitor.detection.entities import EntityTable, resolutions
+from monitor.detection.entities import EntityTable, grid_shape, resolutions
 from monitor.detection.settings import WatchSettings
 from monitor.detection.steps import ClosedSteps, LocatedSamples
 from monitor.sample import Columns, SeriesTable, in_range, is_stale
@@ -93,7 +93,7 @@ def _locate(entities: EntityTable, columns: Columns, table: SeriesTable) -> Loca
     series = columns.series[chosen]
     return LocatedSamples(
         entities.row_of[series],
-        entities.channel_of[series],
+        entities.column_of[series],
         columns.time_ms[chosen],
         columns.value[chosen],
         entities.kind[series],
@@ -101,14 +101,10 @@ def _locate(entities: EntityTable, columns: Columns, table: SeriesTable) -> Loca
 
 
 def _close(settings: WatchSettings, entities: EntityTable, located: LocatedSamples) -> Iterator[ClosedSteps]:
-    grid = build_grid(settings)
+    grid = build_grid(settings, entities)
     grid.add(located)
-    return grid.close(
-        int(located.time_ms.max()),
-        finished=True,
-        n_rows=len(entities.entities),
-        n_channels=len(entities.channels),
-    )
+    n_rows, n_columns = grid_shape(entities)
+    return grid.close(int(located.time_ms.max()), finished=True, n_rows=n_rows, n_channels=n_columns)
 
 
 def judge_folds(

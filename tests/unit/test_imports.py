@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 BELOW_THE_DAEMON = (
-    "models clock errors log_limit sample text alerting decode detection config outlets web storage files "
-    "sources kafka prometheus remote_write training metrics"
+    "models clock errors log_limit sample text alerting decode derive detection config outlets web storage "
+    "files sources kafka prometheus remote_write training metrics"
 )
 # What each folder of `monitor` (and each module beside them) may import of ours.
 TABLE = {
@@ -25,8 +25,9 @@ TABLE = {
     "testing": "sample sources",
     "alerting": "models",
     "decode": "sample",
-    "detection": "errors sample alerting models",
-    "config": "errors decode detection alerting models",
+    "derive": "sample models",
+    "detection": "errors sample alerting derive models",
+    "config": "errors decode derive detection alerting models",
     "outlets": "alerting",
     "web": "errors",
     "storage": "clock errors sample alerting detection models",
@@ -48,6 +49,8 @@ TABLE = {
 # Of a folder, the modules that others may import, where that is not all.
 ONLY = {
     ("alerting", "models"): ("models.row_arrays",),
+    ("derive", "models"): ("models.row_arrays",),
+    ("config", "derive"): ("monitor.derive.rules",),
     ("kafka", "sources"): ("monitor.sources.source", "monitor.sources.position"),
     ("prometheus", "sources"): ("monitor.sources.source", "monitor.sources.position"),
     ("remote_write", "sources"): ("monitor.sources.source", "monitor.sources.position"),
@@ -64,6 +67,7 @@ ONLY = {
 PURE = (
     "monitor.alerting",
     "monitor.decode",
+    "monitor.derive",
     "monitor.detection",
     "monitor.kafka.backlog",
     "monitor.kafka.batch_size",

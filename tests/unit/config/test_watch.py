@@ -194,3 +194,38 @@ def test_an_interval_and_a_cron_expression_together_are_refused():
 
     wrong = 'config.toml: watch.web.retrain: interval_seconds is 60 and cron "0 3 * * *"'
     assert line == f"{wrong}, expected one of the two"
+
+
+RATIO = {"name": "error_ratio", "kind": "ratio", "of": "a_total", "over": "b_total"}
+
+
+@pytest.mark.parametrize(
+    ("derive", "reason"),
+    [
+        ({**RATIO, "over": ""}, 'kind is "ratio", and `over` is not set'),
+        ({**RATIO, "name": "errors"}, 'a ratio is named "errors", expected a name that ends in _ratio'),
+        ({**RATIO, "quantile": 0.5}, '`quantile` belongs to kind = "quantile", and this is a "ratio"'),
+        ({"name": "a", "kind": "sum", "of": "a", "over": "b"}, '`over` belongs to kind = "ratio"'),
+        ({"name": "a", "kind": "quantile", "of": "a_bucket"}, "and `quantile` is not set"),
+        ({"name": "a", "kind": "quantile", "of": "a", "quantile": 0.5, "by": ["le"]}, "`by` names le"),
+    ],
+)
+def test_a_derived_channel_that_does_not_fit_its_kind_is_refused(derive, reason):
+    assert reason in error_of(derive=[derive])
+
+
+def test_derived_channels_of_one_name_or_of_no_entity_are_refused():
+    assert 'two derived channels are named "error_ratio"' in error_of(derive=[RATIO, RATIO])
+    assert 'by is "series", and there are `derive` tables' in error_of(derive=[RATIO], by="series")
+
+
+def test_histories_and_states_differ_with_derived_channels_and_stay_the_same_without():
+    plain, derived = parsed().watch[0], parsed(watch={"derive": [RATIO]}).watch[0]
+
+    assert plain.settings().history_shape != derived.settings().history_shape
+    # As versions had it that knew no derived channels.
+    assert plain.settings().history_shape == (
+        "5be63378c49b49a199548927aaee7b9e25a04edf2cbd87007e3eb0fb25c87296"
+    )
+    (rule,) = derived.settings().derive
+    assert (rule.name, rule.kind, rule.of, rule.over, rule.by) == (*RATIO.values(), ())

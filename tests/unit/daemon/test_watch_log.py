@@ -180,3 +180,20 @@ def test_a_name_that_holds_a_line_break_stays_in_its_line(quiet_watch, caplog):
     (line,) = fleet.lines([0])
 
     assert line.startswith("no data for a\\nb (1 of 1 entities) ")
+
+
+def test_a_derived_channel_without_series_is_logged_by_its_name(quiet_watch, table, noise, caplog):
+    sums = {"name": "loads", "kind": "sum", "of": "a"}
+    ratio = {"name": "error_ratio", "kind": "ratio", "of": "b", "over": "requests_total"}
+    watch = build_watch(quiet_watch(derive=[sums, ratio]).settings(), None, live=True)
+    pipeline = Pipeline([watch], table, max_future_ms=60_000)
+    decision = pipeline.process(noise(3), 2000)
+    clock = FakeClock(0.0)
+    watch_log = WatchLog(clock)
+
+    watch_log.log_unmatched(decision, pipeline, has_samples=True)
+    clock.advance(10.0)
+    watch_log.log_unmatched(decision, pipeline, has_samples=True)
+
+    (line,) = caplog.messages
+    assert line.startswith("watch w: derived channel error_ratio: no series named requests_total")

@@ -45,7 +45,7 @@ def test_entities_and_channels_are_numbered_as_they_appear():
     assert places.entities == ["web1", "web2"]
     assert places.channels == ["load", "queue_depth"]
     assert places.row_of.tolist() == [0, 1, 0]
-    assert places.channel_of.tolist() == [0, 1, 1]
+    assert places.column_of.tolist() == [0, 1, 1]
 
 
 def test_fixed_channels_leave_out_other_series_and_count_them():
@@ -57,7 +57,7 @@ def test_fixed_channels_leave_out_other_series_and_count_them():
     )
 
     assert taken(places) == [True, False, False]
-    assert places.channel_of[0] == 1
+    assert places.column_of[0] == 1
     assert places.channels == ["queue_depth", "load"]
     assert places.n_ignored == 2
 
@@ -90,7 +90,7 @@ def test_entities_and_channels_of_a_model_keep_their_order():
 
     assert places.entities == ["web2", "web1", "web3"]
     assert places.row_of.tolist() == [1, 2]
-    assert places.channel_of.tolist() == [1, 1]
+    assert places.column_of.tolist() == [1, 1]
 
 
 def test_once_channels_are_fixed_new_entities_come_but_no_new_channels():
@@ -199,7 +199,7 @@ def test_after_another_model_each_series_is_located_by_its_name():
     entities.adopt([], ["a", "b"])
     entities.update(table_of(*series))
 
-    assert entities.channel_of[1:].tolist() == [1, 0]
+    assert entities.column_of[1:].tolist() == [1, 0]
     assert (entities.row_of.tolist(), entities.n_ignored) == ([IGNORED, 0, 0], 1)
 
 
