@@ -39,7 +39,8 @@ class Authentication:
         if scheme.lower() == "basic" and self.username:
             return _same(_decoded(credentials), f"{self.username}:{self.password}".encode())
         if scheme.lower() == "bearer" and self.bearer_token:
-            return _same(credentials.encode("utf-8", "surrogateescape"), self.bearer_token.encode())
+            # HTTP's headers are read as Latin-1, whatever their bytes mean.
+            return _same(credentials.encode("latin-1", "replace"), self.bearer_token.encode())
         return False
 
 

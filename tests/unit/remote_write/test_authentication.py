@@ -40,6 +40,13 @@ def test_nothing_else_is_accepted(header):
     assert not BOTH.accepts(header)
 
 
+def test_a_token_of_any_letters_is_accepted_as_a_server_reads_it():
+    token = Authentication(bearer_token="schlüssel-€")
+
+    assert token.accepts("Bearer " + "schlüssel-€".encode().decode("latin-1"))
+    assert not token.accepts("Bearer " + "schlüssel-$".encode().decode("latin-1"))
+
+
 def test_an_empty_secret_opens_nothing():
     assert not Authentication("prom", "secret").accepts("Bearer ")
     assert not Authentication(bearer_token="token").accepts(basic(":"))
