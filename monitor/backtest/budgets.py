@@ -2,7 +2,7 @@
 
 Each budget has its own limit and its own episodes. What is shared with the replay is an approximation: what
 was learned while an episode of the replay froze its entity, the peaks that the limits rest on, changes of
-level, and the limits of what is out of season.
+level, when a second fault shows, and the limits of what is out of season.
 """
 
 from __future__ import annotations
@@ -81,11 +81,22 @@ class BudgetProbe:
         vetoed = self._rules.below_min_deviation(scored, names) & ~broken
         limit = np.where(np.isnan(self._frozen_limit), self._current.ravel(), self._frozen_limit)
         score = _scores(scored, broken, self._limits_before, limit.reshape(n_rows, n_budgets))
-        changes = self._book.update(scored.time_ms, score.ravel(), vetoed=np.repeat(vetoed, n_budgets))
+        opened_before_ms = self._book.opened_ms.copy()
+        second_since_ms = np.zeros(n_rows, np.int64)
+        known_ms = watch.scorer.levels.rows.second_since_ms[:n_rows]
+        second_since_ms[: len(known_ms)] = known_ms
+        changes = self._book.update(
+            scored.time_ms,
+            score.ravel(),
+            vetoed=np.repeat(vetoed, n_budgets),
+            second_since_ms=np.repeat(second_since_ms, n_budgets),
+        )
         self._frozen_limit[changes.engaged] = limit[changes.engaged]
         self._frozen_limit[~self._book.frozen] = np.nan
         for row in np.concatenate([changes.recovered, changes.accepted]).tolist():
             self._ended.append((row, int(self._book.opened_ms[row]), scored.time_ms))
+        for row in changes.followed.tolist():
+            self._ended.append((row, int(opened_before_ms[row]), scored.time_ms))
         self._limits_before = watch.scorer.limits()[:n_rows]
         self._n_steps += 1
         if self._n_steps % _REFRESH_STEPS == 0:
