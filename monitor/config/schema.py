@@ -50,6 +50,11 @@ class ReplayConfig(Table):
             raise ValueError(
                 'expected "auto", "s", "ms", "us", "ns", "iso", or a pattern such as "%d.%m.%Y %H:%M:%S"'
             )
+        if "%" in value and not any(year in value for year in ("%Y", "%y", "%G", "%c", "%x")):
+            raise ValueError(
+                'expected a pattern with the year, such as "%d.%m.%Y %H:%M:%S": without it all times would '
+                "lie in 1900"
+            )
         return value
 
     @field_validator("time_zone")

@@ -254,7 +254,8 @@ def _parse(text: str, decimal: str, thousands: str) -> tuple[float | None, str]:
     whole, _, fraction = digits.strip(_SPACES).partition(decimal)
     if not whole.isdecimal() and whole:
         group = _GROUPS.fullmatch(whole)
-        if group is None or not (thousands == "auto" or group[1] in thousands):
+        allowed = _SPACES if thousands == " " else thousands
+        if group is None or not (thousands == "auto" or group[1] in allowed):
             return None, ""
         whole = whole.replace(group[1], "")
     if fraction and not fraction.isdecimal():

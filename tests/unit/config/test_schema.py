@@ -122,3 +122,18 @@ def test_waiting_for_an_answer_must_not_look_like_a_loop_that_hangs():
     assert (
         "stalled_after_seconds is 60, expected at least four times source.prometheus.timeout_seconds" in line
     )
+
+
+@pytest.mark.parametrize("pattern", ["%H:%M:%S", "%d.%m. %H:%M"])
+def test_a_pattern_of_times_without_a_year_is_refused(pattern):
+    (line,) = errors_of({"source": {"replay": {"time_unit": pattern}}, "watch": [{"name": "web"}]})
+
+    assert "source.replay.time_unit" in line
+    assert "expected a pattern with the year" in line
+    assert parsed(source={"replay": {"time_unit": f"%y {pattern}"}}).source.replay.time_unit
+
+
+def test_a_time_unit_that_is_none_is_refused():
+    (line,) = errors_of({"source": {"replay": {"time_unit": "minutes"}}, "watch": [{"name": "web"}]})
+
+    assert 'expected "auto", "s"' in line

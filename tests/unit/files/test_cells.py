@@ -61,6 +61,15 @@ def test_columns_with_contrary_marks_are_an_error(tmp_path):
         column(tmp_path, "0,5", "0.25")
 
 
+def test_a_space_as_mark_of_thousands_is_any_space(tmp_path):
+    cells = ("1 234", "1\u00a0234", "1\u202f234", "1.234,5")
+
+    values, _ = column(tmp_path, *cells, thousands=" ", decimal=",")
+
+    assert values[:3] == [1234.0] * 3
+    assert math.isnan(values[3])
+
+
 def test_thousands_that_are_switched_off_make_a_cell_text(tmp_path):
     values, read = column(tmp_path, "1 234", "2", "3", thousands="")
 
