@@ -169,14 +169,15 @@ def _write_files(bundle: Bundle, trained: Trained, folder: Path) -> None:
         "settings": asdict(detector.settings),
         "made": bundle.metadata,
     }
-    (folder / "bundle.json").write_text(json.dumps(about, indent=1) + "\n")
+    (folder / "bundle.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     manifest = "".join(f"{_checksum(folder / name)}  {name}\n" for name in _FILES)
-    (folder / _MANIFEST).write_text(manifest)
+    (folder / _MANIFEST).write_text(manifest, encoding="utf-8")
 
 
 def _verify(folder: Path) -> None:
     try:
-        lines = [line.split("  ", 1) for line in (folder / _MANIFEST).read_text().splitlines()]
+        text = (folder / _MANIFEST).read_text(encoding="utf-8")
+        lines = [line.split("  ", 1) for line in text.splitlines()]
         manifest = {name: checksum for checksum, name in lines}
         for name in _FILES:
             if manifest.get(name) != _checksum(folder / name):

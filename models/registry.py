@@ -160,9 +160,8 @@ class Registry:
 
     def _pointer(self, name: str) -> str | None:
         try:
-            return (self.folder / name).read_text(
-                errors="replace"
-            ).strip() or None  # a damaged file names no version
+            text = (self.folder / name).read_text(encoding="utf-8", errors="replace")
+            return text.strip() or None  # a damaged file names no version
         except FileNotFoundError:
             return None
         except OSError as error:

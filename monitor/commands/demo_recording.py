@@ -77,7 +77,7 @@ def load_recording(folder: Path) -> Recording:
         If the folder is no recording.
     """
     try:
-        about = json.loads((folder / "recording.json").read_text())
+        about = json.loads((folder / "recording.json").read_text(encoding="utf-8"))
         with (folder / "labels.csv").open(newline="") as file:
             faults = tuple(_fault_of(row) for row in csv.DictReader(file))
         files = tuple(folder / name for name in about["files"])

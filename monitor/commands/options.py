@@ -96,7 +96,7 @@ def write_text(file: Path, text: str) -> None:
         If it cannot be written.
     """
     try:
-        file.write_text(text)
+        file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise MonitorError(f"cannot write {file}: {error.strerror}") from error
 

@@ -55,7 +55,8 @@ def lower_priority(max_memory_bytes: int = 0) -> None:
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("500")  # of 1000: long before the daemon
+        # Of 1000: long before the daemon.
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
     with contextlib.suppress(AttributeError):  # a C library without prctl
         # A daemon that is killed leaves no training running.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

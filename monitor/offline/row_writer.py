@@ -128,7 +128,7 @@ def open_writer(file: Path | None, stdout: IO[str], what: str = "scores") -> Ite
 
 def _open_file(file: Path, *, is_csv: bool) -> RowWriter:
     if is_csv:
-        return CsvWriter(file.open("w", newline=""), owned=True)
+        return CsvWriter(file.open("w", newline="", encoding="utf-8"), owned=True)
     with file.open("wb"):  # fails here, with an OSError, rather than at the first row
         return ParquetWriter(file)
 

@@ -123,12 +123,14 @@ def _network() -> Iterator[tuple[str, dict[str, str], float]]:
 
 def _kernel_tables(proc: Path) -> Iterator[tuple[str, dict[str, str], float]]:
     yield "host_processes", {}, len(psutil.pids())
-    stat = dict(line.split(maxsplit=1) for line in (proc / "stat").read_text().splitlines() if " " in line)
+    lines = (proc / "stat").read_text(encoding="utf-8").splitlines()
+    stat = dict(line.split(maxsplit=1) for line in lines if " " in line)
     yield "host_forks_total", {}, int(stat["processes"])
     yield "host_processes_running", {}, int(stat["procs_running"])
     yield "host_processes_blocked", {}, int(stat["procs_blocked"])
-    yield "host_file_descriptors_allocated", {}, int((proc / "sys/fs/file-nr").read_text().split()[0])
-    for line in (proc / "net/sockstat").read_text().splitlines():
+    descriptors = (proc / "sys/fs/file-nr").read_text(encoding="utf-8")
+    yield "host_file_descriptors_allocated", {}, int(descriptors.split()[0])
+    for line in (proc / "net/sockstat").read_text(encoding="utf-8").splitlines():
         if line.startswith("TCP:"):
             fields = line.split()
             counts = dict(zip(fields[1::2], fields[2::2], strict=True))

@@ -201,3 +201,18 @@ def test_every_file_has_tests_in_the_folder_of_the_same_name():
                 missing.add(path.as_posix())
 
     assert missing == set()
+
+
+def test_text_files_are_read_and_written_in_a_named_encoding():
+    """Without one the locale of the machine decides, and a file cannot be read on another one."""
+    unnamed = {
+        f"{file}:{node.lineno}"
+        for file, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("read_text", "write_text")
+        and "encoding" not in {keyword.arg for keyword in node.keywords}
+    }
+
+    assert unnamed == set()
