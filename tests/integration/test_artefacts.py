@@ -1,7 +1,8 @@
 """What an earlier version wrote is read and continued with equal numbers: bundle, checkpoint and histories.
 
-Equal to the bit where this machine's PyTorch computes as that version's did, which the bundle's own check
-shows; otherwise within rounding.
+Equal to nine digits where this machine's PyTorch computes as that version's did, which the bundle's own check
+shows; otherwise within the rounding of float32. Not to the bit: NumPy adds up in another order on another
+processor.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from models.bundle import _smoke_windows as smoke_windows
 from models.bundle import load_bundle
 from models.raw_scores import raw_score_windows
 
+_OF_FLOAT32 = 1e-4  # relative: what differs where another PyTorch or processor computes the network
+
 
 @pytest.fixture
 def data_dir(tmp_path, monkeypatch):
@@ -35,7 +38,7 @@ def expected():
 
 @pytest.fixture(scope="module")
 def tolerance():
-    """Give the relative tolerance: 0 where the network gives exactly the numbers of the time it was saved."""
+    """Give the relative tolerance, by whether the network gives the numbers of the time it was saved."""
     for folder in (artefacts.ARTEFACTS / "data_dir" / "bundles").glob("*/*Z"):
         detector = load_bundle(folder).detector
         saved = safetensors.numpy.load((folder / "state.safetensors").read_bytes())["smoke.reads"]
@@ -45,8 +48,24 @@ def tolerance():
             ).raw_scores,
             saved,
         ):
-            return 1e-4
-    return 0.0
+            return _OF_FLOAT32
+    return 1e-9
+
+
+def assert_near(found, expected):
+    """Compare what JSON holds, numbers to nine digits."""
+    assert type(found) is type(expected)
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        for key, value in expected.items():
+            assert_near(found[key], value)
+    elif isinstance(expected, list):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            assert_near(one, other)
+    else:
+        is_number = isinstance(expected, float)
+        assert found == (pytest.approx(expected, rel=1e-9, nan_ok=True) if is_number else expected)
 
 
 def test_a_daemon_goes_on_from_an_earlier_versions_state_to_the_same_scores_and_alerts(
@@ -58,11 +77,9 @@ def test_a_daemon_goes_on_from_an_earlier_versions_state_to_the_same_scores_and_
     assert sorted(arrays) == sorted(of_scores)
     for name, array in of_scores.items():
         np.testing.assert_allclose(arrays[name], array, rtol=tolerance, atol=tolerance, err_msg=name)
-    if not tolerance:
-        shown = json.loads(json.dumps([asdict(alert) for alert in alerts]))
-        episodes = artefacts.episodes(data_dir)
-        assert shown == expected[1]["alerts"]
-        assert episodes == expected[1]["episodes"]
+    if tolerance < _OF_FLOAT32:
+        assert_near(json.loads(json.dumps([asdict(alert) for alert in alerts])), expected[1]["alerts"])
+        assert_near(json.loads(json.dumps(artefacts.episodes(data_dir))), expected[1]["episodes"])
     assert {alert.watch for alert in alerts} == {"hosts", "series", "fresh"}
 
 
