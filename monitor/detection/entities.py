@@ -346,7 +346,8 @@ class EntityTable:
             row = self._rows[entity] = len(self.entities)
             self.entities.append(entity)
         if self.inputs is not None and parts:
-            kind = kind_of_input(series, [self.inputs.rules[part.rule] for part in parts], kind)
+            if not self._selector.is_set_as_gauge(series):
+                kind = kind_of_input(series, [self.inputs.rules[part.rule] for part in parts], kind)
             numbered = [(part, self._numbers[part.channel]) for part in parts if part.channel in taken]
             self.counters |= self.inputs.counted(parts, kind)
             return row, self.inputs.add_series(row, series, numbered, kind), kind

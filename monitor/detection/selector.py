@@ -49,9 +49,13 @@ class SeriesSelector:
 
     def kind_of(self, series: Series) -> Kind:
         """Tell what the values of a series mean to this watch."""
-        if _matches(series.name, self._gauges):
+        if self.is_set_as_gauge(series):
             return Kind.GAUGE
         return Kind.COUNTER if _matches(series.name, self._counters) else series.kind
+
+    def is_set_as_gauge(self, series: Series) -> bool:
+        """Tell whether the user says that a series is a gauge."""
+        return _matches(series.name, self._gauges)
 
     @property
     def is_by_series(self) -> bool:

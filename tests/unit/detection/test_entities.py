@@ -2,8 +2,17 @@
 
 import numpy as np
 import pytest
+from derive_rules import rule
 
-from monitor.detection.entities import IGNORED, REFUSED, EntityTable, resolution_of, resolutions
+from monitor.detection.entities import (
+    IGNORED,
+    REFUSED,
+    EntityTable,
+    channels_by_row,
+    grid_shape,
+    resolution_of,
+    resolutions,
+)
 from monitor.sample import Kind, SeriesTable, labels_of
 
 
@@ -332,3 +341,88 @@ def test_cells_of_counters_hold_rates_also_in_a_table_of_some_entities():
     assert places.is_rate(1, 1).tolist() == [[False]]
     assert (some.entities, some.channels) == (["c", "b"], ["load", "sent_total"])
     assert some.is_rate(2, 2).tolist() == [[False, False], [False, True]]
+
+
+# Derived channels
+
+
+def deriving(*rules, **options):
+    """Make a table whose channels are derived by some rules."""
+    places = EntityTable(metrics=["*"], match={}, by=("host",), **options)
+    places.derive(rules)
+    return places
+
+
+SUM = rule(name="requests", of="requests_total", by=("code",))
+HALF = rule(name="latency_seconds", kind="quantile", of="latency_seconds_bucket")
+
+
+def locate(places, *series):
+    table = SeriesTable()
+    for name, labels in series:
+        table.intern(name, labels_of({"host": "web1", **labels}))
+    places.update(table)
+    return places
+
+
+def test_series_that_a_channel_is_made_of_lie_beside_the_plain_channels():
+    places = locate(
+        deriving(SUM),
+        ("requests_total", {"code": "200", "pod": "a"}),
+        ("cpu", {}),
+        ("requests_total", {"code": "200", "pod": "b"}),
+    )
+
+    assert places.channels == ['requests{code="200"}', "cpu"]
+    assert places.column_of.tolist() == [0, 1, 2]
+    assert grid_shape(places) == (1, 3)
+    assert channels_by_row(places) == {0: frozenset({0, 1})}
+    assert places.counters == {'requests{code="200"}'}
+    assert places.is_rate(1, 2).tolist() == [[True, False]]
+    assert places.take(np.array([0])).is_rate(1, 2).tolist() == [[True, False]]
+
+
+def test_room_counts_the_series_that_channels_are_made_of():
+    places = deriving(SUM, max_series=2)
+    locate(places, *(("requests_total", {"code": "200", "pod": pod}) for pod in "abc"))
+
+    assert places.row_of.tolist() == [0, 0, REFUSED]
+    assert places.n_refused == 1
+
+
+def test_buckets_are_counters_unless_the_user_says_that_they_are_gauges():
+    said = deriving(HALF)
+    said.set_kinds((), ("latency_*",))
+    buckets = [("latency_seconds_bucket", {"le": le}) for le in ("1", "+Inf")]
+
+    assert locate(deriving(HALF), *buckets).kind.tolist() == [Kind.COUNTER] * 2
+    assert locate(said, *buckets).kind.tolist() == [Kind.GAUGE] * 2
+
+
+def test_a_plain_series_of_a_derived_channel_s_name_is_ignored():
+    places = locate(deriving(SUM), ("requests", {}), ("requests_total", {"code": "200"}))
+
+    assert (places.n_ignored, places.channels) == (1, ['requests{code="200"}'])
+
+
+def test_a_model_s_channels_are_fixed_and_parts_of_others_are_ignored():
+    places = locate(
+        deriving(SUM, channels=['requests{code="200"}']),
+        ("requests_total", {"code": "200"}),
+        ("requests_total", {"code": "503"}),
+    )
+
+    assert places.channels == ['requests{code="200"}']
+    assert places.row_of.tolist() == [0, IGNORED]
+
+
+def test_another_model_brings_its_channels_and_series_keep_their_cells():
+    places = locate(deriving(SUM), ("requests_total", {"code": "200"}), ("cpu", {}))
+    before = places.column_of.tolist()
+
+    order = places.adopt(["web1"], ["mem", "cpu", 'requests{code="200"}'])
+    locate(places, ("requests_total", {"code": "200"}), ("cpu", {}), ("mem", {}))
+
+    assert order.tolist() == [-1, 1, 0]
+    assert places.column_of.tolist() == [*before, 2]
+    assert places.inputs.column_of == [2, 1, -1]
