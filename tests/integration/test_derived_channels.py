@@ -3,15 +3,17 @@
 import numpy as np
 import pytest
 
+from models.bundle import Bundle
 from monitor.config.schema import SourceConfig
 from monitor.config.watch import WatchConfig
 from monitor.daemon.checkpoints import capture, resume_watch
 from monitor.detection.build import build_watch
 from monitor.detection.pipeline import Pipeline
+from monitor.detection.swap import swap_champion
 from monitor.detection.view import WatchObserver
-from monitor.sample import Columns, SeriesTable, labels_of
+from monitor.sample import Columns, SeriesTable, concatenate, labels_of
 from monitor.sources.position import Position
-from monitor.training.train import collect_history
+from monitor.training.train import collect_history, fit_watch
 
 STEP = 300  # seconds
 PER_DAY = 86400 // STEP
@@ -177,20 +179,19 @@ def test_channels_are_what_promql_would_make_of_the_rates():
     assert stream.channel("latency_p90_seconds")[-1] == pytest.approx(expected, rel=1e-9)
 
 
+def recorded(steps, config):
+    """Give the history that a training makes of steps of samples."""
+    table = SeriesTable()
+    stream = Stream(config)
+    stream.table = table
+    parts = concatenate(stream.columns(step, number) for number, step in enumerate(steps))
+    return collect_history(config.settings(), parts, table)
+
+
 def test_a_training_sees_the_same_channels_as_the_daemon():
     steps = cumulative(130)
     stream = stream_of(steps)
-    table = SeriesTable()
-    recorder = Stream(config(ERRORS, LATENCY, REQUESTS))
-    recorder.table = table
-    parts = [recorder.columns(step, number) for number, step in enumerate(steps)]
-    columns = Columns(
-        np.concatenate([part.series for part in parts]),
-        np.concatenate([part.time_ms for part in parts]),
-        np.concatenate([part.value for part in parts]),
-    )
-
-    history = collect_history(stream.config.settings(), columns, table)
+    history = recorded(steps, stream.config)
 
     assert sorted(history.channels) == CHANNELS
     assert {"error_ratio", "latency_p90_seconds"} & history.counters == set()
@@ -246,3 +247,25 @@ def test_a_pod_that_takes_the_cell_of_one_that_is_forgotten_begins_anew():
     rates = np.array(stream.channel('requests{code="200"}')[-4:]) * STEP
     np.testing.assert_allclose(rates, [10, 10, 30, 30])  # none from the old pod's count to the new one's
     assert stream.watch.entities.inputs.n_columns == 2
+
+
+def test_a_model_of_the_derived_channels_takes_over_and_they_go_on():
+    steps = cumulative(400)
+    small = {"hidden": 4, "latent": 2, "epochs": 1, "windows_per_epoch": 64}
+    undisturbed = stream_of(steps, model=small)
+    settings = undisturbed.config.settings()
+    history = recorded(steps[:300], undisturbed.config)
+    bundle = Bundle(fit_watch(settings, history).detector, history.channels, history.entities, {})
+    stream = Stream(undisturbed.config)
+    for number, step in enumerate(steps):
+        stream.send(step)
+        if number == 320:
+            swap_champion(stream.watch, settings, bundle)
+            stream.steps.clear()
+    judged = stream.watch.last_scored
+
+    assert stream.watch.entities.channels == list(history.channels)
+    assert judged.judged.all()
+    for name in CHANNELS:
+        expected = undisturbed.channel(name)[-len(stream.steps) :]
+        np.testing.assert_allclose(stream.channel(name), expected, rtol=1e-12, err_msg=name)
