@@ -6,7 +6,7 @@ From the command line down to the leaves; a folder imports none of those above i
 - `backtest`: what would have happened over recorded metrics, as a report
 - `offline`: scores and forecasts of files, and the past from Prometheus
 - `daemon`: builds and runs the service
-- `setup`: what a Prometheus has, and a configuration for it
+- `quickstart`: what a Prometheus has, and a configuration for it
 - `discovery`: what a Kafka cluster's topics hold, and settings for it
 - `metrics`, `web`: what is exported, and the HTTP server
 - `kafka`, `prometheus`, `remote_write`, `sources`: where samples come from

@@ -111,8 +111,8 @@ MUTATIONS = [
         ('.replace("\\x7f", "\\\\u007f")', "", "test_a_setting_reads_back_as_it_was"),
     ),
     *in_module(
-        "monitor/setup/workload.py",
-        "unit/setup/test_workload.py",
+        "monitor/quickstart/workload.py",
+        "unit/quickstart/test_workload.py",
         (
             "1 - len(first & last) / len(first | last)",
             "0.0",
@@ -125,8 +125,8 @@ MUTATIONS = [
         ),
     ),
     *in_module(
-        "monitor/setup/choose.py",
-        "unit/setup/test_choose.py",
+        "monitor/quickstart/choose.py",
+        "unit/quickstart/test_choose.py",
         (
             "or entity.pod_label or entity.is_coarser",
             "",

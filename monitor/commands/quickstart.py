@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from monitor.prometheus.errors import UnavailableError
-    from monitor.setup.suggestion import Suggestion, Wish
+    from monitor.quickstart.suggestion import Suggestion, Wish
 
 _MAX_FAILURES = 3  # in a row, some seconds: a person waits, and perhaps for a wrong address
 _TIMEOUT_SECONDS = 30.0
@@ -57,7 +57,7 @@ def init(
 
     Example: barograph init --prometheus http://prom:9090 -o config.toml
     """
-    from monitor.setup.suggestion import Wish
+    from monitor.quickstart.suggestion import Wish
 
     if output.exists() and not force:
         raise ConfigError(
@@ -94,7 +94,7 @@ def quickstart(
     """
     from monitor.commands.backfill import backfill
     from monitor.commands.backtest import backtest
-    from monitor.setup.suggestion import Wish
+    from monitor.quickstart.suggestion import Wish
 
     config, history = output / "config.toml", output / "history.parquet"
     report = output / "report.html"
@@ -138,8 +138,8 @@ def _suggestion(connection: dict[str, Any], wish: Wish) -> Suggestion:
     from monitor.prometheus.errors import UnavailableError
     from monitor.prometheus.http import HttpClient, connection_of
     from monitor.prometheus.retry import Retries
-    from monitor.setup.presets import load_presets
-    from monitor.setup.suggestion import suggest
+    from monitor.quickstart.presets import load_presets
+    from monitor.quickstart.suggestion import suggest
 
     overrides = {"source": {"prometheus": {"timeout_seconds": _TIMEOUT_SECONDS, **connection}}}
     settings, _ = load_draft(None, overrides, environ={})
@@ -192,7 +192,7 @@ def _connection(
 
 
 def _write(file: Path, suggestion: Suggestion, connection: dict[str, Any], *, data_dir: str) -> None:
-    from monitor.setup.write_config import config_text
+    from monitor.quickstart.write_config import config_text
 
     write_text(file, config_text(suggestion, connection, data_dir=data_dir))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitor.setup.sampled import Sampled
+from monitor.quickstart.sampled import Sampled
 
 
 def sampled(text, name="m", *, step_ms=900_000, **labels):

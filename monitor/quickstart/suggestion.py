@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from monitor.errors import MonitorError
 from monitor.prometheus.api import PrometheusApi
-from monitor.setup.candidates import Candidate, candidates_of
-from monitor.setup.choose import ChosenWatch, choose_watch, shares
-from monitor.setup.inventory import (
+from monitor.quickstart.candidates import Candidate, candidates_of
+from monitor.quickstart.choose import ChosenWatch, choose_watch, shares
+from monitor.quickstart.inventory import (
     Inventory,
     Retrying,
     history_days,
@@ -17,8 +17,8 @@ from monitor.setup.inventory import (
     scrape_seconds,
     take_inventory,
 )
-from monitor.setup.presets import Preset
-from monitor.setup.sampled import Sampled
+from monitor.quickstart.presets import Preset
+from monitor.quickstart.sampled import Sampled
 
 __all__ = ["Suggestion", "Wish", "step_of", "suggest"]
 

@@ -11,8 +11,8 @@ from monitor.errors import MonitorError
 from monitor.prometheus.api import PrometheusApi
 from monitor.prometheus.errors import RangeTooLargeError
 from monitor.prometheus.ranges import TimeRange
-from monitor.setup.promql import selector
-from monitor.setup.sampled import Sampled, sampled_of, spacing_seconds
+from monitor.quickstart.promql import selector
+from monitor.quickstart.sampled import Sampled, sampled_of, spacing_seconds
 
 __all__ = ["Inventory", "Retrying", "history_days", "sample_series", "scrape_seconds", "take_inventory"]
 

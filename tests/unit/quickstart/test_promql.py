@@ -1,4 +1,4 @@
-from monitor.setup.promql import rate_name, selector, watch_query
+from monitor.quickstart.promql import rate_name, selector, watch_query
 
 
 def test_names_are_selected_literally_with_what_the_matchers_leave():

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from monitor.prometheus.kinds import MetricKinds
+from monitor.quickstart.candidates import WANDERING, Candidate
+from monitor.quickstart.promql import rate_name, selector, watch_query
+from monitor.quickstart.sampled import Sampled, clock_like, moves, only_rises, trends
+from monitor.quickstart.workload import Entity, entity_of, is_present_last, workload_of
 from monitor.sample import Kind, kind_of, labels_of
-from monitor.setup.candidates import WANDERING, Candidate
-from monitor.setup.promql import rate_name, selector, watch_query
-from monitor.setup.sampled import Sampled, clock_like, moves, only_rises, trends
-from monitor.setup.workload import Entity, entity_of, is_present_last, workload_of
 
 __all__ = ["ChosenWatch", "choose_watch", "shares"]
 

@@ -1,9 +1,9 @@
 import pytest
 from sampled_series import sampled
 
-from monitor.setup.candidates import Candidate
-from monitor.setup.choose import choose_watch, shares
-from monitor.setup.presets import load_presets
+from monitor.quickstart.candidates import Candidate
+from monitor.quickstart.choose import choose_watch, shares
+from monitor.quickstart.presets import load_presets
 
 NODE = next(preset for preset in load_presets() if preset.name == "node")
 MOVES, RISES = "1 3 2 5 4 6", "1 3 5 8 9 12"

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from monitor.config.toml_text import toml_comment, toml_setting, toml_value
-from monitor.setup.choose import ChosenWatch
-from monitor.setup.suggestion import Suggestion
+from monitor.quickstart.choose import ChosenWatch
+from monitor.quickstart.suggestion import Suggestion
 
 __all__ = ["config_text"]
 

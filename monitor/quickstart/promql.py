@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from monitor.setup.workload import POD_PATTERN
+from monitor.quickstart.workload import POD_PATTERN
 from monitor.text import escape_quotes
 
 __all__ = ["rate_name", "selector", "watch_query"]

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.setup.presets import load_presets
+from monitor.quickstart.presets import load_presets
 
 PAGE = Path(__file__).parents[3] / "docs" / "quickstart.md"
 NODE = {"node_cpu_seconds_total", "node_load1", "node_uname_info", "node_network_receive_errs_total"}

@@ -1,6 +1,6 @@
-from monitor.setup.candidates import WANDERING, candidates_of
-from monitor.setup.inventory import Inventory
-from monitor.setup.presets import load_presets
+from monitor.quickstart.candidates import WANDERING, candidates_of
+from monitor.quickstart.inventory import Inventory
+from monitor.quickstart.presets import load_presets
 
 
 def found(n_series, match=""):

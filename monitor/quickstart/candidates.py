@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from monitor.setup.inventory import Inventory
-from monitor.setup.presets import Preset
+from monitor.quickstart.inventory import Inventory
+from monitor.quickstart.presets import Preset
 from monitor.text import escape_quotes
 
 __all__ = ["WANDERING", "Candidate", "candidates_of"]

@@ -4,9 +4,9 @@ import pytest
 
 from monitor.detection.selector import SeriesSelector
 from monitor.errors import MonitorError
+from monitor.quickstart.presets import load_presets
+from monitor.quickstart.suggestion import Wish, step_of, suggest
 from monitor.sample import Kind, Series, labels_of
-from monitor.setup.presets import load_presets
-from monitor.setup.suggestion import Wish, step_of, suggest
 
 NOW_MS = 1_800_000_000_000
 MINUTE_MS = 60_000

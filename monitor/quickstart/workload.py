@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from monitor.setup.sampled import Sampled
+from monitor.quickstart.sampled import Sampled
 
 __all__ = ["POD_PATTERN", "Entity", "churn", "entity_of", "is_present_last", "workload_of"]
 

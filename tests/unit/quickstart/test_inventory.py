@@ -3,7 +3,7 @@ import pytest
 from fake_prometheus import api_error
 
 from monitor.errors import MonitorError
-from monitor.setup.inventory import (
+from monitor.quickstart.inventory import (
     Inventory,
     history_days,
     sample_series,

@@ -3,7 +3,7 @@ import re
 import pytest
 from sampled_series import sampled
 
-from monitor.setup.workload import POD_PATTERN, churn, entity_of, is_present_last, workload_of
+from monitor.quickstart.workload import POD_PATTERN, churn, entity_of, is_present_last, workload_of
 
 ALWAYS, BEFORE, AFTER = "1 1 1 1 1 1", "1 1 1 _ _ _", "_ _ _ 1 1 1"
 

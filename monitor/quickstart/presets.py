@@ -42,7 +42,7 @@ class Preset:
 
 def load_presets() -> list[Preset]:
     """Read the shipped presets."""
-    text = files("monitor.setup").joinpath("presets.toml").read_text(encoding="utf-8")
+    text = files("monitor.quickstart").joinpath("presets.toml").read_text(encoding="utf-8")
     return [_preset(table) for table in tomllib.loads(text)["preset"]]
 
 

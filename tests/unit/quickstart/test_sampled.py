@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sampled_series import sampled
 
-from monitor.setup.sampled import clock_like, moves, only_rises, sampled_of, spacing_seconds, trends
+from monitor.quickstart.sampled import clock_like, moves, only_rises, sampled_of, spacing_seconds, trends
 
 
 def test_an_answer_becomes_values_at_the_points_with_gaps():

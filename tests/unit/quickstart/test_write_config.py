@@ -1,9 +1,9 @@
 import tomllib
 
 from monitor.config.explain import parse_config
-from monitor.setup.choose import ChosenWatch
-from monitor.setup.suggestion import Suggestion
-from monitor.setup.write_config import config_text
+from monitor.quickstart.choose import ChosenWatch
+from monitor.quickstart.suggestion import Suggestion
+from monitor.quickstart.write_config import config_text
 
 QUERY = 'sum by (__name__, instance) ({__name__=~"a|b"})\nor on (__name__) label_replace(x, "a", "", "", "")'
 WATCH = ChosenWatch(
