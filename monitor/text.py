@@ -1,8 +1,10 @@
-"""Text from outside, made safe to show: for a terminal, for a log line, and between double quotes. Pure."""
+"""Text for people: what comes from outside made safe to show, and long lists made short. Pure."""
 
 from __future__ import annotations
 
-__all__ = ["escape_quotes", "excerpt", "printable"]
+from collections.abc import Sequence
+
+__all__ = ["escape_quotes", "excerpt", "first_of", "printable"]
 
 _EXCERPT_BYTES = 160  # two lines of a terminal
 _CHARACTERS_PER_CONTROL = 10  # text with more control characters than one in so many is shown as hexadecimal
@@ -39,6 +41,12 @@ def excerpt(value: bytes) -> str:
         return printable(text, reversible=True) + more
     head = value[: _EXCERPT_BYTES // 2]
     return f"hex {head.hex()}{'...' if len(value) > len(head) else ''} ({len(value)} bytes)"
+
+
+def first_of(texts: Sequence[str], n_most: int) -> str:
+    """Write the first of some texts, and how many more there are."""
+    n_more = len(texts) - n_most
+    return ", ".join(texts[:n_most]) + (f" and {n_more} more" if n_more > 0 else "")
 
 
 def escape_quotes(text: str) -> str:

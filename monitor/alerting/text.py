@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from monitor.alerting.alert import Alert, ChannelShare, LevelChange
 from monitor.alerting.alert_age import Summary
+from monitor.text import first_of
 
 __all__ = [
     "alert_text",
@@ -59,10 +60,7 @@ def alert_text(alert: Alert) -> str:
 
 def summary_text(summary: Summary) -> str:
     """Say in a line what was withheld for good, with the facts as fields."""
-    first = ", ".join(summary.entities[:_N_ENTITIES])
-    n_more = len(summary.entities) - _N_ENTITIES
-    if n_more > 0:
-        first += f" and {n_more} more"
+    first = first_of(summary.entities, _N_ENTITIES)
     return (
         f"caught up episodes={summary.n_episodes} entities={len(summary.entities)} "
         f"opened_from={time_text(summary.first_opened_ms)} "

@@ -12,6 +12,7 @@ import typer
 
 from monitor.commands.options import FIRST_FOUND, ConfigFile, chosen_watches, stop_on_signals
 from monitor.errors import ConfigError, MonitorError
+from monitor.text import first_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -233,10 +234,9 @@ def _print_report(report: BackfillReport) -> None:
             file=sys.stderr,
         )
     if report.counters:
-        names = sorted(report.counters)
-        more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+        names = first_of(sorted(report.counters), _MAX_NAMED)
         print(
-            f"counters by type or convention: {', '.join(names[:_MAX_NAMED])}{more}. A source that sends no "
+            f"counters by type or convention: {names}. A source that sends no "
             "types takes them for levels: list them in `counters` of the watch then, before you backfill",
             file=sys.stderr,
         )

@@ -13,7 +13,7 @@ from monitor.derive.inputs import DerivedInputs, rules_without_series
 from monitor.detection.pipeline import Decision, Pipeline
 from monitor.detection.view import WatchView
 from monitor.log_limit import RateLimit
-from monitor.text import printable
+from monitor.text import first_of, printable
 
 __all__ = ["WatchLog"]
 
@@ -114,6 +114,4 @@ class WatchLog:
 
 def _names(entities: Collection[str]) -> str:
     """Write the first names, and how many more there are."""
-    first = [printable(entity) for entity in list(entities)[:_N_NAMED]]
-    n_more = len(entities) - len(first)
-    return ", ".join(first) + (f" and {n_more} more" if n_more else "")
+    return first_of([printable(entity) for entity in entities], _N_NAMED)

@@ -12,6 +12,7 @@ from monitor.detection.build import build_scorer, check_fits
 from monitor.detection.settings import WatchSettings
 from monitor.detection.watch import Watch
 from monitor.errors import SwapError
+from monitor.text import first_of
 
 __all__ = ["ChannelChange", "align_rows", "swap_champion"]
 
@@ -49,8 +50,9 @@ def swap_champion(watch: Watch, settings: WatchSettings, challenger: Bundle) -> 
     running, known = tuple(live.channels), challenger.channels
     if running and not set(running) & set(known):
         raise SwapError(
-            f"watch {settings.name}: the model knows none of the running channels ({_named(running)}), only "
-            f"{_named(known)}: it would judge nothing. Train one with `barograph retrain`, or from files "
+            f"watch {settings.name}: the model knows none of the running channels "
+            f"({first_of(running, _NAMED)}), only {first_of(known, _NAMED)}: it would judge nothing. Train "
+            "one with `barograph retrain`, or from files "
             "that hold the running channels."
         )
     order = live.adopt(challenger.entities, known)
@@ -58,11 +60,6 @@ def swap_champion(watch: Watch, settings: WatchSettings, challenger: Bundle) -> 
     left_out = tuple(name for name in running if name not in set(known))
     awaited = tuple(name for name in known if name not in set(running)) if running else ()
     return ChannelChange(left_out, awaited)
-
-
-def _named(channels: Sequence[str]) -> str:
-    more = f" and {len(channels) - _NAMED} more" if len(channels) > _NAMED else ""
-    return ", ".join(channels[:_NAMED]) + more
 
 
 def align_rows(bundle: Bundle, entities: Sequence[str]) -> Bundle:

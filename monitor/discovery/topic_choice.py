@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from monitor.errors import SourceError
+from monitor.text import first_of
 
 __all__ = ["ChosenTopics", "choose_topics", "some_of"]
 
@@ -65,8 +66,7 @@ def choose_topics(existing: Sequence[str], wanted: Sequence[str]) -> ChosenTopic
 
 def some_of(names: Sequence[str]) -> str:
     """Write the first of some names, and how many more there are."""
-    more = f" and {len(names) - _N_SHOWN} more" if len(names) > _N_SHOWN else ""
-    return ", ".join(names[:_N_SHOWN]) + more
+    return first_of(names, _N_SHOWN)
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from monitor.sample import Columns, SeriesTable
+from monitor.text import first_of
 
 __all__ = ["suggested_watch"]
 
@@ -35,14 +36,13 @@ def suggested_watch(table: SeriesTable, columns: Columns | None = None) -> str:
     series = [table[number] for number in range(len(table))]
     if not series:
         return "There is no series in them."
-    shown = ", ".join(str(known) for known in series[:_N_SHOWN])
-    more = f" and {len(series) - _N_SHOWN} more" if len(series) > _N_SHOWN else ""
+    shown = first_of([str(known) for known in series], _N_SHOWN)
     common = set.intersection(*({name for name, _ in known.labels} for known in series))
     label = next((name for name in _ENTITY_LABELS if name in common), min(common, default=""))
     by = f'["{label}"]' if label else '"series"'
     step = "" if columns is None else _step_text(columns)
     return (
-        f'Their series are {shown}{more}: a [[watch]] with a name, metrics = ["*"], by = {by}{step} takes '
+        f'Their series are {shown}: a [[watch]] with a name, metrics = ["*"], by = {by}{step} takes '
         "them (docs/files.md has an example)."
     )
 

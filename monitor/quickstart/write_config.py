@@ -8,6 +8,7 @@ from typing import Any
 from monitor.config.toml_text import toml_comment, toml_setting, toml_value
 from monitor.quickstart.choose import ChosenWatch
 from monitor.quickstart.suggestion import Suggestion
+from monitor.text import first_of
 
 __all__ = ["config_text"]
 
@@ -71,7 +72,7 @@ def _watch_lines(watch: ChosenWatch, suggestion: Suggestion) -> Iterator[str]:
     if watch.rates:
         yield toml_comment("sums of rates a second, as the query makes them: those that end in _rate")
     for reason, names in watch.left_out.items():
-        yield toml_comment(f"left out, {reason}: {_first_names(names)}")
+        yield toml_comment(f"left out, {reason}: {first_of(names, _MOST_NAMED)}")
     if watch.counters:
         yield toml_comment("these only rise, but for resets: judged as rates a second")
         yield toml_setting("counters", list(watch.counters))
@@ -93,8 +94,3 @@ def _watch_lines(watch: ChosenWatch, suggestion: Suggestion) -> Iterator[str]:
     epochs = _EPOCHS if len(suggestion.watches) <= _FEW_WATCHES else _EPOCHS_OF_MANY
     yield f"epochs = {epochs}  # a first model in minutes; the default of 40 fits a little better"
     yield ""
-
-
-def _first_names(names: list[str]) -> str:
-    shown = ", ".join(names[:_MOST_NAMED])
-    return f"{shown} and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else shown

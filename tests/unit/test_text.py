@@ -2,7 +2,7 @@
 
 import pytest
 
-from monitor.text import escape_quotes, excerpt, printable
+from monitor.text import escape_quotes, excerpt, first_of, printable
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,11 @@ def test_no_byte_reaches_a_terminal_as_a_command():
 
 def test_between_quotes_backslashes_and_quotes_are_escaped_and_nothing_else():
     assert escape_quotes('say "a\\b",\n') == 'say \\"a\\\\b\\",\n'
+
+
+@pytest.mark.parametrize(
+    ("texts", "shown"),
+    [([], ""), (["a"], "a"), (["a", "b"], "a, b"), (["a", "b", "c", "d"], "a, b and 2 more")],
+)
+def test_of_a_long_list_the_first_are_shown_and_how_many_more_there_are(texts, shown):
+    assert first_of(texts, 2) == shown
