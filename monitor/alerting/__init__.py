@@ -1,6 +1,7 @@
 """Episodes of entities, and what people are notified of. Pure: no clock, no I/O.
 
-May import `text` and `models.row_arrays` only. Begin at `episodes`: it decides when an episode opens and closes.
+May import `text` and `models.row_arrays` only. Begin at `episodes`: it decides when an episode opens and
+closes.
 
 - `episodes`: scores to episodes, for all entities of a watch at once.
 - `alert`: an episode as outlets, storage and metrics see it.

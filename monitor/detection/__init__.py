@@ -1,7 +1,7 @@
 """Samples to alerts, one watch at a time. Pure: no clock, no I/O, no logging; time is passed in.
 
-May import `errors`, `sample`, `text`, `alerting`, `derive` and `models`. Begin with `Watch.process` in `watch`: it is
-the way of a sample, stage by stage.
+May import `errors`, `sample`, `text`, `alerting`, `derive` and `models`. Begin with `Watch.process` in
+`watch`: it is the way of a sample, stage by stage.
 
 From outside in:
 
