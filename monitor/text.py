@@ -43,10 +43,10 @@ def excerpt(value: bytes) -> str:
     return f"hex {head.hex()}{'...' if len(value) > len(head) else ''} ({len(value)} bytes)"
 
 
-def first_of(texts: Sequence[str], n_most: int) -> str:
-    """Write the first of some texts, and how many more there are."""
-    n_more = len(texts) - n_most
-    return ", ".join(texts[:n_most]) + (f" and {n_more} more" if n_more > 0 else "")
+def first_of(items: Sequence[object], n_most: int) -> str:
+    """Write the first of some items as texts, and how many more there are."""
+    n_more = len(items) - n_most
+    return ", ".join(map(str, items[:n_most])) + (f" and {n_more} more" if n_more > 0 else "")
 
 
 def escape_quotes(text: str) -> str:

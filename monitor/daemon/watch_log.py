@@ -114,4 +114,4 @@ class WatchLog:
 
 def _names(entities: Collection[str]) -> str:
     """Write the first names, and how many more there are."""
-    return first_of([printable(entity) for entity in entities], _N_NAMED)
+    return printable(first_of(list(entities), _N_NAMED))

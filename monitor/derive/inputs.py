@@ -198,9 +198,9 @@ class DerivedInputs:
                 yield row, channel
 
     def state(self) -> dict[str, Any]:
-        """Give everything as what JSON can hold."""
+        """Give everything as what JSON can hold; bounds as text, for it has neither NaN nor infinity."""
         terms = [
-            [row, slot, part.rule, part.channel, int(part.role), _as_text(part.bound), channel, is_count]
+            [row, slot, part.rule, part.channel, int(part.role), repr(part.bound), channel, is_count]
             for (row, slot), of_series in self._terms.items()
             for part, channel, is_count in of_series
         ]
@@ -246,8 +246,3 @@ def rules_without_series(inputs: DerivedInputs) -> list[DeriveRule]:
         for number, rule in enumerate(inputs.rules)
         if not (terms.role[terms.rule == number] == needed[number]).any()
     ]
-
-
-def _as_text(bound: float) -> str:
-    """Write a bound so that it is the same when it is read: JSON has neither NaN nor infinity."""
-    return repr(bound)

@@ -349,7 +349,7 @@ class EntityTable:
             if not self._selector.is_set_as_gauge(series):
                 kind = kind_of_input(series, [self.inputs.rules[part.rule] for part in parts], kind)
             numbered = [(part, self._numbers[part.channel]) for part in parts if part.channel in taken]
-            self.counters |= self.inputs.counted(parts, kind)
+            self.counters |= self.inputs.counted([part for part, _ in numbered], kind)
             return row, self.inputs.add_series(row, series, numbered, kind), kind
         if kind is not Kind.GAUGE:
             self.counters.add(entity if self._selector.is_by_series else channel)

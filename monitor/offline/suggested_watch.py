@@ -36,7 +36,7 @@ def suggested_watch(table: SeriesTable, columns: Columns | None = None) -> str:
     series = [table[number] for number in range(len(table))]
     if not series:
         return "There is no series in them."
-    shown = first_of([str(known) for known in series], _N_SHOWN)
+    shown = first_of(series, _N_SHOWN)
     common = set.intersection(*({name for name, _ in known.labels} for known in series))
     label = next((name for name in _ENTITY_LABELS if name in common), min(common, default=""))
     by = f'["{label}"]' if label else '"series"'

@@ -12,14 +12,13 @@ NAN = np.nan
 
 
 def derivation(rules, *placed, channels, revision_steps=4):
-    """Derive by rules from series placed as (row, name, labels); give it and each series' column."""
+    """Derive by rules from series placed as (row, name, labels); give it and its inputs."""
     inputs = DerivedInputs(rules, channels)
-    columns = []
     for row, name, labels in placed:
         of = series(name, **labels)
         parts = [(part, channels.index(part.channel)) for part in inputs.parts_of(of)]
-        columns.append(inputs.add_series(row, of, parts, Kind.COUNTER))
-    return Derivation(inputs, step_ms=1000, revision_steps=revision_steps), columns
+        inputs.add_series(row, of, parts, Kind.COUNTER)
+    return Derivation(inputs, step_ms=1000, revision_steps=revision_steps), inputs
 
 
 def steps(*rows):
@@ -131,13 +130,13 @@ def test_it_goes_on_from_its_state():
     )
 
 
-def test_rows_and_channels_are_numbered_anew():
+def test_rows_are_numbered_anew():
     values = traffic(121)
-    derives, _ = derivation(RATIO, *SIDES, channels=["r_ratio"])
+    derives, inputs = derivation(RATIO, *SIDES, channels=["r_ratio"])
     derives.apply(0, values[:120])
     expected = derivation(RATIO, *SIDES, channels=["r_ratio"])[0].apply(0, values)[120, 1, 0]
 
-    derives._inputs.keep_rows(np.array([1]))
+    inputs.keep_rows(np.array([1]))
     derives.keep_rows(np.array([1]))
 
     assert derives.apply(120, values[120:, [1]])[0, 0, 0] == expected
