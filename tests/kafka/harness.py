@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -120,12 +121,17 @@ def config_of(folder, servers, topic, *, max_alert_age_seconds=0, **kafka):
 
 
 def run_through_kills(folder, servers, topic, workload, lives, *, records_per_second, forgets=False, **kafka):
-    """Produce a workload while the daemon is killed; give what it wrote, once it has come to the end."""
+    """Produce a workload while the daemon is killed; give what it wrote, once it has come to the end.
+
+    Where `records_per_second` is infinite, all is there before the daemon begins.
+    """
     config = config_of(folder, servers, topic, **kafka)
     (folder / "plan.json").write_text(
         json.dumps({"config": config, "folder": str(folder), "lives": lives, "forgets": forgets})
     )
     producer = Producer(servers, topic, workload, records_per_second=records_per_second)
+    if math.isinf(records_per_second):
+        producer.finish()
     launcher = subprocess.Popen(
         [sys.executable, "-m", "tests.kafka.launcher", folder / "plan.json"],
         cwd=ROOT,
@@ -151,7 +157,7 @@ def run_through_kills(folder, servers, topic, workload, lives, *, records_per_se
     ]
 
 
-def wait_for_end(folder, workload, seconds=120):
+def wait_for_end(folder, workload, seconds=600):
     """Wait until the last step has been closed."""
     last_ms = workload.start_ms + workload.n_steps * STEP_MS
     deadline = time.monotonic() + seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import resource
 import signal
@@ -78,7 +79,8 @@ def test_a_daemon_that_catches_up_and_is_killed_tells_what_is_young_and_sums_up_
 
     windows, alerts, _ = run_through_kills(
         tmp_path, cluster.servers, topic, workload, lives,
-        records_per_second=250, max_alert_age_seconds=300.0, api_version="2.3", session_timeout_seconds=1.5,
+        records_per_second=math.inf, max_alert_age_seconds=300.0,
+        api_version="2.3", session_timeout_seconds=1.5,
     )  # fmt: skip
 
     found = {episode.identity: episode for episode in read_episodes(tmp_path / "data" / "episodes.sqlite")}
