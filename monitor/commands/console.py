@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -17,7 +18,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from models.training import Epoch
+if TYPE_CHECKING:
+    from models.training import Epoch  # it loads PyTorch, which takes seconds
 
 __all__ = ["backfill_progress", "out", "scoring_progress", "training_progress"]
 

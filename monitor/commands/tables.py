@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from models.errors import BundleError
-from models.fit_detector import Fold
-from models.forecast_baselines import Accuracy
-from models.registry import Registry
 from monitor.alerting.alert import Alert
 from monitor.alerting.mutes import OperatorRequest
 from monitor.alerting.text import (
@@ -30,12 +27,17 @@ from monitor.alerting.text import (
 from monitor.commands.demo_recording import DemoOutcome
 from monitor.daemon.status import WatchStatus
 from monitor.files.decode_captures import N_SHOWN
-from monitor.offline.forecast_files import Question
 from monitor.sample import Columns, SeriesTable, is_stale
 from monitor.storage.alert_history import LatestValues, StoredEpisode
 from monitor.text import printable
-from monitor.training.gate import TrainingOutcome
-from monitor.training.train import TrainedWatch
+
+if TYPE_CHECKING:  # these load PyTorch, which takes seconds
+    from models.fit_detector import Fold
+    from models.forecast_baselines import Accuracy
+    from models.registry import Registry
+    from monitor.offline.forecast_files import Question
+    from monitor.training.gate import TrainingOutcome
+    from monitor.training.train import TrainedWatch
 
 __all__ = [
     "accuracy_table",

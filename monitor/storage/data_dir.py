@@ -14,9 +14,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from models.registry import Registry
 from monitor.errors import MonitorError
+
+if TYPE_CHECKING:
+    from models.registry import Registry
 
 __all__ = ["DataDir"]
 
@@ -60,6 +63,8 @@ class DataDir:
 
     def registry(self, watch: str) -> Registry:
         """Give the versions of a watch's model."""
+        from models.registry import Registry  # noqa: PLC0415 - it loads PyTorch, which takes seconds
+
         return Registry(self.folder / "bundles" / watch)
 
     def history_folder(self, watch: str) -> Path:

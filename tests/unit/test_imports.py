@@ -259,9 +259,12 @@ def test_the_command_line_loads_no_heavy_library_before_it_needs_one():
     assert (ran.returncode, ran.stderr, ran.stdout.strip()) == (0, "", "[]")
 
 
-def test_settings_are_read_without_the_network_s_library():
+def test_settings_and_states_are_read_without_the_network_s_library():
     """`healthcheck` runs every few seconds: it must not take seconds and hundreds of megabytes."""
-    code = "import sys, monitor.config.load, monitor.web.healthcheck; print('torch' in sys.modules)"
+    modules = (
+        "monitor.config.load, monitor.web.healthcheck, monitor.commands.tables, monitor.commands.console"
+    )
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
 
     ran = run_python("-c", code)
 
